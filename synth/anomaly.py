@@ -1,0 +1,185 @@
+"""What an anomaly is, and what it does to pixels.
+
+Coordinates: x is the column, y the row, pixel centres at integers, so an image of
+width W spans the columns 0 to W - 1. All functions are pure.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+
+from synth.errors import InputError
+
+Shape = Literal["circle", "square"]
+Overflow = Literal["clip", "wrap"]
+Rounding = Literal["nearest", "floor", "stochastic"]
+
+Window = tuple[slice, slice]
+
+
+@dataclass(frozen=True)
+class Anomaly:
+    """A region and the factor on its RGB code values.
+
+    Args:
+        x: column of the centre, px.
+        y: row of the centre, px.
+        r: radius in px; for a square half the side.
+        discolor_ratio: factor on the code values; below 1 darkens.
+        shape: ``circle`` or ``square``.
+        overflow: what happens above 255: ``clip`` to 255 or ``wrap`` modulo 256.
+        rounding: ``nearest`` (ties to even), ``floor`` or ``stochastic``.
+        feather: width in px of the soft edge, 0 for a hard one.
+
+    Raises:
+        InputError: a number is not finite, or out of its range, or a word is unknown.
+    """
+
+    x: float
+    y: float
+    r: float
+    discolor_ratio: float
+    shape: Shape = "circle"
+    overflow: Overflow = "clip"
+    rounding: Rounding = "nearest"
+    feather: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("x", "y", "r", "discolor_ratio", "feather"):
+            if not math.isfinite(getattr(self, name)):
+                raise InputError(f"{name} is {getattr(self, name)}: give a finite number")
+        if self.r < 0 or self.feather < 0:
+            raise InputError(f"r = {self.r}, feather = {self.feather}: neither may be negative")
+        if self.discolor_ratio <= 0:
+            raise InputError(f"discolor_ratio = {self.discolor_ratio}: it must be above 0")
+        for name, kind in (("shape", Shape), ("overflow", Overflow), ("rounding", Rounding)):
+            if getattr(self, name) not in get_args(kind):
+                known = ", ".join(get_args(kind))
+                raise InputError(f"{name} '{getattr(self, name)}' is unknown: use one of {known}")
+
+    @property
+    def reach(self) -> float:
+        """Distance in px from the centre to where the change ends (r plus half the feather)."""
+        return self.r + self.feather / 2
+
+    def fits(self, width: int, height: int) -> bool:
+        """Whether the whole change lies inside a width x height image."""
+        reach = self.reach
+        return (
+            reach <= self.x <= width - 1 - reach and reach <= self.y <= height - 1 - reach
+        )
+
+
+def window(anomaly: Anomaly, height: int, width: int) -> Window:
+    """The rows and columns that the change can touch, clipped to a height x width image."""
+    reach = anomaly.reach
+    rows = slice(max(0, math.ceil(anomaly.y - reach)), min(height, math.floor(anomaly.y + reach) + 1))
+    cols = slice(max(0, math.ceil(anomaly.x - reach)), min(width, math.floor(anomaly.x + reach) + 1))
+    return rows, cols
+
+
+def weight(anomaly: Anomaly, where: Window) -> np.ndarray:
+    """-> (h, w) float64: how much of the change each pixel of a window gets, 0 to 1."""
+    rows, cols = where
+    dy = np.abs(np.arange(rows.start, rows.stop, dtype=np.float64) - anomaly.y)[:, None]
+    dx = np.abs(np.arange(cols.start, cols.stop, dtype=np.float64) - anomaly.x)[None, :]
+    if anomaly.feather == 0:
+        if anomaly.shape == "circle":
+            return (dx * dx + dy * dy <= anomaly.r * anomaly.r).astype(np.float64)
+        return ((dx <= anomaly.r) & (dy <= anomaly.r)).astype(np.float64)
+    distance = np.hypot(dx, dy) if anomaly.shape == "circle" else np.maximum(dx, dy)
+    return np.clip((anomaly.r - distance) / anomaly.feather + 0.5, 0.0, 1.0)
+
+
+def mask(anomaly: Anomaly, height: int, width: int) -> np.ndarray:
+    """-> (H, W) bool: the region, where the weight is at least one half."""
+    full = np.zeros((height, width), dtype=bool)
+    where = window(anomaly, height, width)
+    full[where] = weight(anomaly, where) >= 0.5
+    return full
+
+
+def _rounded(values: np.ndarray, rounding: Rounding, rng: np.random.Generator | None) -> np.ndarray:
+    if rounding == "nearest":
+        return np.rint(values)
+    if rounding == "floor":
+        return np.floor(values)
+    if rng is None:
+        raise InputError("stochastic rounding needs a random generator: pass rng")
+    return np.floor(values + rng.random(values.shape))
+
+
+def _bounded(values: np.ndarray, overflow: Overflow) -> np.ndarray:
+    if overflow == "wrap":
+        return (values.astype(np.int64) & 255).astype(np.uint8)
+    return np.minimum(values, 255).astype(np.uint8)
+
+
+def _products(patch: np.ndarray, anomaly: Anomaly, w: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
+    """(h, w, 3) uint8 -> (h, w, 3) float64, rounded, not yet clipped or wrapped."""
+    factor = 1 + (anomaly.discolor_ratio - 1) * w[..., None]
+    return _rounded(patch * factor, anomaly.rounding, rng)
+
+
+def apply(
+    image: np.ndarray, anomaly: Anomaly, rng: np.random.Generator | None = None
+) -> np.ndarray:
+    """(H, W, 3) uint8 -> (H, W, 3) uint8: a copy with the anomaly in it.
+
+    The part of a region that lies outside the image is ignored. Where the weight is 0 no
+    pixel changes. ``rng`` feeds stochastic rounding only.
+
+    >>> grey = np.full((5, 5, 3), 100, np.uint8)
+    >>> apply(grey, Anomaly(x=2, y=1, r=1, discolor_ratio=1.1))[..., 0]
+    array([[100, 100, 110, 100, 100],
+           [100, 110, 110, 110, 100],
+           [100, 100, 110, 100, 100],
+           [100, 100, 100, 100, 100],
+           [100, 100, 100, 100, 100]], dtype=uint8)
+
+    Raises:
+        InputError: the image is no (H, W, 3) uint8, or stochastic rounding has no ``rng``.
+    """
+    return change(image, anomaly, rng)[0]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What really happened to the pixels, measured before any encoding.
+
+    Args:
+        clipped_fraction: share of the region's values that left 0 to 255 and so were
+            clipped or wrapped.
+        realised_ratio: sum of the region's values after the change over the sum before;
+            1 where the region is black and nothing could change.
+    """
+
+    clipped_fraction: float
+    realised_ratio: float
+
+
+def change(
+    image: np.ndarray, anomaly: Anomaly, rng: np.random.Generator | None = None
+) -> tuple[np.ndarray, Effect]:
+    """(H, W, 3) uint8 -> (H, W, 3) uint8 and what happened; see :func:`apply`."""
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise InputError(f"the image is {image.shape} {image.dtype}: give (H, W, 3) uint8 RGB")
+    where = window(anomaly, *image.shape[:2])
+    before = image[where]
+    w = weight(anomaly, where)
+    products = _products(before, anomaly, w, rng)
+    after = np.where(w[..., None] > 0, _bounded(products, anomaly.overflow), before)
+    result = image.copy()
+    result[where] = after
+
+    inside = w >= 0.5
+    total = int(before[inside].sum(dtype=np.int64))
+    count = 3 * int(inside.sum())
+    return result, Effect(
+        clipped_fraction=float((products[inside] > 255).sum() / count) if count else 0.0,
+        realised_ratio=float(after[inside].sum(dtype=np.int64) / total) if total else 1.0,
+    )

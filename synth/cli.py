@@ -1,0 +1,241 @@
+"""The ``synth`` command."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from synth import console, folders
+from synth import recipe as recipes
+from synth.anomaly import Overflow, Rounding, Shape
+from synth.errors import InputError
+from synth.recipe import Codec, Fit, Recipe
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Make the chart: hide faint changes in photos and write down exactly where they are.",
+)
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it is one of ours.")]
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=console.version("synth"), help="Version."),
+    ] = False,
+) -> None: ...
+
+
+@app.command()
+def scenes(
+    out: Annotated[Path, typer.Argument(help="Folder to write the pictures to.")],
+    count: Annotated[int, typer.Option(help="How many.")] = 24,
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in px.")] = "800x800",
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Render procedural landscape photos: no network needed.
+
+    Example: `synth scenes photos --count 60 --size 800x800 --seed 1`
+    """
+    from synth import scenes as module
+
+    width, height = console.size(size)
+    with (
+        folders.staged(out, "scene-0000.png", overwrite=overwrite) as building,
+        console.progress("scenes") as progress,
+    ):
+        module.write(building, count, width, height, seed, lambda done: progress(done, count))
+    print(f"{count} scenes of {width}x{height} in {out}")
+
+
+@app.command()
+def generate(
+    photos: Annotated[Path, typer.Argument(help="Folder of photos.")],
+    out: Annotated[Path, typer.Argument(help="Dataset folder to write.")],
+    recipe: Annotated[str, typer.Option(help="Preset (default, seed) or JSON file.")] = "default",
+    count: Annotated[Optional[int], typer.Option(help="Stop after this many rows.")] = None,
+    per_photo: Annotated[Optional[int], typer.Option(help="Rows a photo.")] = None,
+    size: Annotated[Optional[str], typer.Option(help="WIDTHxHEIGHT in px, or keep.")] = None,
+    fit: Annotated[Optional[Fit], typer.Option(help="How a photo gets that size.")] = None,
+    ratio: Annotated[Optional[str], typer.Option(help="LO:HI; below 1 darkens.")] = None,
+    radius: Annotated[Optional[str], typer.Option(help="LO:HI or LO:edge, px.")] = None,
+    margin: Annotated[Optional[float], typer.Option(help="Share of the side.")] = None,
+    shape: Annotated[Optional[Shape], typer.Option()] = None,
+    overflow: Annotated[Optional[Overflow], typer.Option(help="Above 255.")] = None,
+    rounding: Annotated[Optional[Rounding], typer.Option()] = None,
+    feather: Annotated[Optional[float], typer.Option(help="Soft edge, px.")] = None,
+    codec: Annotated[Optional[Codec], typer.Option()] = None,
+    quality: Annotated[Optional[int], typer.Option(help="Of JPEG, 1 to 100.")] = None,
+    clean_fraction: Annotated[
+        Optional[float], typer.Option(help="Share of rows without anomaly.")
+    ] = None,
+    twins: Annotated[
+        Optional[bool], typer.Option("--twins/--no-twins", help="Write clean twins too.")
+    ] = None,
+    masks: Annotated[
+        Optional[bool], typer.Option("--masks/--no-masks", help="Write masks too.")
+    ] = None,
+    split: Annotated[Optional[str], typer.Option(help="TRAIN:VAL:TEST shares.")] = None,
+    seed: Annotated[Optional[int], typer.Option(help="Same seed, same bytes.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes; 0: one per core.")] = 0,
+    overwrite: Overwrite = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
+) -> None:
+    """Hide an anomaly in each photo and write pictures, table and recipe.
+
+    Flags override the recipe's fields.
+
+    Example: `synth generate photos set --recipe seed --per-photo 2 --count 200`
+    """
+    from synth import generator
+
+    given: dict[str, Any] = {
+        "per_photo": per_photo, "fit": fit, "margin": margin, "shape": shape, "overflow": overflow,
+        "rounding": rounding, "feather": feather, "codec": codec, "quality": quality,
+        "clean_fraction": clean_fraction, "twins": twins, "masks": masks, "seed": seed,
+        "size": size if size in (None, "keep") else console.size(size),
+        "ratio": ratio and console.pair(ratio, "--ratio"),
+        "radius": radius and _radius(radius),
+        "split": split and tuple(console.number(s, "--split", split) for s in split.split(":")),
+    }  # fmt: skip
+    changed = {name: value for name, value in given.items() if value is not None}
+    full: Recipe = dataclasses.replace(recipes.load(recipe), **changed)
+    with console.progress("rows") as progress:
+        table = generator.generate(
+            photos,
+            out,
+            full,
+            count=count,
+            workers=workers or os.cpu_count() or 1,
+            overwrite=overwrite,
+            resume=resume,
+            progress=progress,
+        )
+    splits = ", ".join(f"{n} {name}" for name, n in table["split"].value_counts().items())
+    print(f"{len(table)} rows ({splits}) from {table['photo'].nunique()} photos in {out}")
+    if skipped := table.attrs["skipped"]:
+        print(f"{len(skipped)} photos skipped, see {out / 'skipped.csv'}:")
+        for reason, n in Counter(skipped.values()).most_common(5):
+            print(f"  {n} x {reason}")
+
+
+def _radius(text: str) -> tuple[float, float | str]:
+    low, _, high = text.partition(":")
+    if high == "edge":
+        return console.number(low, "--radius", text), "edge"
+    return console.pair(text, "--radius")
+
+
+@app.command()
+def verify(
+    dataset: Annotated[Path, typer.Argument(help="Dataset folder.")],
+    photos: Annotated[Optional[Path], typer.Option(help="Its photos: check pixels too.")] = None,
+) -> None:
+    """Check files, schema and ranges; with the photos, that the pixels obey every row.
+
+    Exit code 1 if a row does not.
+
+    Example: `synth verify set --photos photos`
+    """
+    from synth import replay
+
+    with console.progress("rows") as progress:
+        found = replay.verify(dataset, photos, progress)
+    for problem in found:
+        print(problem)
+    depth = "files, table and pixels" if photos else "files and table (pass --photos for pixels)"
+    rows = len({problem.row for problem in found})
+    print(f"{dataset}: {f'{rows} rows are wrong' if rows else 'all rows hold'}; looked at {depth}")
+    if found:
+        raise typer.Exit(1)
+
+
+@app.command()
+def rebuild(
+    dataset: Annotated[Path, typer.Argument(help="Dataset folder.")],
+    row: Annotated[str, typer.Argument(help="Row number from 0, or file name.")],
+    photos: Annotated[Path, typer.Option(help="Folder of its photos.")],
+    out: Annotated[Optional[Path], typer.Option(help="File; default: its name, here.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+) -> None:
+    """Make one row's image file again, byte for byte.
+
+    Example: `synth rebuild set 17 --photos photos`
+    """
+    from synth import dataset as datasets
+    from synth import replay
+
+    data = replay.rebuild(dataset, row, photos)
+    table = datasets.parse(dataset)
+    original = dataset / table["file_name"].iloc[replay.find_row(table, row)]
+    target = out or Path(original.name)
+    if target.exists() and not overwrite:
+        raise InputError(f"{target} exists: name another file with --out, or pass --overwrite")
+    folders.write(target, data)
+    if not original.is_file():
+        print(f"{target}: rebuilt; the dataset's own file is missing")
+    elif original.read_bytes() == data:
+        print(f"{target}: the same {len(data)} bytes as {original}")
+    else:
+        print(f"{target}: differs from {original}: see the versions in recipe.json")
+        raise typer.Exit(1)
+
+
+@app.command("import")
+def import_(
+    table: Annotated[Path, typer.Argument(help="CSV table.")],
+    out: Annotated[Path, typer.Argument(help="Dataset folder to write.")],
+    images: Annotated[Path, typer.Option(help="Folder below which its images lie.")],
+    preset: Annotated[
+        str, typer.Option(help="plain, or seed: the table of the project that started this.")
+    ] = "plain",
+    x: Annotated[Optional[str], typer.Option(help="The table's column for x.")] = None,
+    y: Annotated[Optional[str], typer.Option(help="... for y.")] = None,
+    r: Annotated[Optional[str], typer.Option(help="... for r.")] = None,
+    ratio: Annotated[Optional[str], typer.Option(help="... for discolor_ratio.")] = None,
+    image: Annotated[Optional[str], typer.Option(help="... for the image's path.")] = None,
+    axes: Annotated[Optional[str], typer.Option(help="xy, or rowcol: x is the row.")] = None,
+    shape: Annotated[Optional[Shape], typer.Option()] = None,
+    overflow: Annotated[Optional[Overflow], typer.Option()] = None,
+    rounding: Annotated[Optional[Rounding], typer.Option()] = None,
+    split: Annotated[str, typer.Option(help="The split that all rows go to.")] = "test",
+    overwrite: Overwrite = False,
+) -> None:
+    """Turn a foreign table and its images into a dataset of ours.
+
+    Example: `synth import labels.csv set --images pictures --x cx --y cy --image path`
+    """
+    from synth import importer
+
+    if preset not in importer.PRESETS:
+        raise InputError(f"preset '{preset}' is unknown: use {' or '.join(importer.PRESETS)}")
+    if axes not in (None, "xy", "rowcol"):
+        raise InputError(f"--axes is '{axes}': use xy or rowcol")
+    convention = importer.PRESETS[preset]
+    names = {"x": x, "y": y, "r": r, "discolor_ratio": ratio, "file_name": image}
+    words = {"axes": axes, "shape": shape, "overflow": overflow, "rounding": rounding}
+    columns = dataclasses.replace(convention.columns, **{k: v for k, v in names.items() if v})
+    convention = dataclasses.replace(
+        convention,
+        columns=columns,
+        **{k: v for k, v in words.items() if v},  # type: ignore[arg-type]
+    )
+    with console.progress("rows") as progress:
+        ours = importer.convert(
+            table, out, images, convention, split=split, overwrite=overwrite, progress=progress
+        )
+    print(f"{len(ours)} rows in {out}, all in split {split}")
+
+
+def main() -> None:
+    """The console command ``synth``."""
+    raise SystemExit(console.run(app, "synth"))

@@ -1,0 +1,260 @@
+"""The dataset folder and its table: columns, read, write, check."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+
+from synth import folders
+from synth.anomaly import Anomaly, Overflow, Rounding, Shape
+from synth.errors import InputError
+from synth.recipe import SPLITS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TABLE = "metadata.csv"
+
+# Column -> kind. "text" may be empty; "number" may be empty only in a clean row.
+COLUMNS = {
+    "file_name": "text",
+    "x": "number",
+    "y": "number",
+    "r": "number",
+    "discolor_ratio": "number",
+    "shape": "text",
+    "overflow": "text",
+    "rounding": "text",
+    "feather": "number",
+    "label": "whole",
+    "split": "text",
+    "photo": "text",
+    "photo_sha256": "text",
+    "source_url": "text",
+    "licence": "text",
+    "width": "whole",
+    "height": "whole",
+    "crop_x": "whole or empty",
+    "crop_y": "whole or empty",
+    "codec": "text",
+    "quality": "whole or empty",
+    "row_seed": "whole or empty",
+    "clipped_fraction": "number or empty",
+    "realised_ratio": "number or empty",
+    "clean_file_name": "text",
+    "mask_file_name": "text",
+}
+REQUIRED = ("file_name", "x", "y", "r", "discolor_ratio", "width", "height")
+_DEFAULTS: dict[str, Any] = {
+    "shape": "circle",
+    "overflow": "clip",
+    "rounding": "nearest",
+    "feather": 0.0,
+    "label": 1,
+    "split": "test",
+}
+_WORDS = {
+    "shape": get_args(Shape),
+    "overflow": get_args(Overflow),
+    "rounding": get_args(Rounding),
+    "split": SPLITS,
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with one row: its number from 0, its file, and the fault in words."""
+
+    row: int
+    file_name: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"row {self.row} ({self.file_name}): {self.what}"
+
+
+def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Rows -> a table with all columns, in order and typed; what is left out stays empty."""
+    import pandas as pd
+
+    table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
+    for column, kind in COLUMNS.items():
+        if kind == "text":
+            table[column] = table[column].fillna("").astype(object)
+        elif kind.startswith("whole"):
+            table[column] = table[column].astype("Int64")
+        else:
+            table[column] = table[column].astype("float64")
+    return table
+
+
+def truth(row: Mapping[str, Any]) -> Anomaly | None:
+    """A row of the table, as a mapping -> its anomaly, or None if it is clean."""
+    if int(row["label"]) == 0:
+        return None
+    return Anomaly(
+        *(float(row[name]) for name in ("x", "y", "r", "discolor_ratio")),
+        shape=row["shape"],
+        overflow=row["overflow"],
+        rounding=row["rounding"],
+        feather=float(row["feather"]),
+    )
+
+
+def read(folder: str | Path) -> pd.DataFrame:
+    """A dataset folder -> its table, one row per image, checked.
+
+    Columns that other tools leave out get their defaults (a circle, clipped, nearest, hard
+    edge, label 1, split test). ``attrs["folder"]`` holds the folder.
+
+    Raises:
+        InputError: no dataset, a column missing, or a row that cannot be right.
+    """
+    folder = Path(folder)
+    table = parse(folder)
+    for problem in problems(table, folder):
+        raise InputError(f"{folder / TABLE}, {problem}")
+    return table
+
+
+def parse(folder: Path) -> pd.DataFrame:
+    """A dataset folder -> its table, typed but with its rows unchecked; see :func:`read`."""
+    import pandas as pd
+
+    path = folder / TABLE
+    if not path.is_file():
+        where = "no folder" if not folder.is_dir() else f"no {TABLE} in the folder"
+        raise InputError(f"{where} {folder}: name a dataset that synth wrote")
+    try:
+        raw = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as CSV: {error}") from None
+    missing = [name for name in REQUIRED if name not in raw.columns]
+    if missing:
+        raise InputError(f"{path} lacks the column {', '.join(missing)}: see the README's table")
+    if raw.empty:
+        raise InputError(f"{path} has no rows")
+    table = raw.copy()
+    for column, kind in COLUMNS.items():
+        if column not in raw:
+            table[column] = _DEFAULTS.get(column, "" if kind == "text" else pd.NA)
+        if kind == "text":
+            continue
+        values = pd.to_numeric(table[column].replace("", pd.NA), errors="coerce")
+        strange = values.isna() & table[column].notna() & (table[column].astype(str) != "")
+        if strange.any():
+            row = int(np.flatnonzero(strange)[0])
+            value = table[column].iloc[row]
+            name = raw["file_name"].iloc[row]
+            raise InputError(f"{path}, row {row} ({name}): {column} is '{value}', not a number")
+        empty = values.isna() if kind == "whole" else values.isna() & False
+        if empty.any():
+            raise InputError(f"{path}, row {int(np.flatnonzero(empty)[0])}: {column} is empty")
+        if kind.startswith("whole"):
+            fractions = values.dropna() % 1 != 0
+            if fractions.any():
+                raise InputError(f"{path}: {column} must hold whole numbers")
+            table[column] = values.astype("Int64")
+        else:
+            table[column] = values.astype("float64")
+    table = table[[*COLUMNS, *(c for c in raw.columns if c not in COLUMNS)]]
+    table.attrs["folder"] = str(folder)
+    return table
+
+
+def problems(table: pd.DataFrame, folder: Path) -> Iterator[Problem]:
+    """What is wrong with the rows of a typed table, as far as the table and file list tell."""
+    twice = table["file_name"].duplicated().tolist()
+    split_of: dict[str, str] = {}
+    for i, row in enumerate(table.to_dict("records")):
+        faults = list(_row_problems(row, folder))
+        if twice[i]:
+            faults.append("its file name stands in an earlier row too")
+        photo, split = row["photo"], row["split"]
+        if photo and split_of.setdefault(photo, split) != split:
+            faults.append(f"photo {photo} is in {split_of[photo]} and in {split}")
+        for what in faults:
+            yield Problem(i, row["file_name"], what)
+
+
+def _row_problems(row: dict[Any, Any], folder: Path) -> Iterator[str]:
+    for column in ("file_name", "clean_file_name", "mask_file_name"):
+        name = row[column]
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            yield f"{column} leads out of the folder"
+        elif (name or column == "file_name") and not (folder / name).is_file():
+            yield f"{column} '{name}' is missing on disk"
+    for column, words in _WORDS.items():
+        if row[column] not in words:
+            yield f"{column} is '{row[column]}', not one of {', '.join(words)}"
+            return
+    if row["label"] not in (0, 1):
+        yield "label is neither 0 nor 1"
+        return
+    if not (row["width"] >= 1 and row["height"] >= 1):
+        yield "width and height are no sizes in px"
+        return
+    try:
+        anomaly = truth(row)
+    except InputError as error:
+        yield str(error)
+        return
+    if anomaly is not None and not anomaly.fits(row["width"], row["height"]):
+        yield (
+            f"its region (x {anomaly.x:g}, y {anomaly.y:g}, reach {anomaly.reach:g}) "
+            f"leaves the {row['width']}x{row['height']} image"
+        )
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the pixels."""
+    from PIL import features
+
+    return {
+        "acuity": importlib.metadata.version("acuity"),
+        "python": platform.python_version(),
+        "numpy": importlib.metadata.version("numpy"),
+        "pillow": importlib.metadata.version("pillow"),
+        "libjpeg": str(features.version("libjpeg_turbo") or features.version("jpg")),
+        "zlib": str(features.version("zlib")),
+    }
+
+
+def write(folder: Path, table: pd.DataFrame, about: dict[str, Any]) -> None:
+    """Write table, recipe.json and dataset card into a folder that holds the images."""
+    folders.write(folder / "recipe.json", json.dumps(about, indent=2) + "\n")
+    folders.write(folder / "README.md", _card(table, about))
+    folders.write(folder / TABLE, table.to_csv(index=False, lineterminator="\n"))
+
+
+def _card(table: pd.DataFrame, about: dict[str, Any]) -> str:
+    counts = ", ".join(f"{n} {split}" for split in SPLITS if (n := (table["split"] == split).sum()))
+    hidden = table[table["label"] == 1]
+    licences = sorted(set(table["licence"]) - {""})
+    ratios = f"{hidden['discolor_ratio'].min():g} to {hidden['discolor_ratio'].max():g}"
+    radii = f"{hidden['r'].min():g} to {hidden['r'].max():g} px"
+    return f"""---
+task_categories: [object-detection]
+configs:
+- config_name: default
+  data_files: ["{TABLE}", "images/**"]
+---
+# Faint anomalies in {table["photo"].nunique()} photos
+
+{len(table)} pictures ({counts}), {len(hidden)} of them with a region whose RGB values were
+multiplied by a ratio{f" ({ratios}, radius {radii})" if len(hidden) else ""}. Made by Acuity
+({about.get("made_by", "synth generate")}); `recipe.json` holds every choice, seed and version.
+
+`{TABLE}` has one row per picture. x is the column and y the row of the region's centre in px,
+pixel centres at integers; r is the radius (half the side of a square); discolor_ratio is the
+factor; label is 1 with an anomaly and 0 without; split never parts near-duplicate photos.
+
+Licences of the photos: {", ".join(licences) if licences else "not recorded"}.
+"""

@@ -1,0 +1,85 @@
+"""Write a folder or file under a temporary name and rename it when it is whole."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from synth.errors import InputError
+
+
+def write(path: Path, data: str | bytes) -> None:
+    """Write a file so that it is there whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
+    os.replace(temporary, path)
+
+
+def partial(out: Path) -> Path:
+    """Where :func:`staged` builds ``out`` while it is unfinished."""
+    return out.with_name(f"{out.name}.partial")
+
+
+def is_ours(out: Path, marker: str) -> bool:
+    """Whether a folder is empty or holds ``marker``, a file that we write into each of ours."""
+    return (out / marker).is_file() or not any(out.iterdir())
+
+
+def check(out: Path, marker: str, overwrite: bool = False) -> None:
+    """Refuse an OUT that exists already, unless ``overwrite`` and it is one of ours.
+
+    Raises:
+        InputError: it exists, or is no folder, or overwriting it would delete foreign files.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file: name a folder that does not exist yet")
+    if out.is_dir() and any(out.iterdir()):
+        if not overwrite:
+            raise InputError(f"{out} exists: name another folder, or pass --overwrite")
+        if not is_ours(out, marker):
+            raise InputError(f"{out} holds no {marker}: it is not overwritten, for safety")
+
+
+@contextlib.contextmanager
+def staged(
+    out: Path, marker: str, *, overwrite: bool = False, resume: bool | None = None
+) -> Iterator[Path]:
+    """Give a folder to build in; rename it to ``out`` when the block ends well.
+
+    Args:
+        out: the folder wanted.
+        marker: a file that every finished folder of this kind holds; ``overwrite`` deletes
+            no folder without it.
+        overwrite: replace ``out`` once the new one is whole, and drop an unfinished one.
+        resume: whether to go on in an unfinished folder. None: this work cannot be
+            resumed, so a failure leaves nothing behind.
+
+    Raises:
+        InputError: ``out`` exists, or is unfinished, and neither flag was given.
+    """
+    check(out, marker, overwrite)
+    building = partial(out)
+    if building.exists() and not resume:
+        if resume is False and not overwrite:
+            raise InputError(
+                f"{building} holds an unfinished run: pass --resume to go on, --overwrite to drop it"
+            )
+        shutil.rmtree(building)
+    building.mkdir(parents=True, exist_ok=True)
+    try:
+        yield building
+    except BaseException:
+        if resume is None:
+            shutil.rmtree(building, ignore_errors=True)
+        raise
+    if out.exists():
+        old = out.with_name(f"{out.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        os.replace(out, old)
+        os.replace(building, out)
+        shutil.rmtree(old)
+    else:
+        os.replace(building, out)

@@ -1,0 +1,192 @@
+"""Find photos, decode them safely, tell near-duplicates apart and split them."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import struct
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from synth.errors import InputError, Skipped
+
+SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .mpo .png .webp .tif .tiff .bmp .gif .avif .ppm .pgm".split()
+)
+NEAR = 4  # bits of 64 in which the hashes of near-duplicates may differ
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """An unmodified picture.
+
+    Args:
+        name: path relative to the folder of photos, with forward slashes.
+        sha256: of the file's bytes.
+        pixels: (H, W, 3) uint8 RGB, upright.
+        source_url: where it came from, where known.
+        licence: under what terms, where known.
+    """
+
+    name: str
+    sha256: str
+    pixels: np.ndarray
+    source_url: str = ""
+    licence: str = ""
+
+
+def find(folder: Path) -> list[str]:
+    """The names of all picture files below a folder, sorted; hidden ones are left out.
+
+    Raises:
+        InputError: the folder is missing or holds no picture file.
+    """
+    if not folder.is_dir():
+        raise InputError(f"no folder of photos at {folder}: check the path")
+    names = sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+    if not names:
+        raise InputError(f"no picture file in {folder}: put JPEG or PNG photos there")
+    return names
+
+
+def provenance(folder: Path) -> dict[str, tuple[str, str]]:
+    """Source address and licence by photo name, from ``photos.csv`` where the folder has one."""
+    table = folder / "photos.csv"
+    if not table.is_file():
+        return {}
+    with table.open(newline="", encoding="utf-8") as lines:
+        return {
+            row["file_name"]: (row.get("source_url") or "", row.get("licence") or "")
+            for row in csv.DictReader(lines)
+            if row.get("file_name")
+        }
+
+
+def read(
+    folder: Path,
+    name: str,
+    at_least: tuple[int, int] | None = None,
+    origin: tuple[str, str] = ("", ""),
+) -> Photo:
+    """Decode one photo to RGB, upright.
+
+    ``at_least`` (width, height in px) lets a JPEG that is larger than that be decoded at
+    a half, a quarter or an eighth of its size, which is several times faster; the result
+    is at least as large as asked for, if the photo is.
+
+    Raises:
+        Skipped: the file is broken or of a kind that has no RGB values of its own.
+    """
+    try:
+        data = (folder / name).read_bytes()
+        pixels = _decode(data, at_least)
+    except Skipped:
+        raise
+    except FileNotFoundError:
+        raise Skipped("file is missing") from None
+    except UnidentifiedImageError:
+        raise Skipped("not a picture, or of an unknown format") from None
+    except Image.DecompressionBombError:
+        raise Skipped("has too many pixels to be decoded safely") from None
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, struct.error) as error:
+        # What Pillow's decoders raise on broken files is this varied.
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise Skipped(f"broken file: {reason}") from None
+    return Photo(name, hashlib.sha256(data).hexdigest(), pixels, *origin)
+
+
+def _decode(data: bytes, at_least: tuple[int, int] | None) -> np.ndarray:
+    with Image.open(io.BytesIO(data)) as image:
+        if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+            raise Skipped("animated or of several pages")
+        if at_least is not None:
+            turned = image.getexif().get(0x0112, 1) >= 5
+            image.draft("RGB", at_least[::-1] if turned else at_least)
+        upright = ImageOps.exif_transpose(image)
+        return np.asarray(_rgb(upright))
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Any mode of Pillow -> RGB, or Skipped where that would invent or lose values."""
+    if image.mode.startswith("I;16"):
+        grey = np.asarray(image).astype(np.uint32)
+        return Image.fromarray(((grey * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise Skipped(f"has 32-bit values (mode {image.mode})")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        if image.getextrema()[3][0] < 255:  # type: ignore[index]
+            raise Skipped("has transparent pixels")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def dhash(pixels: np.ndarray) -> int:
+    """(H, W, 3) uint8 -> 64-bit difference hash; near-duplicates differ in few bits.
+
+    Source: N. Krawetz, "Kind of Like That" (2013).
+    """
+    image = Image.fromarray(pixels)
+    factor = min(image.width // 72, image.height // 64)
+    if factor > 1:
+        image = image.reduce(factor)
+    grey = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BOX), dtype=np.int16)
+    bits = (grey[:, 1:] > grey[:, :-1]).reshape(-1)
+    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+
+
+def groups(hashes: Sequence[int], near: int = NEAR) -> list[int]:
+    """64-bit hashes -> a group number each: equal for those linked by steps of ``near`` bits.
+
+    A group's number is the index of its first member.
+
+    >>> groups([0b0000, 0b1111_1111, 0b0001])
+    [0, 1, 0]
+    """
+    codes = np.array(hashes, dtype=np.uint64)
+    parent = list(range(len(codes)))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    for i in range(len(codes) - 1):
+        for j in np.flatnonzero(np.bitwise_count(codes[i + 1 :] ^ codes[i]) <= near):
+            a, b = sorted((root(i), root(i + 1 + int(j))))
+            parent[b] = a
+    return [root(i) for i in range(len(codes))]
+
+
+def assign(members: Sequence[int], shares: Sequence[float], seed: int) -> list[int]:
+    """Group number of each photo -> index of its share (split); groups stay whole.
+
+    Groups are taken largest first, equal ones in a seeded random order, each to the share
+    that then lacks most: the counts come as near to the shares as whole groups allow.
+
+    >>> Counter(assign(range(10), (0.8, 0.1, 0.1), seed=0)) == {0: 8, 1: 1, 2: 1}
+    True
+    """
+    sizes = Counter(members)
+    order = sorted(sizes)
+    np.random.default_rng([seed, 0x5_9117]).shuffle(order)
+    order.sort(key=lambda group: -sizes[group])  # large groups first: small ones even it out
+    wanted = np.array(shares, dtype=np.float64) * len(members) / sum(shares)
+    given = np.zeros(len(wanted))
+    where: dict[int, int] = {}
+    for group in order:
+        where[group] = int(np.argmax(np.where(wanted > 0, wanted - given, -np.inf)))
+        given[where[group]] += sizes[group]
+    return [where[group] for group in members]

@@ -1,0 +1,275 @@
+"""A recipe: every choice of how anomalies are drawn and files written.
+
+A recipe draws numbers only; :mod:`synth.renderer` turns them into pixels.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from synth.anomaly import Anomaly, Overflow, Rounding, Shape
+from synth.errors import InputError, Skipped
+
+Fit = Literal["crop", "stretch"]
+Codec = Literal["jpeg", "png"]
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to make a dataset. The defaults are the preset ``default``.
+
+    Raises:
+        InputError: a field has no usable value.
+    """
+
+    size: tuple[int, int] | Literal["keep"] = (512, 512)  # width, height in px
+    fit: Fit = "crop"  # a random window of the photo's own pixels, or the whole photo stretched
+    per_photo: int = 1  # rows a photo
+    ratio: tuple[float, float] = (1.05, 1.15)  # of discolor_ratio; below 1 darkens
+    radius: tuple[float, float | Literal["edge"]] = (20.0, 80.0)  # px; "edge": see Recipe.draw
+    margin: float = 0.125  # the centre keeps this share of the side away from each edge
+    shape: Shape = "circle"
+    overflow: Overflow = "clip"
+    rounding: Rounding = "nearest"
+    feather: float = 0.0  # px
+    codec: Codec = "jpeg"
+    quality: int = 90  # of JPEG
+    clean_fraction: float = 0.0  # share of rows left without an anomaly (label 0)
+    twins: bool = False  # also write each picture without its anomaly
+    masks: bool = False  # also write each region as a black-and-white picture
+    split: tuple[float, float, float] = (0.8, 0.1, 0.1)  # train : val : test, in any unit
+    seed: int = 0
+    position_decimals: int = 2  # of x, y and r
+    ratio_decimals: int = 4
+
+    def __post_init__(self) -> None:
+        for name, good, advice in _RULES:
+            value = getattr(self, name)
+            try:
+                fine = good(value)
+            except (TypeError, ValueError):
+                fine = False
+            if not fine:
+                raise InputError(f"recipe: {name} is {_shown(value)}: {advice}")
+        if self.feather > 2 * self.radius[0]:
+            raise InputError(
+                f"recipe: feather {self.feather:g} px is wider than the smallest region "
+                f"(radius {self.radius[0]:g} px): make one smaller or the other larger"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The recipe as JSON types; :func:`from_dict` reads it back."""
+        fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        return fields
+
+    @property
+    def decode_size(self) -> tuple[int, int] | None:
+        """Width and height in px that a photo needs at least; None: all its pixels."""
+        return self.size if self.size != "keep" and self.fit == "stretch" else None
+
+    def fitted(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height in px of the pictures made from a width x height photo.
+
+        Raises:
+            Skipped: the photo is smaller than a crop needs.
+        """
+        if self.size == "keep":
+            return width, height
+        if self.fit == "crop" and (width < self.size[0] or height < self.size[1]):
+            raise Skipped(
+                f"photo is {width}x{height}, smaller than {self.size[0]}x{self.size[1]} "
+                "(--fit stretch enlarges, --size keep leaves it)"
+            )
+        return self.size
+
+    def draw(self, width: int, height: int, rng: np.random.Generator) -> Draw:
+        """Draw one row for a width x height photo: the crop, the label, the anomaly.
+
+        Every number is drawn in the same order whatever the recipe says, so that recipes
+        which differ in codec or rounding only draw the same places. Numbers are rounded
+        here, before anything uses them. With a radius ``LO:HI`` the radius is drawn first
+        and the centre where it fits; with ``LO:edge`` the centre is drawn first and
+        r = max(LO, uniform from 0 to the nearest edge).
+
+        Raises:
+            Skipped: the photo is too small for the size or for the region.
+        """
+        w, h = self.fitted(width, height)
+        row_seed = int(rng.integers(2**32))
+        clean = rng.random() < self.clean_fraction
+        left = int(rng.integers(width - w + 1)) if w <= width else 0
+        top = int(rng.integers(height - h + 1)) if h <= height else 0
+        crop = (left, top) if self.size != "keep" and self.fit == "crop" else None
+
+        low, high = self.radius
+        first = low if high == "edge" else _on_grid(rng, low, high, self.position_decimals)
+        reach = first + self.feather / 2
+        x, y = (
+            self._centre(rng, side, reach, axis) for side, axis in ((w, "width"), (h, "height"))
+        )
+        r = first
+        if high == "edge":
+            edge = min(x, w - 1 - x, y, h - 1 - y) - self.feather / 2
+            r = max(low, _on_grid(rng, 0, edge, self.position_decimals))
+        ratio = float(np.clip(round(rng.uniform(*self.ratio), self.ratio_decimals), *self.ratio))
+        anomaly = Anomaly(
+            x, y, r, ratio, self.shape, self.overflow, self.rounding, float(self.feather)
+        )
+        return Draw((w, h), crop, None if clean else anomaly, row_seed)
+
+    def _centre(self, rng: np.random.Generator, side: int, reach: float, axis: str) -> float:
+        low = max(side * self.margin, reach)
+        high = min(side * (1 - self.margin), side - 1 - reach)
+        try:
+            return _on_grid(rng, low, high, self.position_decimals)
+        except ValueError:
+            raise Skipped(
+                f"a region of radius {reach:g} px has no room in a {axis} of {side} px"
+            ) from None
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What a recipe drew for one row, and all that is needed to paint it again.
+
+    Args:
+        size: width and height in px of the picture.
+        crop: left column and top row of the crop in the photo; None: the whole photo.
+        anomaly: None for a clean row.
+        row_seed: seeds stochastic rounding.
+    """
+
+    size: tuple[int, int]
+    crop: tuple[int, int] | None
+    anomaly: Anomaly | None
+    row_seed: int
+
+
+def _on_grid(rng: np.random.Generator, low: float, high: float, decimals: int) -> float:
+    """A uniform draw from the multiples of 10^-decimals in [low, high]; ValueError if none."""
+    unit = 10**decimals
+    return int(rng.integers(math.ceil(low * unit), math.floor(high * unit) + 1)) / unit
+
+
+def _shown(value: object) -> str:
+    return ":".join(map(str, value)) if isinstance(value, tuple) else repr(value)
+
+
+def _number(value: Any, low: float = -math.inf, high: float = math.inf) -> bool:
+    return not isinstance(value, bool) and math.isfinite(value) and low <= value <= high
+
+
+def _whole(low: int, high: int) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, int) and _number(value, low, high)
+
+
+def _one_of(kind: Any) -> tuple[Callable[[Any], bool], str]:
+    words = get_args(kind)
+    return lambda value: value in words, f"use {' or '.join(words)}"
+
+
+def _size(value: Any) -> bool:
+    return value == "keep" or (len(value) == 2 and all(map(_whole(1, 65_000), value)))
+
+
+def _ratio(value: Any) -> bool:
+    low, high = value
+    return _number(low) and _number(high) and 0 < low <= high
+
+
+def _radius(value: Any) -> bool:
+    low, high = value
+    return _number(low, 1) and (high == "edge" or _number(high, low))
+
+
+def _split(value: Any) -> bool:
+    return len(value) == 3 and all(_number(share, 0) for share in value) and sum(value) > 0
+
+
+def _flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+_RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+    ("size", _size, "give WIDTHxHEIGHT in px, or keep"),
+    ("fit", *_one_of(Fit)),
+    ("per_photo", _whole(1, 10**6), "give a whole number from 1 up"),
+    ("ratio", _ratio, "give LO:HI, both above 0, LO not above HI"),
+    ("radius", _radius, "give LO:HI or LO:edge in px, LO at least 1 and not above HI"),
+    ("margin", lambda m: _number(m, 0) and m < 0.5, "give a share of the side, 0 to below 0.5"),
+    ("shape", *_one_of(Shape)),
+    ("overflow", *_one_of(Overflow)),
+    ("rounding", *_one_of(Rounding)),
+    ("feather", lambda f: _number(f, 0), "give a width in px from 0 up"),
+    ("codec", *_one_of(Codec)),
+    ("quality", _whole(1, 100), "give a JPEG quality from 1 to 100"),
+    ("clean_fraction", lambda f: _number(f, 0, 1), "give a share from 0 to 1"),
+    ("twins", _flag, "give true or false"),
+    ("masks", _flag, "give true or false"),
+    ("split", _split, "give TRAIN:VAL:TEST, three shares that are not all 0"),
+    ("seed", _whole(0, 2**63), "give a whole number from 0 up"),
+    ("position_decimals", _whole(0, 6), "give a whole number from 0 to 6"),
+    ("ratio_decimals", _whole(0, 9), "give a whole number from 0 to 9"),
+)
+
+PRESETS = {
+    "default": Recipe(),
+    "seed": Recipe(
+        size=(800, 800),
+        fit="stretch",
+        radius=(30.0, "edge"),
+        shape="square",
+        overflow="wrap",
+        rounding="floor",
+        quality=75,
+        split=(0.8, 0.2, 0.0),
+        position_decimals=0,
+        ratio_decimals=2,
+    ),
+}
+FIELDS = tuple(field.name for field in dataclasses.fields(Recipe))
+
+
+def from_dict(fields: dict[str, Any]) -> Recipe:
+    """JSON types -> Recipe; what is left out is as in the preset ``default``.
+
+    Raises:
+        InputError: a field is unknown or has no usable value.
+    """
+    for name in fields:
+        if name not in FIELDS:
+            near = difflib.get_close_matches(name, FIELDS, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(FIELDS)}"
+            raise InputError(f"recipe: '{name}' is no field of a recipe; {hint}")
+    return Recipe(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+
+
+def load(name: str | Path) -> Recipe:
+    """A preset's name, a recipe file, or a dataset's recipe.json -> Recipe.
+
+    Raises:
+        InputError: neither a preset nor a readable recipe.
+    """
+    if str(name) in PRESETS:
+        return PRESETS[str(name)]
+    path = Path(name)
+    if not path.is_file():
+        presets = ", ".join(PRESETS)
+        raise InputError(f"recipe '{name}' is neither a preset ({presets}) nor a file")
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"recipe {path} is no JSON: {error}") from None
+    if not isinstance(fields, dict):
+        raise InputError(f"recipe {path} holds no JSON object: write {{\"ratio\": [1.05, 1.15]}}")
+    return from_dict(fields.get("recipe", fields))

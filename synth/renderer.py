@@ -1,0 +1,125 @@
+"""Photo and recipe to picture: the one place where a row becomes pixels.
+
+The same functions serve datasets on disk, endless training and the eye chart.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from synth import anomaly as anomalies
+from synth import photos
+from synth.anomaly import Anomaly, Effect
+from synth.photos import Photo
+from synth.recipe import Codec, Draw, Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class Painted:
+    """One row in uncompressed pixels: (H, W, 3) uint8 with and without the anomaly."""
+
+    image: np.ndarray
+    clean: np.ndarray
+    effect: Effect
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A picture, the truth about it, and its clean twin.
+
+    Args:
+        image: (H, W, 3) uint8 RGB as a reader of the file sees it.
+        truth: the anomaly, or None for a clean picture.
+        clean: the clean twin, where there is one.
+        photo: the photo's name; samples of one photo are not independent.
+        name: the file's name in its dataset, where it has one.
+    """
+
+    image: np.ndarray
+    truth: Anomaly | None
+    clean: np.ndarray | None = None
+    photo: str = ""
+    name: str = ""
+
+
+def row_generator(recipe: Recipe, photo: Photo, k: int) -> np.random.Generator:
+    """The random numbers of a photo's k-th row: of the recipe's seed, the photo and k alone."""
+    return np.random.default_rng([recipe.seed, int(photo.sha256[:16] or "0", 16), k])
+
+
+def fit(pixels: np.ndarray, size: tuple[int, int], crop: tuple[int, int] | None) -> np.ndarray:
+    """(H, W, 3) uint8 -> (h, w, 3) uint8: cut out at ``crop`` (left, top), else stretch.
+
+    ``size`` is (width, height) in px. Stretching is bicubic and antialiased.
+    """
+    width, height = size
+    if crop is not None:
+        left, top = crop
+        return pixels[top : top + height, left : left + width]
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
+
+
+def paint(pixels: np.ndarray, draw: Draw) -> Painted:
+    """(H, W, 3) uint8 photo -> the picture that was drawn, before encoding."""
+    clean = fit(pixels, draw.size, draw.crop)
+    if draw.anomaly is None:
+        return Painted(clean, clean, Effect(0.0, 1.0))
+    rng = np.random.default_rng(draw.row_seed)
+    image, effect = anomalies.change(clean, draw.anomaly, rng)
+    return Painted(image, clean, effect)
+
+
+def encode(pixels: np.ndarray, codec: Codec, quality: int) -> bytes:
+    """(H, W, 3) or (H, W) uint8 -> a file's bytes: JPEG (4:2:0) or PNG."""
+    out = io.BytesIO()
+    if codec == "jpeg":
+        Image.fromarray(pixels).save(out, "JPEG", quality=quality, subsampling="4:2:0")
+    else:
+        Image.fromarray(pixels).save(out, "PNG", compress_level=3)
+    return out.getvalue()
+
+
+def decode(data: bytes) -> np.ndarray:
+    """A file's bytes, as :func:`encode` wrote them -> (H, W, 3) uint8."""
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def region_picture(anomaly: Anomaly | None, size: tuple[int, int]) -> np.ndarray:
+    """-> (H, W) uint8: 255 in the region, 0 elsewhere; ``size`` is (width, height) in px."""
+    width, height = size
+    if anomaly is None:
+        return np.zeros((height, width), np.uint8)
+    return anomalies.mask(anomaly, height, width) * np.uint8(255)
+
+
+def render(photo: Photo | np.ndarray | str | Path, recipe: Recipe, k: int = 0) -> Sample:
+    """Make the k-th row of a photo: picture, truth and clean twin, as read back from a file.
+
+    Args:
+        photo: a :class:`Photo`, an (H, W, 3) uint8 array, or the path of a picture.
+        recipe: what to draw.
+        k: the number of the row among those of this photo, from 0.
+
+    Raises:
+        Skipped: the photo cannot be read, or is too small for the recipe.
+    """
+    if isinstance(photo, str | Path):
+        photo = photos.read(Path(photo).parent, Path(photo).name, recipe.decode_size)
+    elif isinstance(photo, np.ndarray):
+        photo = Photo("", "", photo)
+    height, width = photo.pixels.shape[:2]
+    draw = recipe.draw(width, height, row_generator(recipe, photo, k))
+    painted = paint(photo.pixels, draw)
+    clean = decode(encode(painted.clean, recipe.codec, recipe.quality))
+    if draw.anomaly is None:
+        return Sample(clean, None, clean, photo.name)
+    image = decode(encode(painted.image, recipe.codec, recipe.quality))
+    return Sample(image, draw.anomaly, clean, photo.name)

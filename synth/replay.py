@@ -1,0 +1,181 @@
+"""Make recorded rows again: check a dataset against its photos, rebuild a row.
+
+A row is replayed from what the table recorded and its photo, never from the random draw.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from synth import anomaly as anomalies
+from synth import dataset, photos, renderer
+from synth.dataset import Problem
+from synth.errors import InputError, Skipped
+from synth.recipe import Draw
+from synth.renderer import Painted
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TOLERANCE = 3  # code values by which other versions of the libraries may decode a JPEG
+
+
+def _empty(value: Any) -> bool:
+    import pandas as pd
+
+    return bool(pd.isna(value))
+
+
+def draw_of(row: Mapping[str, Any]) -> Draw:
+    """A row of the table -> what was drawn for it."""
+    crop = None if _empty(row["crop_x"]) else (int(row["crop_x"]), int(row["crop_y"]))
+    seed = 0 if _empty(row["row_seed"]) else int(row["row_seed"])
+    return Draw((int(row["width"]), int(row["height"])), crop, dataset.truth(row), seed)
+
+
+def repaint(row: Mapping[str, Any], photo_folder: Path) -> Painted:
+    """Paint a recorded row again from its photo.
+
+    Raises:
+        Skipped: the photo is missing, has changed, or cannot be read.
+    """
+    if not row["photo"] or not row["photo_sha256"]:
+        raise Skipped("the table does not record its photo (an imported row?)")
+    draw = draw_of(row)
+    photo = photos.read(photo_folder, row["photo"], None if draw.crop else draw.size)
+    if photo.sha256 != row["photo_sha256"]:
+        raise Skipped(f"photo {row['photo']} is not the file it was made from (sha256 differs)")
+    return renderer.paint(photo.pixels, draw)
+
+
+def _encoded(row: Mapping[str, Any], pixels: np.ndarray) -> bytes:
+    quality = 0 if _empty(row["quality"]) else int(row["quality"])
+    return renderer.encode(pixels, row["codec"], quality)
+
+
+def rebuild(folder: str | Path, row: int | str, photo_folder: str | Path) -> bytes:
+    """Make the image file of one row again: the same bytes, with the same library versions.
+
+    Args:
+        row: its number from 0, or its ``file_name``.
+
+    Raises:
+        InputError: there is no such row, or its photo is missing or has changed.
+    """
+    table = dataset.parse(Path(folder))
+    record = table.to_dict("records")[find_row(table, row)]
+    return _encoded(record, repaint(record, Path(photo_folder)).image)
+
+
+def find_row(table: pd.DataFrame, row: int | str) -> int:
+    """A row's number or file name -> its number; InputError where there is none."""
+    if str(row).isdecimal():
+        if int(row) < len(table):
+            return int(row)
+        raise InputError(f"row {row}: the dataset has rows 0 to {len(table) - 1}")
+    hits = np.flatnonzero(
+        (table["file_name"] == row) | (table["file_name"].str.rpartition("/")[2] == row)
+    )
+    if len(hits) != 1:
+        raise InputError(f"row '{row}': give a number from 0 to {len(table) - 1} or a file_name")
+    return int(hits[0])
+
+
+def verify(
+    folder: str | Path,
+    photo_folder: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Problem]:
+    """What is wrong with a dataset: files, schema, ranges, masks, twins, and with photos pixels.
+
+    PNG must equal the row's replay exactly, JPEG its own re-encoding (where the recorded
+    library versions differ from those here, within a few code values).
+
+    Raises:
+        InputError: there is no dataset, or no folder of photos, to look at.
+    """
+    folder = Path(folder)
+    table = dataset.parse(folder)
+    if photo_folder is not None and not Path(photo_folder).is_dir():
+        raise InputError(f"no folder of photos at {photo_folder}: check the path")
+    found = list(dataset.problems(table, folder))
+    bad = {problem.row for problem in found}
+    slack = 0 if _same_versions(folder) else TOLERANCE
+    for i, row in enumerate(table.to_dict("records")):
+        if i not in bad:
+            try:
+                faults = list(_pixel_problems(row, folder, photo_folder, slack))
+            except Skipped as reason:
+                faults = [str(reason)]
+            found += [Problem(i, row["file_name"], what) for what in faults]
+        if progress:
+            progress(i + 1, len(table))
+    return sorted(found, key=lambda problem: problem.row)
+
+
+def _same_versions(folder: Path) -> bool:
+    try:
+        recorded = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))["versions"]
+        return {k: v for k, v in recorded.items() if k != "acuity"} == {
+            k: v for k, v in dataset.versions().items() if k != "acuity"
+        }
+    except (OSError, ValueError, KeyError, AttributeError):
+        return False
+
+
+def _pixel_problems(
+    row: Mapping[str, Any], folder: Path, photo_folder: str | Path | None, slack: int
+) -> Iterator[str]:
+    size = (int(row["width"]), int(row["height"]))
+    image = photos.read(folder, row["file_name"]).pixels
+    if image.shape[1::-1] != size:
+        yield f"its image is {image.shape[1]}x{image.shape[0]}, the table says {size[0]}x{size[1]}"
+        return
+    truth = dataset.truth(row)
+    if row["mask_file_name"]:
+        mask = photos.read(folder, row["mask_file_name"]).pixels[..., 0]
+        if not np.array_equal(mask, renderer.region_picture(truth, size)):
+            yield "its mask is not the region that the table describes"
+    twin = None
+    if row["clean_file_name"]:
+        twin = photos.read(folder, row["clean_file_name"]).pixels
+        if row["codec"] == "png":
+            yield from _twin_problems(row, image, twin)
+    if photo_folder is not None:
+        yield from _replay_problems(row, image, twin, Path(photo_folder), slack)
+
+
+def _twin_problems(row: Mapping[str, Any], image: np.ndarray, twin: np.ndarray) -> Iterator[str]:
+    draw = draw_of(row)
+    wanted = twin
+    if draw.anomaly is not None:
+        rng = np.random.default_rng(draw.row_seed)
+        wanted = anomalies.apply(twin, draw.anomaly, rng)
+    if not np.array_equal(image, wanted):
+        yield "its image is not its clean twin with the recorded change"
+
+
+def _replay_problems(
+    row: Mapping[str, Any],
+    image: np.ndarray,
+    twin: np.ndarray | None,
+    photo_folder: Path,
+    slack: int,
+) -> Iterator[str]:
+    painted = repaint(row, photo_folder)
+    for name, pixels, wanted in (("image", image, painted.image), ("twin", twin, painted.clean)):
+        if pixels is None:
+            continue
+        again = renderer.decode(_encoded(row, wanted))
+        worst = int(np.abs(pixels.astype(np.int16) - again).max())
+        if worst > (slack if row["codec"] == "jpeg" else 0):
+            yield f"its {name} is not what its photo and row give (differs by up to {worst})"
+    for column in ("clipped_fraction", "realised_ratio"):
+        value = getattr(painted.effect, column)
+        if not _empty(row[column]) and abs(row[column] - value) > 1e-6:
+            yield f"{column} is {row[column]:g}, the pixels say {value:g}"
