@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from synth.anomaly import Anomaly
 from synth.errors import InputError
 from synth.renderer import Sample
 
 Learns = Literal["nothing", "clean", "labelled"]
+RUN_FILE = "model.json"  # in every run folder: the method's name and all that loading needs
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Finding:
-    """Where a method says the anomaly is: x (column) and y (row) in px, and what else it knows.
+    """Where a method says the anomaly is, and what else it knows.
 
     Args:
         x: column of the centre, px.
@@ -35,7 +39,7 @@ class Finding:
         r: radius, px.
         ratio: the factor.
         score: how sure the method is that there is an anomaly; higher is surer.
-        map: (H, W) float32, higher where an anomaly is likelier.
+        map: (H, W) float32, higher where an anomaly's centre is likelier.
     """
 
     x: float
@@ -53,6 +57,10 @@ class Source(Protocol):
 
     def __getitem__(self, index: int) -> Sample: ...
 
+    def truth(self, index: int) -> tuple[Anomaly, tuple[int, int]]:
+        """The anomaly of a sample and its image's (width, height) px, without its pixels."""
+        ...
+
     def clean(self) -> Iterator[np.ndarray]:
         """Pictures without an anomaly: label-0 rows, else the twins."""
         ...
@@ -63,14 +71,160 @@ class Localizer(Protocol):
     """Anything that says where.
 
     ``told`` names what a method is given beside the image; the caller hands over nothing
-    else. ``locate`` takes (H, W, 3) uint8 RGB images of any sizes.
+    else. ``locate`` takes (H, W, 3) uint8 RGB images of any sizes. A method that learns is
+    also loaded from a run folder that its ``fit`` wrote: ``load(run)`` of its class.
     """
 
     told: frozenset[str]
     learns: Learns
+    parameters: int
 
     def fit(self, train: Source, val: Source, run: Path) -> None: ...
 
     def locate(
         self, images: Sequence[np.ndarray], told: Sequence[Told] | None = None
     ) -> list[Finding]: ...
+
+
+@dataclass(frozen=True)
+class Method:
+    """An entry of the registry: enough to list a method without importing it.
+
+    Args:
+        target: ``module:class``, imported when the method is first used.
+        options: what the class is called with; the user's options come on top.
+    """
+
+    name: str
+    target: str
+    learns: Learns
+    told: frozenset[str]
+    summary: str
+    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    def implementation(self) -> Any:
+        """The class itself."""
+        module, _, name = self.target.partition(":")
+        return getattr(importlib.import_module(module), name)
+
+
+_NONE: frozenset[str] = frozenset()
+_BOTH = frozenset({"r", "discolor_ratio"})
+
+
+def _variant(name: str, told: frozenset[str], summary: str) -> Method:
+    target = "localize.methods.cnn:Cnn"
+    return Method(name, target, "labelled", told, summary, MappingProxyType({"variant": name}))
+
+
+METHODS = {
+    method.name: method
+    for method in (
+        Method(
+            "centre",
+            "localize.methods.centre:Centre",
+            "nothing",
+            _NONE,
+            "always the image's centre: chance",
+        ),
+        Method(
+            "boundary",
+            "localize.methods.boundary:Boundary",
+            "nothing",
+            _BOTH,
+            "matched filter: is inside = ratio x outside along a boundary of radius r?",
+        ),
+        _variant("cnn-fast", _NONE, "five convolutions, two layers; Adam 5e-4, 10 epochs"),
+        _variant("cnn-slow", _NONE, "the same; Adam 1e-4, 30 epochs"),
+        _variant(
+            "cnn-fuse-features",
+            _BOTH,
+            "r and ratio joined to the flattened features; Adam 5e-4, 20 epochs",
+        ),
+        _variant(
+            "cnn-fuse-last",
+            _BOTH,
+            "r and ratio joined before the last layer; Adam 1e-3, 30 epochs",
+        ),
+        _variant(
+            "cnn-fuse-embedded",
+            _BOTH,
+            "r and ratio through a layer of their own, joined before the last; Adam 1e-3, 30 epochs",
+        ),
+    )
+}
+
+
+def method(name: str) -> Method:
+    """A registered name -> its entry.
+
+    Raises:
+        InputError: there is none; the line names the nearest.
+    """
+    if name in METHODS:
+        return METHODS[name]
+    near = difflib.get_close_matches(name, METHODS, n=1, cutoff=0.4)
+    hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(METHODS)}"
+    raise InputError(f"method '{name}' is unknown; {hint} (localize methods lists them)")
+
+
+def create(name: str, **options: Any) -> Localizer:
+    """A registered name and options -> a localizer, not yet fitted.
+
+    Options that a method does not know are refused.
+    """
+    entry = method(name)
+    localizer: Localizer = entry.implementation()(**{**entry.options, **options})
+    return localizer
+
+
+def load(spec: str | Path) -> Localizer:
+    """A SPEC -> a localizer that is ready to locate.
+
+    A SPEC is the name of a method that needs no training, or a run folder.
+
+    Raises:
+        InputError: it is neither, or the method must be trained first.
+    """
+    folder = Path(spec)
+    if folder.is_dir():
+        localizer: Localizer = run_method(folder).implementation().load(folder)
+        return localizer
+    if folder.parts and len(folder.parts) > 1:
+        raise InputError(f"no run folder at {folder}: train one with localize train")
+    entry = method(str(spec))
+    if entry.learns != "nothing":
+        raise InputError(
+            f"{entry.name} must be trained first: localize train {entry.name} DATASET --out RUN, "
+            "then name the folder RUN"
+        )
+    return create(entry.name)
+
+
+def run_method(run: Path) -> Method:
+    """The method that a run folder was trained with."""
+    return method(read_run(run)["method"])
+
+
+def read_run(run: Path) -> dict[str, Any]:
+    """The description in a run folder.
+
+    Raises:
+        InputError: it is no run folder, or its description is damaged.
+    """
+    path = run / RUN_FILE
+    if not path.is_file():
+        raise InputError(f"{run} is no run folder (no {RUN_FILE}): name one that train wrote")
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        about["method"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is damaged ({error}): train again") from None
+    assert isinstance(about, dict)
+    return about
+
+
+def name_of(spec: str | Path) -> str:
+    """The name under which a SPEC stands in tables: the method's, or the run folder's."""
+    folder = Path(spec)
+    return folder.name if folder.is_dir() else str(spec)

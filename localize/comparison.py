@@ -1,0 +1,326 @@
+"""Methods x dataset -> predictions, scores, history: where all tables arise."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from localize import localizer as localizers
+from localize import metrics
+from localize.localizer import RUN_FILE, Finding, Localizer, Told
+from localize.sources import Folder
+from synth import folders
+from synth.errors import InputError
+
+DEFAULT_METHODS = tuple(localizers.METHODS)
+BASELINE = "centre"
+MARKER = "scores.csv"
+CHUNK = 16  # images in memory at a time
+PREDICTIONS = (
+    "method", "file_name", "x", "y", "r", "discolor_ratio", "x_pred", "y_pred", "r_pred",
+    "ratio_pred", "score", "distance", "normalised_distance", "seconds",
+)  # fmt: skip
+SCORES = (
+    "method", "split", "n", "mean_distance", "mean_distance_low", "mean_distance_high",
+    "normalised_distance", "normalised_distance_low", "normalised_distance_high",
+    "median_distance", "hit@5", "hit@r", "parameters", "ms_per_image",
+)  # fmt: skip
+
+Progress = Callable[[int, int], None]
+Step = Callable[[str], Any]  # gives a context that yields a Progress; see console.progress
+
+
+@contextmanager
+def _silent(what: str) -> Iterator[Progress]:
+    yield lambda done, total: None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The tables of one run: one row per method and image, per method, per method and epoch.
+
+    ``last`` has the scores of the last epoch's weights, where the best epoch's are scored.
+    ``errors`` lists the images that a method failed on, with the reason.
+    """
+
+    predictions: pd.DataFrame
+    scores: pd.DataFrame
+    history: pd.DataFrame
+    last: pd.DataFrame
+    errors: pd.DataFrame
+    folder: Path
+
+
+def predict(
+    localizer: Localizer, name: str, source: Folder, progress: Progress | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Ask a method about every image with an anomaly -> predictions, errors.
+
+    The method gets r and discolor_ratio only if it is told them. An image that it fails on
+    gets no coordinates, and a line among the errors.
+    """
+    rows: list[dict[str, Any]] = []
+    errors: list[dict[str, str]] = []
+    for start in range(0, len(source), CHUNK):
+        samples = [source[i] for i in range(start, min(start + CHUNK, len(source)))]
+        images = [sample.image for sample in samples]
+        truths = [source.truth(start + i)[0] for i in range(len(samples))]
+        told = [Told(t.r, t.discolor_ratio) for t in truths] if localizer.told else None
+        began = time.perf_counter()
+        found, reasons = _located(localizer, images, told)
+        seconds = (time.perf_counter() - began) / len(samples)
+        for sample, truth, finding, reason in zip(samples, truths, found, reasons, strict=True):
+            if reason:
+                errors.append({"method": name, "file_name": sample.name, "reason": reason})
+            rows.append(
+                {
+                    "method": name,
+                    "file_name": sample.name,
+                    "x": truth.x,
+                    "y": truth.y,
+                    "r": truth.r,
+                    "discolor_ratio": truth.discolor_ratio,
+                    "x_pred": finding.x,
+                    "y_pred": finding.y,
+                    "r_pred": finding.r,
+                    "ratio_pred": finding.ratio,
+                    "score": finding.score,
+                    "seconds": seconds,
+                }
+            )
+        if progress:
+            progress(len(rows), len(source))
+    table = pd.DataFrame(rows)
+    found_at, true_at = table[["x_pred", "y_pred"]].to_numpy(), table[["x", "y"]].to_numpy()
+    size = source.table[["width", "height"]].to_numpy(float)
+    table["distance"] = metrics.distance(found_at, true_at)
+    table["normalised_distance"] = metrics.normalised_distance(found_at, true_at, size)
+    table = table.reindex(columns=list(PREDICTIONS))
+    numbers = list(PREDICTIONS[2:])
+    table[numbers] = table[numbers].astype(float)
+    return table, pd.DataFrame(errors, columns=["method", "file_name", "reason"])
+
+
+def _located(
+    localizer: Localizer, images: list[np.ndarray], told: list[Told] | None
+) -> tuple[list[Finding], list[str]]:
+    """Findings and reasons of failure; when a group fails, each image is tried alone."""
+    try:
+        return localizer.locate(images, told), [""] * len(images)
+    except Exception as error:
+        if len(images) == 1:
+            reason = f"{type(error).__name__}: {error}"
+            return [Finding(float("nan"), float("nan"))], [reason]
+    single = [
+        _located(localizer, [image], [told[i]] if told else None) for i, image in enumerate(images)
+    ]
+    return [found[0] for found, _ in single], [reasons[0] for _, reasons in single]
+
+
+def score(predictions: pd.DataFrame, source: Folder, parameters: int) -> dict[str, Any]:
+    """One method's predictions -> its row of ``scores.csv``.
+
+    Means and medians are over the images that it gave coordinates for; an image without
+    counts as a miss. Intervals are 95 % bootstraps over photos, seed 0.
+    """
+    photos = source.table["photo"].where(source.table["photo"] != "", source.table["file_name"])
+    given = predictions["distance"].notna().to_numpy()
+    row: dict[str, Any] = {
+        "method": predictions["method"].iloc[0],
+        "split": source.split,
+        "n": len(predictions),
+    }
+    for column, name in (("distance", "mean_distance"), ("normalised_distance",) * 2):
+        values = predictions[column].to_numpy()[given]
+        low, high = metrics.bootstrap(values, photos[given].tolist())
+        row |= {
+            name: float(values.mean()) if len(values) else float("nan"),
+            f"{name}_low": low,
+            f"{name}_high": high,
+        }
+    distance = predictions["distance"].to_numpy()
+    return row | {
+        "median_distance": float(np.median(distance[given])) if given.any() else float("nan"),
+        "hit@5": metrics.hit_rate(distance, 5.0),
+        "hit@r": metrics.hit_rate(distance, predictions["r"].to_numpy()),
+        "parameters": parameters,
+        "ms_per_image": float(predictions["seconds"].median() * 1000),
+    }
+
+
+def choose_split(dataset: str | Path, wanted: str | None) -> Folder:
+    """The split to score: the one wanted, else test, else val where there is no test."""
+    for split in (wanted,) if wanted else ("test", "val"):
+        source = Folder(dataset, split)
+        if len(source):
+            return source
+    what = f"split {wanted}" if wanted else "test or val split"
+    raise InputError(f"{dataset} has no image with an anomaly in its {what}: choose --split all")
+
+
+def evaluate(
+    specs: Sequence[str | Path],
+    dataset: str | Path,
+    out: str | Path,
+    *,
+    split: str | None = None,
+    overwrite: bool = False,
+    step: Step = _silent,
+) -> Comparison:
+    """Score methods on one split of a dataset; write predictions, scores and pictures.
+
+    The constant-centre guess is always scored with them.
+
+    Raises:
+        InputError: a SPEC or the dataset cannot be used; nothing is written.
+    """
+    source = choose_split(dataset, split)
+    methods: dict[str, Localizer] = {BASELINE: localizers.load(BASELINE)}
+    for spec in specs:
+        name = localizers.name_of(spec)
+        if name in methods and name != BASELINE:
+            raise InputError(f"two methods are called '{name}': rename one of the run folders")
+        methods[name] = localizers.load(spec)
+    runs = {localizers.name_of(spec): Path(spec) for spec in specs if Path(spec).is_dir()}
+    with folders.staged(Path(out), MARKER, overwrite=overwrite) as building:
+        result = _scored(methods, source, runs, building, step)
+        _write(result, source, dataset, building, {})
+    return _moved(result, Path(out))
+
+
+def compare(
+    dataset: str | Path,
+    out: str | Path,
+    methods: Sequence[str] = DEFAULT_METHODS,
+    *,
+    split: str | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    step: Step = _silent,
+    say: Callable[[str], None] = lambda line: None,
+    **options: Any,
+) -> Comparison:
+    """Train, score and draw methods on a dataset.
+
+    Runs go to ``out/runs/METHOD``. A run that was interrupted goes on with ``resume``.
+
+    Args:
+        options: for the methods that learn: ``epochs_scale``, ``input``, ``device``, ...
+
+    Raises:
+        InputError: bad input; nothing is left under the name ``out``.
+    """
+    entries = [localizers.method(name) for name in dict.fromkeys((BASELINE, *methods))]
+    source = choose_split(dataset, split)
+    with folders.staged(Path(out), MARKER, overwrite=overwrite, resume=resume) as building:
+        ready: dict[str, Localizer] = {}
+        runs: dict[str, Path] = {}
+        for entry in entries:
+            if entry.learns == "nothing":
+                ready[entry.name] = localizers.create(entry.name)
+                continue
+            run = building / "runs" / entry.name
+            runs[entry.name] = run
+            if (run / RUN_FILE).is_file():
+                say(f"{entry.name}: trained already")
+            else:
+                say(f"{entry.name}: training")
+                learner = localizers.create(entry.name, **options)
+                learner.fit(Folder(dataset, "train"), Folder(dataset, "val"), run)
+            ready[entry.name] = localizers.load(run)
+        result = _scored(ready, source, runs, building, step)
+        _write(result, source, dataset, building, options)
+    return _moved(result, Path(out))
+
+
+def _scored(
+    methods: dict[str, Localizer],
+    source: Folder,
+    runs: dict[str, Path],
+    folder: Path,
+    step: Step,
+) -> Comparison:
+    """Ask every method, and each learned one once more with its last epoch's weights."""
+    predictions, errors, scores, last, history = [], [], [], [], []
+    for name, localizer in methods.items():
+        with step(name) as progress:
+            table, failed = predict(localizer, name, source, progress)
+        predictions.append(table)
+        errors.append(failed)
+        scores.append(score(table, source, localizer.parameters))
+        if name in runs:
+            final = localizers.run_method(runs[name]).implementation().load(runs[name], "last")
+            last.append(score(predict(final, name, source)[0], source, final.parameters))
+            epochs = pd.read_csv(runs[name] / "history.csv")
+            epochs.insert(0, "method", name)
+            history.append(epochs)
+    columns = ["method", "epoch", "train_loss", "train_distance", "val_loss", "val_distance"]
+    return Comparison(
+        pd.concat(predictions, ignore_index=True),
+        pd.DataFrame(scores, columns=list(SCORES)),
+        pd.concat(history, ignore_index=True) if history else pd.DataFrame(columns=columns),
+        pd.DataFrame(last, columns=list(SCORES)),
+        pd.concat(errors, ignore_index=True),
+        folder,
+    )
+
+
+def _write(
+    result: Comparison,
+    source: Folder,
+    dataset: str | Path,
+    folder: Path,
+    options: dict[str, Any],
+) -> None:
+    """Tables, pictures and what made them, into a folder."""
+    from localize import plots
+
+    tables = {"predictions": result.predictions, MARKER.removesuffix(".csv"): result.scores}
+    if len(result.history):
+        tables |= {"history": result.history, "scores-last-epoch": result.last}
+    if len(result.errors):
+        tables["errors"] = result.errors
+    for name, table in tables.items():
+        folders.write(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+    try:
+        recipe = json.loads((Path(dataset) / "recipe.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        recipe = None
+    about = {
+        "dataset": Path(dataset).name,
+        "split": source.split,
+        "options": options,
+        "versions": {
+            name: importlib.metadata.version(name)
+            for name in ("acuity", "torch", "lightning", "numpy", "pandas", "pillow")
+        },
+        "dataset_recipe": recipe,
+    }
+    folders.write(folder / "comparison.json", json.dumps(about, indent=2, default=str) + "\n")
+    if len(result.history):
+        plots.save(plots.validation(result.history, centre_distance(dataset)), folder / "validation")
+    plots.save(plots.distances(result.scores), folder / "distance")
+    plots.save(plots.found_within(result.predictions), folder / "found")
+    # Photos in an SVG are larger than the PNG and no sharper.
+    plots.save(plots.contact_sheet(result.predictions, source), folder / "contact", ("png",))
+
+
+def centre_distance(dataset: str | Path, split: str = "val") -> float:
+    """The mean distance in px of the constant-centre guess on a split; NaN if it is empty."""
+    table = Folder(dataset, split).table
+    centre = (table[["width", "height"]].to_numpy(float) - 1) / 2
+    distances = metrics.distance(centre, table[["x", "y"]].to_numpy())
+    return float(distances.mean()) if len(distances) else float("nan")
+
+
+def _moved(result: Comparison, out: Path) -> Comparison:
+    return Comparison(**{**vars(result), "folder": out})

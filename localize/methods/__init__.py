@@ -1,0 +1,1 @@
+"""One file per method; :mod:`localize.localizer` registers them."""

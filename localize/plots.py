@@ -1,0 +1,207 @@
+"""Pictures of a comparison: figures from its tables, nothing else."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Circle, Rectangle
+
+from synth import folders
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from localize.sources import Folder
+
+# Okabe and Ito's colours, told apart by all kinds of colour vision; grey is the baseline's.
+COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A6D00")
+MARKERS = "osD^vPX*"
+GREY = "#6B6B6B"
+BASELINE = "centre"
+STYLE = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#E4E4E4",
+    "axes.axisbelow": True,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "svg.hashsalt": "acuity",
+}
+
+
+def look(methods: list[str]) -> dict[str, tuple[str, str]]:
+    """Colour and marker by method: the same in every picture of one comparison."""
+    others = [name for name in methods if name != BASELINE]
+    looks = {
+        name: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)])
+        for i, name in enumerate(others)
+    }
+    return {BASELINE: (GREY, "o"), **looks}
+
+
+def _figure(width: float, height: float) -> Figure:
+    return Figure(figsize=(width, height), dpi=150, layout="constrained")
+
+
+def validation(history: pd.DataFrame, centre: float) -> Figure:
+    """Validation distance (px) per epoch of every method; the centre guess is dashed."""
+    with mpl.rc_context(STYLE):
+        figure = _figure(8, 4.5)
+        axes = figure.subplots()
+        looks = look(list(dict.fromkeys(history["method"])))
+        for name, epochs in history.groupby("method", sort=False):
+            colour, marker = looks[str(name)]
+            best = epochs.loc[epochs["val_distance"].idxmin()]
+            axes.plot(epochs["epoch"], epochs["val_distance"], color=colour, label=name, lw=1.6)
+            axes.plot(best["epoch"], best["val_distance"], marker, color=colour, ms=6, mec="white")
+        if np.isfinite(centre):
+            axes.axhline(centre, color=GREY, ls="--", lw=1.6, label="centre guess")
+        axes.set(
+            title="Validation distance per epoch (marker: best epoch)",
+            xlabel="epoch",
+            ylabel="mean distance (px)",
+            ylim=(0, None),
+        )
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        figure.legend(loc="outside right upper", frameon=False)
+    return figure
+
+
+def distances(scores: pd.DataFrame) -> Figure:
+    """Mean distance (px) of every method with its 95 % interval; the centre guess is dashed."""
+    with mpl.rc_context(STYLE):
+        figure = _figure(8, 1.4 + 0.42 * len(scores))
+        axes = figure.subplots()
+        looks = look(scores["method"].tolist())
+        for i, row in enumerate(scores.to_dict("records")):
+            colour, marker = looks[row["method"]]
+            mean = row["mean_distance"]
+            if np.isfinite(row["mean_distance_low"]):
+                axes.plot(
+                    [row["mean_distance_low"], row["mean_distance_high"]], [i, i],
+                    color=colour, lw=2.5, solid_capstyle="round",
+                )  # fmt: skip
+            axes.plot(mean, i, marker, color=colour, ms=8, mec="white")
+            if row["method"] == BASELINE:
+                axes.axvline(mean, color=GREY, ls="--", lw=1.2, zorder=0)
+        axes.set_yticks(range(len(scores)), scores["method"].tolist())
+        axes.invert_yaxis()
+        axes.grid(visible=False, axis="y")
+        n, split = int(scores["n"].max()), scores["split"].iloc[0]
+        axes.set(
+            title=f"Mean distance on {n} images ({split}), 95 % intervals",
+            xlabel="mean distance (px); dashed: the centre guess",
+            xlim=(0, None),
+        )
+    return figure
+
+
+def found_within(predictions: pd.DataFrame) -> Figure:
+    """Fraction of images found within d px, d on a log axis."""
+    with mpl.rc_context(STYLE):
+        figure = _figure(8, 4.5)
+        axes = figure.subplots()
+        looks = look(list(dict.fromkeys(predictions["method"])))
+        far = max(10.0, float(np.nanmax(predictions["distance"])))
+        for name, rows in predictions.groupby("method", sort=False):
+            at = np.sort(rows["distance"].dropna().clip(lower=0.1).to_numpy())
+            share = np.arange(1, len(at) + 1) / len(rows)
+            colour, _ = looks[str(name)]
+            axes.step(
+                np.r_[0.1, at, far], np.r_[0, share, share[-1:]], where="post", color=colour,
+                lw=1.8, ls="--" if name == BASELINE else "-", label=name,
+            )  # fmt: skip
+        axes.axvline(5, color=GREY, lw=0.8, ls=":")
+        axes.annotate(
+            "5 px", (5, 1.0), (3, 2), textcoords="offset points", color=GREY, va="bottom", fontsize=8
+        )
+        axes.set(
+            title="Found within d pixels",
+            xlabel="distance d (px, log)",
+            ylabel="fraction of images",
+            xscale="log",
+            xlim=(0.1, far),
+            ylim=(0, 1.04),
+        )
+        figure.legend(loc="outside right upper", frameon=False)
+    return figure
+
+
+def contact_sheet(predictions: pd.DataFrame, source: Folder, count: int = 12) -> Figure:
+    """Images with the truth (white outline) and every method's answer."""
+    methods = list(dict.fromkeys(predictions["method"]))
+    looks = look(methods)
+    picks = np.unique(np.linspace(0, len(source) - 1, min(count, len(source))).astype(int))
+    columns = min(4, len(picks))
+    rows = -(-len(picks) // columns)
+    answers = {key: group for key, group in predictions.groupby("file_name", sort=False)}
+    with mpl.rc_context(STYLE | {"axes.grid": False}):
+        figure = _figure(3 * columns, 3 * rows + 0.6)
+        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes in grid:
+            axes.set_axis_off()
+        for axes, i in zip(grid, picks.tolist(), strict=False):
+            sample = source[i]
+            truth, (width, height) = source.truth(i)
+            axes.imshow(sample.image)
+            for line, lw in (("black", 2.6), ("white", 1.3)):
+                kwargs = {"fill": False, "ec": line, "lw": lw}
+                axes.add_patch(
+                    Circle((truth.x, truth.y), truth.r, **kwargs)
+                    if truth.shape == "circle"
+                    else Rectangle(
+                        (truth.x - truth.r, truth.y - truth.r), 2 * truth.r, 2 * truth.r, **kwargs
+                    )
+                )
+            for row in answers[sample.name].to_dict("records"):
+                colour, marker = looks[row["method"]]
+                x, y = np.clip([row["x_pred"], row["y_pred"]], 0, [width - 1, height - 1])
+                axes.plot(x, y, marker, color=colour, ms=7, mec="white", mew=1.0)
+            axes.set_title(
+                f"ratio {truth.discolor_ratio:.3g}, r {truth.r:.3g} px", fontsize=8, weight="normal"
+            )
+        handles = [
+            Line2D([], [], ls="", marker=m, color=c, mec="white", ms=8, label=name)
+            for name, (c, m) in looks.items()
+            if name in methods
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
+    return figure
+
+
+def overlay(image: np.ndarray, findings: dict[str, tuple[float, float, float | None]]) -> Figure:
+    """(H, W, 3) uint8 and x, y, r (px) by method -> the image with the answers drawn."""
+    height, width = image.shape[:2]
+    looks = look(list(findings))
+    figure = Figure(figsize=(width / 100, height / 100), dpi=100)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.imshow(image)
+    axes.set_axis_off()
+    size = max(4.0, min(width, height) / 60)
+    for name, (x, y, r) in findings.items():
+        colour, _ = looks[name]
+        for line, lw in (("white", 3.0), (colour, 1.5)):
+            axes.plot(x, y, "+", color=line, ms=size * 2, mew=lw, scalex=False, scaley=False)
+            if r is not None:
+                axes.add_patch(Circle((x, y), r, fill=False, ec=line, lw=lw))
+    axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+    return figure
+
+
+def save(figure: Figure, path: Path, kinds: Sequence[str] = ("png", "svg")) -> None:
+    """Write a figure as ``path``.png and ``path``.svg."""
+    for kind in kinds:
+        data = io.BytesIO()
+        metadata = {"Date": None} if kind == "svg" else {"Software": None}
+        with mpl.rc_context(STYLE):
+            figure.savefig(data, format=kind, metadata=metadata)
+        folders.write(path.with_name(f"{path.name}.{kind}"), data.getvalue())

@@ -1,0 +1,259 @@
+"""What every learned method shares: the Lightning module, the trainer, the run folder.
+
+A run folder holds ``best.safetensors`` (lowest validation distance), ``last.safetensors``,
+``history.csv``, ``last.ckpt`` (to resume; removed when training is done) and, once training
+is done, ``model.json``.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import math
+import os
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save
+from torch import nn
+from torch.utils.data import DataLoader
+
+from localize.batches import Batch
+from localize.compat import mend_torchvision
+from localize.localizer import RUN_FILE
+from synth import folders
+from synth.errors import InputError
+
+mend_torchvision()
+
+import lightning.pytorch as pl  # noqa: E402  (needs a torchvision that imports)
+
+HISTORY = ("epoch", "train_loss", "train_distance", "val_loss", "val_distance")
+CHECKPOINT = "last.ckpt"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How to train. ``patience``: stop after so many epochs without a better validation."""
+
+    epochs: int
+    learning_rate: float
+    batch: int = 10
+    patience: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch < 1 or (self.patience or 1) < 1:
+            raise InputError("epochs, batch and patience: give whole numbers from 1 up")
+        if not 0 < self.learning_rate < math.inf:
+            raise InputError(f"learning rate is {self.learning_rate}: give a number above 0")
+
+
+class Regression(pl.LightningModule):
+    """Regress the centre: mean squared error on fractions of width and height, by Adam.
+
+    The network maps (B, 3, h, w) float32 in 0 to 1 and (B, 2) numeric features to (B, 2).
+    """
+
+    def __init__(self, network: nn.Module, learning_rate: float) -> None:
+        super().__init__()
+        # Channels last: half the time on a CPU for these narrow convolutions.
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.learning_rate = learning_rate
+
+    def _step(self, batch: Batch, stage: str) -> torch.Tensor:
+        found = self.network(to_float(batch["image"]), batch["numeric"])
+        loss = nn.functional.mse_loss(found, batch["target"])
+        gaps = (found.detach() - batch["target"]) * batch["size"]
+        values = {f"{stage}_loss": loss.detach(), f"{stage}_distance": gaps.norm(dim=1).mean()}
+        self.log_dict(
+            values, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(found)
+        )
+        return loss
+
+    def training_step(self, batch: Batch, index: int) -> torch.Tensor:
+        return self._step(batch, "train")
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        self._step(batch, "val")
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), lr=self.learning_rate, fused=True)
+
+
+def to_float(images: torch.Tensor) -> torch.Tensor:
+    """(B, 3, h, w) uint8 -> (B, 3, h, w) float32 in 0 to 1, channels last in memory."""
+    return images.contiguous(memory_format=torch.channels_last).float().div_(255)
+
+
+class Keeper(pl.Callback):
+    """After each epoch writes history, weights and checkpoint, each whole or not at all."""
+
+    def __init__(self, run: Path) -> None:
+        self._run = run
+        self._rows = read_history(run)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        metrics = trainer.callback_metrics
+        row = {"epoch": trainer.current_epoch + 1} | {
+            name: float(metrics[name]) for name in HISTORY[1:] if name in metrics
+        }
+        earlier = [r for r in self._rows if r["epoch"] < row["epoch"]]
+        before = min((r["val_distance"] for r in earlier), default=math.inf)
+        self._rows = [*earlier, row]
+        temporary = self._run / f".{CHECKPOINT}.tmp"
+        trainer.save_checkpoint(temporary)  # by all processes, whatever the strategy
+        if trainer.is_global_zero:
+            assert isinstance(module, Regression)
+            weights = save({k: v.contiguous() for k, v in module.network.state_dict().items()})
+            if row["val_distance"] < before:
+                folders.write(self._run / "best.safetensors", weights)
+            folders.write(self._run / "last.safetensors", weights)
+            write_history(self._run, self._rows)
+            os.replace(temporary, self._run / CHECKPOINT)
+
+
+def read_history(run: Path) -> list[dict[str, float]]:
+    """The epochs of a run so far: dicts of :data:`HISTORY`, epochs counted from 1."""
+    path = run / "history.csv"
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as lines:
+        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(lines)]
+
+
+def write_history(run: Path, rows: list[dict[str, float]]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, HISTORY, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row | {"epoch": int(row["epoch"])} for row in rows)
+    folders.write(run / "history.csv", text.getvalue())
+
+
+def train(
+    network: nn.Module,
+    batches: DataLoader[Batch],
+    val_batches: DataLoader[Batch],
+    run: Path,
+    schedule: Schedule,
+    about: dict[str, Any],
+) -> None:
+    """Train a network, going on from the run's checkpoint where there is one.
+
+    Writes the run folder as the module says; ``about`` goes into ``model.json``.
+
+    Raises:
+        InputError: the checkpoint belongs to another network or is damaged, or the loss
+            is no number any more.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    settings = {"method": about["method"], "options": about.get("options", {})}
+    start = run / "start.json"
+    checkpoint = run / CHECKPOINT
+    if checkpoint.is_file() and start.is_file():
+        if json.loads(start.read_text(encoding="utf-8")) != settings:
+            raise InputError(
+                f"{run} holds an unfinished run with other settings: name another --out"
+            )
+    else:
+        folders.write(start, json.dumps(settings))
+    callbacks: list[pl.Callback] = [Keeper(run)]
+    if schedule.patience:
+        callbacks.append(
+            pl.callbacks.EarlyStopping(monitor="val_distance", patience=schedule.patience)
+        )
+    _quieten()
+    trainer = pl.Trainer(
+        accelerator=schedule.device,
+        devices="auto" if schedule.device != "cpu" else 1,
+        max_epochs=schedule.epochs,
+        callbacks=callbacks,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=schedule.progress and sys.stderr.isatty(),
+        default_root_dir=run,
+        num_sanity_val_steps=0,
+    )
+    module = Regression(network, schedule.learning_rate)
+    try:
+        trainer.fit(
+            module,
+            batches,
+            val_batches,
+            ckpt_path=str(checkpoint) if checkpoint.is_file() else None,
+            weights_only=True,
+        )
+    except RuntimeError as error:
+        if checkpoint.is_file() and "state_dict" in str(error):
+            raise InputError(
+                f"{checkpoint} is of another network: name another --out, or pass --overwrite"
+            ) from None
+        raise
+    history = read_history(run)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    if trainer.is_global_zero:
+        best = min(history, key=lambda row: row["val_distance"])
+        if not math.isfinite(best["val_distance"]):
+            raise InputError(f"training in {run} diverged: try a lower learning rate")
+        about |= {
+            "best_epoch": int(best["epoch"]),
+            "last_epoch": int(history[-1]["epoch"]),
+            "val_distance": best["val_distance"],
+            "torch": torch.__version__,
+        }
+        folders.write(run / RUN_FILE, json.dumps(about, indent=2) + "\n")
+        checkpoint.unlink()
+        start.unlink()
+
+
+def load_weights(network: nn.Module, run: Path, which: str = "best") -> None:
+    """Fill a network with a run's ``best`` or ``last`` weights.
+
+    Raises:
+        InputError: the file is missing, damaged, or of another network.
+    """
+    path = run / f"{which}.safetensors"
+    try:
+        network.load_state_dict(load_file(path))
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: train again") from None
+    except Exception as error:  # safetensors and torch raise many kinds
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{path} does not fit this method ({reason}): train again") from None
+
+
+def device_of(name: str) -> torch.device:
+    """``auto``, ``cpu``, ``cuda``, ``mps`` -> a device that is there.
+
+    Raises:
+        InputError: the machine has no such device.
+    """
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        return torch.device(next(kind for kind, there in available.items() if there))
+    if not available.get(name, False):
+        usable = ", ".join(kind for kind, there in available.items() if there)
+        raise InputError(f"device '{name}' is not there: use auto or {usable}")
+    return torch.device(name)
+
+
+def _quieten() -> None:
+    """Keep Lightning's advice off the screen; our own lines say what the user needs."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for module in (r"lightning\..*", r"torch\.utils\.data\..*"):
+        warnings.filterwarnings("ignore", module=module)
