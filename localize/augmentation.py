@@ -18,7 +18,7 @@ from synth.renderer import Sample
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network at import
 
-import albumentations as A  # noqa: E402, N812
+import albumentations as A
 
 NAMES = ("flip", "turn", "crop", "noise", "gain")
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from synth import console, folders
-from synth.errors import InputError, Skipped
+from synth import console
+from synth.errors import Skipped
 
 if TYPE_CHECKING:
     from localize.comparison import Comparison
@@ -72,9 +72,7 @@ def methods() -> None:
     wide = max(map(len, METHODS))
     for name, entry in METHODS.items():
         told = " and ".join(sorted(entry.told)) or "nothing"
-        print(
-            f"{name:<{wide}}  learns from: {entry.learns:<8}  told: {told:<20}  {entry.summary}"
-        )
+        print(f"{name:<{wide}}  learns from: {entry.learns:<8}  told: {told:<20}  {entry.summary}")
 
 
 @app.command()
@@ -82,7 +80,7 @@ def train(
     spec: Annotated[str, typer.Argument(help="Name of a method that learns.", metavar="SPEC")],
     dataset: Dataset,
     out: Annotated[Path, typer.Option(help="Run folder to write.")],
-    input: Input = None,  # noqa: A002
+    input: Input = None,
     epochs: Annotated[Optional[int], typer.Option(help="Instead of the method's own.")] = None,
     epochs_scale: Scale = None,
     learning_rate: Annotated[Optional[float], typer.Option(help="Of Adam.")] = None,
@@ -117,7 +115,8 @@ def train(
 @app.command()
 def evaluate(
     specs: Annotated[
-        list[str], typer.Argument(help="Methods that learn nothing, or run folders.", metavar="SPEC…")
+        list[str],
+        typer.Argument(help="Methods that learn nothing, or run folders.", metavar="SPEC…"),
     ],
     dataset: Dataset,
     out: Annotated[Path, typer.Option(help="Folder to write.")],
@@ -142,7 +141,7 @@ def compare(
     out: Annotated[Path, typer.Option(help="Folder to write.")],
     methods: Annotated[Optional[str], typer.Option(help="A,B,… [all].")] = None,
     split: Split = None,
-    input: Input = None,  # noqa: A002
+    input: Input = None,
     epochs_scale: Scale = None,
     batch: Batch = None,
     patience: Patience = None,
@@ -191,7 +190,7 @@ def _report(result: Comparison, wanted: str | None) -> None:
     for heading in ("mean px", "95 %", "normalised", "95 %", "median px", "hit@5", "hit@r"):
         table.add_column(heading, justify="right")
     table.add_column("mean px, last epoch", justify="right")
-    last = result.last.set_index("method")["mean_distance"] if len(result.last) else {}
+    last = dict(zip(result.last["method"], result.last["mean_distance"], strict=True))
     for row in result.scores.to_dict("records"):
         name = row["method"]
         table.add_row(

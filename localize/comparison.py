@@ -307,7 +307,9 @@ def _write(
     }
     folders.write(folder / "comparison.json", json.dumps(about, indent=2, default=str) + "\n")
     if len(result.history):
-        plots.save(plots.validation(result.history, centre_distance(dataset)), folder / "validation")
+        plots.save(
+            plots.validation(result.history, centre_distance(dataset)), folder / "validation"
+        )
     plots.save(plots.distances(result.scores), folder / "distance")
     plots.save(plots.found_within(result.predictions), folder / "found")
     # Photos in an SVG are larger than the PNG and no sharper.

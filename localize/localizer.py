@@ -149,7 +149,7 @@ METHODS = {
         _variant(
             "cnn-fuse-embedded",
             _BOTH,
-            "r and ratio through a layer of their own, joined before the last; Adam 1e-3, 30 epochs",
+            "r and ratio through a layer of their own, then as fuse-last; Adam 1e-3, 30 epochs",
         ),
     )
 }

@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Rectangle
+from matplotlib.patheffects import Normal, Stroke
+from matplotlib.ticker import MaxNLocator
 
 from synth import folders
 
@@ -22,10 +24,10 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours, told apart by all kinds of colour vision; grey is the baseline's.
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A6D00")
-MARKERS = "osD^vPX*"
+MARKERS = "sD^vPX*h"
 GREY = "#6B6B6B"
 BASELINE = "centre"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -60,18 +62,19 @@ def validation(history: pd.DataFrame, centre: float) -> Figure:
         looks = look(list(dict.fromkeys(history["method"])))
         for name, epochs in history.groupby("method", sort=False):
             colour, marker = looks[str(name)]
-            best = epochs.loc[epochs["val_distance"].idxmin()]
-            axes.plot(epochs["epoch"], epochs["val_distance"], color=colour, label=name, lw=1.6)
-            axes.plot(best["epoch"], best["val_distance"], marker, color=colour, ms=6, mec="white")
+            at, values = epochs["epoch"].to_numpy(), epochs["val_distance"].to_numpy()
+            best = int(np.argmin(values))
+            axes.plot(at, values, color=colour, label=name, lw=1.6)
+            axes.plot(at[best], values[best], marker, color=colour, ms=6, mec="white")
         if np.isfinite(centre):
             axes.axhline(centre, color=GREY, ls="--", lw=1.6, label="centre guess")
         axes.set(
             title="Validation distance per epoch (marker: best epoch)",
             xlabel="epoch",
             ylabel="mean distance (px)",
-            ylim=(0, None),
+            ylim=(0, 1.1 * max(history["val_distance"].max(), np.nan_to_num(centre))),
         )
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.legend(loc="outside right upper", frameon=False)
     return figure
 
@@ -91,16 +94,18 @@ def distances(scores: pd.DataFrame) -> Figure:
                     color=colour, lw=2.5, solid_capstyle="round",
                 )  # fmt: skip
             axes.plot(mean, i, marker, color=colour, ms=8, mec="white")
+            axes.annotate(f"{mean:.0f}", (1.01, i), xycoords=("axes fraction", "data"), va="center")
             if row["method"] == BASELINE:
                 axes.axvline(mean, color=GREY, ls="--", lw=1.2, zorder=0)
         axes.set_yticks(range(len(scores)), scores["method"].tolist())
+        axes.set_ylim(-0.6, len(scores) - 0.4)
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
         n, split = int(scores["n"].max()), scores["split"].iloc[0]
         axes.set(
             title=f"Mean distance on {n} images ({split}), 95 % intervals",
             xlabel="mean distance (px); dashed: the centre guess",
-            xlim=(0, None),
+            xlim=(0, 1.04 * np.nanmax(scores[["mean_distance", "mean_distance_high"]])),
         )
     return figure
 
@@ -122,7 +127,13 @@ def found_within(predictions: pd.DataFrame) -> Figure:
             )  # fmt: skip
         axes.axvline(5, color=GREY, lw=0.8, ls=":")
         axes.annotate(
-            "5 px", (5, 1.0), (3, 2), textcoords="offset points", color=GREY, va="bottom", fontsize=8
+            "5 px",
+            (5, 1.0),
+            (3, 2),
+            textcoords="offset points",
+            color=GREY,
+            va="bottom",
+            fontsize=8,
         )
         axes.set(
             title="Found within d pixels",
@@ -143,7 +154,7 @@ def contact_sheet(predictions: pd.DataFrame, source: Folder, count: int = 12) ->
     picks = np.unique(np.linspace(0, len(source) - 1, min(count, len(source))).astype(int))
     columns = min(4, len(picks))
     rows = -(-len(picks) // columns)
-    answers = {key: group for key, group in predictions.groupby("file_name", sort=False)}
+    answers = dict(list(predictions.groupby("file_name", sort=False)))
     with mpl.rc_context(STYLE | {"axes.grid": False}):
         figure = _figure(3 * columns, 3 * rows + 0.6)
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -154,7 +165,7 @@ def contact_sheet(predictions: pd.DataFrame, source: Folder, count: int = 12) ->
             truth, (width, height) = source.truth(i)
             axes.imshow(sample.image)
             for line, lw in (("black", 2.6), ("white", 1.3)):
-                kwargs = {"fill": False, "ec": line, "lw": lw}
+                kwargs: dict[str, Any] = {"fill": False, "ec": line, "lw": lw}
                 axes.add_patch(
                     Circle((truth.x, truth.y), truth.r, **kwargs)
                     if truth.shape == "circle"
@@ -174,7 +185,11 @@ def contact_sheet(predictions: pd.DataFrame, source: Folder, count: int = 12) ->
             for name, (c, m) in looks.items()
             if name in methods
         ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
+        truth_line = Line2D([], [], color="white", lw=1.3, label="truth")
+        truth_line.set_path_effects([Stroke(linewidth=2.6, foreground="black"), Normal()])
+        figure.legend(
+            handles=[truth_line, *handles], loc="outside lower center", ncols=4, frameon=False
+        )
     return figure
 
 

@@ -74,9 +74,7 @@ class Regression(pl.LightningModule):
         loss = nn.functional.mse_loss(found, batch["target"])
         gaps = (found.detach() - batch["target"]) * batch["size"]
         values = {f"{stage}_loss": loss.detach(), f"{stage}_distance": gaps.norm(dim=1).mean()}
-        self.log_dict(
-            values, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(found)
-        )
+        self.log_dict(values, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(found))
         return loss
 
     def training_step(self, batch: Batch, index: int) -> torch.Tensor:

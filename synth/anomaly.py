@@ -69,16 +69,18 @@ class Anomaly:
     def fits(self, width: int, height: int) -> bool:
         """Whether the whole change lies inside a width x height image."""
         reach = self.reach
-        return (
-            reach <= self.x <= width - 1 - reach and reach <= self.y <= height - 1 - reach
-        )
+        return reach <= self.x <= width - 1 - reach and reach <= self.y <= height - 1 - reach
 
 
 def window(anomaly: Anomaly, height: int, width: int) -> Window:
     """The rows and columns that the change can touch, clipped to a height x width image."""
     reach = anomaly.reach
-    rows = slice(max(0, math.ceil(anomaly.y - reach)), min(height, math.floor(anomaly.y + reach) + 1))
-    cols = slice(max(0, math.ceil(anomaly.x - reach)), min(width, math.floor(anomaly.x + reach) + 1))
+    rows = slice(
+        max(0, math.ceil(anomaly.y - reach)), min(height, math.floor(anomaly.y + reach) + 1)
+    )
+    cols = slice(
+        max(0, math.ceil(anomaly.x - reach)), min(width, math.floor(anomaly.x + reach) + 1)
+    )
     return rows, cols
 
 
@@ -119,7 +121,9 @@ def _bounded(values: np.ndarray, overflow: Overflow) -> np.ndarray:
     return np.minimum(values, 255).astype(np.uint8)
 
 
-def _products(patch: np.ndarray, anomaly: Anomaly, w: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
+def _products(
+    patch: np.ndarray, anomaly: Anomaly, w: np.ndarray, rng: np.random.Generator | None
+) -> np.ndarray:
     """(h, w, 3) uint8 -> (h, w, 3) float64, rounded, not yet clipped or wrapped."""
     factor = 1 + (anomaly.discolor_ratio - 1) * w[..., None]
     return _rounded(patch * factor, anomaly.rounding, rng)

@@ -29,7 +29,9 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it 
 def _root(
     version: Annotated[
         bool,
-        typer.Option("--version", is_eager=True, callback=console.version("synth"), help="Version."),
+        typer.Option(
+            "--version", is_eager=True, callback=console.version("synth"), help="Version."
+        ),
     ] = False,
 ) -> None: ...
 

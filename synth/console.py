@@ -36,7 +36,9 @@ def run(app: typer.Typer, name: str, argv: Sequence[str] | None = None) -> int:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM):
             raise
         where = f" ({error.filename})" if error.filename else ""
-        advice = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "check rights"
+        advice = (
+            "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "check rights"
+        )
         return _fail(name, f"{error.strerror}{where}: {advice}, then run again (--resume goes on)")
 
 

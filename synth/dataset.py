@@ -95,12 +95,15 @@ def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     return table
 
 
-def truth(row: Mapping[str, Any]) -> Anomaly | None:
+def truth(row: Mapping[Any, Any]) -> Anomaly | None:
     """A row of the table, as a mapping -> its anomaly, or None if it is clean."""
     if int(row["label"]) == 0:
         return None
     return Anomaly(
-        *(float(row[name]) for name in ("x", "y", "r", "discolor_ratio")),
+        x=float(row["x"]),
+        y=float(row["y"]),
+        r=float(row["r"]),
+        discolor_ratio=float(row["discolor_ratio"]),
         shape=row["shape"],
         overflow=row["overflow"],
         rounding=row["rounding"],

@@ -65,7 +65,8 @@ def staged(
     if building.exists() and not resume:
         if resume is False and not overwrite:
             raise InputError(
-                f"{building} holds an unfinished run: pass --resume to go on, --overwrite to drop it"
+                f"{building} holds an unfinished run: "
+                "pass --resume to go on, --overwrite to drop it"
             )
         shutil.rmtree(building)
     building.mkdir(parents=True, exist_ok=True)

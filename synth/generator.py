@@ -178,9 +178,7 @@ def _result(item: Outcome | Future[Outcome]) -> Outcome:
     return item if isinstance(item, Outcome) else item.result()
 
 
-def make(
-    source: Path, name: str, origin: tuple[str, str], recipe: Recipe, out: Path
-) -> Outcome:
+def make(source: Path, name: str, origin: tuple[str, str], recipe: Recipe, out: Path) -> Outcome:
     """Make all rows of one photo and write their files below ``out``."""
     try:
         photo = photos.read(source, name, recipe.decode_size, origin)

@@ -118,7 +118,11 @@ def convert(
             if progress:
                 progress(i + 1, len(foreign))
         ours = dataset.frame(rows)
-        about = {"made_by": "synth import", "table": Path(table).name, "versions": dataset.versions()}
+        about = {
+            "made_by": "synth import",
+            "table": Path(table).name,
+            "versions": dataset.versions(),
+        }
         dataset.write(building, ours, about)
     ours.attrs["folder"] = str(out)
     return ours

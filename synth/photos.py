@@ -16,9 +16,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from synth.errors import InputError, Skipped
 
-SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .mpo .png .webp .tif .tiff .bmp .gif .avif .ppm .pgm".split()
-)
+_SUFFIXES = ".jpg .jpeg .jpe .jfif .mpo .png .webp .avif .tif .tiff .bmp .gif .ppm .pgm"
+SUFFIXES = frozenset(_SUFFIXES.split())
 NEAR = 4  # bits of 64 in which the hashes of near-duplicates may differ
 
 
@@ -100,7 +99,15 @@ def read(
         raise Skipped("not a picture, or of an unknown format") from None
     except Image.DecompressionBombError:
         raise Skipped("has too many pixels to be decoded safely") from None
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, struct.error) as error:
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        IndexError,
+        KeyError,
+        struct.error,
+    ) as error:
         # What Pillow's decoders raise on broken files is this varied.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise Skipped(f"broken file: {reason}") from None
@@ -127,7 +134,7 @@ def _rgb(image: Image.Image) -> Image.Image:
         raise Skipped(f"has 32-bit values (mode {image.mode})")
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        if image.getextrema()[3][0] < 255:  # type: ignore[index]
+        if int(np.asarray(image)[..., 3].min()) < 255:
             raise Skipped("has transparent pixels")
     return image if image.mode == "RGB" else image.convert("RGB")
 

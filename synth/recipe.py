@@ -251,7 +251,8 @@ def from_dict(fields: dict[str, Any]) -> Recipe:
             near = difflib.get_close_matches(name, FIELDS, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(FIELDS)}"
             raise InputError(f"recipe: '{name}' is no field of a recipe; {hint}")
-    return Recipe(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    return Recipe(**values)
 
 
 def load(name: str | Path) -> Recipe:
@@ -271,5 +272,5 @@ def load(name: str | Path) -> Recipe:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"recipe {path} is no JSON: {error}") from None
     if not isinstance(fields, dict):
-        raise InputError(f"recipe {path} holds no JSON object: write {{\"ratio\": [1.05, 1.15]}}")
+        raise InputError(f'recipe {path} holds no JSON object: write {{"ratio": [1.05, 1.15]}}')
     return from_dict(fields.get("recipe", fields))

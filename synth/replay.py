@@ -31,14 +31,14 @@ def _empty(value: Any) -> bool:
     return bool(pd.isna(value))
 
 
-def draw_of(row: Mapping[str, Any]) -> Draw:
+def draw_of(row: Mapping[Any, Any]) -> Draw:
     """A row of the table -> what was drawn for it."""
     crop = None if _empty(row["crop_x"]) else (int(row["crop_x"]), int(row["crop_y"]))
     seed = 0 if _empty(row["row_seed"]) else int(row["row_seed"])
     return Draw((int(row["width"]), int(row["height"])), crop, dataset.truth(row), seed)
 
 
-def repaint(row: Mapping[str, Any], photo_folder: Path) -> Painted:
+def repaint(row: Mapping[Any, Any], photo_folder: Path) -> Painted:
     """Paint a recorded row again from its photo.
 
     Raises:
@@ -53,7 +53,7 @@ def repaint(row: Mapping[str, Any], photo_folder: Path) -> Painted:
     return renderer.paint(photo.pixels, draw)
 
 
-def _encoded(row: Mapping[str, Any], pixels: np.ndarray) -> bytes:
+def _encoded(row: Mapping[Any, Any], pixels: np.ndarray) -> bytes:
     quality = 0 if _empty(row["quality"]) else int(row["quality"])
     return renderer.encode(pixels, row["codec"], quality)
 
@@ -129,7 +129,7 @@ def _same_versions(folder: Path) -> bool:
 
 
 def _pixel_problems(
-    row: Mapping[str, Any], folder: Path, photo_folder: str | Path | None, slack: int
+    row: Mapping[Any, Any], folder: Path, photo_folder: str | Path | None, slack: int
 ) -> Iterator[str]:
     size = (int(row["width"]), int(row["height"]))
     image = photos.read(folder, row["file_name"]).pixels
@@ -150,7 +150,7 @@ def _pixel_problems(
         yield from _replay_problems(row, image, twin, Path(photo_folder), slack)
 
 
-def _twin_problems(row: Mapping[str, Any], image: np.ndarray, twin: np.ndarray) -> Iterator[str]:
+def _twin_problems(row: Mapping[Any, Any], image: np.ndarray, twin: np.ndarray) -> Iterator[str]:
     draw = draw_of(row)
     wanted = twin
     if draw.anomaly is not None:
@@ -161,7 +161,7 @@ def _twin_problems(row: Mapping[str, Any], image: np.ndarray, twin: np.ndarray) 
 
 
 def _replay_problems(
-    row: Mapping[str, Any],
+    row: Mapping[Any, Any],
     image: np.ndarray,
     twin: np.ndarray | None,
     photo_folder: Path,

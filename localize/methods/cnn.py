@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,7 @@ class Network(nn.Module):
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for before, after in zip(CHANNELS, CHANNELS[1:], strict=False):
+        for before, after in itertools.pairwise(CHANNELS):
             layers.append(nn.Conv2d(before, after, 3, padding=1))
             if after != CHANNELS[-1]:
                 # Pooling before ReLU gives the same numbers with a quarter of the work.
@@ -164,7 +165,7 @@ class Cnn:
             scale = tuple(np.maximum(numeric.std(axis=0), 1e-6).tolist())
         torch.manual_seed(options.seed)
         network = Network(options.input, self.variant.fusion, mean, scale)
-        shared = {"batch": schedule.batch, "seed": options.seed}
+        shared: dict[str, Any] = {"batch": schedule.batch, "seed": options.seed}
         workers = 0 if augment is None else min(8, torch.get_num_threads())
         training.train(
             network,
@@ -208,7 +209,7 @@ class Cnn:
         if about["method"] not in VARIANTS:
             raise InputError(f"{run} holds '{about['method']}', which is no CNN variant")
         try:
-            options = {
+            options: dict[str, Any] = {
                 k: tuple(v) if isinstance(v, list) else v for k, v in about["options"].items()
             }
             localizer = cls(device=device, **options)
@@ -236,7 +237,9 @@ class Cnn:
         findings: list[Finding] = []
         for start in range(0, len(images), GROUP):
             group = images[start : start + GROUP]
-            hints = told[start : start + GROUP] if told and self.told else [Told(0.0, 1.0)] * len(group)
+            hints = (
+                told[start : start + GROUP] if told and self.told else [Told(0.0, 1.0)] * len(group)
+            )
             numeric = torch.tensor(
                 [
                     (batches.to_input(hint.r, image.shape[1::-1], size), hint.discolor_ratio)
@@ -244,9 +247,11 @@ class Cnn:
                 ]
             )
             inputs = torch.stack([batches.stretch(image, size) for image in group])
-            found = self.network(
-                training.to_float(inputs.to(self.device)), numeric.to(self.device)
-            ).cpu().numpy()
+            found = (
+                self.network(training.to_float(inputs.to(self.device)), numeric.to(self.device))
+                .cpu()
+                .numpy()
+            )
             findings += [
                 Finding(*batches.to_pixels(row, image.shape[1::-1]))
                 for row, image in zip(found, group, strict=True)

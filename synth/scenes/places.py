@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synth import noise, props
+from synth.scenes import noise, props
 
 FLOWERS = ("c8202a", "e8c020", "f4f0e8", "8a5cc0", "e070a0")
 LITTER = {

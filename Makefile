@@ -1,0 +1,42 @@
+# make demo, make test: both set up .venv by themselves. PYTHON chooses the interpreter (3.11+).
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := data/demo
+
+.PHONY: demo test slow lint bench notebooks clean
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,dev]'
+	@touch $@
+
+# Procedural photos, a dataset, five CNNs and two baselines, tables and pictures: minutes on 2 cores.
+demo: .venv/installed
+	$(BIN)/synth scenes $(DEMO)/photos --count 60 --size 480x480 --seed 1 --overwrite
+	$(BIN)/synth generate $(DEMO)/photos $(DEMO)/set --recipe data/recipes/demo.json --overwrite
+	$(BIN)/synth verify $(DEMO)/set --photos $(DEMO)/photos
+	$(BIN)/localize compare $(DEMO)/set --out $(DEMO)/results --input 200x200 --overwrite
+	@echo "demo: dataset in $(DEMO)/set, tables and pictures in $(DEMO)/results"
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+slow: .venv/installed
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Ratios measured in one run; PHOTOS=DIR takes your own photos.
+bench: .venv/installed
+	$(BIN)/python tests/bench/generator.py $(if $(PHOTOS),--photos $(PHOTOS))
+	$(BIN)/python tests/bench/methods.py $(if $(PHOTOS),--photos $(PHOTOS))
+
+clean:
+	rm -rf .venv build dist *.egg-info $(DEMO)

@@ -1,0 +1,140 @@
+"""Procedural landscapes: photos for everybody, without a network.
+
+A scene is built as light travels: a sky with clouds and a sun; a fractal terrain seen
+through a pinhole camera, lit by both, dimmed and tinted by the air in between; water that
+mirrors what stands behind it; trees in front; then a lens, a sensor and a tone curve.
+Everything is linear light until :func:`camera.develop`. The recipe and all noise tiles are drawn
+before the picture's size matters, so a small picture shows the same place as a large one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from synth.errors import InputError
+from synth.scenes import noise, places, props
+from synth.scenes.camera import View, develop, soften
+from synth.scenes.noise import ease
+from synth.scenes.places import Place, linear
+from synth.scenes.sky import paint_sky
+from synth.scenes.terrain import ground, march, skylight, water
+
+__all__ = ["scene", "write"]
+
+SMALLEST = 32
+
+
+def _litter(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
+    """-> (H, W, 3): the ground from above, leaves or pebbles at all scales (dead leaves)."""
+    round_ = bool(rng.random() < 0.45)
+    colours = [
+        linear(code)
+        for code in places.LITTER[str(rng.choice(places.PEBBLES if round_ else places.LEAVES))]
+    ]
+    texture, dapple = noise.fractal(rng, 1.0, 6), noise.fractal(rng, 1.8, 2)
+    turn = rng.uniform(0, 2 * np.pi)
+    sun = (float(np.cos(turn)), float(np.sin(turn)))
+    sizes = np.minimum(0.014 * (1 + rng.pareto(1.6, 1100)), 0.16)
+    sizes = sizes[np.argsort(-sizes * rng.uniform(0.3, 1, sizes.size))]
+    image = np.empty((height, width, 3), "f4")
+    image[:] = colours[0] * 0.25
+    for size in sizes:
+        one = props.Thing(
+            x=rng.uniform(-0.05, 1.05),
+            y=rng.uniform(-0.05, 1.05),
+            size=float(size),
+            slim=rng.uniform(0.6, 0.95) if round_ else rng.uniform(0.3, 0.55),
+            turn=rng.uniform(0, 2 * np.pi),
+            colour=colours[rng.integers(len(colours))] * rng.uniform(0.6, 1.3),
+            grain=rng.uniform(0, 512),
+        )
+        props.thing(image, one, texture, sun, round_)
+    span = max(width, height)
+    v, u = np.mgrid[0:height, 0:width] * (150 / span)
+    light = ease(noise.sample(dapple, u, v), -0.6, 0.9)[..., None]
+    return image * (0.35 + np.array([1.0, 0.93, 0.8], "f4") * light)
+
+
+def _front(place: Place, image: np.ndarray) -> None:
+    """Paint boulders and trees close to the camera, in place."""
+    light = place.light
+    ambient = skylight(light)
+    behind = 0.12 if place.facing > 0 else 0.7
+    glow = ambient * 0.6 + linear(light.sun) * light.power * behind
+    side = float(np.sign(place.sun[0]))
+    for stone in place.stones:
+        lit = replace(stone, colour=stone.colour * glow)
+        props.thing(image, lit, place.texture, (side * 0.6, -0.8), round_=True)
+    needles = linear("34442a")
+    for tree in place.trees:
+        props.conifer(image, tree, place.texture, needles * glow, needles * ambient * 0.2, side)
+
+
+def _check_size(width: int, height: int) -> None:
+    for name, size in (("width", width), ("height", height)):
+        if size < SMALLEST:
+            raise InputError(f"scene {name} is {size} px: give at least {SMALLEST}")
+
+
+def scene(width: int, height: int, rng: np.random.Generator) -> np.ndarray:
+    """-> (H, W, 3) uint8 RGB: one landscape; all chance comes from ``rng``.
+
+    Raises:
+        InputError: the picture would be smaller than 32 px.
+    """
+    _check_size(width, height)
+    if rng.random() < 0.12:
+        return develop(_litter(rng, width, height), 0.11 * rng.uniform(0.8, 1.2), rng)
+    place = places.draw(rng)
+    view = View(width, height, place.horizon * height, 1.1 * max(width, height), place.tall)
+    image = paint_sky(place, view)
+    surface, tall = march(place, view)
+    land = ground(place, view, surface, tall)
+    image[surface.seen] = land
+    if place.land.water > 0:
+        height_over = view.tall + view.up()[:, None] * surface.depth
+        wet = surface.seen & (height_over < 0.02)
+        image[wet] = water(place, view, image, wet)
+    below = np.concatenate([image[1:], image[-1:]])
+    image += surface.share[..., None] * (below - image)
+    for _ in range(round(place.blur * np.sqrt(width * height))):
+        image = soften(image, 0.25)
+    _front(place, image)
+    return develop(image, place.light.key * place.exposure, rng)
+
+
+def write(
+    out: Path,
+    count: int,
+    width: int,
+    height: int,
+    seed: int,
+    progress: Callable[[int], None] | None = None,
+) -> list[Path]:
+    """Write scenes 0 to ``count`` - 1 as lossless PNG files into the folder ``out``.
+
+    Scene k depends on (seed, k) alone. ``progress`` hears the number of files so far.
+
+    Raises:
+        InputError: a count below 1, a negative seed or a size below 32 px.
+    """
+    _check_size(width, height)
+    if count < 1:
+        raise InputError(f"scene count is {count}: give at least 1")
+    if seed < 0:
+        raise InputError(f"scene seed is {seed}: give 0 or a positive integer")
+    out.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for k in range(count):
+        path = out / f"scene-{k:04d}.png"
+        pixels = scene(width, height, np.random.default_rng([seed, k]))
+        Image.fromarray(pixels).save(path, compress_level=6)
+        paths.append(path)
+        if progress is not None:
+            progress(k + 1)
+    return paths

@@ -1,0 +1,160 @@
+"""Periodic noise tiles: the raw material of terrain, clouds, waves and texture.
+
+A tile is a square ``(N, N)`` or ``(N, N, C)`` float32 array, N a power of two, that repeats
+in both directions without a seam. Tiles have a fixed size whatever the picture's, so a
+small picture shows the same landscape as a large one. All functions are pure.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+SIZE = 512
+
+
+def standard(field: np.ndarray) -> np.ndarray:
+    """Shift and scale to zero mean and unit deviation, as float32."""
+    return ((field - field.mean()) / field.std()).astype(np.float32)
+
+
+def ease(x: np.ndarray, low: float, high: float) -> np.ndarray:
+    """A soft step: 0 up to ``low``, 1 from ``high`` on (or the reverse, where low > high)."""
+    t = np.clip((x - low) / (high - low), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def frequencies(size: int = SIZE) -> np.ndarray:
+    """-> (N, N/2+1) float64: cycles per tile of every coefficient of ``rfft2``."""
+    fy, fx = np.fft.fftfreq(size, 1 / size), np.fft.rfftfreq(size, 1 / size)
+    return np.hypot(fy[:, None], fx[None, :])
+
+
+def spectrum(rng: np.random.Generator, size: int = SIZE) -> np.ndarray:
+    """-> (N, N/2+1) complex128: the spectrum of white noise."""
+    return np.fft.rfft2(rng.standard_normal((size, size)))
+
+
+def fractal(
+    rng: np.random.Generator, slope: float, lowest: float = 1.0, size: int = SIZE
+) -> np.ndarray:
+    """-> (N, N) float32 noise of unit deviation with amplitude ~ frequency^-slope.
+
+    Below ``lowest`` cycles per tile the spectrum is flat, so that no single bump rules.
+    """
+    f = np.maximum(frequencies(size), lowest)
+    return standard(np.fft.irfft2(spectrum(rng, size) * f**-slope, s=(size, size)))
+
+
+def ridged(rng: np.random.Generator, lowest: float = 2.0, octaves: int = 7) -> np.ndarray:
+    """-> (N, N) float32: mountain relief, 0 in the valleys to 1 on the highest summit.
+
+    Each octave folds noise at zero into crests and is let in where the coarser octaves
+    are high already: rough ridges over smooth valleys, as erosion leaves them.
+    """
+    f, white = frequencies(), spectrum(rng)
+    relief, gate, gain = np.zeros((SIZE, SIZE)), np.ones((SIZE, SIZE)), 1.0
+    for octave in range(octaves):
+        band = np.exp(-(np.log2(np.maximum(f, 0.5) / (lowest * 2**octave)) ** 2) * 2)
+        wave = np.fft.irfft2(white * band, s=(SIZE, SIZE))
+        crest = np.clip(1 - np.abs(wave / wave.std()) * 0.7, 0, 1) ** 1.5
+        relief += gain * gate * crest
+        gate = np.clip(gate * crest * 2, 0, 1) * 0.75 + 0.25 * gate
+        gain *= 0.5
+    relief -= relief.min()
+    return (relief / relief.max()).astype(np.float32)
+
+
+def terraced(relief: np.ndarray, steps: int = 5) -> np.ndarray:
+    """Cut a relief in 0..1 into flat steps with cliffs between, as layered rock weathers."""
+    whole = np.floor(relief * steps)
+    part = relief * steps - whole
+    cliff = ease(part, 0.62, 0.87)
+    return ((whole + 0.2 * part + 0.8 * cliff) / steps).astype(np.float32)
+
+
+def dunes(rng: np.random.Generator, crests: int = 6) -> np.ndarray:
+    """-> (N, N) float32 in 0..1: long wind-blown crests, gentle on one side, steep on the other."""
+    bend, size = fractal(rng, 2.2, 2), fractal(rng, 2.0, 2)
+    y, x = np.mgrid[0:SIZE, 0:SIZE] / SIZE
+    phase = (3 * y + crests * x + 0.35 * bend) % 1.0
+    wave = np.where(phase < 0.72, np.sin(phase / 0.72 * np.pi / 2), (1 - phase) / 0.28)
+    relief = wave * np.clip(0.6 + 0.35 * size, 0.08, None) + 0.12 * size
+    relief -= relief.min()
+    return (relief / relief.max()).astype(np.float32)
+
+
+def waves(rng: np.random.Generator, slope: float = 1.4) -> np.ndarray:
+    """-> (N, N, 2) float32: slopes along x and y of a wind sea whose crests lie along x.
+
+    Of unit deviation in y, so that the caller scales steepness.
+    """
+    f = np.maximum(frequencies(), 4.0)
+    fy, fx = np.fft.fftfreq(SIZE, 1 / SIZE)[:, None], np.fft.rfftfreq(SIZE, 1 / SIZE)[None, :]
+    swell = spectrum(rng) * f**-slope * (0.06 + (fy / f) ** 4) * 1j
+    along_x = np.fft.irfft2(swell * fx, s=(SIZE, SIZE))
+    along_y = np.fft.irfft2(swell * fy, s=(SIZE, SIZE))
+    return (np.stack([along_x, along_y], -1) / along_y.std()).astype(np.float32)
+
+
+def cones(rng: np.random.Generator, count: int, radius: float) -> np.ndarray:
+    """-> (N, N) float32 in 0..1: the tops of a stand of trees, each a cone ``radius`` wide."""
+    stand = np.zeros((SIZE, SIZE), np.float32)
+    reach = int(np.ceil(radius * 1.3))
+    grid = np.arange(-reach, reach + 1)
+    centres, tall = rng.random((count, 2)) * SIZE, rng.uniform(0.55, 1.0, count)
+    for (y, x), height in zip(centres, tall, strict=True):
+        rows, cols = int(y) + grid, int(x) + grid
+        away = np.hypot((rows - y)[:, None], (cols - x)[None, :])
+        where = np.ix_(rows % SIZE, cols % SIZE)
+        tree = (height * (1 - away / (radius * (0.6 + 0.6 * height)))).astype(np.float32)
+        stand[where] = np.maximum(stand[where], tree)
+    return stand
+
+
+def gradient(tile: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rise per cell of an (N, N) tile along the columns and along the rows."""
+    along_x = (np.roll(tile, -1, 1) - np.roll(tile, 1, 1)) / 2
+    along_y = (np.roll(tile, -1, 0) - np.roll(tile, 1, 0)) / 2
+    return along_x, along_y
+
+
+def sample(tile: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Bilinear values of a tile at column ``u``, row ``v`` (any shape S) -> S or (\\*S, C)."""
+    size = len(tile)
+    u0, v0 = np.floor(u), np.floor(v)
+    fu, fv = (u - u0).astype(np.float32), (v - v0).astype(np.float32)
+    i, j = u0.astype(np.int64) & (size - 1), v0.astype(np.int64) & (size - 1)
+    right, below = (i + 1) & (size - 1), ((j + 1) & (size - 1)) * size
+    j *= size
+    flat = tile.reshape(size * size, *tile.shape[2:])
+    if tile.ndim == 3:
+        fu, fv = fu[..., None], fv[..., None]
+    top = flat[j + i]
+    top += fu * (flat[j + right] - top)
+    low = flat[below + i]
+    low += fu * (flat[below + right] - low)
+    low -= top
+    low *= fv
+    low += top
+    return low
+
+
+def zoom(tile: np.ndarray, u: np.ndarray, v: np.ndarray, cell: np.ndarray) -> np.ndarray:
+    """Sample noise so that a tile's cell is always about ``cell`` units of u and v wide.
+
+    Two neighbouring powers of two are blended, which shows detail down to one pixel near
+    and far when ``cell`` is the size that one pixel covers.
+    """
+    level = np.log2(np.maximum(cell, 1e-6))
+    floor = np.floor(level)
+    blend = (level - floor).astype(np.float32)
+    scale = np.exp2(-floor)
+    u, v = u * scale, v * scale
+    shift = 0.37 * len(tile) * floor
+    keep = np.sqrt(1 - 2 * blend + 2 * blend * blend)
+    near, far = (1 - blend) / keep, blend / keep
+    if tile.ndim == 3:
+        near, far = near[..., None], far[..., None]
+    return near * sample(tile, u + shift, v) + far * sample(
+        tile, u / 2 + shift + 0.37 * len(tile), v / 2
+    )
