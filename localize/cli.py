@@ -58,7 +58,7 @@ def _options(**given: Any) -> dict[str, Any]:
         given["input"] = console.size(given["input"], "--input")
     if given.get("augment") is not None:
         given["augment"] = tuple(given["augment"].split(","))
-    return {name: value for name, value in given.items() if value not in (None, False)}
+    return {name: value for name, value in given.items() if value is not None and value is not False}
 
 
 @app.command()

@@ -221,6 +221,11 @@ def compare(
     """
     entries = [localizers.method(name) for name in dict.fromkeys((BASELINE, *methods))]
     source = choose_split(dataset, split)
+    learners = {
+        entry.name: localizers.create(entry.name, **options)
+        for entry in entries
+        if entry.learns != "nothing"
+    }
     with folders.staged(Path(out), MARKER, overwrite=overwrite, resume=resume) as building:
         ready: dict[str, Localizer] = {}
         runs: dict[str, Path] = {}
@@ -234,8 +239,7 @@ def compare(
                 say(f"{entry.name}: trained already")
             else:
                 say(f"{entry.name}: training")
-                learner = localizers.create(entry.name, **options)
-                learner.fit(Folder(dataset, "train"), Folder(dataset, "val"), run)
+                learners[entry.name].fit(Folder(dataset, "train"), Folder(dataset, "val"), run)
             ready[entry.name] = localizers.load(run)
         result = _scored(ready, source, runs, building, step)
         _write(result, source, dataset, building, options)

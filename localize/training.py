@@ -51,7 +51,7 @@ class Schedule:
     progress: bool = True
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch < 1 or (self.patience or 1) < 1:
+        if min(self.epochs, self.batch, 1 if self.patience is None else self.patience) < 1:
             raise InputError("epochs, batch and patience: give whole numbers from 1 up")
         if not 0 < self.learning_rate < math.inf:
             raise InputError(f"learning rate is {self.learning_rate}: give a number above 0")
@@ -153,7 +153,7 @@ def train(
             is no number any more.
     """
     run.mkdir(parents=True, exist_ok=True)
-    settings = {"method": about["method"], "options": about.get("options", {})}
+    settings = json.loads(json.dumps({key: about[key] for key in ("method", "options")}))
     start = run / "start.json"
     checkpoint = run / CHECKPOINT
     if checkpoint.is_file() and start.is_file():

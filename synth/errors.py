@@ -8,5 +8,9 @@ class InputError(ValueError):
     """
 
 
+class Interrupted(InputError):
+    """Why work stopped half-way. What is done is kept, for ``--resume``."""
+
+
 class Skipped(InputError):
     """Why one photo cannot be used. In a run of many it is recorded and the run goes on."""

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from synth.errors import InputError
+from synth.errors import InputError, Interrupted
 
 
 def write(path: Path, data: str | bytes) -> None:
@@ -55,7 +55,8 @@ def staged(
             no folder without it.
         overwrite: replace ``out`` once the new one is whole, and drop an unfinished one.
         resume: whether to go on in an unfinished folder. None: this work cannot be
-            resumed, so a failure leaves nothing behind.
+            resumed, so any failure leaves nothing behind. Otherwise an interruption keeps
+            the unfinished folder, and bad input removes it, if it was not there before.
 
     Raises:
         InputError: ``out`` exists, or is unfinished, and neither flag was given.
@@ -69,11 +70,13 @@ def staged(
                 "pass --resume to go on, --overwrite to drop it"
             )
         shutil.rmtree(building)
+    fresh = not building.exists()
     building.mkdir(parents=True, exist_ok=True)
     try:
         yield building
-    except BaseException:
-        if resume is None:
+    except BaseException as error:
+        bad_input = isinstance(error, InputError) and not isinstance(error, Interrupted)
+        if resume is None or (fresh and bad_input):
             shutil.rmtree(building, ignore_errors=True)
         raise
     if out.exists():

@@ -6,7 +6,6 @@ import hashlib
 import json
 import multiprocessing
 import re
-import shutil
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from synth import dataset, folders, photos, renderer
 from synth import recipe as recipes
-from synth.errors import InputError, Skipped
+from synth.errors import InputError, Interrupted, Skipped
 from synth.photos import Photo
 from synth.recipe import SPLITS, Draw, Recipe
 
@@ -98,7 +97,6 @@ def generate(
                     break
         table, skipped = _finish(kept, recipe)
         if table.empty:
-            shutil.rmtree(building)
             reason = next(iter(skipped.values()))
             raise InputError(
                 f"none of the {len(names)} photos in {source} can be used; the first: {reason}"
@@ -167,7 +165,7 @@ def _outcomes(
         while ahead:
             yield _result(ahead.popleft())
     except BrokenProcessPool:
-        raise InputError(
+        raise Interrupted(
             "a worker process died (out of memory?): go on with --resume and fewer --workers"
         ) from None
     finally:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from localize import batches, training
+from localize import augmentation, batches, training
 from localize.localizer import Finding, Learns, Source, Told, read_run
 from localize.training import Schedule
 from synth.errors import InputError
@@ -111,6 +111,7 @@ class Options:
             raise InputError(f"input {self.input[0]}x{self.input[1]}: at least 16x16 px is needed")
         if not 0 < self.epochs_scale <= 100:
             raise InputError(f"epochs-scale is {self.epochs_scale}: give a number above 0")
+        augmentation.check(self.augment)
 
 
 class Cnn:
@@ -128,6 +129,7 @@ class Cnn:
         self.device = training.device_of(device)
         self._device_name, self._progress = device, progress
         self.network: Network | None = None
+        _ = self.schedule  # refuses bad numbers now, not hours later
 
     @property
     def parameters(self) -> int:
@@ -138,10 +140,16 @@ class Cnn:
     def schedule(self) -> Schedule:
         """The variant's schedule with the user's choices on top."""
         options = self.options
-        epochs = options.epochs or max(1, round(self.variant.epochs * options.epochs_scale))
+        epochs = options.epochs
+        if epochs is None:
+            epochs = max(1, round(self.variant.epochs * options.epochs_scale))
         return Schedule(
             epochs=epochs,
-            learning_rate=options.learning_rate or self.variant.learning_rate,
+            learning_rate=(
+                self.variant.learning_rate
+                if options.learning_rate is None
+                else options.learning_rate
+            ),
             batch=options.batch,
             patience=options.patience,
             seed=options.seed,
@@ -151,8 +159,6 @@ class Cnn:
 
     def fit(self, train: Source, val: Source, run: Path) -> None:
         """Train, going on where an interrupted run stopped; the best epoch is kept."""
-        from localize import augmentation
-
         for name, source in (("training", train), ("validation", val)):
             if not len(source):
                 raise InputError(f"the {name} split has no image with an anomaly to learn from")

@@ -1,0 +1,32 @@
+"""Fixtures for both packages: small procedural photos and a dataset made of them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from synth import Recipe, generate, scenes
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+
+@pytest.fixture(scope="session")
+def photo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight procedural photos of 120 x 96 px."""
+    folder = tmp_path_factory.mktemp("photos")
+    scenes.write(folder, 8, 120, 96, seed=7)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_set(photo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 rows of 96 x 80 px in three splits, with clean rows, twins and masks."""
+    folder = tmp_path_factory.mktemp("sets") / "small"
+    recipe = Recipe(
+        size=(96, 80), per_photo=3, radius=(10, 20), ratio=(1.2, 1.4), clean_fraction=0.2,
+        twins=True, masks=True, split=(0.5, 0.25, 0.25), seed=3,
+    )  # fmt: skip
+    generate(photo_folder, folder, recipe)
+    return folder

@@ -1,0 +1,141 @@
+"""Every registered method, built, fitted, run and scored by the same tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from localize import localizer as localizers
+from localize.localizer import METHODS, Finding, Localizer, Told
+from localize.sources import Folder
+from synth import InputError
+
+FAST = {"input": (48, 32), "epochs": 2, "progress": False, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def fitted(small_set: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Localizer]:
+    """Each method after a short training; learned ones have their run folder in ``runs``."""
+    runs = tmp_path_factory.mktemp("runs")
+    ready = {}
+    for name, entry in METHODS.items():
+        localizer = localizers.create(name, **({} if entry.learns == "nothing" else FAST))
+        localizer.fit(Folder(small_set, "train"), Folder(small_set, "val"), runs / name)
+        localizer.run = runs / name  # type: ignore[attr-defined]
+        ready[name] = localizer
+    return ready
+
+
+def some_images() -> tuple[list[np.ndarray], list[Told]]:
+    rng = np.random.default_rng(0)
+    shapes = [(80, 96), (80, 96), (41, 64), (120, 33), (80, 96)]
+    images = [rng.integers(0, 256, (*shape, 3), dtype=np.uint8) for shape in shapes]
+    return images, [Told(r, 1.1) for r in (10, 20, 12.5, 8, 15)]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_registry_tells_the_truth(name: str, fitted: dict[str, Localizer]) -> None:
+    localizer, entry = fitted[name], METHODS[name]
+    assert isinstance(localizer, Localizer)
+    assert localizer.told == entry.told
+    assert localizer.learns == entry.learns
+    assert (localizer.parameters > 0) == (entry.learns == "labelled")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_finds_something_in_images_of_any_size(name: str, fitted: dict[str, Localizer]) -> None:
+    images, told = some_images()
+    findings = fitted[name].locate(images, told if METHODS[name].told else None)
+    assert len(findings) == len(images)
+    for finding in findings:
+        assert isinstance(finding, Finding)
+        assert np.isfinite([finding.x, finding.y]).all()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_an_answer_does_not_depend_on_its_neighbours(
+    name: str, fitted: dict[str, Localizer]
+) -> None:
+    images, told = some_images()
+    given = told if METHODS[name].told else None
+    together = fitted[name].locate(images, given)
+    for i, image in enumerate(images):
+        alone = fitted[name].locate([image], given and given[i : i + 1])[0]
+        assert (alone.x, alone.y) == pytest.approx((together[i].x, together[i].y), abs=1e-3)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_images_are_not_changed(name: str, fitted: dict[str, Localizer]) -> None:
+    images, told = some_images()
+    before = [image.copy() for image in images]
+    fitted[name].locate(images, told if METHODS[name].told else None)
+    assert all(np.array_equal(a, b) for a, b in zip(images, before, strict=True))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_no_images_give_no_findings(name: str, fitted: dict[str, Localizer]) -> None:
+    assert fitted[name].locate([], [] if METHODS[name].told else None) == []
+
+
+@pytest.mark.parametrize("name", [n for n, m in METHODS.items() if m.told])
+def test_a_told_method_asks_for_what_it_is_told(name: str, fitted: dict[str, Localizer]) -> None:
+    images, _ = some_images()
+    with pytest.raises(InputError, match="told"):
+        fitted[name].locate(images, None)
+
+
+@pytest.mark.parametrize("name", [n for n, m in METHODS.items() if m.learns != "nothing"])
+def test_the_same_after_loading(name: str, fitted: dict[str, Localizer]) -> None:
+    images, told = some_images()
+    given = told if METHODS[name].told else None
+    loaded = localizers.load(fitted[name].run)  # type: ignore[attr-defined]
+    assert loaded.locate(images, given) == fitted[name].locate(images, given)
+    assert loaded.parameters == fitted[name].parameters
+
+
+@pytest.mark.parametrize("name", [n for n, m in METHODS.items() if m.learns != "nothing"])
+def test_a_method_that_learns_must_be_trained_first(name: str) -> None:
+    with pytest.raises(InputError, match="train"):
+        localizers.load(name)
+
+
+def test_an_unknown_method_names_the_nearest() -> None:
+    with pytest.raises(InputError, match="did you mean 'boundary'"):
+        localizers.method("bondary")
+
+
+def test_a_run_of_another_method_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text('{"method": "centr"}')
+    with pytest.raises(InputError, match="did you mean 'centre'"):
+        localizers.load(tmp_path)
+
+
+def test_a_damaged_run_says_so(fitted: dict[str, Localizer], tmp_path: Path) -> None:
+    import shutil
+
+    run = tmp_path / "run"
+    shutil.copytree(fitted["cnn-fast"].run, run)  # type: ignore[attr-defined]
+    (run / "best.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(InputError, match=r"best\.safetensors"):
+        localizers.load(run)
+    (run / "best.safetensors").unlink()
+    with pytest.raises(InputError, match="missing"):
+        localizers.load(run)
+    (run / "model.json").write_text("{")
+    with pytest.raises(InputError, match="damaged"):
+        localizers.load(run)
+
+
+def test_weights_of_another_variant_are_refused(
+    fitted: dict[str, Localizer], tmp_path: Path
+) -> None:
+    import shutil
+
+    run = tmp_path / "run"
+    shutil.copytree(fitted["cnn-fuse-last"].run, run)  # type: ignore[attr-defined]
+    other = fitted["cnn-fast"].run / "best.safetensors"  # type: ignore[attr-defined]
+    shutil.copy(other, run / "best.safetensors")
+    with pytest.raises(InputError, match="does not fit"):
+        localizers.load(run)

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import pairwise_distances
+
+from localize import metrics
+
+points = st.lists(
+    st.tuples(*[st.floats(-1e4, 1e4, allow_nan=False)] * 4), min_size=1, max_size=20
+).map(np.array)
+
+
+@given(points)
+def test_distance_agrees_with_scikit_learn(rows: np.ndarray) -> None:
+    found, true = rows[:, :2], rows[:, 2:]
+    oracle = np.diag(pairwise_distances(found, true))
+    np.testing.assert_allclose(metrics.distance(found, true), oracle, rtol=1e-6, atol=1e-4)
+
+
+@given(points, st.integers(1, 4000), st.integers(1, 4000))
+def test_normalised_distance_by_hand(rows: np.ndarray, width: int, height: int) -> None:
+    found, true = rows[:, :2], rows[:, 2:]
+    sizes = np.tile([width, height], (len(rows), 1))
+    for row, got in zip(rows, metrics.normalised_distance(found, true, sizes), strict=True):
+        by_hand = math.hypot((row[0] - row[2]) / width, (row[1] - row[3]) / height)
+        assert got == pytest.approx(by_hand, abs=1e-9)
+
+
+def test_hit_rate_takes_one_radius_for_each_row() -> None:
+    assert metrics.hit_rate(np.array([10.0, 10.0, np.nan]), np.array([9.0, 10.0, 99.0])) == 1 / 3
+
+
+def test_bootstrap_covers_the_mean_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    covered = 0
+    for trial in range(200):
+        photos = np.repeat(np.arange(30), 3)
+        values = rng.normal(0, 1, 30)[photos] + rng.normal(0, 0.5, 90)
+        low, high = metrics.bootstrap(values, photos.tolist(), draws=500, seed=trial)
+        covered += low <= 0 <= high
+    assert 0.88 <= covered / 200 <= 0.98
+
+
+def test_bootstrap_is_wider_when_rows_share_photos() -> None:
+    values = np.repeat(np.random.default_rng(1).normal(size=20), 10)
+    alone = metrics.bootstrap(values, list(range(200)))
+    shared = metrics.bootstrap(values, np.repeat(np.arange(20), 10).tolist())
+    assert np.diff(shared) > 2 * np.diff(alone)
+
+
+def test_bootstrap_weighs_photos_by_their_rows() -> None:
+    """The interval belongs to the mean over rows, not to the mean over photos."""
+    values = np.array([0.0] * 99 + [1.0] * 2)
+    photos = [0] * 99 + [1, 2]
+    low, high = metrics.bootstrap(values, photos)
+    assert low == 0
+    assert high == 1.0  # a resample may hold the small photos only
+
+
+def test_bootstrap_of_one_photo_has_no_interval() -> None:
+    assert all(math.isnan(v) for v in metrics.bootstrap(np.arange(5.0), ["a"] * 5))
+
+
+def test_bootstrap_is_seeded() -> None:
+    values, photos = np.arange(20.0), list(range(20))
+    assert metrics.bootstrap(values, photos) == metrics.bootstrap(values, photos)
+    assert metrics.bootstrap(values, photos, seed=1) != metrics.bootstrap(values, photos)
