@@ -58,7 +58,9 @@ def _options(**given: Any) -> dict[str, Any]:
         given["input"] = console.size(given["input"], "--input")
     if given.get("augment") is not None:
         given["augment"] = tuple(given["augment"].split(","))
-    return {name: value for name, value in given.items() if value is not None and value is not False}
+    return {
+        name: value for name, value in given.items() if value is not None and value is not False
+    }
 
 
 @app.command()
@@ -186,30 +188,31 @@ def _report(result: Comparison, wanted: str | None) -> None:
     n = int(result.scores["n"].iloc[0])
     fallback = " (there is no test split)" if wanted is None and split == "val" else ""
     table = Table(title=f"{n} images, split {split}{fallback}; 95 % intervals over photos")
-    table.add_column("method")
-    for heading in ("mean px", "95 %", "normalised", "95 %", "median px", "hit@5", "hit@r"):
-        table.add_column(heading, justify="right")
-    table.add_column("mean px, last epoch", justify="right")
+    for heading in ("method", "mean px", "normalised", "median px", "hit@5", "hit@r", "last epoch"):
+        table.add_column(heading, justify="left" if heading == "method" else "right", no_wrap=True)
     last = dict(zip(result.last["method"], result.last["mean_distance"], strict=True))
     for row in result.scores.to_dict("records"):
-        name = row["method"]
         table.add_row(
-            name,
-            f"{row['mean_distance']:.1f}",
-            f"{row['mean_distance_low']:.1f} to {row['mean_distance_high']:.1f}",
-            f"{row['normalised_distance']:.3f}",
-            f"{row['normalised_distance_low']:.3f} to {row['normalised_distance_high']:.3f}",
+            row["method"],
+            _interval(row, "mean_distance", ".0f"),
+            _interval(row, "normalised_distance", ".3f"),
             f"{row['median_distance']:.1f}",
             f"{row['hit@5']:.2f}",
             f"{row['hit@r']:.2f}",
-            f"{last[name]:.1f}" if name in last else "",
+            f"{last[row['method']]:.0f} px" if row["method"] in last else "",
         )
     # Wide enough for the whole table when the output goes to a file.
-    screen = Console()
-    Console(width=max(screen.width, 118)).print(table)
+    Console(width=max(Console().width, 110)).print(table)
+    if len(result.last):
+        print("last epoch: mean distance with the last epoch's weights; the others are the best's")
     if len(result.errors):
         print(f"{len(result.errors)} answers are missing, see {result.folder / 'errors.csv'}")
     print(f"tables and pictures are in {result.folder}")
+
+
+def _interval(row: dict[Any, Any], column: str, form: str) -> str:
+    low, high = row[f"{column}_low"], row[f"{column}_high"]
+    return f"{row[column]:{form}} [{low:{form}}, {high:{form}}]"
 
 
 @app.command()

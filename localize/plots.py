@@ -15,6 +15,7 @@ from matplotlib.patches import Circle, Rectangle
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MaxNLocator
 
+from localize.localizer import METHODS
 from synth import folders
 
 if TYPE_CHECKING:
@@ -41,8 +42,9 @@ STYLE: dict[Any, Any] = {
 
 
 def look(methods: list[str]) -> dict[str, tuple[str, str]]:
-    """Colour and marker by method: the same in every picture of one comparison."""
-    others = [name for name in methods if name != BASELINE]
+    """Colour and marker by method; a registered method looks the same in every picture."""
+    known = [name for name in METHODS if name != BASELINE]
+    others = [*known, *(name for name in methods if name not in METHODS)]
     looks = {
         name: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)])
         for i, name in enumerate(others)

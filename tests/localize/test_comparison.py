@@ -219,7 +219,10 @@ def test_the_legend_covers_no_data(compared: comparison.Comparison) -> None:
 
 
 def test_colours_stay_with_their_method() -> None:
-    assert plots.look(["centre", "a", "b"])["b"] == plots.look(["a", "b"])["b"]
+    few, many = plots.look(["cnn-slow", "mine"]), plots.look(["centre", "boundary", "cnn-slow"])
+    assert few["cnn-slow"] == many["cnn-slow"]
+    assert len(set(plots.look(list(localizers.METHODS)).values())) == len(localizers.METHODS)
+    assert few["mine"] not in many.values()
 
 
 def test_told_methods_hear_nothing_but_r_and_ratio() -> None:

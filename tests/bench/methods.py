@@ -1,0 +1,50 @@
+"""CPU time and parameters of every method on 800x800 images, told where it is told.
+
+python tests/bench/methods.py [--photos DIR]
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import torch
+from common import photo_folder, race
+
+from localize import localizer
+from localize.localizer import METHODS, Told
+from localize.methods.cnn import Network
+from synth import PRESETS, photos, render
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = photo_folder(Path(temporary), count=4)
+        samples = [render(folder / name, PRESETS["seed"]) for name in photos.find(folder)[:4]]
+    images = [sample.image for sample in samples]
+    told = [Told(s.truth.r, s.truth.discolor_ratio) for s in samples if s.truth]
+    methods = {}
+    for name, entry in METHODS.items():
+        method = localizer.create(name, **({"device": "cpu"} if entry.learns == "labelled" else {}))
+        if entry.learns == "labelled":  # the time does not depend on the weights
+            method.network = Network(method.options.input, method.variant.fusion).eval()
+            method.network.to(memory_format=torch.channels_last)
+        methods[name] = method
+    times = race(
+        {
+            name: lambda m=m: m.locate(images, told if m.told else None)
+            for name, m in methods.items()
+        },
+        rounds=3,
+    )
+    base = times["cnn-fast"]
+    print(f"{len(images)} images of 800x800, median CPU time of 3 rounds")
+    for name, seconds in times.items():
+        print(
+            f"{name:18} {1000 * seconds / len(images):9.2f} ms an image   "
+            f"{seconds / base:7.3f} x cnn-fast   {methods[name].parameters:>11,} parameters"
+        )
+
+
+if __name__ == "__main__":
+    main()

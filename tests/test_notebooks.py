@@ -1,0 +1,31 @@
+"""The notebooks run from top to bottom, in order, on tiny data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+
+
+def test_notebooks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {
+        "OUT": tmp_path, "COUNT": 10, "SIDE": 96, "INPUT": 48, "EPOCHS_SCALE": 0.04,
+    }  # fmt: skip
+    for name, value in settings.items():
+        monkeypatch.setenv(f"ACUITY_{name}", str(value))
+    assert len(NOTEBOOKS) == 3
+    for path in NOTEBOOKS:
+        notebook = nbformat.read(path, as_version=4)
+        NotebookClient(notebook, timeout=240, resources={"metadata": {"path": tmp_path}}).execute()
+    assert (tmp_path / "results" / "scores.csv").is_file()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.name)
+def test_notebooks_are_committed_without_output(path: Path) -> None:
+    for cell in nbformat.read(path, as_version=4).cells:
+        assert not cell.get("outputs")
+        assert cell.get("execution_count") is None
