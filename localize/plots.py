@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,13 @@ STYLE: dict[Any, Any] = {
 }
 
 
+@contextmanager
+def styled(grid: bool = True) -> Iterator[None]:
+    """Our look for the figures drawn in the block."""
+    with mpl.rc_context(STYLE | {"axes.grid": grid}):
+        yield
+
+
 def look(methods: list[str]) -> dict[str, tuple[str, str]]:
     """Colour and marker by method; a registered method looks the same in every picture."""
     known = [name for name in METHODS if name != BASELINE]
@@ -58,7 +66,7 @@ def _figure(width: float, height: float) -> Figure:
 
 def validation(history: pd.DataFrame, centre: float) -> Figure:
     """Validation distance (px) per epoch of every method; the centre guess is dashed."""
-    with mpl.rc_context(STYLE):
+    with styled():
         figure = _figure(8, 4.5)
         axes = figure.subplots()
         looks = look(list(dict.fromkeys(history["method"])))
@@ -83,7 +91,7 @@ def validation(history: pd.DataFrame, centre: float) -> Figure:
 
 def distances(scores: pd.DataFrame) -> Figure:
     """Mean distance (px) of every method with its 95 % interval; the centre guess is dashed."""
-    with mpl.rc_context(STYLE):
+    with styled():
         figure = _figure(8, 1.4 + 0.42 * len(scores))
         axes = figure.subplots()
         looks = look(scores["method"].tolist())
@@ -114,7 +122,7 @@ def distances(scores: pd.DataFrame) -> Figure:
 
 def found_within(predictions: pd.DataFrame) -> Figure:
     """Fraction of images found within d px, d on a log axis."""
-    with mpl.rc_context(STYLE):
+    with styled():
         figure = _figure(8, 4.5)
         axes = figure.subplots()
         looks = look(list(dict.fromkeys(predictions["method"])))
@@ -157,7 +165,7 @@ def contact_sheet(predictions: pd.DataFrame, source: Folder, count: int = 12) ->
     columns = min(4, len(picks))
     rows = -(-len(picks) // columns)
     answers = dict(list(predictions.groupby("file_name", sort=False)))
-    with mpl.rc_context(STYLE | {"axes.grid": False}):
+    with styled(grid=False):
         figure = _figure(3 * columns, 3 * rows + 0.6)
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes in grid:
@@ -214,11 +222,16 @@ def overlay(image: np.ndarray, findings: dict[str, tuple[float, float, float | N
     return figure
 
 
+def picture(figure: Figure, kind: str) -> bytes:
+    """A figure as the bytes of a ``png`` or ``svg`` file, the same every time."""
+    data = io.BytesIO()
+    metadata = {"Date": None} if kind == "svg" else {"Software": None}
+    with styled():
+        figure.savefig(data, format=kind, metadata=metadata)
+    return data.getvalue()
+
+
 def save(figure: Figure, path: Path, kinds: Sequence[str] = ("png", "svg")) -> None:
     """Write a figure as ``path``.png and ``path``.svg."""
     for kind in kinds:
-        data = io.BytesIO()
-        metadata = {"Date": None} if kind == "svg" else {"Software": None}
-        with mpl.rc_context(STYLE):
-            figure.savefig(data, format=kind, metadata=metadata)
-        folders.write(path.with_name(f"{path.name}.{kind}"), data.getvalue())
+        folders.write(path.with_name(f"{path.name}.{kind}"), picture(figure, kind))

@@ -109,7 +109,7 @@ def scene(width: int, height: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def write(
-    out: Path,
+    out: str | Path,
     count: int,
     width: int,
     height: int,
@@ -128,6 +128,7 @@ def write(
         raise InputError(f"scene count is {count}: give at least 1")
     if seed < 0:
         raise InputError(f"scene seed is {seed}: give 0 or a positive integer")
+    out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     paths = []
     for k in range(count):

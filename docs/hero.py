@@ -1,0 +1,61 @@
+"""Draw the README's picture from what `make demo` left: python docs/hero.py"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
+
+from localize import plots
+from localize.sources import Folder
+from synth import folders
+
+ROOT = Path(__file__).parents[1]
+DEMO = ROOT / "data" / "demo"
+PICK = 48  # the test image to look at
+
+
+def main() -> None:
+    source = Folder(DEMO / "set", "test")
+    predictions = pd.read_csv(DEMO / "results" / "predictions.csv")
+    looks = plots.look(list(dict.fromkeys(predictions["method"])))
+    with plots.styled():
+        figure = Figure(figsize=(13, 4.6), dpi=130, layout="constrained")
+        hidden, shown, curve = figure.subplots(1, 3, width_ratios=(1, 1, 1.25))
+        sample, (truth, _) = source[PICK], source.truth(PICK)
+        for axes in (hidden, shown):
+            axes.imshow(sample.image)
+            axes.set_axis_off()
+        hidden.set_title("A circle is hidden here")
+        shown.set_title(f"r {truth.r:.0f} px, ratio {truth.discolor_ratio:.2f}: who finds it?")
+        for colour, width in (("black", 2.6), ("white", 1.3)):
+            shown.add_patch(Circle((truth.x, truth.y), truth.r, fill=False, ec=colour, lw=width))
+        for row in predictions[predictions["file_name"] == sample.name].to_dict("records"):
+            colour, marker = looks[row["method"]]
+            shown.plot(row["x_pred"], row["y_pred"], marker, color=colour, ms=8, mec="white")
+        for name, rows in predictions.groupby("method", sort=False):
+            at = np.sort(rows["distance"].to_numpy().clip(0.1))
+            colour, marker = looks[str(name)]
+            share = np.arange(1, len(at) + 1) / len(at)
+            curve.step(
+                np.r_[0.1, at], np.r_[0, share], color=colour, where="post",
+                lw=1.8, ls="--" if name == "centre" else "-",
+            )  # fmt: skip
+            curve.plot([], [], marker, color=colour, mec="white", ms=8, label=name)
+        curve.set(
+            title="Found within d pixels",
+            xlabel="distance d (px, log)",
+            ylabel="fraction of images",
+            xscale="log",
+            xlim=(0.1, 300),
+            ylim=(0, 1.04),
+        )
+        figure.legend(loc="outside lower center", ncols=7, frameon=False)
+    folders.write(ROOT / "docs" / "hero.png", plots.picture(figure, "png"))
+
+
+if __name__ == "__main__":
+    main()
