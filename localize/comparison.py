@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import time
@@ -19,11 +20,13 @@ from localize import metrics
 from localize.localizer import RUN_FILE, Finding, Localizer, Told
 from localize.sources import Folder
 from synth import folders
+from synth.dataset import TABLE
 from synth.errors import InputError
 
 DEFAULT_METHODS = tuple(localizers.METHODS)
 BASELINE = "centre"
 MARKER = "scores.csv"
+ABOUT = "comparison.json"
 CHUNK = 16  # images in memory at a time
 PREDICTIONS = (
     "method", "file_name", "x", "y", "r", "discolor_ratio", "x_pred", "y_pred", "r_pred",
@@ -227,6 +230,7 @@ def compare(
         if entry.learns != "nothing"
     }
     with folders.staged(Path(out), MARKER, overwrite=overwrite, resume=resume) as building:
+        _same_request(building, _request(source, options))
         ready: dict[str, Localizer] = {}
         runs: dict[str, Path] = {}
         for entry in entries:
@@ -244,6 +248,34 @@ def compare(
         result = _scored(ready, source, runs, building, step)
         _write(result, source, dataset, building, options)
     return _moved(result, Path(out))
+
+
+def _request(source: Folder, options: dict[str, Any]) -> dict[str, Any]:
+    """What was asked for, in JSON types: a resumed run must ask for the same."""
+    table = (source.folder / TABLE).read_bytes()
+    request = {
+        "dataset": source.folder.name,
+        "table_sha256": hashlib.sha256(table).hexdigest(),
+        "split": source.split,
+        "options": {name: value for name, value in options.items() if name != "progress"},
+    }
+    same: dict[str, Any] = json.loads(json.dumps(request))
+    return same
+
+
+def _same_request(building: Path, request: dict[str, Any]) -> None:
+    """Note the request in a new folder; refuse another one in an unfinished folder."""
+    path = building / ABOUT
+    if not path.is_file():
+        folders.write(path, json.dumps(request, indent=2) + "\n")
+        return
+    earlier = json.loads(path.read_text(encoding="utf-8"))
+    differ = [name for name, value in request.items() if earlier.get(name) != value]
+    if differ:
+        raise InputError(
+            f"{building} was begun with another {', '.join(differ)}: "
+            "resume with the same, or pass --overwrite"
+        )
 
 
 def _scored(
@@ -300,16 +332,14 @@ def _write(
     except (OSError, ValueError):
         recipe = None
     about = {
-        "dataset": Path(dataset).name,
-        "split": source.split,
-        "options": options,
+        **_request(source, options),
         "versions": {
             name: importlib.metadata.version(name)
             for name in ("acuity", "torch", "lightning", "numpy", "pandas", "pillow")
         },
         "dataset_recipe": recipe,
     }
-    folders.write(folder / "comparison.json", json.dumps(about, indent=2, default=str) + "\n")
+    folders.write(folder / ABOUT, json.dumps(about, indent=2) + "\n")
     if len(result.history):
         plots.save(
             plots.validation(result.history, centre_distance(dataset)), folder / "validation"

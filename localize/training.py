@@ -153,13 +153,13 @@ def train(
             is no number any more.
     """
     run.mkdir(parents=True, exist_ok=True)
-    settings = json.loads(json.dumps({key: about[key] for key in ("method", "options")}))
+    settings = json.loads(json.dumps(about))
     start = run / "start.json"
     checkpoint = run / CHECKPOINT
     if checkpoint.is_file() and start.is_file():
         if json.loads(start.read_text(encoding="utf-8")) != settings:
             raise InputError(
-                f"{run} holds an unfinished run with other settings: name another --out"
+                f"{run} holds an unfinished run with other settings or data: name another --out"
             )
     else:
         folders.write(start, json.dumps(settings))
