@@ -25,8 +25,7 @@ from synth.errors import InputError
 
 DEFAULT_METHODS = tuple(localizers.METHODS)
 BASELINE = "centre"
-MARKER = "scores.csv"
-ABOUT = "comparison.json"
+ABOUT = "comparison.json"  # in every folder that we write
 CHUNK = 16  # images in memory at a time
 PREDICTIONS = (
     "method", "file_name", "x", "y", "r", "discolor_ratio", "x_pred", "y_pred", "r_pred",
@@ -194,7 +193,7 @@ def evaluate(
             raise InputError(f"two methods are called '{name}': rename one of the run folders")
         methods[name] = localizers.load(spec)
     runs = {localizers.name_of(spec): Path(spec) for spec in specs if Path(spec).is_dir()}
-    with folders.staged(Path(out), MARKER, overwrite=overwrite) as building:
+    with folders.staged(Path(out), ABOUT, overwrite=overwrite) as building:
         result = _scored(methods, source, runs, building, step)
         _write(result, source, dataset, building, {})
     return _moved(result, Path(out))
@@ -229,7 +228,7 @@ def compare(
         for entry in entries
         if entry.learns != "nothing"
     }
-    with folders.staged(Path(out), MARKER, overwrite=overwrite, resume=resume) as building:
+    with folders.staged(Path(out), ABOUT, overwrite=overwrite, resume=resume) as building:
         _same_request(building, _request(source, options))
         ready: dict[str, Localizer] = {}
         runs: dict[str, Path] = {}
@@ -320,7 +319,7 @@ def _write(
     """Tables, pictures and what made them, into a folder."""
     from localize import plots
 
-    tables = {"predictions": result.predictions, MARKER.removesuffix(".csv"): result.scores}
+    tables = {"predictions": result.predictions, "scores": result.scores}
     if len(result.history):
         tables |= {"history": result.history, "scores-last-epoch": result.last}
     if len(result.errors):

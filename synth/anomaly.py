@@ -75,13 +75,12 @@ class Anomaly:
 def window(anomaly: Anomaly, height: int, width: int) -> Window:
     """The rows and columns that the change can touch, clipped to a height x width image."""
     reach = anomaly.reach
-    rows = slice(
-        max(0, math.ceil(anomaly.y - reach)), min(height, math.floor(anomaly.y + reach) + 1)
-    )
-    cols = slice(
-        max(0, math.ceil(anomaly.x - reach)), min(width, math.floor(anomaly.x + reach) + 1)
-    )
-    return rows, cols
+    return _span(anomaly.y, reach, height), _span(anomaly.x, reach, width)
+
+
+def _span(centre: float, reach: float, side: int) -> slice:
+    start = min(side, max(0, math.ceil(centre - reach)))
+    return slice(start, max(start, min(side, math.floor(centre + reach) + 1)))
 
 
 def weight(anomaly: Anomaly, where: Window) -> np.ndarray:
@@ -125,7 +124,9 @@ def _products(
     patch: np.ndarray, anomaly: Anomaly, w: np.ndarray, rng: np.random.Generator | None
 ) -> np.ndarray:
     """(h, w, 3) uint8 -> (h, w, 3) float64, rounded, not yet clipped or wrapped."""
-    factor = 1 + (anomaly.discolor_ratio - 1) * w[..., None]
+    ratio = anomaly.discolor_ratio
+    # 1 + (ratio - 1) is not the ratio to the last bit where that is below one half.
+    factor = np.where(w == 1, ratio, 1 + (ratio - 1) * w)[..., None]
     return _rounded(patch * factor, anomaly.rounding, rng)
 
 

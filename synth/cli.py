@@ -155,8 +155,11 @@ def verify(
     for problem in found:
         print(problem)
     depth = "files, table and pixels" if photos else "files and table (pass --photos for pixels)"
-    rows = len({problem.row for problem in found})
-    print(f"{dataset}: {f'{rows} rows are wrong' if rows else 'all rows hold'}; looked at {depth}")
+    wrong = len({problem.row for problem in found})
+    verdict = (
+        f"{wrong} {'row is' if wrong == 1 else 'rows are'} wrong" if wrong else "all rows hold"
+    )
+    print(f"{dataset}: {verdict}; looked at {depth}")
     if found:
         raise typer.Exit(1)
 

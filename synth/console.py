@@ -14,12 +14,16 @@ from typer.exceptions import Abort, TyperException
 
 from synth.errors import InputError
 
+RESUMABLE = ("generate", "train", "compare")  # commands that have --resume
+
 
 def run(app: typer.Typer, name: str, argv: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code: 0 well, 1 found faults, 2 bad input."""
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     try:
         code = app(args=arguments, prog_name=name, standalone_mode=False)
+        if code == 130:  # what Typer makes of Ctrl-C
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except TyperException as error:
         return _fail(name, f"{error.format_message()} ({name} --help shows how)")
@@ -33,13 +37,16 @@ def run(app: typer.Typer, name: str, argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM):
+        if error.errno is None:
             raise
         where = f" ({error.filename})" if error.filename else ""
         advice = (
-            "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "check rights"
+            "free some space"
+            if error.errno in (errno.ENOSPC, errno.EDQUOT)
+            else "check the path and its rights"
         )
-        return _fail(name, f"{error.strerror}{where}: {advice}, then run again (--resume goes on)")
+        again = " with --resume" if arguments[0] in RESUMABLE else ""
+        return _fail(name, f"{error.strerror}{where}: {advice}, then run again{again}")
 
 
 def _fail(name: str, message: str) -> int:
@@ -87,8 +94,8 @@ def pair(text: str, flag: str) -> tuple[float, float]:
     >>> pair("1.05:1.15", "--ratio")
     (1.05, 1.15)
     """
-    low, _, high = text.partition(":")
-    return number(low, flag, text), number(high or low, flag, text)
+    low, colon, high = text.partition(":")
+    return number(low, flag, text), number(high if colon else low, flag, text)
 
 
 def number(text: str, flag: str, whole: str | None = None) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.metadata
 import json
 import platform
@@ -15,12 +16,13 @@ import numpy as np
 from synth import folders
 from synth.anomaly import Anomaly, Overflow, Rounding, Shape
 from synth.errors import InputError
-from synth.recipe import SPLITS
+from synth.recipe import SPLITS, Codec
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TABLE = "metadata.csv"
+MARKER = "recipe.json"  # in every dataset that we write; a table alone may be anybody's
 
 # Column -> kind. "text" may be empty; "number" may be empty only in a clean row.
 COLUMNS = {
@@ -87,7 +89,7 @@ def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
     for column, kind in COLUMNS.items():
         if kind == "text":
-            table[column] = table[column].fillna("").astype(object)
+            table[column] = table[column].astype(object).fillna("")
         elif kind.startswith("whole"):
             table[column] = table[column].astype("Int64")
         else:
@@ -161,9 +163,11 @@ def parse(folder: Path) -> pd.DataFrame:
         if empty.any():
             raise InputError(f"{path}, row {int(np.flatnonzero(empty)[0])}: {column} is empty")
         if kind.startswith("whole"):
-            fractions = values.dropna() % 1 != 0
-            if fractions.any():
-                raise InputError(f"{path}: {column} must hold whole numbers")
+            broken = values.notna() & ((values % 1 != 0) | (values.abs() > 2**53))
+            if broken.any():
+                row = int(np.flatnonzero(broken)[0])
+                value = table[column].iloc[row]
+                raise InputError(f"{path}, row {row}: {column} is '{value}', no whole number")
             table[column] = values.astype("Int64")
         else:
             table[column] = values.astype("float64")
@@ -187,10 +191,15 @@ def problems(table: pd.DataFrame, folder: Path) -> Iterator[Problem]:
             yield Problem(i, row["file_name"], what)
 
 
+def leads_out(name: str) -> bool:
+    """Whether a file name of a table would leave its folder."""
+    return Path(name).is_absolute() or ".." in Path(name).parts
+
+
 def _row_problems(row: dict[Any, Any], folder: Path) -> Iterator[str]:
     for column in ("file_name", "clean_file_name", "mask_file_name"):
         name = row[column]
-        if Path(name).is_absolute() or ".." in Path(name).parts:
+        if leads_out(name):
             yield f"{column} leads out of the folder"
         elif (name or column == "file_name") and not (folder / name).is_file():
             yield f"{column} '{name}' is missing on disk"
@@ -204,6 +213,10 @@ def _row_problems(row: dict[Any, Any], folder: Path) -> Iterator[str]:
     if not (row["width"] >= 1 and row["height"] >= 1):
         yield "width and height are no sizes in px"
         return
+    if row["codec"] not in ("", *get_args(Codec)):
+        yield f"codec is '{row['codec']}', not one of {', '.join(get_args(Codec))}"
+    if leads_out(row["photo"]):
+        yield "photo leads out of the folder of photos"
     try:
         anomaly = truth(row)
     except InputError as error:
@@ -232,9 +245,18 @@ def versions() -> dict[str, str]:
 
 def write(folder: Path, table: pd.DataFrame, about: dict[str, Any]) -> None:
     """Write table, recipe.json and dataset card into a folder that holds the images."""
-    folders.write(folder / "recipe.json", json.dumps(about, indent=2) + "\n")
+    folders.write(folder / MARKER, json.dumps(about, indent=2) + "\n")
     folders.write(folder / "README.md", _card(table, about))
-    folders.write(folder / TABLE, table.to_csv(index=False, lineterminator="\n"))
+    folders.write(folder / TABLE, to_csv(table))
+
+
+def to_csv(table: pd.DataFrame) -> str:
+    """A table -> CSV text with \\n at the line ends, which pandas reads back as it was."""
+    # Python's writer does not quote a carriage return by itself, and readers end a line there.
+    odd = any(table[name].astype(str).str.contains("\r").any() for name in table)
+    if odd:
+        return table.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    return table.to_csv(index=False, lineterminator="\n")
 
 
 def _card(table: pd.DataFrame, about: dict[str, Any]) -> str:
@@ -249,7 +271,7 @@ configs:
 - config_name: default
   data_files: ["{TABLE}", "images/**"]
 ---
-# Faint anomalies in {table["photo"].nunique()} photos
+# Faint anomalies{f" in {table['photo'].nunique()} photos" if table["photo"].any() else ""}
 
 {len(table)} pictures ({counts}), {len(hidden)} of them with a region whose RGB values were
 multiplied by a ratio{f" ({ratios}, radius {radii})" if len(hidden) else ""}. Made by Acuity

@@ -5,17 +5,25 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from synth.errors import InputError, Interrupted
 
+UNFINISHED = ".unfinished"  # in every folder that staged() builds, so that it knows its own
+
 
 def write(path: Path, data: str | bytes) -> None:
     """Write a file so that it is there whole or not at all."""
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
-    os.replace(temporary, path)
+    try:
+        temporary.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
 
 
 def partial(out: Path) -> Path:
@@ -61,6 +69,7 @@ def staged(
     Raises:
         InputError: ``out`` exists, or is unfinished, and neither flag was given.
     """
+    out = Path(os.path.realpath(out))  # a name of its own for "." and for what a link leads to
     check(out, marker, overwrite)
     building = partial(out)
     if building.exists() and not resume:
@@ -69,9 +78,12 @@ def staged(
                 f"{building} holds an unfinished run: "
                 "pass --resume to go on, --overwrite to drop it"
             )
+        if not is_ours(building, UNFINISHED):
+            raise InputError(f"{building} is in the way and not ours: move it")
         shutil.rmtree(building)
     fresh = not building.exists()
     building.mkdir(parents=True, exist_ok=True)
+    (building / UNFINISHED).touch()
     try:
         yield building
     except BaseException as error:
@@ -79,9 +91,9 @@ def staged(
         if resume is None or (fresh and bad_input):
             shutil.rmtree(building, ignore_errors=True)
         raise
+    (building / UNFINISHED).unlink()
     if out.exists():
-        old = out.with_name(f"{out.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
+        old = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
         os.replace(out, old)
         os.replace(building, out)
         shutil.rmtree(old)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
+import os
 import re
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
+from multiprocessing import connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,12 +76,15 @@ def generate(
         raise InputError(f"count is {count}: ask for at least one row")
     if workers < 1:
         raise InputError(f"workers is {workers}: give at least one")
+    here, there = source.resolve(), out.resolve()
+    if here == there or here in there.parents or there in here.parents:
+        raise InputError(f"{out} and {source} lie in each other: name a folder elsewhere")
     names = photos.find(source)
     wanted = min(count or len(names) * recipe.per_photo, len(names) * recipe.per_photo)
 
-    with folders.staged(out, dataset.TABLE, overwrite=overwrite, resume=resume) as building:
+    with folders.staged(out, dataset.MARKER, overwrite=overwrite, resume=resume) as building:
         about = {"made_by": "synth generate", "recipe": recipe.to_dict(), "count": count}
-        done = _open_journal(building, about)
+        done = _open_journal(building, about | {"files": _digest(source, names)})
         kept: list[Outcome] = []
         rows = 0
         seen: dict[str, str] = {}
@@ -102,16 +109,22 @@ def generate(
                 f"none of the {len(names)} photos in {source} can be used; the first: {reason}"
             )
         _sweep(building, table)
-        digest = hashlib.sha256()
-        for outcome in kept:
-            digest.update(f"{outcome.photo}\0{outcome.sha256}\n".encode())
-        about |= {"photos_sha256": digest.hexdigest(), "versions": dataset.versions()}
+        used = "".join(f"{outcome.photo}\0{outcome.sha256}\n" for outcome in kept)
+        digest = hashlib.sha256(os.fsencode(used)).hexdigest()
+        about |= {"photos_sha256": digest, "versions": dataset.versions()}
         reasons = pd.DataFrame(sorted(skipped.items()), columns=["photo", "reason"])
-        folders.write(building / "skipped.csv", reasons.to_csv(index=False, lineterminator="\n"))
+        text = dataset.to_csv(reasons)
+        folders.write(building / "skipped.csv", text.encode("utf-8", errors="replace"))
         dataset.write(building, table, about)
         (building / JOURNAL).unlink()
     table.attrs |= {"folder": str(out), "skipped": skipped}
     return table
+
+
+def _digest(source: Path, names: Sequence[str]) -> str:
+    """A digest of the photos' names and file sizes, which tells other photos cheaply."""
+    sizes = "".join(f"{name}\0{(source / name).stat().st_size}\n" for name in names)
+    return hashlib.sha256(os.fsencode(sizes)).hexdigest()
 
 
 def _open_journal(building: Path, about: dict[str, Any]) -> dict[str, Outcome]:
@@ -126,7 +139,7 @@ def _open_journal(building: Path, about: dict[str, Any]) -> dict[str, Outcome]:
         return {}
     if json.loads(lines[0]) != about:
         raise InputError(
-            f"{building} was begun with another recipe or count: "
+            f"{building} was begun with another recipe or count, or with other photos: "
             "resume with the same, or pass --overwrite"
         )
     # The text after the last newline is a line that the interruption cut short, or nothing.
@@ -155,7 +168,9 @@ def _outcomes(
         return
     # Not fork: the caller may hold threads and locks (torch), which a fork would copy.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(names)), mp_context=context)
+    pool = ProcessPoolExecutor(
+        min(workers, len(names)), mp_context=context, initializer=_die_with_parent
+    )
     ahead: deque[Outcome | Future[Outcome]] = deque()
     try:
         for name in names:
@@ -172,6 +187,19 @@ def _outcomes(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _die_with_parent() -> None:
+    """In a worker: end when the parent is gone, however it went, and leave Ctrl-C to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _result(item: Outcome | Future[Outcome]) -> Outcome:
     return item if isinstance(item, Outcome) else item.result()
 
@@ -179,15 +207,18 @@ def _result(item: Outcome | Future[Outcome]) -> Outcome:
 def make(source: Path, name: str, origin: tuple[str, str], recipe: Recipe, out: Path) -> Outcome:
     """Make all rows of one photo and write their files below ``out``."""
     try:
+        name.encode()
         photo = photos.read(source, name, recipe.decode_size, origin)
         height, width = photo.pixels.shape[:2]
         draws = [
             recipe.draw(width, height, renderer.row_generator(recipe, photo, k))
             for k in range(recipe.per_photo)
         ]
+        rows = [_write_row(photo, draw, k, recipe, out) for k, draw in enumerate(draws)]
     except Skipped as reason:
         return Outcome(name, skipped=str(reason))
-    rows = [_write_row(photo, draw, k, recipe, out) for k, draw in enumerate(draws)]
+    except UnicodeEncodeError:
+        return Outcome(name, skipped="its name is no Unicode text: rename it")
     return Outcome(name, photo.sha256, photos.dhash(photo.pixels), rows)
 
 

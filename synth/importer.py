@@ -13,7 +13,7 @@ from PIL import Image
 
 from synth import dataset, folders, photos
 from synth.anomaly import Anomaly, Overflow, Rounding, Shape
-from synth.errors import InputError
+from synth.errors import InputError, Skipped
 from synth.recipe import SPLITS
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def convert(
         raise InputError(f"split '{split}' is unknown: use one of {', '.join(SPLITS)}")
     foreign = _read(Path(table), convention.columns)
     find = _finder(Path(images))
-    with folders.staged(Path(out), dataset.TABLE, overwrite=overwrite) as building:
+    with folders.staged(Path(out), dataset.MARKER, overwrite=overwrite) as building:
         (building / "images").mkdir()
         rows: list[dict[str, Any]] = []
         taken: dict[str, Path] = {}
@@ -164,6 +164,8 @@ def _finder(folder: Path) -> Callable[[str], Path]:
         candidates = by_last.get(parts[-1], []) if parts else []
         if not candidates:
             raise InputError(f"no image named like '{path}' below {folder}")
+        if parts in candidates:
+            return folder.joinpath(*parts)
         shared = [_shared_tail(parts, candidate) for candidate in candidates]
         best = max(shared)
         if shared.count(best) > 1:
@@ -199,12 +201,19 @@ def _row(
     anomaly = convention.anomaly(**numbers)
     path = find(record["file_name"])
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=photos.FORMATS) as image:
             (width, height), codec = image.size, CODECS.get(image.format or "", "")
-    except OSError as error:
+            turned = photos.orientation(image) != 1
+    except Exception as error:  # broken files raise nearly anything
         raise InputError(f"{path} is no picture: {error}") from None
     if not codec:
         raise InputError(f"{path} is neither JPEG nor PNG: convert it first")
+    if turned:
+        raise InputError(f"{path} is turned by its EXIF block: turn its pixels first")
+    try:
+        photos.read(path.parent, path.name)
+    except Skipped as reason:
+        raise InputError(f"{path}: {reason}") from None
     if not anomaly.fits(width, height):
         raise InputError(
             f"the region (x {anomaly.x:g}, y {anomaly.y:g}, r {anomaly.r:g}) "

@@ -5,19 +5,35 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import struct
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from synth.errors import InputError, Skipped
 
 _SUFFIXES = ".jpg .jpeg .jpe .jfif .mpo .png .webp .avif .tif .tiff .bmp .gif .ppm .pgm"
 SUFFIXES = frozenset(_SUFFIXES.split())
+# What is opened at all (MPO counts as JPEG): Pillow knows formats that start other programs (EPS).
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM")
+_TURNS = dict(
+    zip(
+        range(2, 9),
+        (
+            Image.Transpose.FLIP_LEFT_RIGHT,
+            Image.Transpose.ROTATE_180,
+            Image.Transpose.FLIP_TOP_BOTTOM,
+            Image.Transpose.TRANSPOSE,
+            Image.Transpose.ROTATE_270,
+            Image.Transpose.TRANSVERSE,
+            Image.Transpose.ROTATE_90,
+        ),
+        strict=True,
+    )
+)
 NEAR = 4  # bits of 64 in which the hashes of near-duplicates may differ
 
 
@@ -65,12 +81,15 @@ def provenance(folder: Path) -> dict[str, tuple[str, str]]:
     table = folder / "photos.csv"
     if not table.is_file():
         return {}
-    with table.open(newline="", encoding="utf-8") as lines:
-        return {
-            row["file_name"]: (row.get("source_url") or "", row.get("licence") or "")
-            for row in csv.DictReader(lines)
-            if row.get("file_name")
-        }
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as lines:
+            return {
+                row["file_name"]: (row.get("source_url") or "", row.get("licence") or "")
+                for row in csv.DictReader(lines)
+                if row.get("file_name")
+            }
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{table} is no CSV in UTF-8 ({error}): save it as such") from None
 
 
 def read(
@@ -94,35 +113,37 @@ def read(
     except Skipped:
         raise
     except FileNotFoundError:
-        raise Skipped("file is missing") from None
+        raise Skipped("its file is missing") from None
     except UnidentifiedImageError:
         raise Skipped("not a picture, or of an unknown format") from None
     except Image.DecompressionBombError:
         raise Skipped("has too many pixels to be decoded safely") from None
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        IndexError,
-        KeyError,
-        struct.error,
-    ) as error:
-        # What Pillow's decoders raise on broken files is this varied.
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except Exception as error:  # on broken files Pillow's decoders raise nearly anything
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise Skipped(f"broken file: {reason}") from None
     return Photo(name, hashlib.sha256(data).hexdigest(), pixels, *origin)
 
 
 def _decode(data: bytes, at_least: tuple[int, int] | None) -> np.ndarray:
-    with Image.open(io.BytesIO(data)) as image:
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
             raise Skipped("animated or of several pages")
-        if at_least is not None:
-            turned = image.getexif().get(0x0112, 1) >= 5
+        if at_least is not None and image.format in ("JPEG", "MPO"):
+            turned = orientation(image) >= 5
             image.draft("RGB", at_least[::-1] if turned else at_least)
-        upright = ImageOps.exif_transpose(image)
-        return np.asarray(_rgb(upright))
+        image.load()  # before the EXIF of a PNG, whose reading would hide a broken file
+        turn = _TURNS.get(orientation(image))
+        rgb = _rgb(image)
+        return np.asarray(rgb if turn is None else rgb.transpose(turn))
+
+
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 (upright) to 8; 1 where the block says nothing usable."""
+    try:
+        value = image.getexif().get(0x0112, 1)
+    except Exception:  # an odd EXIF block spoils no photo
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def _rgb(image: Image.Image) -> Image.Image:

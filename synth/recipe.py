@@ -57,10 +57,21 @@ class Recipe:
             value = getattr(self, name)
             try:
                 fine = good(value)
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 fine = False
             if not fine:
                 raise InputError(f"recipe: {name} is {_shown(value)}: {advice}")
+        low, high = self.radius
+        if high != "edge" and not _grid(low, high, self.position_decimals):
+            raise InputError(
+                f"recipe: no radius of {self.position_decimals} decimals lies in "
+                f"{_shown(self.radius)}: widen it"
+            )
+        if self.size != "keep" and self.widest > min(self.size) - 1:
+            raise InputError(
+                f"recipe: a region {self.widest:g} px wide (radius {_shown(self.radius)}) "
+                f"has no room in {self.size[0]}x{self.size[1]}: make it smaller"
+            )
         if self.feather > 2 * self.radius[0]:
             raise InputError(
                 f"recipe: feather {self.feather:g} px is wider than the smallest region "
@@ -71,6 +82,12 @@ class Recipe:
         """The recipe as JSON types; :func:`from_dict` reads it back."""
         fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
         return fields
+
+    @property
+    def widest(self) -> float:
+        """Width in px that a picture must offer, from pixel centre to pixel centre."""
+        low, high = self.radius
+        return 2 * (low if high == "edge" else high) + self.feather
 
     @property
     def decode_size(self) -> tuple[int, int] | None:
@@ -105,6 +122,9 @@ class Recipe:
             Skipped: the photo is too small for the size or for the region.
         """
         w, h = self.fitted(width, height)
+        if self.widest > min(w, h) - 1:  # else luck would decide, and large regions be rarer
+            side, axis = min((w, "width"), (h, "height"))
+            raise Skipped(f"a region {self.widest:g} px wide has no room in a {axis} of {side} px")
         row_seed = int(rng.integers(2**32))
         clean = rng.random() < self.clean_fraction
         left = int(rng.integers(width - w + 1)) if w <= width else 0
@@ -157,8 +177,15 @@ class Draw:
 
 def _on_grid(rng: np.random.Generator, low: float, high: float, decimals: int) -> float:
     """A uniform draw from the multiples of 10^-decimals in [low, high]; ValueError if none."""
+    steps = _grid(low, high, decimals)
+    return int(rng.integers(steps.start, steps.stop)) / 10**decimals
+
+
+def _grid(low: float, high: float, decimals: int) -> range:
+    """The whole n for which n / 10^decimals lies in [low, high], to the last bit."""
     unit = 10**decimals
-    return int(rng.integers(math.ceil(low * unit), math.floor(high * unit) + 1)) / unit
+    first, last = round(low * unit), round(high * unit)
+    return range(first + (first / unit < low), last - (last / unit > high) + 1)
 
 
 def _shown(value: object) -> str:
@@ -246,6 +273,8 @@ def from_dict(fields: dict[str, Any]) -> Recipe:
     Raises:
         InputError: a field is unknown or has no usable value.
     """
+    if not isinstance(fields, dict):
+        raise InputError('recipe: its fields are no JSON object: write {"ratio": [1.05, 1.15]}')
     for name in fields:
         if name not in FIELDS:
             near = difflib.get_close_matches(name, FIELDS, n=1)

@@ -5,6 +5,7 @@ The same functions serve datasets on disk, endless training and the eye chart.
 
 from __future__ import annotations
 
+import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from PIL import Image
 from synth import anomaly as anomalies
 from synth import photos
 from synth.anomaly import Anomaly, Effect
+from synth.errors import Skipped
 from synth.photos import Photo
 from synth.recipe import Codec, Draw, Recipe
 
@@ -49,7 +51,7 @@ class Sample:
 
 def row_generator(recipe: Recipe, photo: Photo, k: int) -> np.random.Generator:
     """The random numbers of a photo's k-th row: of the recipe's seed, the photo and k alone."""
-    return np.random.default_rng([recipe.seed, int(photo.sha256[:16] or "0", 16), k])
+    return np.random.default_rng([recipe.seed, int(photo.sha256[:16], 16), k])
 
 
 def fit(pixels: np.ndarray, size: tuple[int, int], crop: tuple[int, int] | None) -> np.ndarray:
@@ -77,12 +79,20 @@ def paint(pixels: np.ndarray, draw: Draw) -> Painted:
 
 
 def encode(pixels: np.ndarray, codec: Codec, quality: int) -> bytes:
-    """(H, W, 3) or (H, W) uint8 -> a file's bytes: JPEG (4:2:0) or PNG."""
+    """(H, W, 3) or (H, W) uint8 -> a file's bytes: JPEG (4:2:0) or PNG.
+
+    Raises:
+        Skipped: the codec cannot hold the picture (JPEG ends at 65500 px).
+    """
     out = io.BytesIO()
-    if codec == "jpeg":
-        Image.fromarray(pixels).save(out, "JPEG", quality=quality, subsampling="4:2:0")
-    else:
-        Image.fromarray(pixels).save(out, "PNG", compress_level=3)
+    try:
+        if codec == "jpeg":
+            Image.fromarray(pixels).save(out, "JPEG", quality=quality, subsampling="4:2:0")
+        else:
+            Image.fromarray(pixels).save(out, "PNG", compress_level=3)
+    except OSError as error:
+        size = f"{pixels.shape[1]}x{pixels.shape[0]}"
+        raise Skipped(f"a picture of {size} cannot be written as {codec}: {error}") from None
     return out.getvalue()
 
 
@@ -114,7 +124,7 @@ def render(photo: Photo | np.ndarray | str | Path, recipe: Recipe, k: int = 0) -
     if isinstance(photo, str | Path):
         photo = photos.read(Path(photo).parent, Path(photo).name, recipe.decode_size)
     elif isinstance(photo, np.ndarray):
-        photo = Photo("", "", photo)
+        photo = Photo("", hashlib.sha256(photo.tobytes()).hexdigest(), photo)
     height, width = photo.pixels.shape[:2]
     draw = recipe.draw(width, height, row_generator(recipe, photo, k))
     painted = paint(photo.pixels, draw)

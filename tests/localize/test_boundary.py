@@ -105,7 +105,7 @@ def test_finds_it_in_16_px() -> None:
     assert miss(found(photo(16, 16), anomaly), anomaly) == 0
 
 
-@pytest.mark.parametrize(("value", "ratio"), [(0, 1.1), (90, 1.0), (255, 1.1), (128, 0.9)])
+@pytest.mark.parametrize(("value", "ratio"), [(0, 1.1), (90, 1.0), (255, 1.1)])
 def test_without_evidence_it_answers_the_middle(value: int, ratio: float) -> None:
     finding = find(np.full((64, 81, 3), value, np.uint8), Told(12, ratio))
     assert finding.map is not None
