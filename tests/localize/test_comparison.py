@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import localize
-from localize import comparison, plots
+from localize import comparison, plots, scoring
 from localize import localizer as localizers
 from localize.localizer import Finding, Learns, Told
 from localize.methods.centre import Centre
@@ -48,13 +48,13 @@ class Scripted:
 
 def test_predictions_by_hand(small_set: Path) -> None:
     source = Folder(small_set, "all")
-    table, errors = comparison.predict(Scripted(source), "scripted", source)
-    assert list(table.columns) == list(comparison.PREDICTIONS)
+    table, errors = scoring.predict(Scripted(source), "scripted", source)
+    assert list(table.columns) == list(scoring.PREDICTIONS)
     assert errors.empty
     np.testing.assert_allclose(table["distance"], 5)
     np.testing.assert_allclose(table["normalised_distance"], np.hypot(3 / 96, 4 / 80))
     np.testing.assert_array_equal(table[["x", "y"]], source.table[["x", "y"]])
-    row = comparison.score(table, source, 7)
+    row = scoring.score(table, source, 7)
     assert row["mean_distance"] == pytest.approx(5)
     assert row["mean_distance_low"] == pytest.approx(5)
     assert row["hit@5"] == row["hit@r"] == 1
@@ -65,10 +65,10 @@ def test_predictions_by_hand(small_set: Path) -> None:
 def test_only_told_methods_are_told(small_set: Path) -> None:
     source = Folder(small_set, "all")
     silent = Scripted(source)
-    comparison.predict(silent, "silent", source)
+    scoring.predict(silent, "silent", source)
     assert set(silent.heard) == {None}
     told = Scripted(source, frozenset({"r", "discolor_ratio"}))
-    comparison.predict(told, "told", source)
+    scoring.predict(told, "told", source)
     heard = [hint for hints in told.heard for hint in hints or []]
     assert [h.r for h in heard] == source.table["r"].tolist()
     assert [h.discolor_ratio for h in heard] == source.table["discolor_ratio"].tolist()
@@ -76,7 +76,7 @@ def test_only_told_methods_are_told(small_set: Path) -> None:
 
 def test_one_failure_is_recorded_and_stops_nothing(small_set: Path) -> None:
     source = Folder(small_set, "all")
-    table, errors = comparison.predict(Scripted(source, bad=2), "scripted", source)
+    table, errors = scoring.predict(Scripted(source, bad=2), "scripted", source)
     assert errors.to_dict("records") == [
         {
             "method": "scripted",
@@ -85,15 +85,15 @@ def test_one_failure_is_recorded_and_stops_nothing(small_set: Path) -> None:
         }
     ]
     assert table["distance"].isna().sum() == 1
-    row = comparison.score(table, source, 0)
+    row = scoring.score(table, source, 0)
     assert row["mean_distance"] == pytest.approx(5)
     assert row["hit@5"] == pytest.approx(1 - 1 / len(source))  # a missing answer is a miss
 
 
 def test_interval_is_over_photos_not_rows(small_set: Path) -> None:
     source = Folder(small_set, "all")
-    table, _ = comparison.predict(Centre(), "centre", source)
-    row = comparison.score(table, source, 0)
+    table, _ = scoring.predict(Centre(), "centre", source)
+    row = scoring.score(table, source, 0)
     from localize import metrics
 
     groups = source.table["photo"].tolist()
@@ -112,11 +112,11 @@ def compared(small_set: Path, tmp_path_factory: pytest.TempPathFactory) -> compa
 def test_compare_writes_tables_and_pictures(compared: comparison.Comparison) -> None:
     folder = compared.folder
     scores = pd.read_csv(folder / "scores.csv")
-    assert list(scores.columns) == list(comparison.SCORES)
+    assert list(scores.columns) == list(scoring.SCORES)
     assert scores["method"].tolist() == ["centre", "cnn-fast", "cnn-fuse-last", "boundary"]
     assert (scores["split"] == "test").all()
     predictions = pd.read_csv(folder / "predictions.csv")
-    assert list(predictions.columns) == list(comparison.PREDICTIONS)
+    assert list(predictions.columns) == list(scoring.PREDICTIONS)
     assert len(predictions) == scores["n"].sum()
     history = pd.read_csv(folder / "history.csv")
     assert history.groupby("method")["epoch"].max().to_dict() == {
@@ -135,7 +135,7 @@ def test_evaluate_agrees_with_compare(
 ) -> None:
     run = compared.folder / "runs" / "cnn-fast"
     again = localize.evaluate([run, "boundary"], small_set, tmp_path / "scores")
-    columns = [c for c in comparison.SCORES if c != "ms_per_image"]
+    columns = [c for c in scoring.SCORES if c != "ms_per_image"]
     both = ["centre", "cnn-fast", "boundary"]
     pd.testing.assert_frame_equal(
         again.scores.set_index("method").loc[both, columns[1:]],
