@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
+from PIL import Image
 
 from synth.errors import InputError
 
@@ -174,6 +175,8 @@ def change(
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise InputError(f"the image is {image.shape} {image.dtype}: give (H, W, 3) uint8 RGB")
     where = window(anomaly, *image.shape[:2])
+    if anomaly.feather == 0 and anomaly.rounding != "stochastic":
+        return _changed_by_table(image, anomaly, where)
     before = image[where]
     w = weight(anomaly, where)
     products = _products(before, anomaly, w, rng)
@@ -187,4 +190,31 @@ def change(
     return result, Effect(
         clipped_fraction=float((products[inside] > 255).sum() / count) if count else 0.0,
         realised_ratio=float(after[inside].sum(dtype=np.int64) / total) if total else 1.0,
+    )
+
+
+def _changed_by_table(
+    image: np.ndarray, anomaly: Anomaly, where: Window
+) -> tuple[np.ndarray, Effect]:
+    """:func:`change` for a hard edge, several times faster: 256 products serve all pixels."""
+    codes = np.arange(256)
+    products = _rounded(codes * anomaly.discolor_ratio, anomaly.rounding, None)
+    table = _bounded(products, anomaly.overflow)
+    result = image.copy()
+    inside = weight(anomaly, where) > 0
+    if not inside.any():
+        return result, Effect(0.0, 1.0)
+    before = np.ascontiguousarray(image[where])
+    height, width, _ = before.shape
+    # Rows of bytes rather than pixels of three: numpy then works on whole vectors.
+    target = result[where].reshape(height, 3 * width)
+    after = table.take(before).reshape(height, 3 * width)
+    np.copyto(target, after, where=np.repeat(inside, 3, axis=1))
+
+    mask_picture = Image.fromarray(inside.astype(np.uint8) * np.uint8(255))
+    counts = np.array(Image.fromarray(before).histogram(mask_picture)).reshape(3, 256).sum(axis=0)
+    total = int(counts @ codes)
+    return result, Effect(
+        clipped_fraction=float(counts[products > 255].sum() / counts.sum()),
+        realised_ratio=float(counts @ table / total) if total else 1.0,
     )

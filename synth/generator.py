@@ -219,11 +219,11 @@ def make(source: Path, name: str, origin: tuple[str, str], recipe: Recipe, out: 
         return Outcome(name, skipped=str(reason))
     except UnicodeEncodeError:
         return Outcome(name, skipped="its name is no Unicode text: rename it")
-    return Outcome(name, photo.sha256, photos.dhash(photo.pixels), rows)
+    return Outcome(name, photo.sha256, photos.dhash(photo.picture), rows)
 
 
 def _write_row(photo: Photo, draw: Draw, k: int, recipe: Recipe, out: Path) -> dict[str, Any]:
-    painted = renderer.paint(photo.pixels, draw)
+    painted = renderer.paint(photo, draw)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(photo.name).stem)[:60]
     base = f"{stem}-{photo.sha256[:8]}-{k}"
     file_name = f"{base}.{EXTENSIONS[recipe.codec]}"

@@ -8,6 +8,7 @@ import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,11 @@ class Photo:
     pixels: np.ndarray
     source_url: str = ""
     licence: str = ""
+
+    @cached_property
+    def picture(self) -> Image.Image:
+        """The pixels as Pillow wants them, converted once for hashing and stretching."""
+        return Image.fromarray(self.pixels)
 
 
 def find(folder: Path) -> list[str]:
@@ -160,12 +166,11 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def dhash(pixels: np.ndarray) -> int:
-    """(H, W, 3) uint8 -> 64-bit difference hash; near-duplicates differ in few bits.
+def dhash(image: Image.Image) -> int:
+    """RGB picture -> 64-bit difference hash; near-duplicates differ in few bits.
 
     Source: N. Krawetz, "Kind of Like That" (2013).
     """
-    image = Image.fromarray(pixels)
     factor = min(image.width // 72, image.height // 64)
     if factor > 1:
         image = image.reduce(factor)

@@ -54,23 +54,23 @@ def row_generator(recipe: Recipe, photo: Photo, k: int) -> np.random.Generator:
     return np.random.default_rng([recipe.seed, int(photo.sha256[:16], 16), k])
 
 
-def fit(pixels: np.ndarray, size: tuple[int, int], crop: tuple[int, int] | None) -> np.ndarray:
-    """(H, W, 3) uint8 -> (h, w, 3) uint8: cut out at ``crop`` (left, top), else stretch.
+def fit(photo: Photo, size: tuple[int, int], crop: tuple[int, int] | None) -> np.ndarray:
+    """(H, W, 3) photo -> (h, w, 3) uint8: cut out at ``crop`` (left, top), else stretch.
 
     ``size`` is (width, height) in px. Stretching is bicubic and antialiased.
     """
     width, height = size
     if crop is not None:
         left, top = crop
-        return pixels[top : top + height, left : left + width]
-    if pixels.shape[:2] == (height, width):
-        return pixels
-    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
+        return photo.pixels[top : top + height, left : left + width]
+    if photo.pixels.shape[:2] == (height, width):
+        return photo.pixels
+    return np.asarray(photo.picture.resize(size, Image.Resampling.BICUBIC))
 
 
-def paint(pixels: np.ndarray, draw: Draw) -> Painted:
-    """(H, W, 3) uint8 photo -> the picture that was drawn, before encoding."""
-    clean = fit(pixels, draw.size, draw.crop)
+def paint(photo: Photo, draw: Draw) -> Painted:
+    """(H, W, 3) photo -> the picture that was drawn, before encoding."""
+    clean = fit(photo, draw.size, draw.crop)
     if draw.anomaly is None:
         return Painted(clean, clean, Effect(0.0, 1.0))
     rng = np.random.default_rng(draw.row_seed)
@@ -127,7 +127,7 @@ def render(photo: Photo | np.ndarray | str | Path, recipe: Recipe, k: int = 0) -
         photo = Photo("", hashlib.sha256(photo.tobytes()).hexdigest(), photo)
     height, width = photo.pixels.shape[:2]
     draw = recipe.draw(width, height, row_generator(recipe, photo, k))
-    painted = paint(photo.pixels, draw)
+    painted = paint(photo, draw)
     clean = decode(encode(painted.clean, recipe.codec, recipe.quality))
     if draw.anomaly is None:
         return Sample(clean, None, clean, photo.name)

@@ -63,7 +63,7 @@ def repaint(row: Mapping[Any, Any], photo_folder: Path) -> Painted:
         high, wide = photo.pixels.shape[:2]
         if left < 0 or top < 0 or left + width > wide or top + height > high:
             raise Skipped(f"its crop leaves the {wide}x{high} photo")
-    return renderer.paint(photo.pixels, draw)
+    return renderer.paint(photo, draw)
 
 
 def _encoded(row: Mapping[Any, Any], pixels: np.ndarray) -> bytes:

@@ -106,11 +106,13 @@ def test_stochastic_rounding_is_the_same_every_time(picture: Picture) -> None:
 
 def test_fit_crops_or_stretches(picture: Picture) -> None:
     pixels = picture(1)
-    assert np.array_equal(renderer.fit(pixels, (10, 20), (3, 5)), pixels[5:25, 3:13])
-    assert np.array_equal(renderer.fit(pixels, (96, 80), None), pixels)
+    assert np.array_equal(renderer.fit(Photo("", "", pixels), (10, 20), (3, 5)), pixels[5:25, 3:13])
+    assert np.array_equal(renderer.fit(Photo("", "", pixels), (96, 80), None), pixels)
     flat = np.full((30, 50, 3), 77, np.uint8)
-    assert np.array_equal(renderer.fit(flat, (20, 40), None), np.full((40, 20, 3), 77, np.uint8))
-    half = renderer.fit(pixels, (48, 40), None).astype(float)
+    assert np.array_equal(
+        renderer.fit(Photo("", "", flat), (20, 40), None), np.full((40, 20, 3), 77, np.uint8)
+    )
+    half = renderer.fit(Photo("", "", pixels), (48, 40), None).astype(float)
     means = pixels.reshape(40, 2, 48, 2, 3).mean((1, 3))
     assert np.abs(half - means).mean() < 6
 
