@@ -209,9 +209,8 @@ def make(source: Path, name: str, origin: tuple[str, str], recipe: Recipe, out: 
     try:
         name.encode()
         photo = photos.read(source, name, recipe.decode_size, origin)
-        height, width = photo.pixels.shape[:2]
         draws = [
-            recipe.draw(width, height, renderer.row_generator(recipe, photo, k))
+            recipe.draw(*photo.picture.size, renderer.row_generator(recipe, photo, k))
             for k in range(recipe.per_photo)
         ]
         rows = [_write_row(photo, draw, k, recipe, out) for k, draw in enumerate(draws)]

@@ -45,21 +45,21 @@ class Photo:
     Args:
         name: path relative to the folder of photos, with forward slashes.
         sha256: of the file's bytes.
-        pixels: (H, W, 3) uint8 RGB, upright.
+        picture: RGB, upright.
         source_url: where it came from, where known.
         licence: under what terms, where known.
     """
 
     name: str
     sha256: str
-    pixels: np.ndarray
+    picture: Image.Image
     source_url: str = ""
     licence: str = ""
 
     @cached_property
-    def picture(self) -> Image.Image:
-        """The pixels as Pillow wants them, converted once for hashing and stretching."""
-        return Image.fromarray(self.pixels)
+    def pixels(self) -> np.ndarray:
+        """(H, W, 3) uint8 RGB."""
+        return np.asarray(self.picture)
 
 
 def find(folder: Path) -> list[str]:
@@ -115,7 +115,7 @@ def read(
     """
     try:
         data = (folder / name).read_bytes()
-        pixels = _decode(data, at_least)
+        picture = _decode(data, at_least)
     except Skipped:
         raise
     except FileNotFoundError:
@@ -127,10 +127,10 @@ def read(
     except Exception as error:  # on broken files Pillow's decoders raise nearly anything
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise Skipped(f"broken file: {reason}") from None
-    return Photo(name, hashlib.sha256(data).hexdigest(), pixels, *origin)
+    return Photo(name, hashlib.sha256(data).hexdigest(), picture, *origin)
 
 
-def _decode(data: bytes, at_least: tuple[int, int] | None) -> np.ndarray:
+def _decode(data: bytes, at_least: tuple[int, int] | None) -> Image.Image:
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
             raise Skipped("animated or of several pages")
@@ -140,7 +140,7 @@ def _decode(data: bytes, at_least: tuple[int, int] | None) -> np.ndarray:
         image.load()  # before the EXIF of a PNG, whose reading would hide a broken file
         turn = _TURNS.get(orientation(image))
         rgb = _rgb(image)
-        return np.asarray(rgb if turn is None else rgb.transpose(turn))
+        return rgb if turn is None else rgb.transpose(turn)
 
 
 def orientation(image: Image.Image) -> int:

@@ -63,7 +63,7 @@ def fit(photo: Photo, size: tuple[int, int], crop: tuple[int, int] | None) -> np
     if crop is not None:
         left, top = crop
         return photo.pixels[top : top + height, left : left + width]
-    if photo.pixels.shape[:2] == (height, width):
+    if photo.picture.size == size:
         return photo.pixels
     return np.asarray(photo.picture.resize(size, Image.Resampling.BICUBIC))
 
@@ -124,9 +124,8 @@ def render(photo: Photo | np.ndarray | str | Path, recipe: Recipe, k: int = 0) -
     if isinstance(photo, str | Path):
         photo = photos.read(Path(photo).parent, Path(photo).name, recipe.decode_size)
     elif isinstance(photo, np.ndarray):
-        photo = Photo("", hashlib.sha256(photo.tobytes()).hexdigest(), photo)
-    height, width = photo.pixels.shape[:2]
-    draw = recipe.draw(width, height, row_generator(recipe, photo, k))
+        photo = Photo("", hashlib.sha256(photo.tobytes()).hexdigest(), Image.fromarray(photo))
+    draw = recipe.draw(*photo.picture.size, row_generator(recipe, photo, k))
     painted = paint(photo, draw)
     clean = decode(encode(painted.clean, recipe.codec, recipe.quality))
     if draw.anomaly is None:

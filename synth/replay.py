@@ -60,7 +60,7 @@ def repaint(row: Mapping[Any, Any], photo_folder: Path) -> Painted:
         raise Skipped(f"photo {row['photo']} is not the file it was made from (sha256 differs)")
     if draw.crop is not None:
         (left, top), (width, height) = draw.crop, draw.size
-        high, wide = photo.pixels.shape[:2]
+        wide, high = photo.picture.size
         if left < 0 or top < 0 or left + width > wide or top + height > high:
             raise Skipped(f"its crop leaves the {wide}x{high} photo")
     return renderer.paint(photo, draw)

@@ -8,6 +8,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 from synth import photos, scenes
 
 
@@ -19,13 +22,23 @@ def photo_folder(temporary: Path, side: int = 1000, count: int = 12) -> Path:
     if chosen is not None:
         photos.find(chosen)
         return chosen
-    from PIL import Image
-
     made = scenes.write(temporary / "scenes", count, side, side * 3 // 4, seed=1)
     (temporary / "photos").mkdir()
     for path in made:
         Image.open(path).save(temporary / "photos" / f"{path.stem}.jpg", quality=92)
     return temporary / "photos"
+
+
+def enlarged(folder: Path, out: Path, size: tuple[int, int] = (4200, 3150), count: int = 4) -> Path:
+    """Photos of 13 megapixels, as a camera makes them: enlarged, with fresh sensor noise."""
+    out.mkdir()
+    rng = np.random.default_rng(0)
+    for name in photos.find(folder)[:count]:
+        picture = photos.read(folder, name).picture.resize(size, Image.Resampling.BICUBIC)
+        noisy = np.asarray(picture) + rng.normal(0, 2, (size[1], size[0], 1))
+        picture = Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8))
+        picture.save(out / f"{Path(name).stem}.jpg", quality=92)
+    return out
 
 
 def race(jobs: dict[str, Callable[[], object]], rounds: int = 5) -> dict[str, float]:

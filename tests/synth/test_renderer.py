@@ -77,8 +77,11 @@ def test_render_takes_a_path_a_photo_and_pixels(tmp_path: Path, picture: Picture
 
 def test_rows_depend_on_seed_photo_and_number_alone(picture: Picture) -> None:
     pixels = picture(1)
-    photos_ = [Photo(name, sha * 16, pixels) for name, sha in (("a", "12ab"), ("b", "12ab"))]
-    other = Photo("a", "34cd" * 16, pixels)
+    photos_ = [
+        Photo(name, sha * 16, Image.fromarray(pixels))
+        for name, sha in (("a", "12ab"), ("b", "12ab"))
+    ]
+    other = Photo("a", "34cd" * 16, picture_)
 
     def truth(photo: Photo, k: int, **fields: object) -> Anomaly | None:
         return render(photo, dataclasses.replace(SMALL, **fields), k).truth  # type: ignore[arg-type]
@@ -104,15 +107,19 @@ def test_stochastic_rounding_is_the_same_every_time(picture: Picture) -> None:
     assert np.array_equal(render(picture(1), recipe).image, render(picture(1), recipe).image)
 
 
+def nameless(pixels: np.ndarray) -> Photo:
+    return Photo("", "", Image.fromarray(pixels))
+
+
 def test_fit_crops_or_stretches(picture: Picture) -> None:
     pixels = picture(1)
-    assert np.array_equal(renderer.fit(Photo("", "", pixels), (10, 20), (3, 5)), pixels[5:25, 3:13])
-    assert np.array_equal(renderer.fit(Photo("", "", pixels), (96, 80), None), pixels)
+    assert np.array_equal(renderer.fit(nameless(pixels), (10, 20), (3, 5)), pixels[5:25, 3:13])
+    assert np.array_equal(renderer.fit(nameless(pixels), (96, 80), None), pixels)
     flat = np.full((30, 50, 3), 77, np.uint8)
     assert np.array_equal(
-        renderer.fit(Photo("", "", flat), (20, 40), None), np.full((40, 20, 3), 77, np.uint8)
+        renderer.fit(nameless(flat), (20, 40), None), np.full((40, 20, 3), 77, np.uint8)
     )
-    half = renderer.fit(Photo("", "", pixels), (48, 40), None).astype(float)
+    half = renderer.fit(nameless(pixels), (48, 40), None).astype(float)
     means = pixels.reshape(40, 2, 48, 2, 3).mean((1, 3))
     assert np.abs(half - means).mean() < 6
 
