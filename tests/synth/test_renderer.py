@@ -77,10 +77,8 @@ def test_render_takes_a_path_a_photo_and_pixels(tmp_path: Path, picture: Picture
 
 def test_rows_depend_on_seed_photo_and_number_alone(picture: Picture) -> None:
     pixels = picture(1)
-    photos_ = [
-        Photo(name, sha * 16, Image.fromarray(pixels))
-        for name, sha in (("a", "12ab"), ("b", "12ab"))
-    ]
+    picture_ = Image.fromarray(pixels)
+    photos_ = [Photo(name, "12ab" * 16, picture_) for name in ("a", "b")]
     other = Photo("a", "34cd" * 16, picture_)
 
     def truth(photo: Photo, k: int, **fields: object) -> Anomaly | None:
