@@ -35,6 +35,7 @@ Augment = Annotated[
 ]
 Seed = Annotated[Optional[int], typer.Option(help="Of weights, order and augmentation [0].")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Devices = Annotated[Optional[int], typer.Option(help="How many GPUs [all there are].")]
 RawNumeric = Annotated[
     bool, typer.Option("--raw-numeric", help="Feed r and ratio unstandardised, as first done.")
 ]
@@ -92,6 +93,7 @@ def train(
     raw_numeric: RawNumeric = False,
     seed: Seed = None,
     device: Device = "auto",
+    devices: Devices = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
 ) -> None:
@@ -104,6 +106,7 @@ def train(
     options = _options(
         input=input, epochs=epochs, epochs_scale=epochs_scale, learning_rate=learning_rate,
         batch=batch, patience=patience, augment=augment, raw_numeric=raw_numeric, seed=seed,
+        devices=devices,
     )  # fmt: skip
     api.train(spec, dataset, out, overwrite=overwrite, resume=resume, device=device, **options)
     about = api.describe(out)
@@ -151,6 +154,7 @@ def compare(
     raw_numeric: RawNumeric = False,
     seed: Seed = None,
     device: Device = "auto",
+    devices: Devices = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
 ) -> None:
@@ -163,6 +167,7 @@ def compare(
     options = _options(
         input=input, epochs_scale=epochs_scale, batch=batch, patience=patience, augment=augment,
         raw_numeric=raw_numeric, seed=seed,
+        devices=devices,
     )  # fmt: skip
     result = comparison.compare(
         dataset,

@@ -40,7 +40,11 @@ CHECKPOINT = "last.ckpt"
 
 @dataclass(frozen=True)
 class Schedule:
-    """How to train. ``patience``: stop after so many epochs without a better validation."""
+    """How to train.
+
+    ``batch`` is the number of images a step and device; ``patience``: stop after so many
+    epochs without a better validation.
+    """
 
     epochs: int
     learning_rate: float
@@ -48,11 +52,13 @@ class Schedule:
     patience: int | None = None
     seed: int = 0
     device: str = "auto"
+    devices: int | None = None  # how many; None: every GPU there is, or one CPU process
     progress: bool = True
 
     def __post_init__(self) -> None:
-        if min(self.epochs, self.batch, 1 if self.patience is None else self.patience) < 1:
-            raise InputError("epochs, batch and patience: give whole numbers from 1 up")
+        counts = (self.epochs, self.batch, self.patience, self.devices)
+        if min(count for count in counts if count is not None) < 1:
+            raise InputError("epochs, batch, patience and devices: give whole numbers from 1 up")
         if not 0 < self.learning_rate < math.inf:
             raise InputError(f"learning rate is {self.learning_rate}: give a number above 0")
 
@@ -170,8 +176,7 @@ def train(
         )
     _quieten()
     trainer = pl.Trainer(
-        accelerator=schedule.device,
-        devices="auto" if schedule.device != "cpu" else 1,
+        **_hardware(schedule),
         max_epochs=schedule.epochs,
         callbacks=callbacks,
         logger=False,
@@ -212,6 +217,19 @@ def train(
         folders.write(run / RUN_FILE, json.dumps(about, indent=2) + "\n")
         checkpoint.unlink()
         start.unlink()
+
+
+def _hardware(schedule: Schedule) -> dict[str, Any]:
+    """What Lightning is to train on: one device, or several with one process each."""
+    kind = device_of(schedule.device).type
+    count = schedule.devices or (torch.cuda.device_count() if kind == "cuda" else 1)
+    # Spawned processes begin at fit(); Lightning's default would run our command once more
+    # for each device, and the second would find the first one's unfinished folder.
+    return {
+        "accelerator": kind,
+        "devices": count,
+        "strategy": "ddp_spawn" if count > 1 else "auto",
+    }
 
 
 def load_weights(network: nn.Module, run: Path, which: str = "best") -> None:

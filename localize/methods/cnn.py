@@ -120,14 +120,21 @@ class Cnn:
     learns: Learns = "labelled"
 
     def __init__(
-        self, variant: str, *, device: str = "auto", progress: bool = True, **options: Any
+        self,
+        variant: str,
+        *,
+        device: str = "auto",
+        devices: int | None = None,
+        progress: bool = True,
+        **options: Any,
     ) -> None:
         self.options = Options(variant, **options)
         self.variant = VARIANTS[variant]
         fused = self.variant.fusion != "none"
         self.told = frozenset({"r", "discolor_ratio"} if fused else ())
         self.device = training.device_of(device)
-        self._device_name, self._progress = device, progress
+        self._hardware = {"device": device, "devices": devices}
+        self._progress = progress
         self.network: Network | None = None
         _ = self.schedule  # refuses bad numbers now, not hours later
 
@@ -153,7 +160,7 @@ class Cnn:
             batch=options.batch,
             patience=options.patience,
             seed=options.seed,
-            device=self._device_name,
+            **self._hardware,  # type: ignore[arg-type]
             progress=self._progress,
         )
 

@@ -131,6 +131,21 @@ def test_a_checkpoint_of_another_variant_is_refused(small_set: Path, tmp_path: P
         fit(small_set, tmp_path)
 
 
+@pytest.mark.slow
+def test_two_processes_train_one_network(small_set: Path, tmp_path: Path) -> None:
+    """Lightning's strategy for several GPUs, with two CPU processes standing in for them."""
+    command = [
+        sys.executable, "-m", "localize", "train", "cnn-fuse-last", str(small_set), "--out",
+        str(tmp_path / "run"), "--input", "48x32", "--epochs", "2", "--device", "cpu",
+        "--devices", "2",
+    ]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True)
+    assert [row["epoch"] for row in training.read_history(tmp_path / "run")] == [1, 2]
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert not (tmp_path / "run" / "last.ckpt").exists()
+    assert Cnn.load(tmp_path / "run").parameters > 0
+
+
 def test_early_stopping(small_set: Path, tmp_path: Path) -> None:
     fit(small_set, tmp_path, epochs=40, patience=1, learning_rate=1e-9)
     assert len(training.read_history(tmp_path)) < 40
