@@ -220,9 +220,17 @@ def train(
 
 
 def _hardware(schedule: Schedule) -> dict[str, Any]:
-    """What Lightning is to train on: one device, or several with one process each."""
+    """What Lightning is to train on; InputError where so many devices are not there."""
     kind = device_of(schedule.device).type
-    count = schedule.devices or (torch.cuda.device_count() if kind == "cuda" else 1)
+    there = torch.cuda.device_count() if kind == "cuda" else 1
+    count = schedule.devices or there
+    if count > there:
+        raise InputError(f"devices is {count}: this machine has {there} of kind {kind}")
+    return on(kind, count)
+
+
+def on(kind: str, count: int) -> dict[str, Any]:
+    """Lightning's arguments for ``count`` devices of a kind, one process each."""
     # Spawned processes begin at fit(); Lightning's default would run our command once more
     # for each device, and the second would find the first one's unfinished folder.
     return {

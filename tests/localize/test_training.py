@@ -131,17 +131,31 @@ def test_a_checkpoint_of_another_variant_is_refused(small_set: Path, tmp_path: P
         fit(small_set, tmp_path)
 
 
+def test_more_devices_than_there_are_is_refused(small_set: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="devices is 3"):
+        fit(small_set, tmp_path, epochs=1, devices=3)
+
+
 @pytest.mark.slow
 def test_two_processes_train_one_network(small_set: Path, tmp_path: Path) -> None:
     """Lightning's strategy for several GPUs, with two CPU processes standing in for them."""
-    command = [
-        sys.executable, "-m", "localize", "train", "cnn-fuse-last", str(small_set), "--out",
-        str(tmp_path / "run"), "--input", "48x32", "--epochs", "2", "--device", "cpu",
-        "--devices", "2",
-    ]  # fmt: skip
-    subprocess.run(command, check=True, capture_output=True)
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"""
+from pathlib import Path
+from localize import training
+from localize.methods.cnn import Cnn
+from localize.sources import Folder
+
+if __name__ == "__main__":
+    training._hardware = lambda schedule: training.on("cpu", 2)
+    cnn = Cnn("cnn-fuse-last", input=(48, 32), epochs=2, device="cpu", progress=False)
+    run = Path({str(tmp_path / "run")!r})
+    cnn.fit(Folder({str(small_set)!r}, "train"), Folder({str(small_set)!r}, "val"), run)
+"""
+    )
+    subprocess.run([sys.executable, script], check=True, capture_output=True, timeout=240)
     assert [row["epoch"] for row in training.read_history(tmp_path / "run")] == [1, 2]
-    assert [path.name for path in tmp_path.iterdir()] == ["run"]
     assert not (tmp_path / "run" / "last.ckpt").exists()
     assert Cnn.load(tmp_path / "run").parameters > 0
 
