@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := data/demo
 
-.PHONY: demo test slow lint bench notebooks clean
+.PHONY: demo test slow lint bench peers clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -37,6 +37,15 @@ lint: .venv/installed-dev
 bench: .venv/installed
 	$(BIN)/python tests/bench/generator.py $(if $(PHOTOS),--photos $(PHOTOS))
 	$(BIN)/python tests/bench/methods.py $(if $(PHOTOS),--photos $(PHOTOS))
+
+# Other tools to compare with, each in a virtual environment of its own.
+peers: .peers/readers/installed
+
+.peers/readers/installed:
+	$(PYTHON) -m venv .peers/readers
+	.peers/readers/bin/python -m pip install --quiet --disable-pip-version-check \
+		pycocotools datasets webdataset pandas pillow numpy
+	@touch $@
 
 clean:
 	rm -rf .venv build dist *.egg-info $(DEMO)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from synth import console, folders
+from synth import console, export_commands, folders
 from synth import recipe as recipes
 from synth.anomaly import Overflow, Rounding, Shape
 from synth.errors import InputError
@@ -239,6 +239,10 @@ def import_(
             table, out, images, convention, split=split, overwrite=overwrite, progress=progress
         )
     print(f"{len(ours)} rows in {out}, all in split {split}")
+
+
+app.command()(export_commands.export)
+app.command()(export_commands.preview)
 
 
 def main() -> None:

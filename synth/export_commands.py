@@ -1,0 +1,69 @@
+"""The commands ``synth export`` and ``synth preview``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from synth import console, folders
+from synth.errors import InputError
+
+Format = Literal["mvtec", "coco", "imagefolder", "webdataset"]
+
+
+def export(
+    dataset: Annotated[Path, typer.Argument(help="Dataset folder.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write.")],
+    format: Annotated[Format, typer.Option(help="Whose layout.")],
+    shard_size: Annotated[
+        int, typer.Option(min=1, help="Samples in one tar file of webdataset.")
+    ] = 1000,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace OUT if it is one of ours.")
+    ] = False,
+) -> None:
+    """Write a dataset as other tools want it: MVTec AD, COCO, Hugging Face, WebDataset.
+
+    Pictures are copied byte for byte.
+
+    Example: `synth export set set-coco --format coco`
+    """
+    from synth import exporting
+
+    with console.progress("images") as progress:
+        count = exporting.export(
+            dataset, out, format, overwrite=overwrite, progress=progress, shard_size=shard_size
+        )
+    print(f"{count} images in {out}, as {format}")
+    if format == "mvtec" and any(path.suffix != ".png" for path in out.glob("*/t*/*/*")):
+        print(
+            "not all are .png, which is all that most readers of MVTec AD look for: "
+            "for those, generate with --codec png"
+        )
+
+
+def preview(
+    dataset: Annotated[Path, typer.Argument(help="Dataset folder.")],
+    out: Annotated[Path, typer.Option(help="PNG file to write.")] = Path("preview.png"),
+    count: Annotated[int, typer.Option(min=1, help="Rows to show.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same rows.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+) -> None:
+    """Draw a contact sheet: image, clean twin, difference amplified, truth.
+
+    Example: `synth preview set --out preview.png --count 8`
+    """
+    from synth import preview as previews
+    from synth import renderer
+
+    if out.suffix.lower() != ".png":
+        raise InputError(f"--out is '{out}': name a .png file")
+    if out.is_dir():
+        raise InputError(f"{out} is a folder: name a .png file")
+    if out.exists() and not overwrite:
+        raise InputError(f"{out} exists: name another file with --out, or pass --overwrite")
+    sheet = previews.preview(dataset, count, seed)
+    folders.write(out, renderer.encode(sheet, "png", 0))
+    print(f"{out}: {sheet.shape[1]}x{sheet.shape[0]} px")

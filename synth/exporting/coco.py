@@ -1,0 +1,98 @@
+"""COCO: one folder of pictures, and a JSON of boxes and segmentations for each split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+
+from synth.anomaly import Shape
+from synth.exporting.source import Row, Source, Tell, licences, write_json
+from synth.recipe import SPLITS
+
+
+def write(source: Source, out: Path, tell: Tell) -> int:
+    """``images/`` and ``annotations/instances_SPLIT.json``.
+
+    The box is the tightest around the region's pixels, where pixel i spans i to i + 1, as
+    COCO has it; the segmentation is an uncompressed RLE of exactly these pixels, and the
+    area their number. Each annotation also keeps x, y, r and discolor_ratio, with pixel
+    centres at integers.
+    """
+    texts = licences(source.rows)
+    ids = {text: number for number, text in enumerate(texts, 1)}
+    numbers = {shape: number for number, shape in enumerate(get_args(Shape), 1)}
+    images: dict[str, list[Row]] = {split: [] for split in SPLITS}
+    found: dict[str, list[Row]] = {split: [] for split in SPLITS}
+    for done, row in enumerate(source.rows, 1):
+        image = {
+            "id": done,
+            "file_name": source.copy(row["file_name"], row, out / "images"),
+            "width": row["width"],
+            "height": row["height"],
+            "dataset_file_name": row["file_name"],
+            "photo": row["photo"],
+            "source_url": row["source_url"],
+        }
+        if row["licence"]:
+            image["license"] = ids[row["licence"]]
+        images[row["split"]].append(image)
+        if row["label"] == 1:
+            mask = source.region(row)
+            found[row["split"]].append(
+                {
+                    "id": done,
+                    "image_id": done,
+                    "category_id": numbers[row["shape"]],
+                    "bbox": box(mask),
+                    "area": int(mask.sum()),
+                    "segmentation": {"size": list(mask.shape), "counts": run_lengths(mask)},
+                    "iscrowd": 0,
+                }
+                | {name: row[name] for name in ("x", "y", "r", "discolor_ratio", "shape")}
+                | {name: row[name] for name in ("overflow", "rounding", "feather")}
+            )
+        tell(done, len(source.rows))
+    shared = {
+        "info": {"description": f"{source.folder.resolve().name}: faint anomalies in photos"},
+        "licenses": [{"id": ids[text], "name": text, "url": _address(text)} for text in texts],
+        "categories": [
+            {"id": number, "name": shape, "supercategory": "anomaly"}
+            for shape, number in numbers.items()
+        ],
+    }
+    (out / "annotations").mkdir()
+    for split in SPLITS:
+        if images[split]:
+            content = shared | {"images": images[split], "annotations": found[split]}
+            write_json(out / "annotations" / f"instances_{split}.json", content)
+    return len(source.rows)
+
+
+def _address(licence: str) -> str:
+    return licence if licence.startswith(("http://", "https://")) else ""
+
+
+def box(mask: np.ndarray) -> list[int]:
+    """(H, W) bool, not empty -> COCO's [x, y, width, height] in px of the tightest box.
+
+    >>> box(np.array([[0, 0, 0, 0], [0, 1, 1, 0]], bool))
+    [1, 1, 2, 1]
+    """
+    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    left, top = int(cols[0]), int(rows[0])
+    return [left, top, int(cols[-1]) + 1 - left, int(rows[-1]) + 1 - top]
+
+
+def run_lengths(mask: np.ndarray) -> list[int]:
+    """(H, W) bool -> COCO's uncompressed RLE: lengths down the columns, first of zeros.
+
+    >>> run_lengths(np.array([[0, 1], [0, 1]], bool)), run_lengths(np.array([[1, 0]], bool))
+    ([2, 2], [0, 1, 1])
+    """
+    flat = mask.ravel(order="F")
+    ends = [*(np.flatnonzero(flat[1:] != flat[:-1]) + 1).tolist(), flat.size]
+    starts = [0, *ends[:-1]]
+    first = [0] if flat[0] else []
+    return first + [end - start for start, end in zip(starts, ends, strict=True)]

@@ -1,0 +1,81 @@
+"""A dataset in the layouts of other tools: MVTec AD, COCO, Hugging Face imagefolder, WebDataset.
+
+Pictures are copied byte for byte and named after their row (row 17 is ``000017``): no name
+then clashes, has a dot too many, misleads a reader that looks for "train" in it, or sorts
+its mask elsewhere. Every table names the dataset's own file too. The same dataset gives the
+same bytes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, get_args
+
+from synth import dataset as datasets
+from synth import folders
+from synth.errors import InputError
+from synth.exporting import coco, imagefolder, mvtec, webdataset
+from synth.exporting.source import KEY, Source, Tell, licences, records, write_json
+
+Format = Literal["mvtec", "coco", "imagefolder", "webdataset"]
+FORMATS: tuple[str, ...] = get_args(Format)
+
+MARKER = "acuity-export.json"  # in every folder that we export to
+SHARD = 1000  # samples in one WebDataset shard
+
+
+def export(
+    dataset: str | Path,
+    out: str | Path,
+    format: str,
+    overwrite: bool = False,
+    progress: Tell | None = None,
+    *,
+    shard_size: int = SHARD,
+) -> int:
+    """Write a dataset folder once more, as another tool wants it; return the number of images.
+
+    Args:
+        dataset: the folder to read; it is not changed.
+        out: the folder to write; it appears when it is whole.
+        format: ``mvtec``, ``coco``, ``imagefolder`` or ``webdataset``.
+        overwrite: replace ``out`` if it is an export of ours.
+        progress: called with (images done, images in all).
+        shard_size: samples in one tar file (webdataset).
+
+    Raises:
+        InputError: no dataset, a row or file that cannot be right, a format that cannot hold
+            it, or an ``out`` that must not be replaced.
+    """
+    if format not in FORMATS:
+        raise InputError(f"format '{format}' is unknown: use {', '.join(FORMATS)}")
+    if shard_size < 1:
+        raise InputError(f"shard size is {shard_size}: give 1 or more images")
+    folder, out = Path(dataset), Path(out)
+    if folder.resolve().is_relative_to(out.resolve()):
+        raise InputError(f"{out} holds the dataset itself: name another folder")
+    folders.check(out, MARKER, overwrite)
+    table = datasets.read(folder)
+    digits = max(6, len(str(len(table) - 1)))  # all alike, so that names sort as rows do
+    rows = [row | {KEY: f"{i:0{digits}d}"} for i, row in enumerate(records(table))]
+    source = Source(folder, rows)
+    tell = progress or (lambda done, total: None)
+    with folders.staged(out, MARKER, overwrite=overwrite) as building:
+        if format == "mvtec":
+            count = mvtec.write(source, building, tell)
+        elif format == "coco":
+            count = coco.write(source, building, tell)
+        elif format == "imagefolder":
+            count = imagefolder.write(source, building, tell)
+        else:
+            count = webdataset.write(source, building, tell, shard_size)
+        about = {
+            "made_by": "synth export",
+            "format": format,
+            "dataset": folder.resolve().name,
+            "images": count,
+            "licences": licences(rows),
+            "versions": {"acuity": datasets.versions()["acuity"]},
+        }
+        write_json(building / MARKER, about, indent=2)
+    return count

@@ -1,0 +1,210 @@
+"""A contact sheet of a dataset: image, clean twin, difference amplified, truth drawn."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from synth import anomaly as anomalies
+from synth import dataset as datasets
+from synth import photos
+from synth.anomaly import Anomaly
+from synth.errors import InputError, Skipped
+
+MOST = 200  # rows on one sheet: more make a picture that no viewer opens
+
+_TILE = 256  # px, the longer side of a picture on the sheet
+_GAP, _MARGIN, _CAPTION, _HEAD = 10, 20, 34, 76
+_PAPER, _INK, _FAINT, _EMPTY = (250, 250, 248), (28, 28, 30), (116, 116, 122), (233, 233, 230)
+_HEADS = ("image", "clean twin", "difference, amplified", "truth")
+_FINE = 4  # the outline is drawn this much larger, and reduced, so that it is smooth
+
+
+def preview(dataset: str | Path, count: int = 8, seed: int = 0) -> np.ndarray:
+    """A dataset folder -> (H, W, 3) uint8: ``count`` of its rows, one below the other.
+
+    The rows are spread over the table: it is cut into ``count`` parts, and ``seed`` decides
+    which row of each is shown. The difference image - twin is drawn around mid-grey, times
+    the factor that the picture names.
+
+    Raises:
+        InputError: no dataset, a row or picture that cannot be right, or a count out of range.
+    """
+    if not 1 <= count <= MOST:
+        raise InputError(f"count is {count}: show 1 to {MOST} rows")
+    if seed < 0:
+        raise InputError(f"seed is {seed}: give 0 or more")
+    folder = Path(dataset)
+    table = datasets.read(folder)
+    chosen = spread(len(table), count, seed)
+    rows = table.iloc[chosen].to_dict("records")
+    sizes = [_fitted(int(row["width"]), int(row["height"])) for row in rows]
+    width = 2 * _MARGIN + 4 * _TILE + 3 * _GAP
+    height = _HEAD + sum(high + _CAPTION for _, high in sizes) + _MARGIN
+    sheet = Image.new("RGB", (width, height), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    title = f"{_legible(folder.resolve().name)}: {len(rows)} of {len(table)} rows"
+    _write(draw, (_MARGIN, 14), title, 20, _INK)
+    for column, head in enumerate(_HEADS):
+        _write(draw, (_left(column), 48), head, 14, _FAINT)
+    top = _HEAD
+    for number, row, size in zip(chosen, rows, sizes, strict=True):
+        try:
+            _row(sheet, top, size, folder, row)
+        except Skipped as reason:
+            raise InputError(f"row {number} ({row['file_name']}): {reason}") from None
+        what, numbers = _caption(number, row)
+        under = top + size[1] + 6
+        _write(draw, (_left(0), under), what, 13, _FAINT)
+        _write(draw, (_left(2), under), numbers, 13, _INK)
+        top += size[1] + _CAPTION
+    return np.asarray(sheet)
+
+
+def spread(total: int, count: int, seed: int) -> list[int]:
+    """``count`` of the numbers 0 to ``total`` - 1, one from each of as many equal parts, sorted.
+
+    >>> spread(4, 8, seed=0)
+    [0, 1, 2, 3]
+    """
+    edges = np.linspace(0, total, min(count, total) + 1).astype(int)
+    rng = np.random.default_rng(seed)
+    return [int(rng.integers(low, high)) for low, high in itertools.pairwise(edges.tolist())]
+
+
+def _left(column: int) -> int:
+    return _MARGIN + column * (_TILE + _GAP)
+
+
+def _fitted(width: int, height: int) -> tuple[int, int]:
+    scale = _TILE / max(width, height)
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _row(
+    sheet: Image.Image, top: int, size: tuple[int, int], folder: Path, row: dict[Any, Any]
+) -> None:
+    """Draw the four pictures of a row."""
+    truth = datasets.truth(row)
+    image = _read(folder, row["file_name"], row)
+    twin = _read(folder, row["clean_file_name"], row) if row["clean_file_name"] else None
+    small = _resized(image, size)
+    sheet.paste(small, (_left(0), top))
+    if twin is None:
+        _blank(sheet, _left(1), top, size, "no clean twin")
+        _blank(sheet, _left(2), top, size, "no clean twin")
+    else:
+        sheet.paste(_resized(twin, size), (_left(1), top))
+        pixels, gain = difference(image, twin, truth)
+        sheet.paste(_resized(pixels, size), (_left(2), top))
+        _badge(sheet, _left(2), top, size, f"x {gain}")
+    sheet.paste(outlined(small, truth, image.shape[1], image.shape[0]), (_left(3), top))
+
+
+def _read(folder: Path, name: str, row: dict[Any, Any]) -> np.ndarray:
+    pixels = photos.read(folder, name).pixels
+    high, wide = pixels.shape[:2]
+    if (wide, high) != (row["width"], row["height"]):
+        said = f"{row['width']}x{row['height']}"
+        raise Skipped(f"{name} is {wide}x{high}, the table says {said}")
+    return pixels
+
+
+def _resized(pixels: np.ndarray, size: tuple[int, int]) -> Image.Image:
+    return Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS)
+
+
+def difference(
+    image: np.ndarray, twin: np.ndarray, truth: Anomaly | None
+) -> tuple[np.ndarray, int]:
+    """(H, W, 3) uint8 image - twin -> (H, W, 3) uint8 around 128, and the factor, 1 to 64.
+
+    The factor makes the usual change inside the region some 80 code values; it is 1 in a
+    clean picture, and where nothing changed.
+    """
+    change = image.astype(np.int16) - twin
+    gain = 1
+    if truth is not None:
+        inside = np.abs(change[anomalies.mask(truth, *image.shape[:2])])
+        usual = float(np.median(inside)) if inside.size else 0.0
+        gain = int(np.clip(round(80 / max(usual, 1.0)), 1, 64)) if inside.any() else 1
+    return (128 + gain * change.astype(np.int32)).clip(0, 255).astype(np.uint8), gain
+
+
+def outlined(small: Image.Image, truth: Anomaly | None, width: int, height: int) -> Image.Image:
+    """A picture, reduced from width x height px -> a copy with the region's edge drawn.
+
+    A thin white line on a black one, outside the region, which stays as it is.
+    """
+    if truth is None:
+        return small.copy()
+    across, down = small.width / width, small.height / height
+    line = Image.new("L", (small.width * _FINE, small.height * _FINE), 0)
+    shadow = line.copy()
+    for layer, near, far in ((shadow, 0.0, 3.2), (line, 1.0, 2.2)):
+        pen = ImageDraw.Draw(layer)
+        for distance, ink in ((far, 255), (near, 0)):
+            # Pixel i spans i to i + 1 on the sheet, while centres are at integers in the table.
+            half_x = (truth.r + 0.5) * across + distance
+            half_y = (truth.r + 0.5) * down + distance
+            middle_x, middle_y = (truth.x + 0.5) * across, (truth.y + 0.5) * down
+            where = [
+                _FINE * (middle_x - half_x),
+                _FINE * (middle_y - half_y),
+                _FINE * (middle_x + half_x) - 1,
+                _FINE * (middle_y + half_y) - 1,
+            ]
+            (pen.ellipse if truth.shape == "circle" else pen.rectangle)(where, fill=ink)
+    drawn = small.copy()
+    for layer, colour in ((shadow, (0, 0, 0)), (line, (255, 255, 255))):
+        drawn.paste(colour, mask=layer.resize(small.size, Image.Resampling.BOX))
+    return drawn
+
+
+def _caption(number: int, row: dict[Any, Any]) -> tuple[str, str]:
+    """What a row is, and its truth in numbers."""
+    name = _legible(Path(row["file_name"]).name)
+    what = f"row {number}, {row['split']}: {name if len(name) <= 48 else name[:45] + '...'}"
+    truth = datasets.truth(row)
+    if truth is None:
+        return what, "clean"
+    numbers = f"ratio {truth.discolor_ratio:.5g}   r {truth.r:.4g}   x {truth.x:.5g}   "
+    return what, f"{numbers}y {truth.y:.5g}   {truth.shape}"
+
+
+def _legible(text: str) -> str:
+    """Text with a question mark for what Pillow's own font has no letter for."""
+    return text.encode("latin-1", "replace").decode("latin-1")
+
+
+def _write(
+    draw: ImageDraw.ImageDraw,
+    where: tuple[float, float],
+    text: str,
+    size: int,
+    colour: tuple[int, int, int],
+    anchor: str = "la",
+) -> None:
+    draw.text(where, text, fill=colour, font=ImageFont.load_default(size=size), anchor=anchor)
+
+
+def _blank(sheet: Image.Image, left: int, top: int, size: tuple[int, int], note: str) -> None:
+    draw = ImageDraw.Draw(sheet)
+    width, height = size
+    draw.rectangle((left, top, left + width - 1, top + height - 1), fill=_EMPTY)
+    if height >= 20 and width >= 100:
+        _write(draw, (left + width / 2, top + height / 2), note, 13, _FAINT, anchor="mm")
+
+
+def _badge(sheet: Image.Image, left: int, top: int, size: tuple[int, int], text: str) -> None:
+    """Write into the lower left corner of a picture, on a dark ground."""
+    if size[0] < 48 or size[1] < 28:
+        return
+    draw = ImageDraw.Draw(sheet)
+    right, bottom = left + 10 + 8 * len(text), top + size[1]
+    draw.rectangle((left, bottom - 20, right, bottom - 1), fill=_INK)
+    _write(draw, ((left + right) / 2, bottom - 10), text, 12, _PAPER, anchor="mm")
