@@ -15,6 +15,7 @@ from synth import recipe as recipes
 from synth.anomaly import Overflow, Rounding, Shape
 from synth.errors import InputError
 from synth.recipe import Codec, Fit, Recipe
+from synth.scraping.command import scrape
 
 app = typer.Typer(
     add_completion=False,
@@ -241,6 +242,7 @@ def import_(
     print(f"{len(ours)} rows in {out}, all in split {split}")
 
 
+app.command()(scrape)
 app.command()(export_commands.export)
 app.command()(export_commands.preview)
 

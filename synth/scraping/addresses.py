@@ -1,0 +1,296 @@
+"""Connect to public addresses only, checked on the address that is really connected to."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.cookies import RequestsCookieJar
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.util import Timeout
+
+from synth.scraping.outcomes import Outcome, Problem
+from synth.scraping.words import LONGEST
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+def clean(url: str) -> str:
+    """An http(s) address without fragment, user and password.
+
+    Raises:
+        Problem: another scheme, or no address at all.
+    """
+    try:
+        parts = urlsplit(url.strip())
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise Problem(Outcome.BAD_ADDRESS) from None
+    if parts.scheme.lower() not in ("http", "https"):
+        raise Problem(Outcome.REFUSED)
+    if not host or len(url) > LONGEST or any(c.isspace() or ord(c) < 32 for c in host):
+        raise Problem(Outcome.BAD_ADDRESS)
+    netloc = f"[{host}]" if ":" in host else host
+    if port is not None:
+        netloc += f":{port}"
+    return urlunsplit((parts.scheme.lower(), netloc, parts.path or "/", parts.query, ""))
+
+
+def is_public(text: str) -> bool:
+    """Whether an IP address belongs to the public internet.
+
+    An IPv4 address inside an IPv6 one (mapped, 6to4, Teredo, NAT64) counts as itself.
+
+    >>> [is_public(a) for a in ("93.184.215.14", "10.0.0.1", "::ffff:127.0.0.1", "fe80::1%eth0")]
+    [True, False, False, False]
+    """
+    try:
+        address: IPAddress = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return False
+    inner: list[IPAddress] = []
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.is_site_local:
+            return False
+        if address.ipv4_mapped is not None:
+            return is_public(str(address.ipv4_mapped))
+        inner += [address.sixtofour] if address.sixtofour else []
+        inner += list(address.teredo) if address.teredo else []
+        if address in _NAT64:
+            inner.append(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
+    return _is_global(address) and all(_is_global(each) for each in inner)
+
+
+def _is_global(address: IPAddress) -> bool:
+    return address.is_global and not (
+        address.is_multicast
+        or address.is_reserved
+        or address.is_unspecified
+        or address.is_loopback
+        or address.is_link_local
+        or address.is_private
+    )
+
+
+class Flight:
+    """One request under way, which :class:`Watchdog` ends at its deadline."""
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        self.overdue = False
+        self._socket: socket.socket | None = None
+        self._lock = threading.Lock()
+
+    def board(self, used: socket.socket) -> None:
+        """Remember the connection: by a copy of its descriptor, for TLS wraps the original."""
+        with self._lock:
+            if self._socket is not None:
+                self._socket.close()
+            self._socket = socket.socket(fileno=os.dup(used.fileno()))
+            if self.overdue:
+                self._shut()
+
+    def end(self) -> None:
+        """Shut the connection, so that whoever reads from it reads the end."""
+        with self._lock:
+            self.overdue = True
+            self._shut()
+
+    def land(self) -> None:
+        """Forget the connection."""
+        with self._lock:
+            if self._socket is not None:
+                self._socket.close()
+                self._socket = None
+
+    def _shut(self) -> None:
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+
+class Watchdog:
+    """Ends requests at their deadline, whatever they wait for: a drip of headers, a handshake."""
+
+    def __init__(self, tick: float = 0.1) -> None:
+        self._flights: set[Flight] = set()
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._tick = tick
+        threading.Thread(target=self._watch, daemon=True, name="watchdog").start()
+
+    @contextlib.contextmanager
+    def flight(self, seconds: float) -> Iterator[Flight]:
+        """Watch the requests that this thread makes inside the block."""
+        flight = Flight(time.monotonic() + seconds)
+        _current.flight = flight
+        with self._lock:
+            self._flights.add(flight)
+        try:
+            yield flight
+        finally:
+            _current.flight = None
+            with self._lock:
+                self._flights.discard(flight)
+            flight.land()
+
+    def close(self) -> None:
+        """End every request now."""
+        self._stop.set()
+        with self._lock:
+            flights = list(self._flights)
+        for flight in flights:
+            flight.end()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(self._tick):
+            now = time.monotonic()
+            with self._lock:
+                late = [f for f in self._flights if now > f.deadline and not f.overdue]
+            for flight in late:
+                flight.end()
+
+
+class _Current(threading.local):
+    flight: Flight | None = None
+
+
+_current = _Current()
+
+
+class _Checked:
+    """What both kinds of connection share: resolve, check every address, connect to that."""
+
+    allow_private = False
+    host: str
+    port: int
+    timeout: Any
+    sock: Any
+    socket_options: Any
+
+    def _new_conn(self) -> socket.socket:
+        connection: Any = self
+        name = self.host.strip("[]")
+        try:
+            found = socket.getaddrinfo(name, self.port, type=socket.SOCK_STREAM)
+        except (socket.gaierror, UnicodeError) as error:
+            reason = error if isinstance(error, socket.gaierror) else socket.gaierror(str(error))
+            raise NameResolutionError(self.host, connection, reason) from error
+        if not self.allow_private and not all(is_public(str(item[4][0])) for item in found):
+            raise Problem(Outcome.REFUSED)
+        last: OSError = OSError("no address")
+        for family, kind, protocol, _, address in found[:4]:
+            try:
+                return self._connect(family, kind, protocol, address)
+            except TimeoutError:
+                raise ConnectTimeoutError(connection, "timed out") from None
+            except OSError as error:
+                last = error
+        raise NewConnectionError(connection, str(last)) from last
+
+    def _connect(self, family: int, kind: int, protocol: int, address: Any) -> socket.socket:
+        made = socket.socket(family, kind, protocol)
+        try:
+            if isinstance(self.timeout, (int, float)):
+                made.settimeout(self.timeout)
+            for option in self.socket_options or ():
+                made.setsockopt(*option)
+            if _current.flight is not None:
+                _current.flight.board(made)
+            made.connect(address)
+            if not self.allow_private and not is_public(str(made.getpeername()[0])):
+                raise Problem(Outcome.REFUSED)
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        if self.sock is not None and _current.flight is not None:
+            _current.flight.board(self.sock)  # a connection kept alive
+        super().request(*args, **kwargs)  # type: ignore[misc]
+
+
+class _PlainConnection(_Checked, HTTPConnection):
+    pass
+
+
+class _TLSConnection(_Checked, HTTPSConnection):
+    pass
+
+
+class _PrivatePlainConnection(_PlainConnection):
+    allow_private = True
+
+
+class _PrivateTLSConnection(_TLSConnection):
+    allow_private = True
+
+
+class _Plain(HTTPConnectionPool):
+    ConnectionCls = _PlainConnection
+
+
+class _TLS(HTTPSConnectionPool):
+    ConnectionCls = _TLSConnection
+
+
+class _PrivatePlain(HTTPConnectionPool):
+    ConnectionCls = _PrivatePlainConnection
+
+
+class _PrivateTLS(HTTPSConnectionPool):
+    ConnectionCls = _PrivateTLSConnection
+
+
+class _Adapter(HTTPAdapter):
+    def __init__(self, allow_private: bool) -> None:
+        self._pools = (
+            {"http": _PrivatePlain, "https": _PrivateTLS}
+            if allow_private
+            else {"http": _Plain, "https": _TLS}
+        )
+        super().__init__(pool_connections=2, pool_maxsize=1, max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        self.poolmanager = PoolManager(num_pools=2, maxsize=1)
+        self.poolmanager.pool_classes_by_scheme = self._pools
+
+
+def session(agent: str, allow_private: bool = False) -> requests.Session:
+    """A session that connects to public addresses only: no proxy, cookie or .netrc."""
+    made = _Session()
+    made.trust_env = False
+    made.cookies = _NoCookies()
+    made.headers.clear()
+    made.headers.update({"User-Agent": agent, "Accept": "*/*"})
+    made.mount("http://", _Adapter(allow_private))
+    made.mount("https://", _Adapter(allow_private))
+    return made
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: Any) -> None:
+        """None: left to itself, requests reads a redirect's body whole, however long it is."""
+
+
+class _NoCookies(RequestsCookieJar):
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        """Keep nothing."""
+
+
+def timeouts(connect: float, read: float) -> Timeout:
+    """Seconds to connect, and between two pieces of an answer."""
+    return Timeout(connect=connect, read=read)

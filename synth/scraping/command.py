@@ -1,0 +1,79 @@
+"""The command ``synth scrape``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from synth import console
+
+
+def scrape(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Gallery page, image address, commons:Category:NAME, openverse:WORDS, or a CSV "
+            "with a column source.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the photos; an unfinished one goes on.")],
+    limit: Annotated[int, typer.Option(help="Photos wanted in OUT.")] = 100,
+    min_side: Annotated[int, typer.Option(help="Smallest side, px.")] = 256,
+    max_pixels: Annotated[int, typer.Option(help="Most pixels of a photo.")] = 100_000_000,
+    max_bytes: Annotated[int, typer.Option(help="Most bytes of a photo.")] = 50_000_000,
+    depth: Annotated[int, typer.Option(help="Next pages followed from a page.")] = 10,
+    contact: Annotated[
+        str, typer.Option(envvar="ACUITY_CONTACT", help="E-mail or web address for site owners.")
+    ] = "",
+    delay: Annotated[float, typer.Option(help="Seconds between requests to a host.")] = 1.0,
+    per_host: Annotated[int, typer.Option(help="Connections to a host.")] = 1,
+    threads: Annotated[int, typer.Option(help="Requests at a time, all hosts together.")] = 8,
+    retries: Annotated[int, typer.Option(help="Tries of an address after the first.")] = 4,
+    timeout: Annotated[float, typer.Option(help="Seconds for one answer in all.")] = 120.0,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try again what failed for a passing reason.")
+    ] = False,
+    allow_private: Annotated[
+        bool, typer.Option("--allow-private", help="Connect to private addresses too.")
+    ] = False,
+) -> None:
+    """Collect photos from the web, politely and safely, with source and licence.
+
+    Obeys robots.txt and noai tags, keeps the original bytes, leaves out near-duplicates.
+    Started again it goes on where it stopped.
+
+    Example: `synth scrape commons:Category:Landscapes --out photos --limit 200 --contact
+    you@example.org`
+    """
+    from synth.scraping import scraper
+    from synth.scraping.fetcher import Bounds
+    from synth.scraping.traffic import Manners
+
+    options = scraper.Options(
+        limit=limit,
+        min_side=min_side,
+        max_pixels=max_pixels,
+        depth=depth,
+        contact=contact,
+        allow_private=allow_private,
+        bounds=Bounds(
+            connect=min(10.0, timeout),
+            read=min(20.0, timeout),
+            total=timeout,
+            image_bytes=max_bytes,
+        ),
+        manners=Manners(delay=delay, per_host=per_host, threads=threads, retries=retries),
+    )
+    with console.progress("photos") as progress:
+        summary = scraper.scrape(
+            sources, out, options, retry_failed=retry_failed, progress=progress
+        )
+    for outcome, count in summary.outcomes.items():
+        print(f"{count:8d}  {outcome}")
+    print(f"{len(summary.rows)} photos in {out}; their sources and licences in photos.csv")
+    if summary.interrupted:
+        raise typer.Exit(130)

@@ -1,0 +1,264 @@
+"""The folder that photos are collected in: files, append-only manifest, table.
+
+The manifest has one JSON object a line: ``run`` (a start), ``page`` (what a page listed),
+``url`` (what became of an image's address) and ``end`` (a run that had nothing left to do).
+A file is renamed into place before its line is written. So whatever is killed when, a saved
+line has its file, and a file of ours without a line is put right by the next start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+from collections import Counter
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from synth import folders, photos
+from synth.errors import InputError
+from synth.scraping.inspection import Picture
+from synth.scraping.outcomes import PASSING, Outcome
+from synth.scraping.pages import Found, Page
+
+NAME = "manifest.jsonl"
+TABLE = "photos.csv"
+INCOMING = ".incoming"
+_OURS = re.compile(r"[0-9a-f]{32}\.[a-z]{3,4}")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of ``photos.csv``: sizes in px and bytes, the time in UTC."""
+
+    file_name: str
+    sha256: str
+    dhash: str
+    width: int
+    height: int
+    bytes: int
+    source_url: str
+    page_url: str
+    title: str
+    author: str
+    licence: str
+    licence_url: str
+    fetched_at: str
+
+
+class Collection:
+    """A folder of collected photos, with what is known about every address.
+
+    Raises:
+        InputError: the folder is not ours, or in use by another run.
+    """
+
+    def __init__(self, out: Path, retry_failed: bool = False) -> None:
+        self.out = out
+        self.rows: list[Row] = []
+        self.pages: dict[str, Page | Outcome] = {}
+        self._counts: Counter[Outcome] = Counter()
+        self._page_counts: Counter[Outcome] = Counter()
+        self._decided: dict[bytes, Outcome] = {}
+        self._hashes = np.zeros(256, dtype=np.uint64)
+        self._sha256: set[str] = set()
+        path = out / NAME
+        if out.exists() and not out.is_dir():
+            raise InputError(f"{out} is a file: name a folder")
+        if out.is_dir() and not path.exists() and any(out.iterdir()):
+            raise InputError(f"{out} holds no {NAME}: name a new folder, or one of a scrape")
+        out.mkdir(parents=True, exist_ok=True)
+        self._log: IO[bytes] = path.open("a+b")
+        try:
+            _lock(self._log, out)
+            self._load(retry_failed)
+        except BaseException:
+            self._log.close()
+            raise
+        shutil.rmtree(out / INCOMING, ignore_errors=True)
+        (out / INCOMING).mkdir()
+        stems = {digest[:32] for digest in self._sha256}
+        for file in out.iterdir():
+            if _OURS.fullmatch(file.name) and file.stem not in stems:
+                file.unlink()  # renamed, but killed before its line was written
+
+    def decided(self, url: str) -> Outcome | None:
+        """What became of an image's address, if that is known."""
+        return self._decided.get(_key(url))
+
+    def saved(self) -> int:
+        """How many photos there are."""
+        return len(self.rows)
+
+    def counts(self) -> dict[Outcome, int]:
+        """How many addresses came to what, the most frequent first; pages too."""
+        both = self._counts + self._page_counts
+        return dict(sorted(both.items(), key=lambda item: (-item[1], item[0])))
+
+    def start(self, words: list[str], options: dict[str, Any], when: str) -> None:
+        """Note that a run begins."""
+        self._write({"run": when, "sources": words, "options": options})
+
+    def note_page(self, url: str, page: Page | Outcome) -> None:
+        """Remember what a page listed, so that a run that is killed goes on with the same."""
+        if isinstance(page, Outcome):
+            self._page_counts[page] += 1
+            self._write({"page": url, "outcome": str(page)})
+            return
+        self._page_counts[Outcome.PAGE] += 1
+        images = [[getattr(image, f.name) for f in fields(Found)] for image in page.images]
+        self._write({"page": url, "images": images, "following": list(page.following)})
+
+    def note(self, url: str, outcome: Outcome) -> None:
+        """Remember that an address gave nothing."""
+        self._decide(url, outcome)
+        self._write({"url": url, "outcome": str(outcome)})
+
+    def keep(self, found: Found, picture: Picture, when: str) -> Outcome:
+        """Keep a fetched photo, unless there is one like it; its file is gone afterwards."""
+        outcome = self._judge(picture)
+        if outcome is not Outcome.SAVED:
+            picture.file.unlink(missing_ok=True)
+            self.note(found.url, outcome)
+            return outcome
+        name = f"{picture.sha256[:32]}{picture.suffix}"
+        os.replace(picture.file, self.out / name)
+        row = Row(
+            name,
+            picture.sha256,
+            f"{picture.dhash:016x}",
+            picture.width,
+            picture.height,
+            picture.size,
+            found.url,
+            found.page_url,
+            found.title,
+            found.author,
+            found.licence,
+            found.licence_url,
+            when,
+        )
+        self._write({"url": found.url, "outcome": str(outcome), "row": asdict(row)})
+        self._decide(found.url, outcome)
+        self._remember(row)
+        return outcome
+
+    def write_table(self) -> None:
+        """Write ``photos.csv``."""
+        text = io.StringIO(newline="")
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow([f.name for f in fields(Row)])
+        table.writerows([getattr(row, f.name) for f in fields(Row)] for row in self.rows)
+        folders.write(self.out / TABLE, text.getvalue())
+
+    def close(self, complete: str = "") -> None:
+        """Write the table; ``complete`` is the time of an end with nothing left to do."""
+        self.write_table()
+        if complete:
+            self._write({"end": complete})
+        self._log.close()
+        shutil.rmtree(self.out / INCOMING, ignore_errors=True)
+
+    def _judge(self, picture: Picture) -> Outcome:
+        if picture.sha256 in self._sha256:
+            return Outcome.DUPLICATE
+        known = self._hashes[: len(self.rows)]
+        apart = np.bitwise_count(known ^ np.uint64(picture.dhash))
+        near = bool((apart <= photos.NEAR).any())
+        return Outcome.NEAR if near else Outcome.SAVED
+
+    def _decide(self, url: str, outcome: Outcome) -> None:
+        key = _key(url)
+        if key in self._decided:
+            self._counts[self._decided[key]] -= 1
+        self._decided[key] = outcome
+        self._counts[outcome] += 1
+
+    def _remember(self, row: Row) -> None:
+        if len(self.rows) == len(self._hashes):
+            self._hashes = np.concatenate([self._hashes, np.zeros_like(self._hashes)])
+        self._hashes[len(self.rows)] = int(row.dhash, 16)
+        self.rows.append(row)
+        self._sha256.add(row.sha256)
+
+    def _write(self, line: dict[str, Any]) -> None:
+        text = json.dumps(line, ensure_ascii=True, separators=(",", ":"))
+        self._log.write(text.encode("ascii") + b"\n")
+        self._log.flush()  # to the system: a killed process loses nothing of it
+
+    def _load(self, retry_failed: bool) -> None:
+        self._log.seek(0)
+        whole = 0
+        forget: dict[str, None] = {}
+        for line in self._log:
+            try:
+                entry = json.loads(line) if line.endswith(b"\n") else None
+            except ValueError:
+                entry = None
+            if not isinstance(entry, dict):
+                break
+            whole += len(line)
+            with contextlib.suppress(KeyError, TypeError, ValueError):
+                self._replay(entry, forget if retry_failed else None)
+        self._log.seek(0, os.SEEK_END)
+        if self._log.tell() > whole:
+            if self._log.tell() - whole > (1 << 26) or self._more_than_a_line(whole):
+                raise InputError(f"{self.out / NAME} is damaged: name another folder")
+            self._log.truncate(whole)  # the line that a kill cut short
+        for url in forget:
+            outcome = self._decided.pop(_key(url), None)
+            if outcome is not None:
+                self._counts[outcome] -= 1
+
+    def _more_than_a_line(self, start: int) -> bool:
+        self._log.seek(start)
+        return b"\n" in self._log.read().rstrip(b"\n")
+
+    def _replay(self, entry: dict[str, Any], forget: dict[str, None] | None) -> None:
+        if "end" in entry:
+            self.pages.clear()  # a later run looks at them again
+            self._page_counts.clear()
+        elif "page" in entry:
+            if "outcome" in entry:
+                outcome = Outcome(entry["outcome"])
+                if forget is None or outcome not in PASSING:
+                    self._page_counts[outcome] += 1
+                    self.pages[entry["page"]] = outcome
+                return
+            images = tuple(Found(*image) for image in entry["images"])
+            self.pages[entry["page"]] = Page(images, tuple(entry["following"]))
+            self._page_counts[Outcome.PAGE] += 1
+        elif "url" in entry:
+            outcome = Outcome(entry["outcome"])
+            if outcome is Outcome.SAVED:
+                row = Row(**entry["row"])
+                if not (self.out / row.file_name).is_file():
+                    return  # somebody deleted the file: it may be fetched again
+                self._remember(row)
+            self._decide(entry["url"], outcome)
+            if forget is not None and outcome in PASSING:
+                forget[entry["url"]] = None
+
+
+def _key(url: str) -> bytes:
+    return hashlib.blake2b(url.encode("utf-8", "surrogatepass"), digest_size=12).digest()
+
+
+def _lock(log: IO[bytes], out: Path) -> None:
+    """Hold the folder for this process: the system lets go when it ends, however it ends."""
+    try:
+        import fcntl
+    except ImportError:  # Windows has none
+        return
+    try:
+        fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise InputError(f"{out} is in use by another scrape: wait for its end") from None

@@ -1,0 +1,129 @@
+"""What politeness asks for, as pure functions: robots.txt, robots tags, waiting times."""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import cached_property
+
+from protego import Protego
+
+from synth.scraping.outcomes import Outcome
+
+AGENT = "acuity"  # the name that robots.txt and robots tags may address
+_NO = frozenset({"noai", "noimageai", "noindex", "noimageindex", "none"})
+_VALUED = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
+ROBOTS_BYTES = 500 * 1024  # as RFC 9309 asks a parser to read at least
+_MOST_STARS = 8
+
+
+def user_agent(version: str, contact: str) -> str:
+    """The User-Agent header.
+
+    >>> user_agent("0.1.0", "me@example.org")
+    'acuity/0.1.0 (photo collector; me@example.org)'
+    """
+    return f"{AGENT}/{version} (photo collector; {contact or 'private network'})"
+
+
+def opted_out(tags: Sequence[str]) -> bool:
+    """Whether values of X-Robots-Tag (or of a robots meta tag) forbid to take the picture.
+
+    Each may open with the name of the robot that it is meant for.
+
+    >>> [opted_out([t]) for t in ("noai", "otherbot: noai", "acuity: noindex", "all, nofollow")]
+    [True, False, True, False]
+    """
+    for line in tags:
+        ours = True
+        for token in line.lower().split(","):
+            name, colon, value = token.strip().partition(":")
+            if colon and name.strip() not in _VALUED:
+                ours = name.strip() in (AGENT, "*")
+                token = value
+            if ours and token.strip() in _NO:
+                return True
+    return False
+
+
+def retry_after(value: str | None, now: datetime | None = None) -> float | None:
+    """A Retry-After header (seconds or a date) -> seconds from now; None where unusable.
+
+    >>> retry_after("120"), retry_after("soon"), retry_after(None)
+    (120.0, None, None)
+    """
+    text = (value or "").strip()
+    if re.fullmatch(r"\d{1,9}(\.\d+)?", text, re.ASCII):
+        return float(text)
+    try:
+        when = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    return max(0.0, (when - (now or datetime.now(UTC))).total_seconds())
+
+
+def backoff(tries: int, base: float, most: float, rng: random.Random) -> float:
+    """Seconds before try ``tries`` + 1: doubling, between a half and the whole at random."""
+    return float(min(most, base * 2 ** min(tries, 30)) * rng.uniform(0.5, 1.0))
+
+
+@dataclass(frozen=True)
+class Robots:
+    """What a host's robots.txt says to us.
+
+    Args:
+        text: its text, where there is one.
+        problem: why nothing may be fetched from that host, where that is so.
+    """
+
+    text: str = ""
+    problem: Outcome | None = None
+
+    @cached_property
+    def _rules(self) -> Protego:
+        return Protego.parse(self.text)
+
+    def allows(self, url: str) -> bool:
+        """Whether we may fetch an address."""
+        if self.problem is not None:
+            return False
+        return not self.text or bool(self._rules.can_fetch(url, AGENT))
+
+    def delay(self) -> float:
+        """Seconds between two requests that it asks for; infinite where it says nonsense."""
+        if self.problem is not None or not self.text:
+            return 0.0
+        asked = [float(self._rules.crawl_delay(AGENT) or 0.0)]
+        if rate := self._rules.request_rate(AGENT):
+            asked.append(rate.seconds / max(rate.requests, 1))
+        return max((each if each >= 0 else math.inf for each in asked), default=0.0)
+
+
+def read_robots(status: int, body: bytes) -> Robots:
+    """The answer to robots.txt -> rules: absent allows everything, a failing server nothing.
+
+    Lines with more wildcards than any honest one are taken at their beginning only, so that a
+    hostile file cannot keep the matcher busy: that forbids more, never less.
+    """
+    if status == 429 or status >= 500:
+        return Robots(problem=Outcome.ROBOTS)
+    if status != 200:
+        return Robots()
+    lines = body[:ROBOTS_BYTES].decode("utf-8-sig", "replace").splitlines()
+    return Robots("\n".join(_tame(line) for line in lines))
+
+
+def _tame(line: str) -> str:
+    line = re.sub(r"\*{2,}", "*", line[:2000])
+    if line.count("*") <= _MOST_STARS:
+        return line
+    if line.lstrip().lower().startswith("disallow"):
+        return "*".join(line.split("*")[:_MOST_STARS])
+    return ""

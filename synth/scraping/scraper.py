@@ -1,0 +1,346 @@
+"""The run: sources to photos in a folder, in an order that no timing changes.
+
+Addresses are fetched several at a time, but decided one after the other: a photo of each
+source in turn, in the order of its pages. So the same answers give the same set, with or
+without an interruption.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import itertools
+import re
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from synth.errors import InputError
+from synth.scraping import inspection, interrupt, manners, pages, services, sources
+from synth.scraping.fetcher import Bounds, Fetcher, LocalError, Reply
+from synth.scraping.inspection import Picture
+from synth.scraping.manifest import INCOMING, Collection, Row
+from synth.scraping.outcomes import Outcome, Problem
+from synth.scraping.pages import Found, Page
+from synth.scraping.sources import Endpoints, Kind, Source
+from synth.scraping.traffic import Ask, Manners, Moved, Traffic
+
+Progress = Callable[[int, int], None]
+_AHEAD = 1000  # addresses fetched before their turn: their files wait on the disk
+_LOOK = 64  # known images of a source below which its next page is read
+_CONTACT = re.compile(r"\S+@\S+\.\S+|https?://\S+")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to take and how.
+
+    Args:
+        limit: photos in the folder at which to stop.
+        min_side: smallest side in px.
+        max_pixels: most pixels, by the header.
+        depth: next pages followed from a source's first.
+        contact: e-mail or web address that site owners can write to.
+        allow_private: connect to private addresses too.
+        bounds: of one exchange.
+        manners: towards hosts.
+        endpoints: of the services.
+    """
+
+    limit: int = 100
+    min_side: int = 256
+    max_pixels: int = 100_000_000
+    depth: int = 10
+    contact: str = ""
+    allow_private: bool = False
+    bounds: Bounds = field(default_factory=Bounds)
+    manners: Manners = field(default_factory=Manners)
+    endpoints: Endpoints = field(default_factory=Endpoints)
+
+    def __post_init__(self) -> None:
+        numbers = {
+            "limit": self.limit,
+            "min-side": self.min_side,
+            "per-host": self.manners.per_host,
+            "threads": self.manners.threads,
+        }
+        for name, number in numbers.items():
+            if number < 1:
+                raise InputError(f"--{name} is {number}: give at least 1")
+        for name, least in {"depth": self.depth, "delay": self.manners.delay}.items():
+            if not least >= 0:
+                raise InputError(f"--{name} is {least}: give 0 or more")
+        if not self.allow_private and not _CONTACT.fullmatch(self.contact):
+            raise InputError(
+                "sites want to know whom to write to: pass --contact you@example.org "
+                "(or a web address), or set ACUITY_CONTACT"
+            )
+        if not self.contact.isascii() or not self.contact.isprintable():
+            raise InputError("--contact holds odd characters: give an e-mail or web address")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run came to: outcomes over all runs of the folder, photos, and whether it ended."""
+
+    outcomes: dict[Outcome, int]
+    rows: list[Row]
+    interrupted: bool
+
+
+@dataclass(eq=False)
+class _Stream:
+    """A source under way: pages to read, then images in the order found."""
+
+    kind: Kind
+    licence: str
+    pages: deque[tuple[str, int]] = field(default_factory=deque)
+    seen: set[str] = field(default_factory=set)
+    images: deque[Found] = field(default_factory=deque)
+    submitted: int = 0  # of the images, how many of the first are on their way or known
+    reading: str = ""
+
+    def exhausted(self) -> bool:
+        return not (self.images or self.pages or self.reading)
+
+
+def scrape(
+    words: Sequence[str],
+    out: str | Path,
+    options: Options | None = None,
+    *,
+    retry_failed: bool = False,
+    progress: Progress | None = None,
+) -> Summary:
+    """Collect photos from sources into the folder ``out``, and go on where a run stopped.
+
+    Args:
+        words: sources, as on the command line.
+        retry_failed: try addresses again that failed for a reason that may have passed.
+        progress: called with photos saved and photos wanted.
+
+    Raises:
+        InputError: bad input, or a folder that is not ours.
+        OSError: the disk is full; what was saved is kept.
+    """
+    options = options or Options()
+    found = sources.parse(words, options.endpoints)
+    collection = Collection(Path(out), retry_failed)
+    agent = manners.user_agent(importlib.metadata.version("acuity"), options.contact)
+    fetcher = Fetcher(agent, options.bounds, options.allow_private)
+    traffic = Traffic(fetcher, options.manners)
+    interrupted = False
+    end = ""
+    try:
+        told = {"limit": options.limit, "min_side": options.min_side, "depth": options.depth}
+        collection.start([source.word for source in found], told, _now())
+        with interrupt.wished() as stop:
+            _Run(collection, fetcher, traffic, options, progress).run(found, stop)
+        interrupted = stop.is_set()
+        end = "" if interrupted else _now()
+    except KeyboardInterrupt:
+        interrupted = True
+    except LocalError as error:
+        raise error.error from None
+    finally:
+        traffic.close()
+        collection.close(end)
+    return Summary(collection.counts(), collection.rows, interrupted)
+
+
+class _Run:
+    """The state of one run; used by one thread."""
+
+    def __init__(
+        self,
+        collection: Collection,
+        fetcher: Fetcher,
+        traffic: Traffic,
+        options: Options,
+        progress: Progress | None,
+    ) -> None:
+        self._collection = collection
+        self._fetcher = fetcher
+        self._traffic = traffic
+        self._options = options
+        self._progress = progress
+        self._names = itertools.count()
+        self._streams: list[_Stream] = []
+        self._turn = 0
+        self._flying: dict[str, Picture | Problem | None] = {}  # by address; None: on its way
+
+    def run(self, found: Sequence[Source], stop: threading.Event) -> None:
+        """Until the limit, until every source is exhausted, or until told to stop."""
+        self._streams = list(_streams(found))
+        while not stop.is_set():
+            self._read_pages()
+            moved = self._decide()
+            if self._collection.saved() >= self._options.limit or not self._streams:
+                return
+            self._fetch_ahead()
+            for key, result in self._traffic.wait(0.0 if moved else 0.5):
+                self._arrive(key, result)
+
+    def _decide(self) -> bool:
+        """Decide what is due and known; whether anything was."""
+        collection, moved = self._collection, False
+        while self._streams and collection.saved() < self._options.limit:
+            stream = self._streams[self._turn]
+            if stream.exhausted():
+                del self._streams[self._turn]
+                self._turn = self._turn % len(self._streams) if self._streams else 0
+                continue
+            if not stream.images:
+                return moved
+            found = stream.images[0]
+            if collection.decided(found.url) is None:
+                if self._flying.get(found.url) is None:
+                    return moved
+                result = self._flying.pop(found.url)
+                self._settle(found, result)
+            moved = True
+            stream.images.popleft()
+            stream.submitted = max(0, stream.submitted - 1)
+            self._turn = (self._turn + 1) % len(self._streams)
+            if len(stream.images) < _LOOK:
+                self._read_page(stream)
+        return moved
+
+    def _settle(self, found: Found, result: Picture | Problem | None) -> None:
+        if isinstance(result, Picture):
+            outcome = self._collection.keep(found, result, _now())
+            if outcome is Outcome.SAVED and self._progress is not None:
+                self._progress(self._collection.saved(), self._options.limit)
+        elif isinstance(result, Problem):
+            self._collection.note(found.url, result.outcome)
+
+    def _fetch_ahead(self) -> None:
+        """Submit images in the order of their turns, never more than are still wanted."""
+        room = min(_AHEAD, self._options.limit - self._collection.saved()) - len(self._flying)
+        streams = self._streams[self._turn :] + self._streams[: self._turn]
+        head = streams[0]
+        if head.images and not head.submitted:
+            room = max(room, 1)  # the next in turn always: the others wait for it
+        while room > 0:
+            open_ = [s for s in streams if s.submitted < len(s.images)]
+            if not open_:
+                return
+            for stream in open_:
+                if room <= 0:
+                    return
+                room -= self._submit(stream)
+
+    def _submit(self, stream: _Stream) -> int:
+        """Submit a stream's next image; 1 if that starts a fetch, 0 if nothing is needed."""
+        found = stream.images[stream.submitted]
+        stream.submitted += 1
+        if found.url in self._flying or self._collection.decided(found.url) is not None:
+            return 0
+        self._flying[found.url] = None
+        self._traffic.submit(Ask(f"image {found.url}", found.url, self._image))
+        return 1
+
+    def _read_pages(self) -> None:
+        for stream in list(self._streams):
+            if len(stream.images) < _LOOK:
+                self._read_page(stream)
+
+    def _read_page(self, stream: _Stream) -> None:
+        while stream.pages and not stream.reading:
+            url, depth = stream.pages.popleft()
+            known = self._collection.pages.pop(url, None)
+            if known is not None:
+                self._open(stream, known, url, depth)
+                continue
+            stream.reading = url
+            stream.pages.appendleft((url, depth))
+            work = self._page if stream.kind == "page" else self._service(stream.kind)
+            service = stream.kind != "page"
+            self._traffic.submit(Ask(f"page {id(stream)}", url, work, service))
+
+    def _arrive(self, key: str, result: Any) -> None:
+        what, _, name = key.partition(" ")
+        if what == "image":
+            if name in self._flying:
+                self._flying[name] = result
+            return
+        stream = next(s for s in self._streams if id(s) == int(name))
+        stream.reading = ""
+        url, depth = stream.pages.popleft()
+        page = result.outcome if isinstance(result, Problem) else result
+        self._collection.note_page(url, page)
+        self._open(stream, page, url, depth)
+
+    def _open(self, stream: _Stream, page: Page | Outcome, url: str, depth: int) -> None:
+        """Add what a page showed to its stream."""
+        if isinstance(page, Outcome):
+            return
+        for image in page.images:
+            if not image.licence and not image.licence_url:
+                image = replace(image, licence=stream.licence)
+            stream.images.append(image)
+        # A service's listing is one list cut into pieces; its depth is bounded by the limit.
+        deeper = depth + (stream.kind == "page")
+        for following in page.following if deeper <= self._options.depth else ():
+            if following not in stream.seen:
+                stream.seen.add(following)
+                stream.pages.append((following, deeper))
+
+    def _image(self, session: requests.Session, url: str) -> Picture | Moved:
+        file = self._collection.out / INCOMING / f"{next(self._names)}.part"
+        reply = self._fetcher.image(session, url, file, inspection.may_be_picture)
+        if reply.location:
+            return Moved(reply.location)
+        try:
+            least, most = self._options.min_side, self._options.max_pixels
+            return inspection.inspect(file, reply.sha256, reply.size, least, most)
+        except BaseException:
+            file.unlink(missing_ok=True)
+            raise
+
+    def _page(self, session: requests.Session, url: str) -> Page | Moved:
+        reply = self._fetcher.page(session, url)
+        if reply.location:
+            return Moved(reply.location)
+        if manners.opted_out(reply.tags):
+            raise Problem(Outcome.NOAI)
+        if inspection.may_be_picture(reply.body[:32]):
+            return Page((Found(url, url),))
+        page = pages.read(reply.body, url, reply.charset)
+        if page.opted_out:
+            raise Problem(Outcome.NOAI)
+        return page
+
+    def _service(self, kind: Kind) -> Callable[[requests.Session, str], Page | Moved]:
+        read = services.read_commons if kind == "commons" else services.read_openverse
+
+        def work(session: requests.Session, url: str) -> Page | Moved:
+            reply: Reply = self._fetcher.page(session, url)
+            return Moved(reply.location) if reply.location else read(reply.body, url)
+
+        return work
+
+
+def _streams(found: Sequence[Source]) -> Iterator[_Stream]:
+    """A stream for each source; addresses of images share one."""
+    images: dict[str, _Stream] = {}
+    for source in found:
+        if source.kind != "image":
+            stream = _Stream(source.kind, source.licence, deque([(source.start, 0)]))
+            stream.seen.add(source.start)
+            yield stream
+            continue
+        image = Found(source.start, licence=source.licence)
+        if "images" not in images:
+            images["images"] = _Stream("image", "")
+        images["images"].images.append(image)
+    yield from images.values()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

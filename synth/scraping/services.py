@@ -1,0 +1,138 @@
+"""Photo services through their documented JSON interfaces: addresses to ask, answers read.
+
+Sources: the MediaWiki action API (generator=categorymembers, prop=imageinfo) and the Openverse
+API, version 1 (images). No network here.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from bs4 import BeautifulSoup
+
+from synth.scraping.outcomes import Outcome, Problem
+from synth.scraping.pages import Found, Page
+from synth.scraping.words import licence_name, plain
+
+COMMONS = "https://commons.wikimedia.org/w/api.php"
+OPENVERSE = "https://api.openverse.org/v1/images/"
+_ABOUT = "LicenseShortName|LicenseUrl|Artist|ObjectName"
+_MIMES = frozenset(
+    f"image/{kind}" for kind in ("jpeg", "png", "webp", "avif", "tiff", "gif", "bmp", "x-bmp")
+)
+
+
+def commons(category: str, endpoint: str = COMMONS) -> str:
+    """The address that lists the first files of a Wikimedia Commons category."""
+    name = category if category.lower().startswith("category:") else f"Category:{category}"
+    query = {
+        "action": "query",
+        "format": "json",
+        "formatversion": "2",
+        "generator": "categorymembers",
+        "gcmtitle": name,
+        "gcmtype": "file",
+        "gcmlimit": "50",
+        "prop": "imageinfo",
+        "iiprop": "url|size|mime|extmetadata",
+        "iiextmetadatafilter": _ABOUT,
+    }
+    return f"{endpoint}?{urlencode(query)}"
+
+
+def openverse(words: str, endpoint: str = OPENVERSE) -> str:
+    """The address of the first results of an Openverse search: 20, as anybody may ask for."""
+    return f"{endpoint}?{urlencode({'q': words, 'page': '1', 'page_size': '20'})}"
+
+
+def read_commons(body: bytes, url: str) -> Page:
+    """An answer of Commons -> images with author and licence, and the address that goes on.
+
+    Raises:
+        Problem: it is no such answer, or reports an error.
+    """
+    data = _json(body)
+    if "error" in data:
+        code = str(_dict(data["error"]).get("code", ""))
+        raise Problem(Outcome.BUSY if code in ("maxlag", "ratelimited") else Outcome.BAD_ANSWER)
+    found = []
+    pages = _dict(data.get("query")).get("pages")
+    for page in pages if isinstance(pages, list) else []:
+        page = _dict(page)
+        infos = page.get("imageinfo")
+        info = _dict(infos[0]) if isinstance(infos, list) and infos else {}
+        if info.get("mime") not in _MIMES or not isinstance(info.get("url"), str):
+            continue
+        about = _dict(info.get("extmetadata"))
+        title = _words(about, "ObjectName") or plain(page.get("title")).removeprefix("File:")
+        address = _words(about, "LicenseUrl")
+        name = _words(about, "LicenseShortName") or licence_name(address)
+        shown = plain(info.get("descriptionurl"), 2000)
+        found.append(Found(info["url"], shown, title, _words(about, "Artist"), name, address))
+    more = _dict(data.get("continue"))
+    following = (_with(url, {str(k): str(v) for k, v in more.items()}),) if more else ()
+    return Page(tuple(found), following)
+
+
+def read_openverse(body: bytes, url: str) -> Page:
+    """An answer of Openverse -> images with author and licence, and the next page's address.
+
+    Raises:
+        Problem: it is no such answer.
+    """
+    data = _json(body)
+    results = data.get("results")
+    if not isinstance(results, list):
+        raise Problem(Outcome.BAD_ANSWER)
+    found = []
+    for item in map(_dict, results):
+        if not isinstance(item.get("url"), str):
+            continue
+        address = plain(item.get("license_url"), 500)
+        code = f"{plain(item.get('license'))} {plain(item.get('license_version'))}".strip()
+        found.append(
+            Found(
+                item["url"],
+                plain(item.get("foreign_landing_url"), 2000),
+                plain(item.get("title")),
+                plain(item.get("creator")),
+                licence_name(address) or code.upper(),
+                address,
+            )
+        )
+    page, count = data.get("page"), data.get("page_count")
+    if not (isinstance(page, int) and isinstance(count, int) and found and page < count):
+        return Page(tuple(found))
+    return Page(tuple(found), (_with(url, {"page": str(page + 1)}),))
+
+
+def _with(url: str, changed: dict[str, str]) -> str:
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query, keep_blank_values=True)) | changed
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, urlencode(query), ""))
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Problem(Outcome.BAD_ANSWER) from None
+    if not isinstance(data, dict):
+        raise Problem(Outcome.BAD_ANSWER)
+    return data
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _words(about: dict[str, Any], key: str) -> str:
+    """A field of extmetadata, whose values may be HTML."""
+    value = _dict(about.get(key)).get("value")
+    if not isinstance(value, str):
+        return ""
+    if "<" in value or "&" in value:
+        value = BeautifulSoup(value[:20_000], "html.parser").get_text(" ")
+    return plain(value)

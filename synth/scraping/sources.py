@@ -1,0 +1,100 @@
+"""The SOURCE words of the command line, and tables of them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from synth.errors import InputError
+from synth.scraping import addresses, services
+from synth.scraping.outcomes import Problem
+from synth.scraping.words import is_image_address
+
+Kind = Literal["page", "image", "commons", "openverse"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where to look.
+
+    Args:
+        kind: a page with images, an image itself, or one of the services.
+        start: the first address to ask.
+        word: as the user wrote it.
+        licence: of everything there, where a table of sources says so.
+    """
+
+    kind: Kind
+    start: str
+    word: str
+    licence: str = ""
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where the services answer."""
+
+    commons: str = services.COMMONS
+    openverse: str = services.OPENVERSE
+
+
+def parse(words: Sequence[str], endpoints: Endpoints | None = None) -> list[Source]:
+    """SOURCE words -> sources, each once, in their order.
+
+    Raises:
+        InputError: a word is none, or a table cannot be read.
+    """
+    ends = endpoints or Endpoints()
+    found: dict[str, Source] = {}
+    for word in words:
+        if word.lower().endswith(".csv") and "://" not in word:
+            for entry, licence in _table(Path(word)):
+                source = _one(entry, ends, licence, f" (in {word})")
+                found.setdefault(source.start, source)
+        else:
+            source = _one(word, ends, "", "")
+            found.setdefault(source.start, source)
+    if not found:
+        raise InputError("no source: give a page's address, commons:Category:NAME or a CSV")
+    return list(found.values())
+
+
+def _one(word: str, ends: Endpoints, licence: str, where: str) -> Source:
+    word = word.strip()
+    service, _, rest = word.partition(":")
+    if service.lower() in ("commons", "openverse"):
+        if not rest.strip():
+            raise InputError(f"source '{word}'{where} names nothing after the colon")
+        if service.lower() == "commons":
+            return Source("commons", services.commons(rest.strip(), ends.commons), word, licence)
+        return Source("openverse", services.openverse(rest.strip(), ends.openverse), word, licence)
+    if "://" not in word:
+        raise InputError(
+            f"source '{word}'{where} is unknown: give an http(s) address, "
+            "commons:Category:NAME, openverse:WORDS or a CSV of sources"
+        )
+    try:
+        url = addresses.clean(word)
+    except Problem:
+        raise InputError(f"source '{word}'{where} is no http or https address") from None
+    return Source("image" if is_image_address(url) else "page", url, word, licence)
+
+
+def _table(path: Path) -> list[tuple[str, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as lines:
+            reader = csv.DictReader(lines)
+            if "source" not in (reader.fieldnames or ()):
+                raise InputError(f"{path} has no column 'source': see data/sources.csv for one")
+            return [
+                (row["source"], (row.get("licence") or "").strip())
+                for row in reader
+                if (row["source"] or "").strip()
+            ]
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist: check the path") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} is no CSV in UTF-8 ({error}): save it as such") from None
