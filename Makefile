@@ -39,7 +39,13 @@ bench: .venv/installed
 	$(BIN)/python tests/bench/methods.py $(if $(PHOTOS),--photos $(PHOTOS))
 
 # Other tools to compare with, each in a virtual environment of its own.
-peers: .peers/readers/installed
+peers: .peers/readers/installed .peers/img2dataset/installed
+
+.peers/img2dataset/installed:
+	$(PYTHON) -m venv .peers/img2dataset
+	.peers/img2dataset/bin/python -m pip install --quiet --disable-pip-version-check \
+		img2dataset==1.47 'pandas<3' 'setuptools<81'
+	@touch $@
 
 .peers/readers/installed:
 	$(PYTHON) -m venv .peers/readers

@@ -1,0 +1,101 @@
+"""Images per second of ``synth scrape`` and of img2dataset, on one list, from one local server.
+
+    make peers && python tests/bench/scrape.py [--photos DIR]
+
+Both get the same addresses of a server on 127.0.0.1, with limits lifted and 16 threads; they
+take turns, and whole processes are timed. img2dataset re-encodes nothing (``resize_mode no``).
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from common import photo_folder
+
+from synth import photos
+
+ROOT = Path(__file__).parents[2]
+PEER = ROOT / ".peers" / "img2dataset" / "bin" / "img2dataset"
+COUNT, ROUNDS = 1000, 3
+SERVER = """
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+SimpleHTTPRequestHandler.protocol_version = "HTTP/1.1"
+ThreadingHTTPServer(("127.0.0.1", 8765), SimpleHTTPRequestHandler).serve_forever()
+"""
+
+
+def make_pictures(folder: Path, out: Path) -> None:
+    """``COUNT`` different JPEGs of 640x480, cut from the photos."""
+    out.mkdir()
+    rng = np.random.default_rng(0)
+    pictures = [photos.read(folder, name).picture for name in photos.find(folder)[:24]]
+    for i in range(COUNT):
+        picture = pictures[i % len(pictures)]
+        left = int(rng.integers(max(1, picture.width - 640)))
+        top = int(rng.integers(max(1, picture.height - 480)))
+        data = io.BytesIO()
+        piece = picture.crop((left, top, left + 640, top + 480))
+        piece.rotate(90 * int(rng.integers(4)), expand=True).save(data, "JPEG", quality=90)
+        (out / f"{i:05d}.jpg").write_bytes(data.getvalue())
+
+
+def timed(command: list[str]) -> float:
+    began = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        work = Path(temporary)
+        make_pictures(photo_folder(work), work / "served")
+        server = subprocess.Popen(
+            [sys.executable, "-c", SERVER], cwd=work / "served",
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            time.sleep(1)
+            addresses = [f"http://127.0.0.1:8765/{i:05d}.jpg" for i in range(COUNT)]
+            (work / "list.txt").write_text("\n".join(addresses) + "\n")
+            (work / "list.csv").write_text("\n".join(["source", *addresses]) + "\n")
+            times: dict[str, list[float]] = {"synth scrape": [], "img2dataset": []}
+            for _ in range(ROUNDS):
+                for folder in ("ours", "theirs"):
+                    shutil.rmtree(work / folder, ignore_errors=True)
+                times["synth scrape"].append(
+                    timed(
+                        [sys.executable, "-m", "synth", "scrape", str(work / "list.csv"), "--out",
+                         str(work / "ours"), "--limit", str(COUNT), "--allow-private", "--delay",
+                         "0", "--per-host", "16", "--threads", "16"]
+                    )
+                )  # fmt: skip
+                times["img2dataset"].append(
+                    timed(
+                        [str(PEER), "--url_list", str(work / "list.txt"), "--output_folder",
+                         str(work / "theirs"), "--processes_count", "2", "--thread_count", "16",
+                         "--resize_mode", "no", "--output_format", "files",
+                         "--number_sample_per_shard", "500"]
+                    )
+                )  # fmt: skip
+            saved = {
+                "synth scrape": len(list((work / "ours").glob("*.jpg"))),
+                "img2dataset": len(list((work / "theirs").rglob("*.jpg"))),
+            }
+        finally:
+            server.terminate()
+            server.wait()
+    for name, seconds in times.items():
+        rate = COUNT / statistics.median(seconds)
+        print(f"{name:14} {rate:7.0f} addresses a second   {saved[name]} files of {COUNT}")
+
+
+if __name__ == "__main__":
+    main()
