@@ -7,7 +7,7 @@ import importlib.metadata
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,11 @@ import pandas as pd
 
 from localize import localizer as localizers
 from localize import metrics
-from localize.localizer import RUN_FILE, Localizer
+from localize.localizer import HISTORY, RUN_FILE, Localizer
 from localize.scoring import SCORES, Progress, predict, score
 from localize.sources import Folder
 from synth import folders
-from synth.dataset import TABLE
+from synth.dataset import MARKER, TABLE
 from synth.errors import InputError
 
 DEFAULT_METHODS = tuple(localizers.METHODS)
@@ -85,8 +85,8 @@ def evaluate(
     runs = {localizers.name_of(spec): Path(spec) for spec in specs if Path(spec).is_dir()}
     with folders.staged(Path(out), ABOUT, overwrite=overwrite) as building:
         result = _scored(methods, source, runs, building, step)
-        _write(result, source, dataset, building, {})
-    return _moved(result, Path(out))
+        _write(result, source, {})
+    return replace(result, folder=Path(out))
 
 
 def compare(
@@ -113,30 +113,25 @@ def compare(
     """
     entries = [localizers.method(name) for name in dict.fromkeys((BASELINE, *methods))]
     source = choose_split(dataset, split)
-    learners = {
-        entry.name: localizers.create(entry.name, **options)
+    train, val = Folder(dataset, "train"), Folder(dataset, "val")
+    ready = {
+        entry.name: localizers.create(entry.name, **({} if entry.learns == "nothing" else options))
         for entry in entries
-        if entry.learns != "nothing"
     }
     with folders.staged(Path(out), ABOUT, overwrite=overwrite, resume=resume) as building:
         _same_request(building, _request(source, options))
-        ready: dict[str, Localizer] = {}
-        runs: dict[str, Path] = {}
-        for entry in entries:
-            if entry.learns == "nothing":
-                ready[entry.name] = localizers.create(entry.name)
-                continue
-            run = building / "runs" / entry.name
-            runs[entry.name] = run
+        learned = [entry.name for entry in entries if entry.learns != "nothing"]
+        runs = {name: building / "runs" / name for name in learned}
+        for name, run in runs.items():
             if (run / RUN_FILE).is_file():
-                say(f"{entry.name}: trained already")
+                say(f"{name}: trained already")
             else:
-                say(f"{entry.name}: training")
-                learners[entry.name].fit(Folder(dataset, "train"), Folder(dataset, "val"), run)
-            ready[entry.name] = localizers.load(run)
+                say(f"{name}: training")
+                ready[name].fit(train, val, run)
+            ready[name] = localizers.load(run)
         result = _scored(ready, source, runs, building, step)
-        _write(result, source, dataset, building, options)
-    return _moved(result, Path(out))
+        _write(result, source, options)
+    return replace(result, folder=Path(out))
 
 
 def _request(source: Folder, options: dict[str, Any]) -> dict[str, Any]:
@@ -183,32 +178,28 @@ def _scored(
         errors.append(failed)
         scores.append(score(table, source, localizer.parameters))
         if name in runs:
-            final = localizers.run_method(runs[name]).implementation().load(runs[name], "last")
+            final = localizers.load(runs[name], which="last")
             last.append(score(predict(final, name, source)[0], source, final.parameters))
             epochs = pd.read_csv(runs[name] / "history.csv")
             epochs.insert(0, "method", name)
             history.append(epochs)
-    columns = ["method", "epoch", "train_loss", "train_distance", "val_loss", "val_distance"]
     return Comparison(
         pd.concat(predictions, ignore_index=True),
         pd.DataFrame(scores, columns=list(SCORES)),
-        pd.concat(history, ignore_index=True) if history else pd.DataFrame(columns=columns),
+        pd.concat(history, ignore_index=True)
+        if history
+        else pd.DataFrame(columns=["method", *HISTORY]),
         pd.DataFrame(last, columns=list(SCORES)),
         pd.concat(errors, ignore_index=True),
         folder,
     )
 
 
-def _write(
-    result: Comparison,
-    source: Folder,
-    dataset: str | Path,
-    folder: Path,
-    options: dict[str, Any],
-) -> None:
-    """Tables, pictures and what made them, into a folder."""
+def _write(result: Comparison, source: Folder, options: dict[str, Any]) -> None:
+    """Tables, pictures and what made them, into the comparison's folder."""
     from localize import plots
 
+    folder = result.folder
     tables = {"predictions": result.predictions, "scores": result.scores}
     if len(result.history):
         tables |= {"history": result.history, "scores-last-epoch": result.last}
@@ -217,7 +208,7 @@ def _write(
     for name, table in tables.items():
         folders.write(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
     try:
-        recipe = json.loads((Path(dataset) / "recipe.json").read_text(encoding="utf-8"))
+        recipe = json.loads((source.folder / MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         recipe = None
     about = {
@@ -231,7 +222,7 @@ def _write(
     folders.write(folder / ABOUT, json.dumps(about, indent=2) + "\n")
     if len(result.history):
         plots.save(
-            plots.validation(result.history, centre_distance(dataset)), folder / "validation"
+            plots.validation(result.history, centre_distance(source.folder)), folder / "validation"
         )
     plots.save(plots.distances(result.scores), folder / "distance")
     plots.save(plots.found_within(result.predictions), folder / "found")
@@ -245,7 +236,3 @@ def centre_distance(dataset: str | Path, split: str = "val") -> float:
     centre = (table[["width", "height"]].to_numpy(float) - 1) / 2
     distances = metrics.distance(centre, table[["x", "y"]].to_numpy())
     return float(distances.mean()) if len(distances) else float("nan")
-
-
-def _moved(result: Comparison, out: Path) -> Comparison:
-    return Comparison(**{**vars(result), "folder": out})

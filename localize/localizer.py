@@ -18,6 +18,8 @@ from synth.errors import InputError
 from synth.renderer import Sample
 
 Learns = Literal["nothing", "clean", "labelled"]
+# The columns of a run's history.csv, one row an epoch; distances in px.
+HISTORY = ("epoch", "train_loss", "train_distance", "val_loss", "val_distance")
 RUN_FILE = "model.json"  # in every run folder: the method's name and all that loading needs
 
 
@@ -178,19 +180,20 @@ def create(name: str, **options: Any) -> Localizer:
     return localizer
 
 
-def load(spec: str | Path) -> Localizer:
+def load(spec: str | Path, **options: Any) -> Localizer:
     """A SPEC -> a localizer that is ready to locate.
 
-    A SPEC is the name of a method that needs no training, or a run folder.
+    A SPEC is the name of a method that needs no training, or a run folder, whose class then
+    gets the options (which weights, on which device).
 
     Raises:
         InputError: it is neither, or the method must be trained first.
     """
     folder = Path(spec)
     if folder.is_dir():
-        localizer: Localizer = run_method(folder).implementation().load(folder)
+        localizer: Localizer = run_method(folder).implementation().load(folder, **options)
         return localizer
-    if folder.parts and len(folder.parts) > 1:
+    if len(folder.parts) > 1:
         raise InputError(f"no run folder at {folder}: train one with localize train")
     entry = method(str(spec))
     if entry.learns != "nothing":

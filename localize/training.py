@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader
 
 from localize.batches import Batch
 from localize.compat import mend_torchvision
-from localize.localizer import RUN_FILE
+from localize.localizer import HISTORY, RUN_FILE
 from synth import folders
 from synth.errors import InputError
 
@@ -34,7 +34,6 @@ mend_torchvision()
 
 import lightning.pytorch as pl  # noqa: E402  (needs a torchvision that imports)
 
-HISTORY = ("epoch", "train_loss", "train_distance", "val_loss", "val_distance")
 CHECKPOINT = "last.ckpt"
 
 
@@ -50,7 +49,6 @@ class Schedule:
     learning_rate: float
     batch: int = 10
     patience: int | None = None
-    seed: int = 0
     device: str = "auto"
     devices: int | None = None  # how many; None: every GPU there is, or one CPU process
     progress: bool = True

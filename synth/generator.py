@@ -132,8 +132,13 @@ def _open_journal(building: Path, about: dict[str, Any]) -> dict[str, Outcome]:
     path = building / JOURNAL
     lines = path.read_text(encoding="utf-8").split("\n") if path.is_file() else []
     if len(lines) < 2:
-        for folder in ("images", "clean", "masks"):
-            if folder == "images" or about["recipe"]["twins" if folder == "clean" else "masks"]:
+        recipe = about["recipe"]
+        for folder, used in (
+            ("images", True),
+            ("clean", recipe["twins"]),
+            ("masks", recipe["masks"]),
+        ):
+            if used:
                 (building / folder).mkdir(exist_ok=True)
         folders.write(path, json.dumps(about) + "\n")
         return {}

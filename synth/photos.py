@@ -18,6 +18,18 @@ from synth.errors import InputError, Skipped
 
 _SUFFIXES = ".jpg .jpeg .jpe .jfif .mpo .png .webp .avif .tif .tiff .bmp .gif .ppm .pgm"
 SUFFIXES = frozenset(_SUFFIXES.split())
+# The suffix for a file by its content, as Pillow names it.
+SUFFIX_OF = {
+    "JPEG": ".jpg",
+    "MPO": ".jpg",
+    "PNG": ".png",
+    "WEBP": ".webp",
+    "AVIF": ".avif",
+    "TIFF": ".tif",
+    "BMP": ".bmp",
+    "GIF": ".gif",
+    "PPM": ".ppm",
+}
 # What is opened at all (MPO counts as JPEG): Pillow knows formats that start other programs (EPS).
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM")
 _TURNS = dict(

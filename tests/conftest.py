@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from synth import Recipe, generate, scenes
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+
+def with_table(dataset: Path, folder: Path, table: pd.DataFrame) -> Path:
+    """A dataset with the pictures of ``dataset`` and another table."""
+    folder.mkdir()
+    for name in ("images", "clean", "masks"):
+        (folder / name).symlink_to(dataset / name)
+    table.to_csv(folder / "metadata.csv", index=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def retabled() -> Callable[[Path, Path, pd.DataFrame], Path]:
+    """The function :func:`with_table`."""
+    return with_table
 
 
 @pytest.fixture(scope="session")

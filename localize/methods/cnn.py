@@ -159,7 +159,6 @@ class Cnn:
             ),
             batch=options.batch,
             patience=options.patience,
-            seed=options.seed,
             **self._hardware,  # type: ignore[arg-type]
             progress=self._progress,
         )

@@ -22,7 +22,6 @@ Row = dict[str, Any]
 Tell = Callable[[int, int], None]
 
 KEY = "(key)"  # in a row: its number, which names its files; no column of a table
-_SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "TIFF": ".tif"}
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Source:
                 f"{path} is {found[0]}x{found[1]}, the table says {size[0]}x{size[1]}: "
                 "synth verify looks at all rows"
             )
-        return _SUFFIXES.get(kind, f".{kind.lower()}")
+        return photos.SUFFIX_OF[kind]
 
     def copy(self, name: str, row: Mapping[str, Any], into: Path) -> str:
         """Copy a file of a row into a folder, byte for byte; return its new name there."""

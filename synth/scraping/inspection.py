@@ -13,17 +13,6 @@ from synth import photos
 from synth.errors import Skipped
 from synth.scraping.outcomes import Outcome, Problem
 
-_SUFFIXES = {
-    "JPEG": ".jpg",
-    "MPO": ".jpg",
-    "PNG": ".png",
-    "WEBP": ".webp",
-    "AVIF": ".avif",
-    "TIFF": ".tif",
-    "BMP": ".bmp",
-    "GIF": ".gif",
-    "PPM": ".ppm",
-}
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF8", b"II*\0", b"MM\0*", b"P5", b"P6")
 _MAGIC_LATER = ((8, b"WEBP"), (4, b"ftypavi"))
 _LARGE = 20_000_000  # pixels; of that size only one picture at a time is decoded
@@ -95,7 +84,7 @@ def inspect(file: Path, sha256: str, size: int, min_side: int, max_pixels: int) 
     elif turned:
         width, height = height, width
     dhash = photos.dhash(picture)
-    return Picture(file, sha256, dhash, width, height, size, _SUFFIXES.get(kind, ".jpg"))
+    return Picture(file, sha256, dhash, width, height, size, photos.SUFFIX_OF.get(kind, ".jpg"))
 
 
 def _decode(file: Path) -> photos.Photo:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,8 @@ from localize.localizer import Finding, Learns, Told
 from localize.methods.centre import Centre
 from localize.sources import Folder
 from synth import InputError
+
+Retabled = Callable[[Path, Path, pd.DataFrame], Path]
 
 FAST = {"input": (48, 32), "epochs": 2, "progress": False, "device": "cpu"}
 
@@ -164,13 +166,9 @@ def test_compare_resumes_after_a_finished_method(
     assert (out / "scores.csv").is_file()
 
 
-def test_split_falls_back_to_val(small_set: Path, tmp_path: Path) -> None:
+def test_split_falls_back_to_val(small_set: Path, tmp_path: Path, retabled: Retabled) -> None:
     table = pd.read_csv(small_set / "metadata.csv")
-    copy = tmp_path / "set"
-    copy.mkdir()
-    for name in ("images", "clean", "masks"):
-        (copy / name).symlink_to(small_set / name)
-    table[table["split"] != "test"].to_csv(copy / "metadata.csv", index=False)
+    copy = retabled(small_set, tmp_path / "set", table[table["split"] != "test"])
     assert comparison.choose_split(copy, None).split == "val"
     with pytest.raises(InputError, match="split test"):
         comparison.choose_split(copy, "test")

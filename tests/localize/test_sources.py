@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 
 from localize.sources import Folder
 from synth import InputError, apply, read
+
+Retabled = Callable[[Path, Path, pd.DataFrame], Path]
 
 
 def test_samples_are_the_rows_with_an_anomaly(small_set: Path) -> None:
@@ -33,14 +36,12 @@ def test_truth_is_where_the_pixels_changed(small_set: Path) -> None:
         assert right < 0.5 * np.abs(sample.image.astype(int) - twin).mean()
 
 
-def test_clean_pictures_are_the_clean_rows_else_the_twins(small_set: Path, tmp_path: Path) -> None:
+def test_clean_pictures_are_the_clean_rows_else_the_twins(
+    small_set: Path, tmp_path: Path, retabled: Retabled
+) -> None:
     table = pd.read_csv(small_set / "metadata.csv")
     assert len(list(Folder(small_set).clean())) == (table["label"] == 0).sum() > 0
-    copy = tmp_path / "set"
-    copy.mkdir()
-    for name in ("images", "clean", "masks"):
-        (copy / name).symlink_to(small_set / name)
-    table[table["label"] == 1].to_csv(copy / "metadata.csv", index=False)
+    copy = retabled(small_set, tmp_path / "set", table[table["label"] == 1])
     source = Folder(copy)
     assert len(list(source.clean())) == len(source)
 

@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -17,6 +19,8 @@ from localize.batches import Examples, Order
 from localize.methods.cnn import Cnn
 from localize.sources import Folder
 from synth import InputError
+
+Retabled = Callable[[Path, Path, pd.DataFrame], Path]
 
 FAST = {"input": (48, 32), "progress": False, "device": "cpu"}
 
@@ -215,14 +219,8 @@ def test_preloaded_and_read_anew_are_the_same(
             assert torch.equal(kept[key][name], read[key][name])  # type: ignore[literal-required]
 
 
-def test_an_empty_split_is_refused(small_set: Path, tmp_path: Path) -> None:
-    import pandas as pd
-
+def test_an_empty_split_is_refused(small_set: Path, tmp_path: Path, retabled: Retabled) -> None:
     table = pd.read_csv(small_set / "metadata.csv")
-    copy = tmp_path / "set"
-    copy.mkdir()
-    for name in ("images", "clean", "masks"):
-        (copy / name).symlink_to(small_set / name)
-    table.assign(split="train").to_csv(copy / "metadata.csv", index=False)
+    copy = retabled(small_set, tmp_path / "set", table.assign(split="train"))
     with pytest.raises(InputError, match="validation split"):
         fit(copy, tmp_path / "run")
