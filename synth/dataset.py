@@ -6,22 +6,27 @@ import csv
 import importlib.metadata
 import json
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from synth import folders
+from synth import card, folders
 from synth.anomaly import Anomaly, Overflow, Rounding, Shape
+from synth.card import Summary
 from synth.errors import InputError
 from synth.recipe import SPLITS, Codec
 
 if TYPE_CHECKING:
     import pandas as pd
 
+Form = Literal["csv", "parquet"]
 TABLE = "metadata.csv"
+TABLES: dict[Form, str] = {"csv": TABLE, "parquet": "metadata.parquet"}
+# Column -> the folder that its pictures are in.
+PICTURES = {"file_name": "images", "clean_file_name": "clean", "mask_file_name": "masks"}
 MARKER = "recipe.json"  # in every dataset that we write; a table alone may be anybody's
 
 # Column -> kind. "text" may be empty; "number" may be empty only in a clean row.
@@ -125,22 +130,29 @@ def read(folder: str | Path) -> pd.DataFrame:
     folder = Path(folder)
     table = parse(folder)
     for problem in problems(table, folder):
-        raise InputError(f"{folder / TABLE}, {problem}")
+        raise InputError(f"{table_of(folder)}, {problem}")
     return table
+
+
+def table_of(folder: Path) -> Path:
+    """Where the table of a dataset is: the CSV, else the parquet file.
+
+    Raises:
+        InputError: the folder is missing or has neither.
+    """
+    for name in TABLES.values():
+        if (folder / name).is_file():
+            return folder / name
+    where = "no folder" if not folder.is_dir() else f"no {TABLE} in the folder"
+    raise InputError(f"{where} {folder}: name a dataset that synth wrote")
 
 
 def parse(folder: Path) -> pd.DataFrame:
     """A dataset folder -> its table, typed but with its rows unchecked; see :func:`read`."""
     import pandas as pd
 
-    path = folder / TABLE
-    if not path.is_file():
-        where = "no folder" if not folder.is_dir() else f"no {TABLE} in the folder"
-        raise InputError(f"{where} {folder}: name a dataset that synth wrote")
-    try:
-        raw = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as CSV: {error}") from None
+    path = table_of(folder)
+    raw = _raw(path)
     missing = [name for name in REQUIRED if name not in raw.columns]
     if missing:
         raise InputError(f"{path} lacks the column {', '.join(missing)}: see the README's table")
@@ -176,6 +188,24 @@ def parse(folder: Path) -> pd.DataFrame:
     return table
 
 
+def _raw(path: Path) -> pd.DataFrame:
+    """The table's file -> its cells, as text where it is a CSV."""
+    import pandas as pd
+
+    if path.suffix == ".csv":
+        try:
+            return pd.read_csv(path, dtype=str, keep_default_na=False)
+        except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+            raise InputError(f"{path} cannot be read as CSV: {error}") from None
+    try:
+        table = pd.read_parquet(path)
+    except Exception as error:  # pyarrow raises many kinds
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{path} cannot be read as parquet: {reason}") from None
+    texts = [name for name in table if COLUMNS.get(str(name)) == "text"]
+    return table.fillna(dict.fromkeys(texts, ""))
+
+
 def problems(table: pd.DataFrame, folder: Path) -> Iterator[Problem]:
     """What is wrong with the rows of a typed table, as far as the table and file list tell."""
     twice = table["file_name"].duplicated().tolist()
@@ -197,7 +227,7 @@ def leads_out(name: str) -> bool:
 
 
 def _row_problems(row: dict[Any, Any], folder: Path) -> Iterator[str]:
-    for column in ("file_name", "clean_file_name", "mask_file_name"):
+    for column in PICTURES:
         name = row[column]
         if leads_out(name):
             yield f"{column} leads out of the folder"
@@ -245,41 +275,49 @@ def versions() -> dict[str, str]:
 
 def write(folder: Path, table: pd.DataFrame, about: dict[str, Any]) -> None:
     """Write table, recipe.json and dataset card into a folder that holds the images."""
+    describe(folder, write_table(folder, [table]), about)
+
+
+def write_table(folder: Path, parts: Iterable[pd.DataFrame], form: Form = "csv") -> Summary:
+    """Write a table that comes in parts, none of which is kept; returns what it holds."""
+    summary = Summary()
+
+    def counted() -> Iterator[pd.DataFrame]:
+        for part in parts:
+            summary.add(part)
+            yield part
+
+    with folders.writing(folder / TABLES[form]) as temporary:
+        (_write_csv if form == "csv" else _write_parquet)(temporary, counted())
+    return summary
+
+
+def describe(folder: Path, summary: Summary, about: dict[str, Any], form: Form = "csv") -> None:
+    """Write recipe.json and the dataset card."""
     folders.write(folder / MARKER, json.dumps(about, indent=2) + "\n")
-    folders.write(folder / "README.md", _card(table, about))
-    folders.write(folder / TABLE, to_csv(table))
+    folders.write(folder / "README.md", card.text(summary, about, TABLES[form]))
 
 
-def to_csv(table: pd.DataFrame) -> str:
+def _write_csv(path: Path, parts: Iterable[pd.DataFrame]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        for i, part in enumerate(parts):
+            file.write(to_csv(part, header=i == 0))
+
+
+def _write_parquet(path: Path, parts: Iterable[pd.DataFrame]) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    kinds = {"text": pa.string(), "number": pa.float64(), "whole": pa.int64()}
+    schema = pa.schema([(name, kinds[kind.split()[0]]) for name, kind in COLUMNS.items()])
+    with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+        for part in parts:
+            writer.write_table(pa.Table.from_pandas(part, schema, preserve_index=False))
+
+
+def to_csv(table: pd.DataFrame, header: bool = True) -> str:
     """A table -> CSV text with \\n at the line ends, which pandas reads back as it was."""
     # Python's writer does not quote a carriage return by itself, and readers end a line there.
     odd = any(table[name].astype(str).str.contains("\r").any() for name in table)
-    if odd:
-        return table.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-    return table.to_csv(index=False, lineterminator="\n")
-
-
-def _card(table: pd.DataFrame, about: dict[str, Any]) -> str:
-    counts = ", ".join(f"{n} {split}" for split in SPLITS if (n := (table["split"] == split).sum()))
-    hidden = table[table["label"] == 1]
-    licences = sorted(set(table["licence"]) - {""})
-    ratios = f"{hidden['discolor_ratio'].min():g} to {hidden['discolor_ratio'].max():g}"
-    radii = f"{hidden['r'].min():g} to {hidden['r'].max():g} px"
-    return f"""---
-task_categories: [object-detection]
-configs:
-- config_name: default
-  data_files: ["{TABLE}", "images/**"]
----
-# Faint anomalies{f" in {table['photo'].nunique()} photos" if table["photo"].any() else ""}
-
-{len(table)} pictures ({counts}), {len(hidden)} of them with a region whose RGB values were
-multiplied by a ratio{f" ({ratios}, radius {radii})" if len(hidden) else ""}. Made by Acuity
-({about.get("made_by", "synth generate")}); `recipe.json` holds every choice, seed and version.
-
-`{TABLE}` has one row per picture. x is the column and y the row of the region's centre in px,
-pixel centres at integers; r is the radius (half the side of a square); discolor_ratio is the
-factor; label is 1 with an anomaly and 0 without; split never parts near-duplicate photos.
-
-Licences of the photos: {", ".join(licences) if licences else "not recorded"}.
-"""
+    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if odd else csv.QUOTE_MINIMAL
+    return table.to_csv(index=False, header=header, lineterminator="\n", quoting=quoting)

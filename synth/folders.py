@@ -14,16 +14,23 @@ from synth.errors import InputError, Interrupted
 UNFINISHED = ".unfinished"  # in every folder that staged() builds, so that it knows its own
 
 
-def write(path: Path, data: str | bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Give a temporary name to write under; rename it to ``path`` when the block ends well."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        temporary.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
+        yield temporary
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+def write(path: Path, data: str | bytes) -> None:
+    """Write a file so that it is there whole or not at all."""
+    with writing(path) as temporary:
+        temporary.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
 
 
 def partial(out: Path) -> Path:

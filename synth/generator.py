@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import multiprocessing
 import os
 import re
 import signal
 import threading
+from array import array
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass
+from itertools import islice
 from multiprocessing import connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from synth import dataset, folders, photos, renderer
 from synth import recipe as recipes
+from synth.card import Summary
+from synth.dataset import PICTURES, Form
 from synth.errors import InputError, Interrupted, Skipped
+from synth.journal import Journal, Ledger, Outcome
 from synth.photos import Photo
 from synth.recipe import SPLITS, Draw, Recipe
 
@@ -30,52 +36,67 @@ if TYPE_CHECKING:
 
 JOURNAL = "journal.jsonl"
 EXTENSIONS = {"jpeg": "jpg", "png": "png"}
+PART = 1024  # rows in memory at a time when the table is written
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of one photo: its rows, or why it has none."""
+class Built:
+    """What a run made; the table itself stays on disk."""
 
-    photo: str
-    sha256: str = ""
-    dhash: int = 0
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    skipped: str = ""
+    summary: Summary
+    skipped: dict[str, str]
 
 
 def generate(
     photo_folder: str | Path,
     out: str | Path,
     recipe: str | Path | Recipe = "default",
+    **options: Any,
+) -> pd.DataFrame:
+    """Make a dataset in the folder ``out`` and return its table; options as of :func:`build`.
+
+    Photos that cannot be used are listed in ``attrs["skipped"]`` (name -> reason) too.
+    """
+    built = build(photo_folder, out, recipe, **options)
+    table = dataset.parse(Path(out))
+    table.attrs["skipped"] = built.skipped
+    return table
+
+
+def build(
+    photo_folder: str | Path,
+    out: str | Path,
+    recipe: str | Path | Recipe = "default",
     *,
     count: int | None = None,
     workers: int = 1,
+    form: Form = "csv",
     overwrite: bool = False,
     resume: bool = False,
     progress: Progress | None = None,
-) -> pd.DataFrame:
-    """Make a dataset in the folder ``out`` and return its table.
+) -> Built:
+    """Make a dataset in the folder ``out``; memory does not grow with its rows.
 
     Photos are taken in the order of their names, each with ``recipe.per_photo`` rows, until
     there are ``count`` rows. The result depends on photos, recipe and count alone, not on
-    the number of workers. Photos that cannot be used are listed in ``skipped.csv`` and in
-    ``attrs["skipped"]`` (name -> reason).
+    the number of workers. Photos that cannot be used are listed in ``skipped.csv``.
 
     Args:
+        form: of the table, ``metadata.csv`` or ``metadata.parquet``.
         progress: called with rows made and rows expected at most.
 
     Raises:
         InputError: bad input; nothing is left behind under the name ``out``.
     """
-    import pandas as pd
-
     source, out = Path(photo_folder), Path(out)
     recipe = recipe if isinstance(recipe, Recipe) else recipes.load(recipe)
     if count is not None and count < 1:
         raise InputError(f"count is {count}: ask for at least one row")
     if workers < 1:
         raise InputError(f"workers is {workers}: give at least one")
+    if form not in dataset.TABLES:
+        raise InputError(f"table is '{form}': use one of {', '.join(dataset.TABLES)}")
     here, there = source.resolve(), out.resolve()
     if here == there or here in there.parents or there in here.parents:
         raise InputError(f"{out} and {source} lie in each other: name a folder elsewhere")
@@ -84,73 +105,58 @@ def generate(
 
     with folders.staged(out, dataset.MARKER, overwrite=overwrite, resume=resume) as building:
         about = {"made_by": "synth generate", "recipe": recipe.to_dict(), "count": count}
-        done = _open_journal(building, about | {"files": _digest(source, names)})
-        kept: list[Outcome] = []
-        rows = 0
-        seen: dict[str, str] = {}
-        outcomes = _outcomes(source, names, recipe, building, done, workers)
-        with (building / JOURNAL).open("a", encoding="utf-8") as journal, closing(outcomes):
-            for outcome in outcomes:
-                if outcome.photo not in done:
-                    journal.write(json.dumps(asdict(outcome)) + "\n")
-                    journal.flush()
-                outcome = _without_twice(outcome, seen)
-                outcome = replace(outcome, rows=outcome.rows[: wanted - rows])
-                kept.append(outcome)
-                rows += len(outcome.rows)
-                if progress:
-                    progress(rows, wanted)
-                if rows == wanted:
-                    break
-        table, skipped = _finish(kept, recipe)
-        if table.empty:
-            reason = next(iter(skipped.values()))
+        for folder, used in zip(PICTURES.values(), (True, recipe.twins, recipe.masks), strict=True):
+            if used:
+                (building / folder).mkdir(exist_ok=True)
+        with closing(
+            Journal(building / JOURNAL, about | {"files": _digest(source, names)})
+        ) as journal:
+            ledger = _make_all(source, names, recipe, building, journal, wanted, workers, progress)
+        if not ledger.rows:
+            reason = next(journal.read()).skipped
             raise InputError(
                 f"none of the {len(names)} photos in {source} can be used; the first: {reason}"
             )
-        _sweep(building, table)
-        used = "".join(f"{outcome.photo}\0{outcome.sha256}\n" for outcome in kept)
-        digest = hashlib.sha256(os.fsencode(used)).hexdigest()
-        about |= {"photos_sha256": digest, "versions": dataset.versions()}
-        reasons = pd.DataFrame(sorted(skipped.items()), columns=["photo", "reason"])
-        text = dataset.to_csv(reasons)
-        folders.write(building / "skipped.csv", text.encode("utf-8", errors="replace"))
-        dataset.write(building, table, about)
-        (building / JOURNAL).unlink()
-    table.attrs |= {"folder": str(out), "skipped": skipped}
-    return table
+        built = _finish(names, building, journal, ledger, recipe, about, form)
+        journal.path.unlink()
+    return built
+
+
+def _make_all(
+    source: Path,
+    names: Sequence[str],
+    recipe: Recipe,
+    building: Path,
+    journal: Journal,
+    wanted: int,
+    workers: int,
+    progress: Progress | None,
+) -> Ledger:
+    """First pass: make the pictures of all photos that the journal does not know yet."""
+    ledger = Ledger(wanted)
+
+    def count(outcome: Outcome) -> bool:
+        ledger.add(outcome)
+        if progress:
+            progress(ledger.rows, wanted)
+        return ledger.rows == wanted
+
+    if any(count(outcome) for outcome in journal.read(journal.found)):
+        return ledger
+    with closing(_outcomes(source, names[journal.found :], recipe, building, workers)) as outcomes:
+        for outcome in outcomes:
+            journal.append(outcome)
+            if count(outcome):
+                break
+    return ledger
 
 
 def _digest(source: Path, names: Sequence[str]) -> str:
     """A digest of the photos' names and file sizes, which tells other photos cheaply."""
-    sizes = "".join(f"{name}\0{(source / name).stat().st_size}\n" for name in names)
-    return hashlib.sha256(os.fsencode(sizes)).hexdigest()
-
-
-def _open_journal(building: Path, about: dict[str, Any]) -> dict[str, Outcome]:
-    """Outcomes that an interrupted run left, by photo; starts the journal where there is none."""
-    path = building / JOURNAL
-    lines = path.read_text(encoding="utf-8").split("\n") if path.is_file() else []
-    if len(lines) < 2:
-        recipe = about["recipe"]
-        for folder, used in (
-            ("images", True),
-            ("clean", recipe["twins"]),
-            ("masks", recipe["masks"]),
-        ):
-            if used:
-                (building / folder).mkdir(exist_ok=True)
-        folders.write(path, json.dumps(about) + "\n")
-        return {}
-    if json.loads(lines[0]) != about:
-        raise InputError(
-            f"{building} was begun with another recipe or count, or with other photos: "
-            "resume with the same, or pass --overwrite"
-        )
-    # The text after the last newline is a line that the interruption cut short, or nothing.
-    folders.write(path, "\n".join(lines[:-1]) + "\n")
-    outcomes = (Outcome(**json.loads(line)) for line in lines[1:-1])
-    return {outcome.photo: outcome for outcome in outcomes}
+    digest = hashlib.sha256()
+    for name in names:
+        digest.update(os.fsencode(f"{name}\0{(source / name).stat().st_size}\n"))
+    return digest.hexdigest()
 
 
 def _outcomes(
@@ -158,7 +164,6 @@ def _outcomes(
     names: Sequence[str],
     recipe: Recipe,
     building: Path,
-    done: dict[str, Outcome],
     workers: int,
 ) -> Generator[Outcome, None, None]:
     """The outcome of each photo in order, made by ``workers`` processes, a few ahead."""
@@ -167,23 +172,23 @@ def _outcomes(
     def job(name: str) -> tuple[Path, str, tuple[str, str], Recipe, Path]:
         return source, name, origins.get(name, ("", "")), recipe, building
 
-    if workers == 1 or len(names) == 1:
+    if workers == 1 or len(names) < 2:
         for name in names:
-            yield done.get(name) or make(*job(name))
+            yield make(*job(name))
         return
     # Not fork: the caller may hold threads and locks (torch), which a fork would copy.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(
         min(workers, len(names)), mp_context=context, initializer=_die_with_parent
     )
-    ahead: deque[Outcome | Future[Outcome]] = deque()
+    ahead: deque[Future[Outcome]] = deque()
     try:
         for name in names:
-            ahead.append(done.get(name) or pool.submit(make, *job(name)))
+            ahead.append(pool.submit(make, *job(name)))
             if len(ahead) > 4 * workers:
-                yield _result(ahead.popleft())
+                yield ahead.popleft().result()
         while ahead:
-            yield _result(ahead.popleft())
+            yield ahead.popleft().result()
     except BrokenProcessPool:
         raise Interrupted(
             "a worker process died (out of memory?): go on with --resume and fewer --workers"
@@ -203,10 +208,6 @@ def _die_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def _result(item: Outcome | Future[Outcome]) -> Outcome:
-    return item if isinstance(item, Outcome) else item.result()
 
 
 def make(source: Path, name: str, origin: tuple[str, str], recipe: Recipe, out: Path) -> Outcome:
@@ -270,33 +271,61 @@ def _write_row(photo: Photo, draw: Draw, k: int, recipe: Recipe, out: Path) -> d
     return row
 
 
-def _without_twice(outcome: Outcome, seen: dict[str, str]) -> Outcome:
-    """Drop the rows of a photo whose bytes an earlier photo had."""
-    if not outcome.rows:
-        return outcome
-    first = seen.setdefault(outcome.sha256, outcome.photo)
-    if first == outcome.photo:
-        return outcome
-    return Outcome(outcome.photo, outcome.sha256, skipped=f"the same file as {first}")
+def _finish(
+    names: Sequence[str],
+    building: Path,
+    journal: Journal,
+    ledger: Ledger,
+    recipe: Recipe,
+    about: dict[str, Any],
+    form: Form,
+) -> Built:
+    """Second pass, over the journal: splits, table, card, list of skipped photos."""
+    import pandas as pd
+
+    splits = iter(photos.assign(photos.groups(ledger.hashes), recipe.split, recipe.seed))
+    digest = hashlib.sha256()
+    skipped: dict[str, str] = {}
+    pictures = array("q")  # hashes of the names of all pictures that rows name
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for number, outcome in enumerate(journal.read(len(ledger.kept))):
+            digest.update(os.fsencode(f"{outcome.photo}\0{outcome.sha256}\n"))
+            if number in ledger.copy_of:
+                first = names[ledger.copy_of[number]]
+                skipped[outcome.photo] = f"the same file as {first}"
+            elif outcome.skipped:
+                skipped[outcome.photo] = outcome.skipped
+            else:
+                split = SPLITS[next(splits)]
+                for row in outcome.rows[: ledger.kept[number]]:
+                    pictures.extend(hash(row[column]) for column in PICTURES if column in row)
+                    yield row | {"split": split}
+
+    made = rows()
+    parts = (dataset.frame(part) for part in iter(lambda: list(islice(made, PART)), []))
+    summary = dataset.write_table(building, parts, form)
+    _sweep(building, pictures)
+    # A name that is no Unicode text gets question marks here.
+    legible = {name.encode(errors="replace").decode(): skipped[name] for name in sorted(skipped)}
+    reasons = pd.DataFrame(legible.items(), columns=["photo", "reason"])
+    folders.write(building / "skipped.csv", dataset.to_csv(reasons))
+    about |= {"photos_sha256": digest.hexdigest(), "versions": dataset.versions()}
+    dataset.describe(building, summary, about, form)
+    return Built(summary, skipped)
 
 
-def _sweep(building: Path, table: pd.DataFrame) -> None:
-    """Delete pictures that no row names: of photos beyond the count, or seen twice."""
-    named = set(table[["file_name", "clean_file_name", "mask_file_name"]].to_numpy().ravel())
-    for path in building.glob("*/*"):
-        if path.relative_to(building).as_posix() not in named:
-            path.unlink()
+def _sweep(building: Path, named: array[int]) -> None:
+    """Delete pictures that no row names: of photos beyond the count, or seen twice.
 
-
-def _finish(kept: Sequence[Outcome], recipe: Recipe) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Outcomes -> the table with its splits, and the skipped photos with their reasons."""
-    used = [outcome for outcome in kept if outcome.rows]
-    members = photos.groups([outcome.dhash for outcome in used])
-    splits = photos.assign(members, recipe.split, recipe.seed)
-    rows = [
-        row | {"split": SPLITS[split]}
-        for outcome, split in zip(used, splits, strict=True)
-        for row in outcome.rows
-    ]
-    skipped = {outcome.photo: outcome.skipped for outcome in kept if outcome.skipped}
-    return dataset.frame(rows), skipped
+    Names are compared by 64-bit hashes; two that are alike would only spare a stray picture.
+    """
+    known = np.sort(np.frombuffer(named, np.int64))
+    for folder in PICTURES.values():
+        if (building / folder).is_dir():
+            with os.scandir(building / folder) as entries:  # pathlib would list them all at once
+                for entry in entries:
+                    key = hash(f"{folder}/{entry.name}")
+                    at = int(np.searchsorted(known, key))
+                    if at == len(known) or known[at] != key:
+                        Path(entry).unlink()

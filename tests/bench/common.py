@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,3 +54,14 @@ def race(jobs: dict[str, Callable[[], object]], rounds: int = 5) -> dict[str, fl
             job()
             times[name].append(time.process_time() - began)
     return {name: statistics.median(values) for name, values in times.items()}
+
+
+def measured(arguments: Sequence[str | Path | int]) -> tuple[float, float]:
+    """Run a command -> seconds, and the peak memory of its main process in MB."""
+    began = time.perf_counter()
+    words = [str(word) for word in arguments]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(words)} failed")
+    return time.perf_counter() - began, usage.ru_maxrss / 1024

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from common import photo_folder
+from common import measured, photo_folder
 
 from synth import photos
 
@@ -47,12 +47,6 @@ def make_pictures(folder: Path, out: Path) -> None:
         (out / f"{i:05d}.jpg").write_bytes(data.getvalue())
 
 
-def timed(command: list[str]) -> float:
-    began = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True)
-    return time.perf_counter() - began
-
-
 def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
@@ -66,29 +60,40 @@ def main() -> None:
             addresses = [f"http://127.0.0.1:8765/{i:05d}.jpg" for i in range(COUNT)]
             (work / "list.txt").write_text("\n".join(addresses) + "\n")
             (work / "list.csv").write_text("\n".join(["source", *addresses]) + "\n")
+            ours = [
+                sys.executable,
+                "-m",
+                "synth",
+                "scrape",
+                work / "list.csv",
+                "--out",
+                work / "ours",
+                "--allow-private",
+                "--delay",
+                0,
+                "--per-host",
+                16,
+                "--threads",
+                16,
+                "--limit",
+            ]
+            theirs = [PEER, "--url_list", work / "list.txt", "--output_folder", work / "theirs",
+                      "--processes_count", 2, "--thread_count", 16, "--resize_mode", "no",
+                      "--output_format", "files", "--number_sample_per_shard", 500]  # fmt: skip
             times: dict[str, list[float]] = {"synth scrape": [], "img2dataset": []}
             for _ in range(ROUNDS):
                 for folder in ("ours", "theirs"):
                     shutil.rmtree(work / folder, ignore_errors=True)
-                times["synth scrape"].append(
-                    timed(
-                        [sys.executable, "-m", "synth", "scrape", str(work / "list.csv"), "--out",
-                         str(work / "ours"), "--limit", str(COUNT), "--allow-private", "--delay",
-                         "0", "--per-host", "16", "--threads", "16"]
-                    )
-                )  # fmt: skip
-                times["img2dataset"].append(
-                    timed(
-                        [str(PEER), "--url_list", str(work / "list.txt"), "--output_folder",
-                         str(work / "theirs"), "--processes_count", "2", "--thread_count", "16",
-                         "--resize_mode", "no", "--output_format", "files",
-                         "--number_sample_per_shard", "500"]
-                    )
-                )  # fmt: skip
+                times["synth scrape"].append(measured([*ours, COUNT])[0])
+                times["img2dataset"].append(measured(theirs)[0])
             saved = {
                 "synth scrape": len(list((work / "ours").glob("*.jpg"))),
                 "img2dataset": len(list((work / "theirs").rglob("*.jpg"))),
             }
+            for count in (COUNT // 10, COUNT):
+                shutil.rmtree(work / "ours")
+                peak = measured([*ours, count])[1]
+                print(f"synth scrape, {count:5} photos: {peak:4.0f} MB peak")
         finally:
             server.terminate()
             server.wait()

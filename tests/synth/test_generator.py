@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import itertools
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -269,6 +271,59 @@ def test_photos_that_decoders_choke_on_are_skipped(
     assert len(table.attrs["skipped"]) == 4
 
 
+def test_a_parquet_table_says_the_same(messy: Path, made: Path, tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    table = generate(messy, out, FULL, form="parquet")
+    assert not (out / "metadata.csv").exists()
+    assert "metadata.parquet" in (out / "README.md").read_text(encoding="utf-8")
+    pd.testing.assert_frame_equal(table, read(out), check_dtype=False)
+    pd.testing.assert_frame_equal(read(out), read(made), check_dtype=False)
+    assert verify(out, messy) == []
+    row = table.to_dict("records")[3]
+    assert rebuild(out, 3, messy) == (out / row["file_name"]).read_bytes()
+    with pytest.raises(InputError, match="table is 'xls': use one of csv, parquet"):
+        generate(messy, tmp_path / "other", FULL, form="xls")  # type: ignore[arg-type]
+
+
+def test_a_broken_parquet_table_is_one_line(
+    messy: Path, tmp_path: Path, refused: Callable[..., str]
+) -> None:
+    generate(messy, tmp_path / "set", SMALL, form="parquet")
+    path = tmp_path / "set" / "metadata.parquet"
+    path.write_bytes(path.read_bytes()[:500])
+    assert "cannot be read as parquet" in refused("verify", tmp_path / "set", "--photos", messy)
+
+
+def test_a_table_of_many_parts_is_the_same(
+    messy: Path, made: Path, tmp_path: Path, contents: Contents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from synth import generator
+
+    monkeypatch.setattr(generator, "PART", 3)
+    generate(messy, tmp_path / "set", FULL)
+    assert contents(tmp_path / "set") == contents(made)
+
+
+def test_memory_does_not_grow_with_the_rows(
+    save_photos: SavePhotos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1000 more rows, which are 2 to 3 kB each as Python objects, are not held."""
+    from synth import generator
+
+    monkeypatch.setattr(generator, "PART", 100)
+    recipe = dataclasses.replace(SMALL, size=(16, 16), radius=(2, 3), per_photo=10)
+    peaks = []
+    for count in (3, 30, 130):  # the first one pays for the imports
+        names = [f"{k}.png" for k in range(count)]
+        photos = save_photos(tmp_path / f"photos-{count}", names, width=20, height=20)
+        tracemalloc.start()
+        made = generator.build(photos, tmp_path / f"set-{count}", recipe)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert made.summary.rows == 10 * count
+    assert peaks[2] - peaks[1] < 1e6
+
+
 # ---- interruption and resumption
 
 
@@ -407,6 +462,54 @@ def test_a_killed_run_resumes_to_the_same_bytes(
     assert out.with_name("set.partial").is_dir()
     generate(messy, out, FULL, resume=True)
     assert contents(out) == contents(made)
+
+
+def survives(
+    kills: int, seed: int, photos: Path, folder: Path, contents: Contents, workers: int
+) -> None:
+    """Kill the command at random moments, resume it each time: the same bytes as undisturbed."""
+    recipe = folder / "recipe.json"
+    recipe.write_text(json.dumps(FULL.to_dict()))
+
+    def start(out: Path) -> subprocess.Popen[bytes]:
+        words = [sys.executable, "-m", "synth", "generate", str(photos), str(out), "--resume"]
+        words += ["--recipe", str(recipe), "--workers", str(workers), "--table", "parquet"]
+        return subprocess.Popen(words, stdout=subprocess.DEVNULL)
+
+    began = time.monotonic()
+    assert start(folder / "calm").wait(60) == 0
+    took = time.monotonic() - began
+    rng, done, calm = np.random.default_rng(seed), 0, contents(folder / "calm")
+    for attempt in itertools.count():
+        out = folder / f"killed-{attempt}"
+        while not out.exists():
+            process = start(out)
+            try:
+                assert process.wait(rng.uniform(0.3, 1.1) * took) == 0
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(10)
+                done += 1
+        assert contents(out) == calm
+        assert not out.with_name(f"{out.name}.partial").exists()
+        if done >= kills:
+            break
+
+
+@pytest.fixture(scope="module")
+def sixty(tmp_path_factory: pytest.TempPathFactory, save_photos: SavePhotos) -> Path:
+    names = [f"{k:02}.png" for k in range(60)]
+    return save_photos(tmp_path_factory.mktemp("sixty") / "photos", names, 200)
+
+
+def test_killed_at_random(sixty: Path, tmp_path: Path, contents: Contents) -> None:
+    survives(2, 1, sixty, tmp_path, contents, workers=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_killed_twenty_times(sixty: Path, tmp_path: Path, contents: Contents, workers: int) -> None:
+    survives(20, 2, sixty, tmp_path, contents, workers)
 
 
 def children_of(pid: int) -> set[int]:
