@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from localize import endless
 from localize import localizer as localizers
-from localize.comparison import centre_distance, compare, evaluate
-from localize.localizer import RUN_FILE, Finding, Localizer, Told, load
+from localize.comparison import compare, evaluate
+from localize.localizer import RUN_FILE, Finding, Localizer, Method, Source, Told, load
 from localize.localizer import read_run as describe
 from localize.sources import Folder
 from synth import folders
@@ -21,9 +23,11 @@ __all__ = ["compare", "describe", "evaluate", "load", "locate", "train"]
 
 def train(
     name: str,
-    dataset: str | Path,
+    dataset: str | Path | None,
     out: str | Path,
     *,
+    photos: str | Path | None = None,
+    recipe: str | Path | None = None,
     overwrite: bool = False,
     resume: bool = False,
     **options: Any,
@@ -31,7 +35,9 @@ def train(
     """Train a method on a dataset's train and val splits; write the run folder ``out``.
 
     Args:
-        options: of the method: ``input``, ``epochs``, ``batch``, ``seed``, ``device``, ...
+        photos: instead of a dataset: a folder of photos, to learn from pictures without end.
+        recipe: how these are drawn: a preset, a recipe file, or one of stages (endless.load).
+        options: of the method: ``input``, ``epochs``, ``backbone``, ``seed``, ``device``, ...
 
     Raises:
         InputError: bad input; nothing is left under the name ``out``.
@@ -41,13 +47,42 @@ def train(
     entry = localizers.method(name)
     if entry.learns == "nothing":
         raise InputError(f"{name} learns nothing: use it by its name")
-    train_split, val_split = Folder(dataset, "train"), Folder(dataset, "val")
-    learner = localizers.create(name, **options)
+    train_split, val_split = _sources(entry, dataset, photos, recipe, options.get("seed", 0))
+    learner = localizers.create(name, **localizers.choose([entry], options)[name])
     with folders.staged(Path(out), RUN_FILE, overwrite=overwrite, resume=resume) as run:
         learner.fit(train_split, val_split, run)
-        about = describe(run) | {"val_centre_distance": centre_distance(dataset)}
+        about = describe(run) | {"val_centre_distance": _centre_guess(val_split)}
         folders.write(run / RUN_FILE, json.dumps(about, indent=2) + "\n")
     return learner
+
+
+def _centre_guess(source: Source) -> float:
+    """The mean distance in px of the constant-centre guess; NaN if there is nothing to guess."""
+    distances = []
+    for index in range(len(source)):
+        truth, (width, height) = source.truth(index)
+        distances.append(math.hypot(truth.x - (width - 1) / 2, truth.y - (height - 1) / 2))
+    return float(np.mean(distances)) if distances else math.nan
+
+
+def _sources(
+    entry: Method,
+    dataset: str | Path | None,
+    photos: str | Path | None,
+    recipe: str | Path | None,
+    seed: int,
+) -> tuple[Source, Source]:
+    """What to train and to validate on."""
+    if (dataset is None) == (photos is None):
+        raise InputError("give either a DATASET or --photos DIR to learn from")
+    if dataset is not None:
+        if recipe is not None:
+            raise InputError("--recipe is for --photos: a dataset is drawn already")
+        return Folder(dataset, "train"), Folder(dataset, "val")
+    if not entry.weights:
+        raise InputError(f"{entry.name} learns from a dataset: make one with synth generate")
+    assert photos is not None
+    return endless.split(photos, endless.load(recipe or "default"), seed)
 
 
 def locate(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
+from localize.flags import takes_options
 from synth import console
 from synth.errors import Skipped
 
 if TYPE_CHECKING:
     from localize.comparison import Comparison
+    from localize.localizer import Finding, Localizer
 
 app = typer.Typer(
     add_completion=False,
@@ -22,23 +25,6 @@ app = typer.Typer(
 Dataset = Annotated[Path, typer.Argument(help="Dataset folder that synth wrote.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it is one of ours.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")]
-Input = Annotated[
-    Optional[str], typer.Option(help="WIDTHxHEIGHT that images are stretched to [800x800].")
-]
-Scale = Annotated[Optional[float], typer.Option(help="Train this share of the epochs.")]
-Batch = Annotated[Optional[int], typer.Option(help="Images a step [10].")]
-Patience = Annotated[
-    Optional[int], typer.Option(help="Stop after so many epochs without a better validation.")
-]
-Augment = Annotated[
-    Optional[str], typer.Option(help="Any of flip,turn,crop,noise,gain, joined by commas.")
-]
-Seed = Annotated[Optional[int], typer.Option(help="Of weights, order and augmentation [0].")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-Devices = Annotated[Optional[int], typer.Option(help="How many GPUs [all there are].")]
-RawNumeric = Annotated[
-    bool, typer.Option("--raw-numeric", help="Feed r and ratio unstandardised, as first done.")
-]
 Split = Annotated[Optional[str], typer.Option(help="test, val, train or all [test, else val].")]
 
 
@@ -51,17 +37,6 @@ def _root(
         ),
     ] = False,
 ) -> None: ...
-
-
-def _options(**given: Any) -> dict[str, Any]:
-    """Flags -> options of a learned method; flags not given are left out."""
-    if given.get("input") is not None:
-        given["input"] = console.size(given["input"], "--input")
-    if given.get("augment") is not None:
-        given["augment"] = tuple(given["augment"].split(","))
-    return {
-        name: value for name, value in given.items() if value is not None and value is not False
-    }
 
 
 @app.command()
@@ -79,39 +54,51 @@ def methods() -> None:
 
 
 @app.command()
+@takes_options
 def train(
     spec: Annotated[str, typer.Argument(help="Name of a method that learns.", metavar="SPEC")],
-    dataset: Dataset,
     out: Annotated[Path, typer.Option(help="Run folder to write.")],
-    input: Input = None,
-    epochs: Annotated[Optional[int], typer.Option(help="Instead of the method's own.")] = None,
-    epochs_scale: Scale = None,
-    learning_rate: Annotated[Optional[float], typer.Option(help="Of Adam.")] = None,
-    batch: Batch = None,
-    patience: Patience = None,
-    augment: Augment = None,
-    raw_numeric: RawNumeric = False,
-    seed: Seed = None,
-    device: Device = "auto",
-    devices: Devices = None,
+    options: dict[str, Any],
+    dataset: Annotated[
+        Optional[Path], typer.Argument(help="Dataset folder that synth wrote.")
+    ] = None,
+    photos: Annotated[
+        Optional[Path], typer.Option(help="Instead of DATASET: photos to draw on without end.")
+    ] = None,
+    recipe: Annotated[
+        Optional[Path], typer.Option(help="How to draw on them: a preset or a file [default].")
+    ] = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
 ) -> None:
     """Train a method on a dataset's train split; the best epoch on val is kept.
 
+    patchcore has no epochs: it keeps patches of the split's clean images.
+
     Example: `localize train cnn-fuse-last set --out runs/last --input 400x400`
+
+    Example: `localize train ringvote --photos photos --recipe ringvote.json --out ring`
     """
     from localize import api
 
-    options = _options(
-        input=input, epochs=epochs, epochs_scale=epochs_scale, learning_rate=learning_rate,
-        batch=batch, patience=patience, augment=augment, raw_numeric=raw_numeric, seed=seed,
-        devices=devices,
+    api.train(
+        spec, dataset, out, photos=photos, recipe=recipe, overwrite=overwrite, resume=resume,
+        **options,
     )  # fmt: skip
-    api.train(spec, dataset, out, overwrite=overwrite, resume=resume, device=device, **options)
-    about = api.describe(out)
-    print(
-        f"{out}: best epoch {about['best_epoch']} of {about['last_epoch']}, "
+    print(f"{out}: {_trained(api.describe(out))}")
+
+
+def _trained(about: dict[str, Any]) -> str:
+    """What came of a training, in a line."""
+    if "bank" in about:
+        threshold = about["threshold"]
+        score = "" if threshold["score"] is None else f" {threshold['score']:.4g}"
+        return (
+            f"{about['bank'][0]} patches of {about['train_images']} clean images in the bank "
+            f"(weights: {about['weights']['source']}); threshold{score}, {threshold['what']}"
+        )
+    return (
+        f"best epoch {about['best_epoch']} of {about['last_epoch']}, "
         f"validation distance {about['val_distance']:.1f} px "
         f"(centre guess {about['val_centre_distance']:.1f} px)"
     )
@@ -141,20 +128,13 @@ def evaluate(
 
 
 @app.command()
+@takes_options
 def compare(
     dataset: Dataset,
     out: Annotated[Path, typer.Option(help="Folder to write.")],
+    options: dict[str, Any],
     methods: Annotated[Optional[str], typer.Option(help="A,B,… [all].")] = None,
     split: Split = None,
-    input: Input = None,
-    epochs_scale: Scale = None,
-    batch: Batch = None,
-    patience: Patience = None,
-    augment: Augment = None,
-    raw_numeric: RawNumeric = False,
-    seed: Seed = None,
-    device: Device = "auto",
-    devices: Devices = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
 ) -> None:
@@ -164,11 +144,6 @@ def compare(
     """
     from localize import comparison
 
-    options = _options(
-        input=input, epochs_scale=epochs_scale, batch=batch, patience=patience, augment=augment,
-        raw_numeric=raw_numeric, seed=seed,
-        devices=devices,
-    )  # fmt: skip
     result = comparison.compare(
         dataset,
         out,
@@ -178,7 +153,6 @@ def compare(
         resume=resume,
         step=console.progress,
         say=lambda line: print(line, flush=True),
-        device=device,
         **options,
     )
     _report(result, split)
@@ -193,7 +167,9 @@ def _report(result: Comparison, wanted: str | None) -> None:
     n = int(result.scores["n"].iloc[0])
     fallback = " (there is no test split)" if wanted is None and split == "val" else ""
     table = Table(title=f"{n} images, split {split}{fallback}; 95 % intervals over photos")
-    for heading in ("method", "mean px", "normalised", "median px", "hit@5", "hit@r", "last epoch"):
+    scored = result.scores["image_auroc"].notna().any()
+    headings = ("method", "mean px", "normalised", "median px", "hit@5", "hit@r", "last epoch")
+    for heading in (*headings, "AUROC") if scored else headings:
         table.add_column(heading, justify="left" if heading == "method" else "right", no_wrap=True)
     last = dict(zip(result.last["method"], result.last["mean_distance"], strict=True))
     for row in result.scores.to_dict("records"):
@@ -205,11 +181,14 @@ def _report(result: Comparison, wanted: str | None) -> None:
             f"{row['hit@5']:.2f}",
             f"{row['hit@r']:.2f}",
             f"{last[row['method']]:.0f} px" if row["method"] in last else "",
+            *([_interval(row, "image_auroc", ".2f")] if row["image_auroc"] >= 0 else []),
         )
     # Wide enough for the whole table when the output goes to a file.
-    Console(width=max(Console().width, 110)).print(table)
+    Console(width=max(Console().width, 130 if scored else 110)).print(table)
     if len(result.last):
         print("last epoch: mean distance with the last epoch's weights; the others are the best's")
+    if scored:
+        print("AUROC: of the score, anomalies against clean images; scores.csv has more")
     if len(result.errors):
         print(f"{len(result.errors)} answers are missing, see {result.folder / 'errors.csv'}")
     print(f"tables and pictures are in {result.folder}")
@@ -223,7 +202,13 @@ def _interval(row: dict[Any, Any], column: str, form: str) -> str:
 @app.command()
 def find(
     images: Annotated[list[Path], typer.Argument(help="Photos, or folders of them.")],
-    method: Annotated[str, typer.Option(help="A SPEC: name or run folder.", metavar="SPEC")],
+    method: Annotated[
+        Optional[str],
+        typer.Option(
+            help="A SPEC: name or run folder [ringvote; with --r and --ratio ringvote-told].",
+            metavar="SPEC",
+        ),
+    ] = None,
     r: Annotated[Optional[float], typer.Option(help="Radius in px, for a told method.")] = None,
     ratio: Annotated[Optional[float], typer.Option(help="The ratio, for a told method.")] = None,
     overlay: Annotated[
@@ -232,7 +217,9 @@ def find(
 ) -> None:
     """Say where the change is: x (column) and y (row) in px.
 
-    Example: `localize find photo.jpg --method boundary --r 40 --ratio 1.08 --overlay drawn`
+    Example: `localize find photo.jpg --overlay drawn`
+
+    Example: `localize find photo.jpg --method boundary --r 40 --ratio 1.08`
     """
     from localize import api, plots
     from synth import photos
@@ -243,6 +230,8 @@ def find(
         for path in images
         for name in (photos.find(path) if path.is_dir() else [path.name])
     ]
+    if method is None:
+        method = "ringvote" if r is None and ratio is None else "ringvote-told"
     localizer = api.load(method)
     failed = 0
     for folder, name in names:
@@ -253,14 +242,17 @@ def find(
             print(f"{folder / name}: {reason}")
             continue
         finding = api.locate(localizer, image, r=r, ratio=ratio)
+        sure = _confidence(localizer, finding)
+        note = "nothing found; likeliest " if sure is not None and sure < 0.5 else ""
         extra = "".join(
             f"  {label} {value:.4g}"
             for label, value in (
-                ("r", finding.r), ("ratio", finding.ratio), ("score", finding.score),
+                ("r", finding.r), ("ratio", finding.ratio),
+                ("score", finding.score) if sure is None else ("confidence", sure),
             )
             if value is not None
         )  # fmt: skip
-        print(f"{folder / name}: x {finding.x:.1f}  y {finding.y:.1f}{extra}")
+        print(f"{folder / name}: {note}x {finding.x:.1f}  y {finding.y:.1f}{extra}")
         if overlay is not None:
             overlay.mkdir(parents=True, exist_ok=True)
             figure = plots.overlay(image, {method: (finding.x, finding.y, finding.r or r)})
@@ -268,6 +260,13 @@ def find(
     if failed:
         print(f"{failed} of {len(names)} pictures could not be read")
         raise typer.Exit(1)
+
+
+def _confidence(localizer: Localizer, finding: Finding) -> float | None:
+    """How sure a method is, 0 to 1; None for one whose scores are no odds."""
+    if getattr(localizer, "scores", "") != "log odds" or finding.score is None:
+        return None
+    return 1 / (1 + math.exp(-max(-500.0, min(500.0, finding.score))))
 
 
 def main() -> None:

@@ -16,14 +16,16 @@ import pandas as pd
 from localize import localizer as localizers
 from localize import metrics
 from localize.localizer import HISTORY, RUN_FILE, Localizer
-from localize.scoring import SCORES, Progress, predict, score
+from localize.scoring import CLEAN, SCORES, Progress, predict, score
 from localize.sources import Folder
+from synth import dataset as datasets
 from synth import folders
-from synth.dataset import MARKER, TABLE
+from synth.dataset import MARKER
 from synth.errors import InputError
 
 DEFAULT_METHODS = tuple(localizers.METHODS)
 BASELINE = "centre"
+HISTORY_FILE = "history.csv"  # in the run folder of a method that learns by epochs
 ABOUT = "comparison.json"  # in every folder that we write
 Step = Callable[[str], Any]  # gives a context that yields a Progress; see console.progress
 
@@ -37,11 +39,13 @@ def _silent(what: str) -> Iterator[Progress]:
 class Comparison:
     """The tables of one run: one row per method and image, per method, per method and epoch.
 
+    ``clean`` has the images without an anomaly, for the methods that tell them apart.
     ``last`` has the scores of the last epoch's weights, where the best epoch's are scored.
     ``errors`` lists the images that a method failed on, with the reason.
     """
 
     predictions: pd.DataFrame
+    clean: pd.DataFrame
     scores: pd.DataFrame
     history: pd.DataFrame
     last: pd.DataFrame
@@ -77,12 +81,15 @@ def evaluate(
     """
     source = choose_split(dataset, split)
     methods: dict[str, Localizer] = {BASELINE: localizers.load(BASELINE)}
+    runs: dict[str, Path] = {}
     for spec in specs:
-        name = localizers.name_of(spec)
+        localizer = localizers.load(spec)
+        name = localizers.shown(localizers.name_of(spec), localizer)
         if name in methods and name != BASELINE:
             raise InputError(f"two methods are called '{name}': rename one of the run folders")
-        methods[name] = localizers.load(spec)
-    runs = {localizers.name_of(spec): Path(spec) for spec in specs if Path(spec).is_dir()}
+        methods[name] = localizer
+        if Path(spec).is_dir():
+            runs[name] = Path(spec)
     with folders.staged(Path(out), ABOUT, overwrite=overwrite) as building:
         result = _scored(methods, source, runs, building, step)
         _write(result, source, {})
@@ -103,10 +110,11 @@ def compare(
 ) -> Comparison:
     """Train, score and draw methods on a dataset.
 
-    Runs go to ``out/runs/METHOD``. A run that was interrupted goes on with ``resume``.
+    Runs go to ``out/runs/METHOD``. A run that was interrupted goes on with ``resume``. Where
+    all methods are compared, those that learn from clean pictures need some to be there.
 
     Args:
-        options: for the methods that learn: ``epochs_scale``, ``input``, ``device``, ...
+        options: for the methods that take them: ``epochs_scale``, ``input``, ``device``, ...
 
     Raises:
         InputError: bad input; nothing is left under the name ``out``.
@@ -114,21 +122,31 @@ def compare(
     entries = [localizers.method(name) for name in dict.fromkeys((BASELINE, *methods))]
     source = choose_split(dataset, split)
     train, val = Folder(dataset, "train"), Folder(dataset, "val")
-    ready = {
-        entry.name: localizers.create(entry.name, **({} if entry.learns == "nothing" else options))
-        for entry in entries
+    if tuple(methods) == DEFAULT_METHODS and not train.negatives():
+        for entry in [entry for entry in entries if entry.learns == "clean"]:
+            say(f"{entry.name}: left out, there are no clean pictures (synth generate --twins)")
+            entries.remove(entry)
+    options_of = localizers.choose(entries, options)
+    created = {
+        entry.name: localizers.create(entry.name, **options_of[entry.name]) for entry in entries
     }
+    ready: dict[str, Localizer] = {}
+    runs: dict[str, Path] = {}
     with folders.staged(Path(out), ABOUT, overwrite=overwrite, resume=resume) as building:
         _same_request(building, _request(source, options))
-        learned = [entry.name for entry in entries if entry.learns != "nothing"]
-        runs = {name: building / "runs" / name for name in learned}
-        for name, run in runs.items():
+        for entry in entries:
+            if entry.learns == "nothing" or entry.weights:
+                ready[entry.name] = localizers.load(entry.name)
+                continue
+            run = building / "runs" / entry.name
             if (run / RUN_FILE).is_file():
-                say(f"{name}: trained already")
+                say(f"{entry.name}: trained already")
             else:
-                say(f"{name}: training")
-                ready[name].fit(train, val, run)
-            ready[name] = localizers.load(run)
+                say(f"{entry.name}: training")
+                created[entry.name].fit(train, val, run)
+            localizer = localizers.load(run)
+            name = localizers.shown(entry.name, localizer)
+            ready[name], runs[name] = localizer, run
         result = _scored(ready, source, runs, building, step)
         _write(result, source, options)
     return replace(result, folder=Path(out))
@@ -136,7 +154,7 @@ def compare(
 
 def _request(source: Folder, options: dict[str, Any]) -> dict[str, Any]:
     """What was asked for, in JSON types: a resumed run must ask for the same."""
-    table = (source.folder / TABLE).read_bytes()
+    table = datasets.table_of(source.folder).read_bytes()
     request = {
         "dataset": source.folder.name,
         "table_sha256": hashlib.sha256(table).hexdigest(),
@@ -169,28 +187,29 @@ def _scored(
     folder: Path,
     step: Step,
 ) -> Comparison:
-    """Ask every method, and each learned one once more with its last epoch's weights."""
-    predictions, errors, scores, last, history = [], [], [], [], []
+    """Ask every method, and what has epochs once more with its last epoch's weights."""
+    answers, scores, last, history = [], [], [], []
     for name, localizer in methods.items():
         with step(name) as progress:
-            table, failed = predict(localizer, name, source, progress)
-        predictions.append(table)
-        errors.append(failed)
-        scores.append(score(table, source, localizer.parameters))
-        if name in runs:
+            answers.append(predict(localizer, name, source, progress))
+        scores.append(score(answers[-1], source, localizer.parameters))
+        answers[-1].maps.clear()  # scored, and large
+        if name in runs and (runs[name] / HISTORY_FILE).is_file():
             final = localizers.load(runs[name], which="last")
-            last.append(score(predict(final, name, source)[0], source, final.parameters))
-            epochs = pd.read_csv(runs[name] / "history.csv")
+            last.append(score(predict(final, name, source), source, final.parameters))
+            epochs = pd.read_csv(runs[name] / HISTORY_FILE)
             epochs.insert(0, "method", name)
             history.append(epochs)
+    clean = [each.clean for each in answers if len(each.clean)]
     return Comparison(
-        pd.concat(predictions, ignore_index=True),
+        pd.concat([each.predictions for each in answers], ignore_index=True),
+        pd.concat(clean, ignore_index=True) if clean else pd.DataFrame(columns=list(CLEAN)),
         pd.DataFrame(scores, columns=list(SCORES)),
         pd.concat(history, ignore_index=True)
         if history
         else pd.DataFrame(columns=["method", *HISTORY]),
         pd.DataFrame(last, columns=list(SCORES)),
-        pd.concat(errors, ignore_index=True),
+        pd.concat([each.errors for each in answers], ignore_index=True),
         folder,
     )
 
@@ -203,6 +222,8 @@ def _write(result: Comparison, source: Folder, options: dict[str, Any]) -> None:
     tables = {"predictions": result.predictions, "scores": result.scores}
     if len(result.history):
         tables |= {"history": result.history, "scores-last-epoch": result.last}
+    if len(result.clean):
+        tables["clean"] = result.clean
     if len(result.errors):
         tables["errors"] = result.errors
     for name, table in tables.items():
@@ -226,6 +247,8 @@ def _write(result: Comparison, source: Folder, options: dict[str, Any]) -> None:
         )
     plots.save(plots.distances(result.scores), folder / "distance")
     plots.save(plots.found_within(result.predictions), folder / "found")
+    if len(result.clean) and result.scores["image_auroc"].notna().any():
+        plots.save(plots.presence(result.predictions, result.clean), folder / "presence")
     # Photos in an SVG are larger than the PNG and no sharper.
     plots.save(plots.contact_sheet(result.predictions, source), folder / "contact", ("png",))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -20,6 +20,7 @@ from synth.renderer import Sample
 Learns = Literal["nothing", "clean", "labelled"]
 # The columns of a run's history.csv, one row an epoch; distances in px.
 HISTORY = ("epoch", "train_loss", "train_distance", "val_loss", "val_distance")
+WEIGHTS = Path(__file__).parent / "weights"  # run folders that come along
 RUN_FILE = "model.json"  # in every run folder: the method's name and all that loading needs
 
 
@@ -41,7 +42,8 @@ class Finding:
         r: radius, px.
         ratio: the factor.
         score: how sure the method is that there is an anomaly; higher is surer.
-        map: (H, W) float32, higher where an anomaly's centre is likelier.
+        map: (H, W) float32, higher where an anomaly's centre is likelier; of a method whose
+            ``map_marks`` is "region": where a pixel is likelier to lie in one.
     """
 
     x: float
@@ -95,6 +97,8 @@ class Method:
     Args:
         target: ``module:class``, imported when the method is first used.
         options: what the class is called with; the user's options come on top.
+        takes: names of the options that a user may give.
+        weights: of a method whose trained weights come along, their folder in :data:`WEIGHTS`.
     """
 
     name: str
@@ -103,6 +107,8 @@ class Method:
     told: frozenset[str]
     summary: str
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    takes: frozenset[str] = frozenset()
+    weights: str = ""
 
     def implementation(self) -> Any:
         """The class itself."""
@@ -112,11 +118,22 @@ class Method:
 
 _NONE: frozenset[str] = frozenset()
 _BOTH = frozenset({"r", "discolor_ratio"})
+_SHARED = frozenset({"seed", "device", "progress"})  # of all methods that learn
+_VOTED = _SHARED | {"epochs", "epochs_scale", "learning_rate", "batch", "width"}
+_TRAINED = _SHARED | {
+    "input", "epochs", "epochs_scale", "learning_rate", "batch", "patience", "augment",
+    "raw_numeric", "devices",
+}  # fmt: skip
+_FITTED = _SHARED | {
+    "convention", "backbone", "weights", "weights_sha256", "download", "random_weights",
+    "coreset_ratio", "max_bank", "neighbours", "stream", "locate",
+}  # fmt: skip
 
 
 def _variant(name: str, told: frozenset[str], summary: str) -> Method:
     target = "localize.methods.cnn:Cnn"
-    return Method(name, target, "labelled", told, summary, MappingProxyType({"variant": name}))
+    options = MappingProxyType({"variant": name})
+    return Method(name, target, "labelled", told, summary, options, _TRAINED)
 
 
 METHODS = {
@@ -153,6 +170,14 @@ METHODS = {
             _BOTH,
             "r and ratio through a layer of their own, then as fuse-last; Adam 1e-3, 30 epochs",
         ),
+        Method(
+            "patchcore",
+            "localize.methods.patchcore.method:PatchCore",
+            "clean",
+            _NONE,
+            "distance of a pretrained network's patches to those of clean images",
+            takes=_FITTED,
+        ),
     )
 }
 
@@ -180,11 +205,35 @@ def create(name: str, **options: Any) -> Localizer:
     return localizer
 
 
+def choose(entries: Iterable[Method], options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Methods and one set of options for all -> by name, the options that each one takes.
+
+    Raises:
+        InputError: an option is for none of them.
+    """
+    chosen = {
+        entry.name: {name: value for name, value in options.items() if name in entry.takes}
+        for entry in entries
+    }
+    taken = _SHARED.union(*chosen.values())
+    for name in options:
+        if name not in taken:
+            flag = f"--{name.replace('_', '-')}"
+            raise InputError(f"{flag} is no option of {', '.join(chosen)}: leave it out")
+    return chosen
+
+
+def shown(name: str, localizer: Localizer) -> str:
+    """The name under which a method stands in every table, with what must be known of it."""
+    note = getattr(localizer, "note", "")
+    return f"{name} ({note})" if note else name
+
+
 def load(spec: str | Path, **options: Any) -> Localizer:
     """A SPEC -> a localizer that is ready to locate.
 
-    A SPEC is the name of a method that needs no training, or a run folder, whose class then
-    gets the options (which weights, on which device).
+    A SPEC is the name of a method that needs no training or comes trained, or a run folder.
+    What is loaded from a folder gets the options (which weights, on which device).
 
     Raises:
         InputError: it is neither, or the method must be trained first.
@@ -196,6 +245,11 @@ def load(spec: str | Path, **options: Any) -> Localizer:
     if len(folder.parts) > 1:
         raise InputError(f"no run folder at {folder}: train one with localize train")
     entry = method(str(spec))
+    if entry.weights:
+        trained: Localizer = entry.implementation().load(
+            WEIGHTS / entry.weights, **{"blind": False, **entry.options, **options}
+        )
+        return trained
     if entry.learns != "nothing":
         raise InputError(
             f"{entry.name} must be trained first: localize train {entry.name} DATASET --out RUN, "

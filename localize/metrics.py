@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -35,20 +35,48 @@ def hit_rate(distances: np.ndarray, within: np.ndarray | float) -> float:
     return float(np.mean(np.asarray(distances) <= within))
 
 
+DRAWS = 4000  # bootstrap samples
+AT_ONCE = 1 << 21  # numbers in memory at a time
+
+
+def resamples(
+    count: int, *, draws: int = DRAWS, seed: int = 0, wide: int = 1
+) -> Iterator[np.ndarray]:
+    """-> (d, count) chunks, ``draws`` rows in all: how often a bootstrap sample has each group.
+
+    The numbers do not depend on the size of the chunks; ``wide`` is how many numbers the
+    caller makes of one row.
+
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993).
+    """
+    rng = np.random.default_rng(seed)
+    step = max(1, AT_ONCE // max(count, wide))
+    for start in range(0, draws, step):
+        size = min(step, draws - start)
+        yield rng.multinomial(count, np.full(count, 1 / count), size=size)
+
+
+def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """(draws,) values of bootstrap samples -> the percentile interval; NaN is left out."""
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return float("nan"), float("nan")
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
 def bootstrap(
     values: np.ndarray,
     groups: Sequence[object],
     *,
     level: float = 0.95,
-    draws: int = 4000,
+    draws: int = DRAWS,
     seed: int = 0,
 ) -> tuple[float, float]:
     """(N,), N group names -> the interval of the mean, resampling whole groups (photos).
 
     Rows of one photo are not independent, so photos are drawn with replacement, each with
     all its rows. With fewer than two photos there is no interval: NaN, NaN.
-
-    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), percentile method.
     """
     values = np.asarray(values, float)
     _, where = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
@@ -56,8 +84,8 @@ def bootstrap(
     if len(counts) < 2:
         return float("nan"), float("nan")
     sums = np.bincount(where, weights=values)
-    rng = np.random.default_rng(seed)
-    weights = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=draws)
-    means = (weights @ sums) / (weights @ counts)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    means = [
+        (weights @ sums) / (weights @ counts)
+        for weights in resamples(len(counts), draws=draws, seed=seed)
+    ]
+    return interval(np.concatenate(means), level)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours, told apart by all kinds of colour vision; grey is the baseline's.
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A6D00")
-MARKERS = "sD^vPX*h"
+MARKERS = "sD^vPX*hp"
 GREY = "#6B6B6B"
 BASELINE = "centre"
 STYLE: dict[Any, Any] = {
@@ -154,6 +154,36 @@ def found_within(predictions: pd.DataFrame) -> Figure:
             ylim=(0, 1.04),
         )
         figure.legend(loc="outside right upper", frameon=False)
+    return figure
+
+
+def presence(predictions: pd.DataFrame, clean: pd.DataFrame) -> Figure:
+    """ROC curves: which share of the anomalies, at which share of clean images called so."""
+    from localize import detection
+    from localize.scoring import ranked
+
+    with styled():
+        figure = _figure(8, 4.5)
+        axes = figure.subplots()
+        axes.plot([0, 1], [0, 1], color=GREY, ls="--", lw=1.2, label="chance  0.500")
+        looks = look(list(dict.fromkeys(predictions["method"])))
+        without = dict(list(clean.groupby("method", sort=False)))
+        for name, rows in predictions.groupby("method", sort=False):
+            if name not in without or rows["score"].isna().all():
+                continue
+            scores, hidden = ranked(rows, without[name])
+            false, true = detection.roc(scores, hidden)
+            area = np.trapezoid(true, false)
+            colour, _ = looks[str(name)]
+            axes.plot(false, true, color=colour, lw=1.8, label=f"{name!s}  {area:.3f}")
+        axes.set(
+            title="Anomaly or clean? ROC of the scores",
+            xlabel="fraction of clean images called anomalous",
+            ylabel="fraction of anomalies called so",
+            xlim=(-0.01, 1.01),
+            ylim=(-0.01, 1.01),
+        )
+        figure.legend(loc="outside right upper", frameon=False, title="AUROC")
     return figure
 
 

@@ -1,71 +1,226 @@
-"""One method on one dataset: its predictions, and their scores."""
+"""One method on one dataset: its answers, and their scores."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from localize import metrics
+from localize import detection, metrics
+from localize.detection import Sketch
 from localize.localizer import Finding, Localizer, Told
 from localize.sources import Folder
+from synth import anomaly
+from synth.anomaly import Anomaly
+from synth.errors import InputError
 
 CHUNK = 16  # images in memory at a time
 PREDICTIONS = (
     "method", "file_name", "x", "y", "r", "discolor_ratio", "x_pred", "y_pred", "r_pred",
     "ratio_pred", "score", "distance", "normalised_distance", "seconds",
 )  # fmt: skip
+CLEAN = ("method", "file_name", "photo", "score")
+ERRORS = ("method", "file_name", "reason")
+DETECTION = tuple(
+    f"{metric}{end}"
+    for metric in (*detection.PRESENCE, *detection.PIXELS)
+    for end in ("", "_low", "_high")
+)
 SCORES = (
     "method", "split", "n", "mean_distance", "mean_distance_low", "mean_distance_high",
     "normalised_distance", "normalised_distance_low", "normalised_distance_high",
-    "median_distance", "hit@5", "hit@r", "parameters", "ms_per_image",
+    "median_distance", "hit@5", "hit@r", "n_clean", *DETECTION, "best_f1_threshold",
+    "parameters", "ms_per_image",
 )  # fmt: skip
+NOTHING = Finding(float("nan"), float("nan"))
 
 Progress = Callable[[int, int], None]
 
 
+@dataclass(frozen=True)
+class Answers:
+    """All that one method said.
+
+    Args:
+        predictions: a row per image with an anomaly.
+        clean: a row per image without, if the method tells the two apart.
+        errors: the images that it failed on, with the reason.
+        maps: photo and sketch of every map, if its maps mark the region.
+    """
+
+    predictions: pd.DataFrame
+    clean: pd.DataFrame
+    errors: pd.DataFrame
+    maps: list[tuple[str, Sketch]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Question:
+    """An image, what a told method is told, and the truth, None for a clean one."""
+
+    name: str
+    photo: str
+    read: Callable[[], np.ndarray]
+    told: Told
+    truth: Anomaly | None
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """``sketch`` is of the worst map where there should be one and is none (``mapped``)."""
+
+    question: _Question
+    finding: Finding
+    reason: str
+    seconds: float
+    sketch: Sketch | None = None
+    mapped: bool = False
+
+
 def predict(
     localizer: Localizer, name: str, source: Folder, progress: Progress | None = None
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Ask a method about every image with an anomaly -> predictions, errors.
+) -> Answers:
+    """Ask a method about every image with an anomaly, then about clean ones if it can tell.
 
-    The method gets r and discolor_ratio only if it is told them. An image that it fails on
-    gets no coordinates, and a line among the errors.
+    A method can tell if it gives a score or a map of the region. It gets r and discolor_ratio
+    only if it is told them; with a clean twin it gets its partner's. An image that it fails
+    on gets no answer, and a line among the errors.
     """
-    rows: list[dict[str, Any]] = []
-    errors: list[dict[str, str]] = []
-    for start in range(0, len(source), CHUNK):
-        samples = [source[i] for i in range(start, min(start + CHUNK, len(source)))]
-        images = [sample.image for sample in samples]
-        truths = [source.truth(start + i)[0] for i in range(len(samples))]
-        told = [Told(t.r, t.discolor_ratio) for t in truths] if localizer.told else None
-        began = time.perf_counter()
-        found, reasons = _located(localizer, images, told)
-        seconds = (time.perf_counter() - began) / len(samples)
-        for sample, truth, finding, reason in zip(samples, truths, found, reasons, strict=True):
-            if reason:
-                errors.append({"method": name, "file_name": sample.name, "reason": reason})
-            rows.append(
-                {
-                    "method": name,
-                    "file_name": sample.name,
-                    "x": truth.x,
-                    "y": truth.y,
-                    "r": truth.r,
-                    "discolor_ratio": truth.discolor_ratio,
-                    "x_pred": finding.x,
-                    "y_pred": finding.y,
-                    "r_pred": finding.r,
-                    "ratio_pred": finding.ratio,
-                    "score": finding.score,
-                    "seconds": seconds,
-                }
-            )
+    hidden = _asked(localizer, _hidden(source), 0, progress)
+    tells = any(a.finding.score is not None or a.mapped for a in hidden)
+    questions = _clean(source, told=bool(localizer.told)) if tells else []
+    clean = _asked(localizer, questions, len(hidden), progress)
+    both = hidden + clean
+    mapped = any(answer.mapped for answer in both)
+    return Answers(
+        _predictions(name, source, hidden),
+        pd.DataFrame(
+            [(name, a.question.name, a.question.photo, a.finding.score) for a in clean],
+            columns=list(CLEAN),
+        ).astype({"score": float}),
+        pd.DataFrame(
+            [(name, a.question.name, a.reason) for a in both if a.reason], columns=list(ERRORS)
+        ),
+        [(a.question.photo, a.sketch) for a in both if mapped and a.sketch],
+    )
+
+
+def _hidden(source: Folder) -> list[_Question]:
+    questions = []
+    for i, (name, photo) in enumerate(zip(source.table["file_name"], source.groups, strict=True)):
+        truth, _ = source.truth(i)
+        told = Told(truth.r, truth.discolor_ratio)
+        questions.append(_Question(name, photo, partial(_image, source, i), told, truth))
+    return questions
+
+
+def _image(source: Folder, index: int) -> np.ndarray:
+    return source[index].image
+
+
+def _clean(source: Folder, told: bool) -> list[_Question]:
+    questions = []
+    for each in source.negatives(told):
+        partner = None if each.partner is None else source.truth(each.partner)[0]
+        hint = Told(partner.r, partner.discolor_ratio) if partner else Told(np.nan, np.nan)
+        read = partial(source.picture, each.name)
+        questions.append(_Question(each.name, each.photo, read, hint, None))
+    return questions
+
+
+def _asked(
+    localizer: Localizer, questions: Sequence[_Question], before: int, progress: Progress | None
+) -> list[_Answer]:
+    answers: list[_Answer] = []
+    for start in range(0, len(questions), CHUNK):
+        answers += _asked_together(localizer, questions[start : start + CHUNK])
         if progress:
-            progress(len(rows), len(source))
+            progress(before + len(answers), before + len(questions))
+    return answers
+
+
+def _asked_together(localizer: Localizer, questions: Sequence[_Question]) -> list[_Answer]:
+    answers, images, readable = [], [], []
+    for question in questions:
+        try:
+            images.append(question.read())
+            readable.append(question)
+        except InputError as error:
+            if question.truth is not None:  # then the table is wrong too, and every score
+                raise
+            answers.append(_Answer(question, NOTHING, str(error), 0.0))
+    told = [question.told for question in readable] if localizer.told else None
+    began = time.perf_counter()
+    found, reasons = _located(localizer, images, told)
+    seconds = (time.perf_counter() - began) / max(1, len(images))
+    marks_region = getattr(localizer, "map_marks", "centre") == "region"
+    for question, image, finding, reason in zip(readable, images, found, reasons, strict=True):
+        sketch, fault = _sketch(finding, question.truth, image) if marks_region else (None, "")
+        mapped = sketch is not None and finding.map is not None and not fault
+        # Maps of all images would not fit in memory.
+        kept = replace(finding, map=None)
+        answers.append(_Answer(question, kept, reason or fault, seconds, sketch, mapped))
+    return answers
+
+
+def _sketch(finding: Finding, truth: Anomaly | None, image: np.ndarray) -> tuple[Sketch, str]:
+    """The sketch of a map that marks the region, or of the worst; what is wrong with the map."""
+    shape = image.shape[:2]
+    mask = np.zeros(shape, bool) if truth is None else anomaly.mask(truth, *shape)
+    if finding.map is None:
+        return detection.sketch(detection.worst(mask), mask), ""
+    if fault := _fault(finding.map, shape):
+        return detection.sketch(detection.worst(mask), mask), fault
+    return detection.sketch(finding.map, mask), ""
+
+
+def _fault(map: np.ndarray, shape: tuple[int, ...]) -> str:
+    if map.shape != shape:
+        return f"its map has the shape {map.shape}, the image {shape}"
+    return "its map holds NaN" if np.isnan(map).any() else ""
+
+
+def _located(
+    localizer: Localizer, images: list[np.ndarray], told: list[Told] | None
+) -> tuple[list[Finding], list[str]]:
+    """Findings and reasons of failure; when a group fails, each image is tried alone."""
+    if not images:
+        return [], []
+    try:
+        return localizer.locate(images, told), [""] * len(images)
+    except Exception as error:
+        if len(images) == 1:
+            return [NOTHING], [f"{type(error).__name__}: {error}"]
+    single = [
+        _located(localizer, [image], [told[i]] if told else None) for i, image in enumerate(images)
+    ]
+    return [found[0] for found, _ in single], [reasons[0] for _, reasons in single]
+
+
+def _predictions(name: str, source: Folder, answers: Sequence[_Answer]) -> pd.DataFrame:
+    """Truth and answer of every image with an anomaly, and the distance between them."""
+    rows = [
+        {
+            "method": name,
+            "file_name": answer.question.name,
+            "x": row["x"],
+            "y": row["y"],
+            "r": row["r"],
+            "discolor_ratio": row["discolor_ratio"],
+            "x_pred": answer.finding.x,
+            "y_pred": answer.finding.y,
+            "r_pred": answer.finding.r,
+            "ratio_pred": answer.finding.ratio,
+            "score": answer.finding.score,
+            "seconds": answer.seconds,
+        }
+        for answer, row in zip(answers, source.table.to_dict("records"), strict=True)
+    ]
     table = pd.DataFrame(rows)
     found_at, true_at = table[["x_pred", "y_pred"]].to_numpy(), table[["x", "y"]].to_numpy()
     size = source.table[["width", "height"]].to_numpy(float)
@@ -74,32 +229,17 @@ def predict(
     table = table.reindex(columns=list(PREDICTIONS))
     numbers = list(PREDICTIONS[2:])
     table[numbers] = table[numbers].astype(float)
-    return table, pd.DataFrame(errors, columns=["method", "file_name", "reason"])
+    return table
 
 
-def _located(
-    localizer: Localizer, images: list[np.ndarray], told: list[Told] | None
-) -> tuple[list[Finding], list[str]]:
-    """Findings and reasons of failure; when a group fails, each image is tried alone."""
-    try:
-        return localizer.locate(images, told), [""] * len(images)
-    except Exception as error:
-        if len(images) == 1:
-            reason = f"{type(error).__name__}: {error}"
-            return [Finding(float("nan"), float("nan"))], [reason]
-    single = [
-        _located(localizer, [image], [told[i]] if told else None) for i, image in enumerate(images)
-    ]
-    return [found[0] for found, _ in single], [reasons[0] for _, reasons in single]
-
-
-def score(predictions: pd.DataFrame, source: Folder, parameters: int) -> dict[str, Any]:
-    """One method's predictions -> its row of ``scores.csv``.
+def score(answers: Answers, source: Folder, parameters: int) -> dict[str, Any]:
+    """One method's answers -> its row of ``scores.csv``.
 
     Means and medians are over the images that it gave coordinates for; an image without
     counts as a miss. Intervals are 95 % bootstraps over photos, seed 0.
     """
-    photos = source.table["photo"].where(source.table["photo"] != "", source.table["file_name"])
+    predictions = answers.predictions
+    photos = np.array(source.groups, dtype=object)
     given = predictions["distance"].notna().to_numpy()
     row: dict[str, Any] = {
         "method": predictions["method"].iloc[0],
@@ -115,10 +255,36 @@ def score(predictions: pd.DataFrame, source: Folder, parameters: int) -> dict[st
             f"{name}_high": high,
         }
     distance = predictions["distance"].to_numpy()
-    return row | {
+    row |= {
         "median_distance": float(np.median(distance[given])) if given.any() else float("nan"),
         "hit@5": metrics.hit_rate(distance, 5.0),
         "hit@r": metrics.hit_rate(distance, predictions["r"].to_numpy()),
         "parameters": parameters,
         "ms_per_image": float(predictions["seconds"].median() * 1000),
     }
+    return row | _detection(answers, source) if len(answers.clean) else row
+
+
+def ranked(predictions: pd.DataFrame, clean: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """One method's tables -> (N,) scores and (N,) bool, which have an anomaly; clean ones last.
+
+    An image without a score counts as the worst answer: -inf with an anomaly, else inf.
+    """
+    scores = [predictions["score"].fillna(-np.inf), clean["score"].fillna(np.inf)]
+    return np.concatenate(scores), np.arange(len(predictions) + len(clean)) < len(predictions)
+
+
+def _detection(answers: Answers, source: Folder) -> dict[str, float]:
+    """How well scores and maps tell anomalies from clean images, and regions from the rest."""
+    found: dict[str, detection.Estimate] = {}
+    row: dict[str, float] = {"n_clean": len(answers.clean)}
+    if answers.predictions["score"].notna().any():
+        scores, hidden = ranked(answers.predictions, answers.clean)
+        found |= detection.presence(scores, hidden, [*source.groups, *answers.clean["photo"]])
+        row["best_f1_threshold"] = detection.threshold(scores, hidden)
+    if answers.maps:
+        photos, sketches = zip(*answers.maps, strict=True)
+        found |= detection.pixelwise(sketches, photos)
+    for name, (value, low, high) in found.items():
+        row |= {name: value, f"{name}_low": low, f"{name}_high": high}
+    return row

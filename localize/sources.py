@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +14,33 @@ from synth.anomaly import Anomaly
 from synth.errors import InputError, Skipped
 from synth.recipe import SPLITS
 from synth.renderer import Sample
+
+
+@dataclass(frozen=True)
+class Negative:
+    """A picture without an anomaly, on disk.
+
+    Args:
+        photo: the name of its photo, or of its own file where that is not known.
+        partner: of a twin, the index of the row whose anomaly it lacks.
+    """
+
+    name: str
+    photo: str
+    partner: int | None = None
+
+
+class _Pictures:
+    """Indexed like a list; Python's own iterator over such a class knows how many are left."""
+
+    def __init__(self, source: Folder, names: list[str]) -> None:
+        self._source, self._names = source, names
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self._source.picture(self._names[index])
 
 
 class Folder:
@@ -31,7 +60,7 @@ class Folder:
         table = dataset.read(self.folder)
         rows = table if split == "all" else table[table["split"] == split]
         self.table = rows[rows["label"] == 1].reset_index(drop=True)
-        self._blank = rows[rows["label"] == 0]["file_name"].tolist()
+        self._blank = rows[rows["label"] == 0].to_dict("records")
         self._rows = self.table.to_dict("records")
 
     def __len__(self) -> int:
@@ -44,7 +73,7 @@ class Folder:
             InputError: its image cannot be read or has another size than the table says.
         """
         row = self._rows[index]
-        image = self._image(row["file_name"])
+        image = self.picture(row["file_name"])
         if image.shape[:2] != (row["height"], row["width"]):
             raise InputError(
                 f"{self.folder / row['file_name']} is {image.shape[1]}x{image.shape[0]}, the "
@@ -59,14 +88,43 @@ class Folder:
         assert anomaly is not None  # the rows kept here have label 1
         return anomaly, (int(row["width"]), int(row["height"]))
 
-    def clean(self) -> Iterator[np.ndarray]:
-        """Pictures without an anomaly: label-0 rows, else the twins."""
-        names = self._blank or [n for n in self.table["clean_file_name"] if n]
-        for name in names:
-            yield self._image(name)
+    @property
+    def groups(self) -> list[str]:
+        """The photo of every row with an anomaly; rows of one photo are not independent."""
+        return [_photo(row) for row in self._rows]
 
-    def _image(self, name: str) -> np.ndarray:
+    def negatives(self, told: bool = False) -> list[Negative]:
+        """The pictures without an anomaly: label-0 rows, else the twins.
+
+        A told method can be asked about twins alone, with what it is told of the partner.
+        """
+        if self._blank and not told:
+            return [Negative(row["file_name"], _photo(row)) for row in self._blank]
+        twins = [
+            Negative(row["clean_file_name"], _photo(row), i)
+            for i, row in enumerate(self._rows)
+            if row["clean_file_name"]
+        ]
+        return twins if told else list({twin.name: twin for twin in twins}.values())
+
+    def clean(self) -> Iterator[np.ndarray]:
+        """Pictures without an anomaly: label-0 rows, else the twins.
+
+        They are read as they are asked for; ``operator.length_hint`` tells how many are left.
+        """
+        return iter(_Pictures(self, [negative.name for negative in self.negatives()]))
+
+    def picture(self, name: str) -> np.ndarray:
+        """A file of the dataset -> (H, W, 3) uint8.
+
+        Raises:
+            InputError: it cannot be read.
+        """
         try:
             return photos.read(self.folder, name).pixels
         except Skipped as reason:
             raise InputError(f"{self.folder / name}: {reason}") from None
+
+
+def _photo(row: Mapping[Any, Any]) -> str:
+    return str(row["photo"] or row["file_name"])

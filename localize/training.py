@@ -26,6 +26,7 @@ from torch.utils.data import DataLoader
 
 from localize.batches import Batch
 from localize.compat import mend_torchvision
+from localize.devices import device_of
 from localize.localizer import HISTORY, RUN_FILE
 from synth import folders
 from synth.errors import InputError
@@ -252,25 +253,6 @@ def load_weights(network: nn.Module, run: Path, which: str = "best") -> None:
     except Exception as error:  # safetensors and torch raise many kinds
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{path} does not fit this method ({reason}): train again") from None
-
-
-def device_of(name: str) -> torch.device:
-    """``auto``, ``cpu``, ``cuda``, ``mps`` -> a device that is there.
-
-    Raises:
-        InputError: the machine has no such device.
-    """
-    available = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if name == "auto":
-        return torch.device(next(kind for kind, there in available.items() if there))
-    if not available.get(name, False):
-        usable = ", ".join(kind for kind, there in available.items() if there)
-        raise InputError(f"device '{name}' is not there: use auto or {usable}")
-    return torch.device(name)
 
 
 def _quieten() -> None:

@@ -152,7 +152,7 @@ def edges(x: float, y: float, r: float, shape: Shape) -> list[Pair]:
     return [(rows, right), (rows, before), (bottom, cols), (above, cols)]
 
 
-def _fast_length(n: int) -> int:
+def fast_length(n: int) -> int:
     """The smallest length >= n without a prime factor above 5: a quick FFT."""
     rest = n
     while rest > 1:
@@ -170,7 +170,7 @@ def scores(maps: Sequence[np.ndarray], r: float) -> np.ndarray:
     The better shape counts. The value means nothing where the region leaves the image.
     """
     height, width = maps[0].shape
-    size = [_fast_length(max(length, 2 * math.floor(r) + 3)) for length in (height, width)]
+    size = [fast_length(max(length, 2 * math.floor(r) + 3)) for length in (height, width)]
     totals = [np.zeros((size[0], size[1] // 2 + 1), np.complex64) for _ in get_args(Shape)]
     for which, plane in enumerate(maps):
         spectrum = np.fft.rfft2(plane, size)
@@ -182,7 +182,7 @@ def scores(maps: Sequence[np.ndarray], r: float) -> np.ndarray:
     return np.maximum(best, np.fft.irfft2(totals.pop(), size)[:height, :width])
 
 
-def _candidates(length: int, r: float) -> slice:
+def candidates(length: int, r: float) -> slice:
     """Whole-pixel centres along a side for which the region fits; else those in the middle."""
     low, high = math.ceil(r), math.floor(length - 1 - r)
     return slice(low, high + 1) if low <= high else slice((length - 1) // 2, length // 2 + 1)
@@ -204,7 +204,7 @@ def find(image: np.ndarray, told: Told) -> Finding:
     height, width = image.shape[:2]
     r = min(told.r, (min(height, width) - 1) / 2)
     maps = evidence(image, told.discolor_ratio)
-    rows, cols = _candidates(height, r), _candidates(width, r)
+    rows, cols = candidates(height, r), candidates(width, r)
     up, along = np.linspace(-1, 1, height)[rows, None], np.linspace(-1, 1, width)[None, cols]
     prior = (-PRIOR * (up**2 + along**2)).astype(np.float32)
     score = scores(maps, r)[rows, cols] + prior

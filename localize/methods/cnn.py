@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from localize import augmentation, batches, training
+from localize.devices import device_of
 from localize.localizer import Finding, Learns, Source, Told, read_run
 from localize.training import Schedule
 from synth.errors import InputError
@@ -132,7 +133,7 @@ class Cnn:
         self.variant = VARIANTS[variant]
         fused = self.variant.fusion != "none"
         self.told = frozenset({"r", "discolor_ratio"} if fused else ())
-        self.device = training.device_of(device)
+        self.device = device_of(device)
         self._hardware = {"device": device, "devices": devices}
         self._progress = progress
         self.network: Network | None = None

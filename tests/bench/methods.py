@@ -6,30 +6,43 @@ python tests/bench/methods.py [--photos DIR]
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from common import photo_folder, race
 
 from localize import localizer
-from localize.localizer import METHODS, Told
+from localize.localizer import METHODS, Localizer, Told
 from localize.methods.cnn import Network
-from synth import PRESETS, photos, render
+from localize.sources import Folder
+from synth import PRESETS, generate, photos, render
+
+
+def prepared(name: str, dataset: Path) -> Localizer:
+    """A method that can be asked; the time of the trained ones does not depend on the weights."""
+    if METHODS[name].learns == "nothing":
+        return localizer.create(name)
+    if METHODS[name].weights:
+        return localizer.load(name, device="cpu")
+    method = localizer.create(name, device="cpu")
+    if METHODS[name].learns == "clean":
+        method.fit(Folder(dataset, "train"), Folder(dataset, "val"), dataset / name)
+    else:
+        method.network = Network(method.options.input, method.variant.fusion).eval()
+        method.network.to(memory_format=torch.channels_last)
+    return method
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = photo_folder(Path(temporary), count=4)
         samples = [render(folder / name, PRESETS["seed"]) for name in photos.find(folder)[:4]]
+        dataset = Path(temporary) / "set"
+        generate(folder, dataset, replace(PRESETS["seed"], twins=True, split=(1, 0, 0)), count=4)
+        methods = {name: prepared(name, dataset) for name in METHODS}
     images = [sample.image for sample in samples]
     told = [Told(s.truth.r, s.truth.discolor_ratio) for s in samples if s.truth]
-    methods = {}
-    for name, entry in METHODS.items():
-        method = localizer.create(name, **({"device": "cpu"} if entry.learns == "labelled" else {}))
-        if entry.learns == "labelled":  # the time does not depend on the weights
-            method.network = Network(method.options.input, method.variant.fusion).eval()
-            method.network.to(memory_format=torch.channels_last)
-        methods[name] = method
     times = race(
         {
             name: lambda m=m: m.locate(images, told if m.told else None)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
+import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -8,12 +11,14 @@ import pandas as pd
 import pytest
 
 import localize
-from localize import comparison, plots, scoring
+import synth.anomaly
+from localize import cli, comparison, plots, scoring
 from localize import localizer as localizers
 from localize.localizer import Finding, Learns, Told
+from localize.methods.boundary import Boundary
 from localize.methods.centre import Centre
 from localize.sources import Folder
-from synth import InputError
+from synth import Anomaly, InputError, read
 
 Retabled = Callable[[Path, Path, pd.DataFrame], Path]
 
@@ -21,7 +26,10 @@ FAST = {"input": (48, 32), "epochs": 2, "progress": False, "device": "cpu"}
 
 
 class Scripted:
-    """A localizer that answers x + 3, y + 4 of a known truth, and fails on some images."""
+    """A localizer that answers x + 3, y + 4 of a known truth, and fails on some images.
+
+    It scores what it does not know, the clean pictures, lower than what it knows.
+    """
 
     learns: Learns = "nothing"
     parameters = 7
@@ -39,24 +47,63 @@ class Scripted:
         self, images: Sequence[np.ndarray], told: Sequence[Told] | None = None
     ) -> list[Finding]:
         self.heard.append(told)
-        found = []
-        for image in images:
-            i, truth = self.truths[image.tobytes()]
-            if i == self.bad:
-                raise RuntimeError("cannot see")
-            found.append(Finding(truth.x + 3, truth.y + 4, r=1.0, ratio=2.0, score=0.5))
-        return found
+        return [self.answer(image) for image in images]
+
+    def answer(self, image: np.ndarray) -> Finding:
+        i, truth = self.truths.get(image.tobytes(), (-2, None))
+        if i == self.bad:
+            raise RuntimeError("cannot see")
+        heat = self.heat(truth, image.shape[:2])
+        if truth is None:
+            return Finding(0, 0, score=0.25, map=heat)
+        return Finding(truth.x + 3, truth.y + 4, r=1.0, ratio=2.0, score=0.5, map=heat)
+
+    def heat(self, truth: Anomaly | None, shape: tuple[int, ...]) -> np.ndarray:
+        return np.zeros(shape, np.float32)
+
+
+class Marking(Scripted):
+    """Its maps are 1 in the region, and 0 elsewhere."""
+
+    map_marks = "region"
+
+    def heat(self, truth: Anomaly | None, shape: tuple[int, ...]) -> np.ndarray:
+        if truth is None:
+            return super().heat(truth, shape)
+        return synth.anomaly.mask(truth, *shape).astype(np.float32)
+
+
+class Crooked(Marking):
+    """One map has the wrong shape, one holds NaN."""
+
+    def heat(self, truth: Anomaly | None, shape: tuple[int, ...]) -> np.ndarray:
+        heat = super().heat(truth, shape)
+        if truth is None:
+            return heat
+        if truth == next(iter(self.truths.values()))[1]:
+            return heat[1:]
+        if truth == list(self.truths.values())[-1][1]:
+            heat[0, 0] = np.nan
+        return heat
+
+
+class Silent(Scripted):
+    """Gives coordinates and nothing else."""
+
+    def answer(self, image: np.ndarray) -> Finding:
+        return Finding(1.0, 2.0)
 
 
 def test_predictions_by_hand(small_set: Path) -> None:
     source = Folder(small_set, "all")
-    table, errors = scoring.predict(Scripted(source), "scripted", source)
+    answers = scoring.predict(Scripted(source), "scripted", source)
+    table, errors = answers.predictions, answers.errors
     assert list(table.columns) == list(scoring.PREDICTIONS)
     assert errors.empty
     np.testing.assert_allclose(table["distance"], 5)
     np.testing.assert_allclose(table["normalised_distance"], np.hypot(3 / 96, 4 / 80))
     np.testing.assert_array_equal(table[["x", "y"]], source.table[["x", "y"]])
-    row = scoring.score(table, source, 7)
+    row = scoring.score(answers, source, 7)
     assert row["mean_distance"] == pytest.approx(5)
     assert row["mean_distance_low"] == pytest.approx(5)
     assert row["hit@5"] == row["hit@r"] == 1
@@ -72,13 +119,16 @@ def test_only_told_methods_are_told(small_set: Path) -> None:
     told = Scripted(source, frozenset({"r", "discolor_ratio"}))
     scoring.predict(told, "told", source)
     heard = [hint for hints in told.heard for hint in hints or []]
-    assert [h.r for h in heard] == source.table["r"].tolist()
-    assert [h.discolor_ratio for h in heard] == source.table["discolor_ratio"].tolist()
+    # First of the rows, then of their clean twins, which are told their partners' values.
+    assert [h.r for h in heard] == 2 * source.table["r"].tolist()
+    assert [h.discolor_ratio for h in heard] == 2 * source.table["discolor_ratio"].tolist()
 
 
 def test_one_failure_is_recorded_and_stops_nothing(small_set: Path) -> None:
     source = Folder(small_set, "all")
-    table, errors = scoring.predict(Scripted(source, bad=2), "scripted", source)
+    answers = scoring.predict(Scripted(source, bad=2), "scripted", source)
+    table, errors = answers.predictions, answers.errors
+    errors = errors[errors["file_name"].str.startswith("images/")]
     assert errors.to_dict("records") == [
         {
             "method": "scripted",
@@ -87,21 +137,119 @@ def test_one_failure_is_recorded_and_stops_nothing(small_set: Path) -> None:
         }
     ]
     assert table["distance"].isna().sum() == 1
-    row = scoring.score(table, source, 0)
+    row = scoring.score(answers, source, 0)
     assert row["mean_distance"] == pytest.approx(5)
     assert row["hit@5"] == pytest.approx(1 - 1 / len(source))  # a missing answer is a miss
 
 
+def test_scores_tell_anomalies_from_clean_pictures(small_set: Path) -> None:
+    source = Folder(small_set, "all")
+    answers = scoring.predict(Scripted(source), "scripted", source)
+    clean = read(small_set).query("label == 0")
+    assert answers.clean.columns.tolist() == list(scoring.CLEAN)
+    assert answers.clean["file_name"].tolist() == clean["file_name"].tolist()
+    assert answers.clean["photo"].tolist() == clean["photo"].tolist()
+    row = scoring.score(answers, source, 0)
+    assert row["n_clean"] == len(clean)
+    assert row["image_auroc"] == row["average_precision"] == row["best_f1"] == 1
+    assert row["image_auroc_low"] == row["image_auroc_high"] == 1
+    assert row["best_f1_threshold"] == 0.5
+    assert "pixel_auroc" not in row  # its maps mark centres
+
+
+def test_told_methods_are_scored_against_twins(small_set: Path) -> None:
+    source = Folder(small_set, "all")
+    told = Scripted(source, frozenset({"r", "discolor_ratio"}))
+    answers = scoring.predict(told, "told", source)
+    assert answers.clean["file_name"].tolist() == source.table["clean_file_name"].tolist()
+    assert answers.clean["photo"].tolist() == source.table["photo"].tolist()
+
+
+def test_an_image_without_a_score_counts_as_the_worst(small_set: Path) -> None:
+    source = Folder(small_set, "all")
+    answers = scoring.predict(Scripted(source, bad=2), "scripted", source)
+    assert scoring.score(answers, source, 0)["image_auroc"] == pytest.approx(1 - 1 / len(source))
+    answers = scoring.predict(Scripted(source, bad=-2), "scripted", source)  # all clean ones
+    assert answers.clean["score"].isna().all()
+    assert len(answers.errors) == len(answers.clean)
+    assert scoring.score(answers, source, 0)["image_auroc"] == 0
+
+
+def test_maps_of_regions_are_scored_pixel_by_pixel(small_set: Path) -> None:
+    source = Folder(small_set, "all")
+    answers = scoring.predict(Marking(source), "marking", source)
+    assert len(answers.maps) == len(source) + len(answers.clean)
+    row = scoring.score(answers, source, 0)
+    assert row["pixel_auroc"] == row["aupro"] == row["aupro_low"] == 1
+
+
+@pytest.mark.parametrize("kind", [Crooked, Marking])
+def test_a_missing_map_counts_as_the_worst(small_set: Path, kind: type[Scripted]) -> None:
+    source = Folder(small_set, "all")
+    answers = scoring.predict(kind(source, bad=1 if kind is Marking else -1), "it", source)
+    reasons = answers.errors["reason"].tolist()
+    if kind is Crooked:
+        assert "shape (79, 96), the image (80, 96)" in reasons[0]
+        assert "NaN" in reasons[1]
+    assert len(reasons) == (1 if kind is Marking else 2)
+    assert len(answers.maps) == len(source) + len(answers.clean)
+    row = scoring.score(answers, source, 0)
+    assert row["aupro"] <= 1 - len(reasons) / len(source)
+    assert row["hit@5"] == pytest.approx(1 - (kind is Marking) / len(source))
+
+
+def test_methods_without_score_or_map_are_not_asked_about_clean_pictures(small_set: Path) -> None:
+    source = Folder(small_set, "all")
+    silent = Silent(source)
+    answers = scoring.predict(silent, "silent", source)
+    assert len(answers.predictions) == len(source)
+    assert len(silent.heard) == -(-len(source) // scoring.CHUNK)
+    assert answers.clean.empty
+    assert not set(scoring.DETECTION) & set(scoring.score(answers, source, 0))
+
+
+def test_without_clean_pictures_there_is_nothing_to_tell_apart(
+    small_set: Path, tmp_path: Path, retabled: Retabled
+) -> None:
+    table = pd.read_csv(small_set / "metadata.csv").drop(columns=["clean_file_name"])
+    copy = retabled(small_set, tmp_path / "set", table[table["label"] == 1])
+    result = localize.evaluate(["boundary"], copy, tmp_path / "out")
+    assert result.scores[list(scoring.DETECTION)].isna().all(axis=None)
+    assert not (tmp_path / "out" / "clean.csv").exists()
+    assert not (tmp_path / "out" / "presence.png").exists()
+
+
+def test_a_clean_picture_that_cannot_be_read_stops_nothing(small_set: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(small_set, tmp_path / "set")
+    broken = read(copy).query("label == 0")["file_name"].iloc[0]
+    (copy / broken).write_bytes(b"no picture")
+    source = Folder(copy)
+    answers = scoring.predict(Marking(source), "marking", source)
+    assert answers.errors["file_name"].tolist() == [broken]
+    assert scoring.score(answers, source, 0)["image_auroc"] < 1
+
+
+def test_progress_counts_both(small_set: Path) -> None:
+    source = Folder(small_set, "all")
+    seen: list[tuple[int, int]] = []
+    answers = scoring.predict(
+        Scripted(source), "scripted", source, lambda done, total: seen.append((done, total))
+    )
+    everything = len(source) + len(answers.clean)
+    assert (len(source), len(source)) in seen
+    assert seen[-1] == (everything, everything)
+
+
 def test_interval_is_over_photos_not_rows(small_set: Path) -> None:
     source = Folder(small_set, "all")
-    table, _ = scoring.predict(Centre(), "centre", source)
-    row = scoring.score(table, source, 0)
+    answers = scoring.predict(Centre(), "centre", source)
+    row = scoring.score(answers, source, 0)
     from localize import metrics
 
     groups = source.table["photo"].tolist()
     assert len(set(groups)) < len(groups)
     assert (row["mean_distance_low"], row["mean_distance_high"]) == metrics.bootstrap(
-        table["distance"].to_numpy(), groups
+        answers.predictions["distance"].to_numpy(), groups
     )
 
 
@@ -127,7 +275,13 @@ def test_compare_writes_tables_and_pictures(compared: comparison.Comparison) -> 
     }
     last = pd.read_csv(folder / "scores-last-epoch.csv")
     assert last["method"].tolist() == ["cnn-fast", "cnn-fuse-last"]
-    for name in ("validation", "distance", "found", "contact"):
+    clean = pd.read_csv(folder / "clean.csv")
+    assert list(clean.columns) == list(scoring.CLEAN)
+    assert set(clean["method"]) == {"boundary"}
+    detected = scores.set_index("method")["image_auroc"].notna()
+    assert detected[detected].index.tolist() == ["boundary"]
+    assert scores.set_index("method")["n_clean"]["boundary"] == len(clean)
+    for name in ("validation", "distance", "found", "contact", "presence"):
         assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     assert not folder.with_name("results.partial").exists()
 
@@ -177,8 +331,6 @@ def test_split_falls_back_to_val(small_set: Path, tmp_path: Path, retabled: Reta
 def test_two_runs_of_one_name_are_refused(
     compared: comparison.Comparison, small_set: Path, tmp_path: Path
 ) -> None:
-    import shutil
-
     run = compared.folder / "runs" / "cnn-fast"
     shutil.copytree(run, tmp_path / "cnn-fast")
     with pytest.raises(InputError, match="rename"):
@@ -211,6 +363,7 @@ def test_the_legend_covers_no_data(compared: comparison.Comparison) -> None:
     for figure in (
         plots.found_within(compared.predictions),
         plots.validation(compared.history, 30.0),
+        plots.presence(compared.predictions, compared.clean),
     ):
         figure.draw_without_rendering()
         legend = figure.legends[0].get_window_extent()
@@ -228,9 +381,8 @@ def test_told_methods_hear_nothing_but_r_and_ratio() -> None:
     assert {f.name for f in Told.__dataclass_fields__.values()} == {"r", "discolor_ratio"}
 
 
-def test_registry_lists_seven_methods() -> None:
+def test_the_registry_begins_with_what_needs_no_training() -> None:
     assert list(localizers.METHODS)[:2] == ["centre", "boundary"]
-    assert len(localizers.METHODS) == 7
 
 
 def test_resuming_with_another_request_is_refused(small_set: Path, tmp_path: Path) -> None:
@@ -242,3 +394,76 @@ def test_resuming_with_another_request_is_refused(small_set: Path, tmp_path: Pat
     with pytest.raises(InputError, match="another options"):
         localize.compare(small_set, tmp_path / "results", ["cnn-fast"], resume=True, **FAST)
     assert building.is_dir()
+
+
+class Fitted(Silent):
+    """Learns from clean pictures, without epochs; a run says whether its weights were random."""
+
+    learns: Learns = "clean"
+
+    def __init__(self, **options: object) -> None:
+        self.told, self.options, self.note = frozenset(), options, ""
+
+    def fit(self, train: object, val: object, run: Path) -> None:
+        run.mkdir(parents=True)
+        (run / "model.json").write_text(json.dumps({"method": "fitted"}))
+
+    @classmethod
+    def load(cls, run: Path) -> Fitted:
+        localizer = cls()
+        localizer.note = "random weights"
+        localizer.heard = []
+        return localizer
+
+
+@pytest.fixture
+def fitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A registry of our own: the baselines and the method above."""
+    entry = localizers.Method(
+        "fitted", "here:Fitted", "clean", frozenset(), "a test", takes=frozenset({"seed"})
+    )
+    monkeypatch.setattr(type(entry), "implementation", lambda self: entries[self.name])
+    known = {name: localizers.METHODS[name] for name in ("centre", "boundary")}
+    entries = {"centre": Centre, "boundary": Boundary, "fitted": Fitted}
+    monkeypatch.setattr(localizers, "METHODS", {**known, "fitted": entry})
+    monkeypatch.setattr(comparison, "DEFAULT_METHODS", (*known, "fitted"))
+
+
+@pytest.mark.usefixtures("fitted")
+def test_a_method_without_epochs_is_scored_once(small_set: Path, tmp_path: Path) -> None:
+    out = tmp_path / "results"
+    result = localize.compare(small_set, out, ["fitted"], seed=1, device="cpu")
+    name = "fitted (random weights)"
+    assert result.scores["method"].tolist() == ["centre", name]
+    assert set(result.predictions["method"]) == {"centre", name}
+    assert result.last.empty
+    assert result.history.empty
+    assert not (out / "history.csv").exists()
+    again = localize.evaluate([out / "runs" / "fitted"], small_set, tmp_path / "again")
+    assert again.scores["method"].tolist() == ["centre", name]
+
+
+@pytest.mark.usefixtures("fitted")
+def test_without_clean_pictures_what_learns_from_them_is_left_out(
+    small_set: Path, tmp_path: Path, retabled: Retabled
+) -> None:
+    table = pd.read_csv(small_set / "metadata.csv").drop(columns=["clean_file_name"])
+    copy = retabled(small_set, tmp_path / "set", table[table["label"] == 1])
+    lines: list[str] = []
+    result = localize.compare(copy, tmp_path / "out", comparison.DEFAULT_METHODS, say=lines.append)
+    assert result.scores["method"].tolist() == ["centre", "boundary"]
+    assert len(lines) == 1
+    assert lines[0].startswith("fitted: left out")
+
+
+def test_the_report_has_a_column_for_scores_where_there_are_any(
+    compared: comparison.Comparison, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli._report(compared, None)
+    lines = capsys.readouterr().out.splitlines()
+    value = compared.scores.set_index("method")["image_auroc"]["boundary"]
+    assert any("AUROC" in line and "hit@r" in line for line in lines)
+    assert any("boundary" in line and f"{value:.2f} [" in line for line in lines)
+    silent = compared.scores.assign(image_auroc=np.nan)
+    cli._report(dataclasses.replace(compared, scores=silent), None)
+    assert "AUROC" not in capsys.readouterr().out

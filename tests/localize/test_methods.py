@@ -21,7 +21,8 @@ def fitted(small_set: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     runs = tmp_path_factory.mktemp("runs")
     ready = {}
     for name, entry in METHODS.items():
-        localizer = localizers.create(name, **({} if entry.learns == "nothing" else FAST))
+        options = {option: value for option, value in FAST.items() if option in entry.takes}
+        localizer = localizers.create(name, **options)
         localizer.fit(Folder(small_set, "train"), Folder(small_set, "val"), runs / name)
         localizer.run = runs / name  # type: ignore[attr-defined]
         ready[name] = localizer
@@ -41,7 +42,7 @@ def test_the_registry_tells_the_truth(name: str, fitted: dict[str, Localizer]) -
     assert isinstance(localizer, Localizer)
     assert localizer.told == entry.told
     assert localizer.learns == entry.learns
-    assert (localizer.parameters > 0) == (entry.learns == "labelled")
+    assert (localizer.parameters > 0) == (entry.learns != "nothing")
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -95,7 +96,17 @@ def test_the_same_after_loading(name: str, fitted: dict[str, Localizer]) -> None
     assert loaded.parameters == fitted[name].parameters
 
 
-@pytest.mark.parametrize("name", [n for n, m in METHODS.items() if m.learns != "nothing"])
+@pytest.mark.parametrize("name", [n for n, m in METHODS.items() if m.weights])
+def test_a_method_that_comes_trained_is_ready(name: str) -> None:
+    images, told = some_images()
+    ready = localizers.load(name)
+    assert len(ready.locate(images, told if METHODS[name].told else None)) == len(images)
+    assert ready.told == METHODS[name].told
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, m in METHODS.items() if m.learns != "nothing" and not m.weights]
+)
 def test_a_method_that_learns_must_be_trained_first(name: str) -> None:
     with pytest.raises(InputError, match="train"):
         localizers.load(name)

@@ -70,3 +70,18 @@ def test_bootstrap_is_seeded() -> None:
     values, photos = np.arange(20.0), list(range(20))
     assert metrics.bootstrap(values, photos) == metrics.bootstrap(values, photos)
     assert metrics.bootstrap(values, photos, seed=1) != metrics.bootstrap(values, photos)
+
+
+def test_resamples_do_not_depend_on_the_size_of_chunks() -> None:
+    whole = list(metrics.resamples(7, draws=50, seed=3))
+    parts = list(metrics.resamples(7, draws=50, seed=3, wide=metrics.AT_ONCE // 8))
+    assert len(whole) == 1
+    assert [len(part) for part in parts] == [8] * 6 + [2]
+    np.testing.assert_array_equal(whole[0], np.concatenate(parts))
+    assert (whole[0].sum(axis=1) == 7).all()
+
+
+def test_intervals_leave_out_samples_without_a_value() -> None:
+    low, high = metrics.interval(np.r_[np.arange(101.0), np.nan])
+    assert (low, high) == pytest.approx((2.5, 97.5))
+    assert all(math.isnan(v) for v in metrics.interval(np.array([np.nan])))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def test_truth_is_where_the_pixels_changed(small_set: Path) -> None:
     source = Folder(small_set, "all")
     for i in range(len(source)):
         sample = source[i]
-        twin = Folder._image(source, source.table["clean_file_name"].iloc[i])
+        twin = source.picture(source.table["clean_file_name"].iloc[i])
         assert sample.truth is not None
         wanted = apply(twin, sample.truth).astype(int)
         right = np.abs(sample.image - wanted).mean()
@@ -44,8 +45,33 @@ def test_clean_pictures_are_the_clean_rows_else_the_twins(
     copy = retabled(small_set, tmp_path / "set", table[table["label"] == 1])
     source = Folder(copy)
     assert len(list(source.clean())) == len(source)
+    pictures = source.clean()
+    next(pictures)
+    assert operator.length_hint(pictures) == len(source) - 1
 
 
 def test_an_unknown_split_is_refused(small_set: Path) -> None:
     with pytest.raises(InputError, match="tset"):
         Folder(small_set, "tset")
+
+
+def test_negatives_name_their_photo_and_their_partner(
+    small_set: Path, tmp_path: Path, retabled: Retabled
+) -> None:
+    table = pd.read_csv(small_set / "metadata.csv")
+    blank = table[(table["label"] == 0) & (table["split"] == "train")]
+    source = Folder(small_set, "train")
+    assert [n.name for n in source.negatives()] == blank["file_name"].tolist()
+    assert [n.photo for n in source.negatives()] == blank["photo"].tolist()
+    assert {n.partner for n in source.negatives()} == {None}
+    twins = source.negatives(told=True)
+    assert [n.partner for n in twins] == list(range(len(source)))
+    assert [n.name for n in twins] == source.table["clean_file_name"].tolist()
+    assert [n.photo for n in twins] == source.groups
+
+    hidden = table[table["label"] == 1].drop(columns=["photo"])
+    hidden["clean_file_name"] = hidden["clean_file_name"].iloc[0]  # one twin for all
+    source = Folder(retabled(small_set, tmp_path / "set", hidden))
+    assert len(source.negatives()) == len(list(source.clean())) == 1
+    assert len(source.negatives(told=True)) == len(source)
+    assert source.groups == source.table["file_name"].tolist()

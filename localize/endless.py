@@ -1,0 +1,302 @@
+"""Labelled pictures without end, drawn on the fly from photos: nothing is written to disk.
+
+A photo is first resampled, flipped and toned, which also wears away the grid of an older JPEG;
+then changed; then encoded and decoded, all by `synth`'s own functions. The index alone seeds
+a picture, so that any worker draws the same one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from synth import anomaly as anomalies
+from synth import photos, recipe, renderer
+from synth.anomaly import Anomaly
+from synth.errors import InputError, Skipped
+from synth.photos import Photo
+from synth.recipe import Recipe
+from synth.renderer import Sample
+
+SCALE = (0.5, 1.25)  # of resampling, px per px of the photo
+STRETCH = 1.57  # at most, of one side against the other, in 3 of 10 pictures
+TRIES = 40  # places tried for the regions of one picture
+APART = 8.0  # px that regions of one picture keep from each other, at least
+VAL = 40  # pictures to validate on
+CACHE = 150_000_000  # px of decoded photos kept in memory
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Recipes to choose from: the fields of ``common``, and one of the values of each in ``any``.
+
+    Raises:
+        InputError: a field is unknown or has no usable value.
+    """
+
+    common: dict[str, Any] = field(default_factory=dict)
+    any: dict[str, list[Any]] = field(default_factory=dict)
+    until: int | None = None  # the first picture of the next mix
+
+    def __post_init__(self) -> None:
+        for name, values in self.any.items():
+            if not isinstance(values, list) or not values:
+                raise InputError(f"mix: any.{name} is {values!r}: give a list of values")
+        first = {name: values[0] for name, values in self.any.items()}
+        for name, values in self.any.items():
+            for value in values:
+                recipe.from_dict({**self.common, **first, name: value})
+
+    def recipe(self, rng: np.random.Generator) -> Recipe:
+        """One of the recipes."""
+        chosen = {name: values[rng.integers(len(values))] for name, values in self.any.items()}
+        return recipe.from_dict({**self.common, **chosen})
+
+
+def load(name: str | Path) -> tuple[Mix, ...]:
+    """A recipe's preset or file, or a file ``{"stages": [{"until", "recipe", "any"}, …]}``.
+
+    Raises:
+        InputError: it is neither.
+    """
+    path = Path(name)
+    if path.is_file():
+        try:
+            about = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError(f"recipe {path} is no JSON: {error}") from None
+        if isinstance(about, dict) and "stages" in about:
+            return _stages(path, about["stages"])
+    return (Mix(recipe.load(name).to_dict()),)
+
+
+def _stages(path: Path, stages: Any) -> tuple[Mix, ...]:
+    known = {"until", "recipe", "any"}
+    if not isinstance(stages, list) or not all(
+        isinstance(stage, dict) and stage.keys() <= known for stage in stages
+    ):
+        raise InputError(f"recipe {path}: stages is no list of {{until, recipe, any}}")
+    mixes = tuple(Mix(s.get("recipe", {}), s.get("any", {}), s.get("until")) for s in stages)
+    if not mixes or any(not isinstance(mix.until, int) for mix in mixes[:-1]):
+        raise InputError(f"recipe {path}: every stage but the last needs a whole number until")
+    return mixes
+
+
+def split(folder: str | Path, mixes: Sequence[Mix], seed: int = 0) -> tuple[Endless, Endless]:
+    """A folder of photos -> pictures to train on, without end, and VAL others.
+
+    One photo in seven, at least one, is for validation only.
+    """
+    names = photos.find(Path(folder))
+    order = np.random.default_rng([seed, len(names)]).permutation(len(names))
+    held = {names[i] for i in order[: max(1, len(names) // 7)]}
+    rest = [name for name in names if name not in held]
+    if not rest:
+        raise InputError(f"{folder} holds one photo: learning needs two at least")
+    return (
+        Endless(folder, mixes, 2 * seed, names=rest),
+        Endless(folder, mixes[-1:], 2 * seed + 1, names=sorted(held), length=VAL),
+    )
+
+
+class Endless:
+    """A source of pictures, each with one region, or several of one ratio: see :meth:`crowd`.
+
+    Args:
+        photos_folder: where the photos are.
+        mixes: what to draw: of :func:`load`, or one recipe.
+        seed: other seeds give other pictures.
+        names: the photos to use; None: all in the folder.
+        length: how many pictures; None: no end.
+        augment: resample, flip and tone the photo first; else it is used as it is.
+
+    Raises:
+        InputError: there are no photos.
+    """
+
+    def __init__(
+        self,
+        photos_folder: str | Path,
+        mixes: Recipe | Sequence[Mix],
+        seed: int = 0,
+        *,
+        names: Sequence[str] | None = None,
+        length: int | None = None,
+        augment: bool = True,
+    ) -> None:
+        self.folder = Path(photos_folder)
+        self.names = list(names) if names is not None else photos.find(self.folder)
+        self.mixes = (Mix(mixes.to_dict()),) if isinstance(mixes, Recipe) else tuple(mixes)
+        self.seed = seed
+        self.augment = augment
+        self._length = sys.maxsize if length is None else length
+        self._cache: dict[str, Photo] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_cache": {}}
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> Sample:
+        """The index-th picture, with its clean twin."""
+        view, draws, chosen, rng = self._drawn(index, 1)
+        truth = draws[0] if draws else None
+        clean = self._coded(np.asarray(view.picture), chosen)
+        image = self._painted(view, draws, chosen, rng) if truth else clean
+        return Sample(image, truth, clean, photo=view.name)
+
+    def crowd(self, index: int, most: int) -> tuple[np.ndarray, list[Anomaly]]:
+        """-> the index-th picture (H, W, 3) uint8 with up to ``most`` regions of one ratio.
+
+        They lie apart. A network that looks at the whole picture learns from each of them.
+        """
+        view, draws, chosen, rng = self._drawn(index, most)
+        return self._painted(view, draws, chosen, rng), draws
+
+    def truth(self, index: int) -> tuple[Anomaly, tuple[int, int]]:
+        """The anomaly of a picture and its (width, height) px."""
+        view, draws, _, _ = self._drawn(index, 1)
+        if not draws:
+            raise InputError("endless pictures need an anomaly each: clean_fraction must be 0")
+        return draws[0], view.picture.size
+
+    def about(self) -> dict[str, Any]:
+        """Everything that is drawn from, in JSON types."""
+        digest = hashlib.sha256("\n".join(self.names).encode()).hexdigest()
+        return {
+            "photos": len(self.names),
+            "photo_names_sha256": digest,
+            "mixes": [dataclasses.asdict(mix) for mix in self.mixes],
+            "seed": self.seed,
+        }
+
+    def clean(self) -> Iterator[np.ndarray]:
+        """The clean twins."""
+        for index in range(len(self)):
+            view, _, chosen, _ = self._drawn(index, 1)
+            yield self._coded(np.asarray(view.picture), chosen)
+
+    def _mix(self, index: int) -> Mix:
+        return next((m for m in self.mixes if m.until is None or index < m.until), self.mixes[-1])
+
+    def _drawn(
+        self, index: int, most: int
+    ) -> tuple[Photo, list[Anomaly], Recipe, np.random.Generator]:
+        """The view of a photo, the regions in it, and the recipe that both were drawn with."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        rng = np.random.default_rng([self.seed, index])
+        for _ in range(TRIES):
+            chosen = self._mix(index).recipe(rng)
+            photo = self._photo(self.names[rng.integers(len(self.names))])
+            try:
+                view = self._view(photo, chosen, rng)
+                return view, _regions(chosen, view.picture.size, most, rng), chosen, rng
+            except Skipped:
+                continue
+        raise InputError(f"{self.folder}: hardly any photo is large enough for the recipe")
+
+    def _photo(self, name: str) -> Photo:
+        if name not in self._cache:
+            while sum(math.prod(p.picture.size) for p in self._cache.values()) > CACHE:
+                del self._cache[next(iter(self._cache))]
+            self._cache[name] = photos.read(self.folder, name)
+        return self._cache[name]
+
+    def _view(self, photo: Photo, chosen: Recipe, rng: np.random.Generator) -> Photo:
+        """The picture that regions are drawn in, of the recipe's size."""
+        if not self.augment:
+            draw = chosen.draw(*photo.picture.size, rng)
+            pixels = renderer.fit(photo, draw.size, draw.crop)
+            return dataclasses.replace(photo, picture=Image.fromarray(pixels))
+        size = photo.picture.size if chosen.size == "keep" else chosen.size
+        return dataclasses.replace(photo, picture=_augmented(photo.picture, size, rng))
+
+    @staticmethod
+    def _painted(
+        view: Photo, draws: Sequence[Anomaly], chosen: Recipe, rng: np.random.Generator
+    ) -> np.ndarray:
+        image = np.asarray(view.picture)
+        for each in draws:
+            image = anomalies.apply(image, each, rng)
+        return Endless._coded(image, chosen)
+
+    @staticmethod
+    def _coded(image: np.ndarray, chosen: Recipe) -> np.ndarray:
+        if chosen.codec == "png":
+            return image  # exactly what a reader of the file would see
+        return renderer.decode(renderer.encode(image, chosen.codec, chosen.quality))
+
+
+def _regions(
+    chosen: Recipe, size: tuple[int, int], most: int, rng: np.random.Generator
+) -> list[Anomaly]:
+    """One to ``most`` regions, apart from each other, all of the first one's ratio."""
+    wanted = int(rng.integers(1, most + 1))
+    found: list[Anomaly] = []
+    alone = dataclasses.replace(chosen, size="keep")  # the view is cut out already
+    for _ in range(TRIES):
+        drawn = alone.draw(*size, rng).anomaly
+        if drawn is None:
+            break
+        if found:
+            drawn = dataclasses.replace(drawn, discolor_ratio=found[0].discolor_ratio)
+        if all(
+            max(abs(drawn.x - a.x), abs(drawn.y - a.y)) >= drawn.reach + a.reach + APART
+            for a in found
+        ):
+            found.append(drawn)
+        if len(found) >= wanted:
+            break
+    return found
+
+
+def _augmented(
+    picture: Image.Image, size: tuple[int, int], rng: np.random.Generator
+) -> Image.Image:
+    """A resampled, flipped, toned cut-out of a photo, (width, height) px: the busier of two."""
+    turned = rng.random() < 0.4  # exchange x and y
+    width, height = size[::-1] if turned else size
+    scale = math.exp(rng.uniform(math.log(SCALE[0]), math.log(SCALE[1])))
+    stretch = math.exp(rng.uniform(0, math.log(STRETCH))) if rng.random() < 0.3 else 1.0
+    scales = (scale, scale * stretch) if rng.random() < 0.7 else (scale * stretch, scale)
+    across = min(picture.width, width / scales[0])
+    down = min(picture.height, height / scales[1])
+    boxes = []
+    for _ in range(2):
+        left = rng.uniform(0, picture.width - across)
+        top = rng.uniform(0, picture.height - down)
+        boxes.append((left, top, left + across, top + down))
+    box = max(boxes, key=lambda each: _busyness(picture, each))
+    kinds = (Image.Resampling.BICUBIC, Image.Resampling.LANCZOS)
+    pixels = np.asarray(picture.resize((width, height), kinds[rng.integers(2)], box=box))
+    pixels = pixels.swapaxes(0, 1) if turned else pixels
+    pixels = pixels[:, ::-1] if rng.random() < 0.5 else pixels
+    pixels = pixels[::-1] if rng.random() < 0.15 else pixels
+    if rng.random() < 0.5:
+        tone = (np.arange(256) / 255) ** math.exp(rng.normal(0, 0.15)) * math.exp(
+            rng.normal(0, 0.12)
+        )
+        pixels = np.clip(np.rint(255 * tone), 0, 255).astype(np.uint8)[pixels]
+    if rng.random() < 0.1:
+        noisy = pixels + rng.normal(0, rng.uniform(1, 4), pixels.shape)
+        pixels = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+    return Image.fromarray(np.ascontiguousarray(pixels))
+
+
+def _busyness(picture: Image.Image, box: tuple[float, float, float, float]) -> float:
+    """Mean step between neighbouring pixels, no edge counting for much."""
+    left, top, right, bottom = (int(edge) for edge in box)
+    grey = np.asarray(picture.crop((left, top, right, bottom)).convert("L"), np.int16)[::3]
+    return float(np.minimum(np.abs(np.diff(grey, axis=1)), 30).mean())

@@ -1,0 +1,181 @@
+"""Pretrained networks cut down to their two middle stages, which describe the patches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from localize.compat import mend_torchvision
+from localize.methods.patchcore import weights
+from localize.methods.patchcore.embedding import Parts
+from localize.methods.patchcore.weights import PACKAGED, State
+from synth.errors import InputError
+
+mend_torchvision()
+
+import timm  # noqa: E402  (needs a torchvision that imports)
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and std of its pixels, 0 to 1
+OWN = {"tf_efficientnet_lite0": ((127 / 255,) * 3, (128 / 255,) * 3)}
+DEFAULT = "tf_efficientnet_lite0"
+STAGES, REDUCTIONS = (2, 3), [8, 16]  # a ResNet's layer2 and layer3, and what they divide by
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which network, and where its weights come from: of the three ways one at most.
+
+    Args:
+        weights: a local file (safetensors, or torch's, of tensors alone).
+        sha256: what that file must have.
+        random: untrained weights of this seed.
+        download: timm's weights from the model hub.
+    """
+
+    name: str = DEFAULT
+    weights: str | None = None
+    sha256: str | None = None
+    download: bool = False
+    random: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.name != "mobilenet_v2" and not timm.is_model(self.name):
+            raise InputError(
+                f"backbone '{self.name}' is unknown: use {DEFAULT}, resnet18, wide_resnet50_2, "
+                "mobilenet_v2, vit_small_patch14_dinov2 or another name that timm knows"
+            )
+        if sum((self.weights is not None, self.download, self.random)) > 1:
+            raise InputError("choose one: --weights FILE, --download or --random-weights")
+        if self.sha256 and not self.weights:
+            raise InputError("--weights-sha256 says what --weights FILE must be: give both")
+        if not (self.weights or self.download or self.random or self.name in PACKAGED):
+            known = None if self.name == "mobilenet_v2" else timm.get_pretrained_cfg(self.name)
+            hub = known and known.hf_hub_id
+            where = (
+                f"model.safetensors of {hub} on the Hugging Face hub" if hub else "torchvision's"
+            )
+            raise InputError(
+                f"{self.name} needs weights: give a file with --weights ({where}), or --download "
+                "where there is a network, or --random-weights to do without"
+            )
+
+
+class Backbone(nn.Module):
+    """(B, 3, s, s) float32 in 0 to 1 -> feature maps of two stages, the finer first.
+
+    ``multiple``: s must be a multiple of this.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self.multiple = 1
+        self._blocks: list[int] = []
+        if name == "mobilenet_v2":
+            from torchvision.models import mobilenet_v2
+
+            self.model = mobilenet_v2().features[:14]
+        elif name.startswith("vit_"):
+            self.model = timm.create_model(name, dynamic_img_size=True, num_classes=0)
+            self.multiple = self.model.patch_embed.patch_size[0]
+            middle = len(self.model.blocks) // 2
+            self._blocks = [middle - 1, middle]
+            del self.model.blocks[middle + 1 :]
+        else:
+            self.model = _stages(name)
+        mean, std = OWN.get(name, IMAGENET)
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
+        self.eval().requires_grad_(False)
+
+    def forward(self, images: torch.Tensor) -> Parts:
+        images = (images - self.mean) / self.std  # type: ignore[operator]
+        if self.name == "mobilenet_v2":
+            fine = self.model[:7](images)
+            return fine, self.model[7:](fine)
+        if self._blocks:
+            fine, coarse = self.model.forward_intermediates(
+                images, indices=self._blocks, output_fmt="NCHW", intermediates_only=True, norm=True
+            )
+            return fine, coarse
+        fine, coarse = self.model(images)
+        return fine, coarse
+
+    def fill(self, state: State, what: str) -> None:
+        """Take the weights from a state dict, which may hold more than is needed.
+
+        Raises:
+            InputError: some are missing or of another shape.
+        """
+        wanted = self.model.state_dict()
+        prefix = "features." if self.name == "mobilenet_v2" else ""
+        optional = "num_batches_tracked"
+        found = {name: state[prefix + name] for name in wanted if prefix + name in state}
+        lacking = [name for name in wanted if name not in found and not name.endswith(optional)]
+        lacking += [name for name, v in found.items() if v.shape != wanted[name].shape]
+        if lacking:
+            raise InputError(
+                f"{what} does not fit {self.name}: {len(lacking)} of {len(wanted)} tensors are "
+                f"missing or of another shape, the first is {prefix}{lacking[0]}"
+            )
+        self.model.load_state_dict(found, strict=False)
+
+
+def _stages(name: str) -> nn.Module:
+    """One of timm's networks, cut off after its two middle stages."""
+    try:
+        model = timm.create_model(name, features_only=True, out_indices=STAGES)
+        info: Any = model.feature_info
+        if info.reduction() == REDUCTIONS:
+            return model
+    except (RuntimeError, AssertionError, IndexError, AttributeError, TypeError):
+        pass  # timm's many ways to say that this network has no such stages
+    raise InputError(
+        f"{name} has no stages with 1/8 and 1/16 of the side: choose a ResNet or alike"
+    )
+
+
+def build(choice: Choice) -> tuple[Backbone, dict[str, str | None]]:
+    """A choice -> the network with its weights, and where they come from.
+
+    Raises:
+        InputError: they are not there, or do not fit.
+    """
+    name = choice.name
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(choice.seed)
+        network = Backbone(name)
+    if choice.random:
+        return network, {"source": f"random, seed {choice.seed}", "sha256": None}
+    if choice.weights:
+        path = Path(choice.weights)
+        state, found = weights.read(path, choice.sha256)
+        network.fill(state, str(path))
+        return network, {"source": path.name, "sha256": found}
+    if choice.download:
+        network.fill(_downloaded(name), f"the hub's {name}")
+        return network, {"source": "downloaded", "sha256": None}
+    source = PACKAGED[name]
+    network.fill(weights.packaged(source, list(timm.create_model(name).state_dict())), name)
+    return network, {"source": f"{source.package} {source.version}", "sha256": source.sha256}
+
+
+def _downloaded(name: str) -> State:
+    try:
+        if name == "mobilenet_v2":
+            from torchvision.models import MobileNet_V2_Weights
+
+            state: State = MobileNet_V2_Weights.IMAGENET1K_V1.get_state_dict(check_hash=True)
+        else:
+            state = timm.create_model(name, pretrained=True).state_dict()
+    except Exception as error:  # each hub raises its own kinds
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"the weights of {name} could not be downloaded ({reason}): give a file with --weights"
+        ) from None
+    return state

@@ -1,0 +1,106 @@
+"""Images -> the square that the network sees, and back to the image's own pixels."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from localize.methods.patchcore.embedding import Convention
+
+SIDE, CROP = 256, 224  # px: the side, the short side before the paper's crop; that crop
+SIGMA, RADIUS = 4.0, 16  # px of the square, of the blur that maps get
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of an image: ``length`` px are resized to ``resized`` px, of which the square
+    takes ``side`` px from ``offset`` on."""
+
+    length: int
+    resized: int
+    offset: int
+    side: int
+
+    def inside(self) -> np.ndarray:
+        """-> (length,): each pixel's coordinate in the square, whose pixels are 0 to side - 1."""
+        scale = self.resized / self.length
+        return (np.arange(self.length) + 0.5) * scale - 0.5 - self.offset
+
+
+def axes(size: tuple[int, int], convention: Convention, multiple: int = 1) -> tuple[Axis, Axis]:
+    """An image's (width, height) px -> its two axes, x first.
+
+    Args:
+        multiple: the square's side must be one of this (a vision transformer's patch).
+    """
+    if convention == "anomalib":
+        side = SIDE // multiple * multiple
+        x, y = (Axis(length, side, 0, side) for length in size)
+        return x, y
+    crop, short = CROP // multiple * multiple, min(size)
+    resized = [SIDE * length // short for length in size]
+    x, y = (
+        Axis(length, new, round((new - crop) / 2), crop)
+        for length, new in zip(size, resized, strict=True)
+    )
+    return x, y
+
+
+def square(image: np.ndarray, both: tuple[Axis, Axis], device: torch.device) -> torch.Tensor:
+    """(H, W, 3) uint8 -> (3, side, side) float32 in 0 to 1, antialiased."""
+    x, y = both
+    pixels = torch.tensor(image).to(device)  # a copy: arrays may be read-only
+    planes = pixels.permute(2, 0, 1)[None].float().div_(255)
+    if planes.shape[2:] != (y.resized, x.resized):
+        planes = functional.interpolate(
+            planes, size=(y.resized, x.resized), mode="bilinear", antialias=True
+        )
+    return planes[0, :, y.offset : y.offset + y.side, x.offset : x.offset + x.side]
+
+
+def full_map(scores: torch.Tensor, both: tuple[Axis, Axis], convention: Convention) -> np.ndarray:
+    """(h, w) patch scores -> (H, W) float32: enlarged, blurred, in the image's own pixels.
+
+    What the square left out gets the map's least value.
+    """
+    x, y = both
+    # Enlarging, blurring and going back are linear and work on each axis alone.
+    rows, columns = (
+        _matrix(axis, cells, convention) for axis, cells in zip((y, x), scores.shape, strict=True)
+    )
+    found: np.ndarray = (rows @ scores.cpu().double() @ columns.T).float().numpy()
+    seen = np.ix_(*(_seen(axis) for axis in (y, x)))
+    if found[seen].size < found.size:
+        outside = np.full_like(found, found[seen].min())
+        outside[seen] = found[seen]
+        return outside
+    return found
+
+
+def _seen(axis: Axis) -> np.ndarray:
+    inside = axis.inside()
+    return np.flatnonzero((inside >= -0.5) & (inside <= axis.side - 0.5))
+
+
+@functools.lru_cache(maxsize=64)
+def _matrix(axis: Axis, cells: int, convention: Convention) -> torch.Tensor:
+    """-> (length, cells): what each cell's score adds to each pixel along one axis."""
+    lines = torch.eye(cells, dtype=torch.float64)[:, None]
+    mode = "nearest" if convention == "anomalib" else "linear"
+    lines = functional.interpolate(lines, size=axis.side, mode=mode)
+    if convention == "anomalib":
+        lines = functional.pad(lines, (RADIUS, RADIUS), mode="reflect")
+    else:  # the edge itself is repeated, as scipy's gaussian_filter does
+        edges = lines[..., :RADIUS].flip(-1), lines[..., -RADIUS:].flip(-1)
+        lines = torch.cat([edges[0], lines, edges[1]], dim=-1)
+    steps = torch.arange(-RADIUS, RADIUS + 1, dtype=torch.float64)
+    kernel = torch.exp(-((steps / SIGMA) ** 2) / 2)
+    blurred = functional.conv1d(lines, (kernel / kernel.sum())[None, None])[:, 0]  # (cells, side)
+    places = torch.from_numpy(axis.inside()).clamp(0, axis.side - 1)
+    pixels = torch.arange(axis.side, dtype=torch.float64)
+    hat = (1 - (places[:, None] - pixels).abs()).clamp_min(0)
+    return hat @ blurred.T

@@ -1,0 +1,287 @@
+"""`patchcore`: fitted on clean images, it finds what looks unlike all of them."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import itertools
+import json
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from localize.devices import device_of
+from localize.localizer import RUN_FILE, Finding, Learns, Source, Told, read_run
+from localize.methods.patchcore import embedding, framing, scoring
+from localize.methods.patchcore.backbones import DEFAULT, Backbone, Choice, build
+from localize.methods.patchcore.embedding import Convention, Parts
+from localize.methods.patchcore.gathering import Reducer
+from localize.methods.patchcore.scoring import Bank
+from synth import console, folders
+from synth.errors import InputError
+
+Locate = Literal["peak", "centroid"]
+BATCH = 4  # images that go through the backbone together; more are no faster on a CPU
+NEIGHBOURS = {"anomalib": 9, "paper": 1}
+QUANTILE = 0.95  # of clean validation images that the threshold lets pass
+FILES = ("bank.safetensors", "backbone.safetensors")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may choose.
+
+    Args:
+        convention: whose conventions to follow, anomalib's or the paper's authors'.
+        backbone: the network's name; weights, weights_sha256, download, random_weights: see
+            :class:`~localize.methods.patchcore.backbones.Choice`.
+        coreset_ratio: share of the clean patches that the bank keeps.
+        max_bank: rows that it keeps at most.
+        neighbours: anomalib: bank rows that weigh an image's score, 1 for no weight; paper:
+            bank rows whose distances a patch's score averages. None: 9 and 1.
+        stream: fit in bounded memory, however many images there are.
+        locate: the map's peak, or the centroid of the blob around it.
+    """
+
+    convention: Convention = "anomalib"
+    backbone: str = DEFAULT
+    weights: str | None = None
+    weights_sha256: str | None = None
+    download: bool = False
+    random_weights: bool = False
+    coreset_ratio: float = 0.1
+    max_bank: int = 10_000
+    neighbours: int | None = None
+    stream: bool = False
+    locate: Locate = "peak"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, kinds in (("convention", Convention), ("locate", Locate)):
+            if getattr(self, name) not in get_args(kinds):
+                raise InputError(
+                    f"{name} is '{getattr(self, name)}': use {' or '.join(get_args(kinds))}"
+                )
+        if not 0 < self.coreset_ratio <= 1:
+            raise InputError(f"coreset-ratio is {self.coreset_ratio}: give a number in 0 to 1")
+        if min(self.max_bank, self.neighbours or 1) < 1:
+            raise InputError("max-bank and neighbours: give whole numbers from 1 up")
+
+    @property
+    def choice(self) -> Choice:
+        return Choice(
+            self.backbone, self.weights, self.weights_sha256, self.download, self.random_weights,
+            self.seed,
+        )  # fmt: skip
+
+
+class PatchCore:
+    """Distances of an image's patches to a bank of clean ones; see :class:`Options`."""
+
+    told: frozenset[str] = frozenset()
+    learns: Learns = "clean"
+    map_marks = "region"  # its map says where a pixel is unlike clean ones, not where a centre is
+
+    def __init__(self, *, device: str = "auto", progress: bool = True, **options: Any) -> None:
+        self.options = Options(**options)
+        _ = self.options.choice  # refuses now, not after the other methods' training
+        self.device = device_of(device)
+        self.threshold: float | None = None
+        self._progress = progress
+        self._backbone: Backbone | None = None
+        self._bank = Bank.of(torch.empty((0, 0)))
+
+    @property
+    def note(self) -> str:
+        """What every table must say of it."""
+        return "random weights" if self.options.random_weights else ""
+
+    @property
+    def parameters(self) -> int:
+        """Number of values that it keeps, backbone and bank; 0 before fitting."""
+        if self._backbone is None:
+            return 0
+        return sum(p.numel() for p in self._backbone.parameters()) + self._bank.rows.numel()
+
+    def fit(self, train: Source, val: Source, run: Path) -> None:
+        """Fill the bank from the clean images of ``train``, set the threshold on ``val``'s.
+
+        Raises:
+            InputError: there is no clean image to learn from.
+        """
+        images = iter(train.clean())
+        first = next(images, None)
+        if first is None:
+            raise InputError(
+                "patchcore learns from clean images and the training split has none: "
+                "make the dataset with synth generate --twins"
+            )
+        run.mkdir(parents=True, exist_ok=True)
+        network, source = build(self.options.choice)
+        self._use(network, torch.empty((0, 0)))
+        total = operator.length_hint(images, 0) + 1
+        bank, count = self._gather(itertools.chain([first], images), total)
+        self._use(network, bank)
+        scores = self._scores(val)
+        self.threshold = float(np.quantile(scores, QUANTILE)) if len(scores) else None
+        self._save(run, source, count, len(scores))
+
+    def _gather(self, images: Iterable[np.ndarray], total: int) -> tuple[torch.Tensor, int]:
+        """Clean images -> the bank, and how many they were."""
+        options, count = self.options, 0
+
+        def parts(step: Callable[[int, int], None]) -> Iterator[Parts]:
+            nonlocal count
+            for batch in _batches(images):
+                fine, coarse = self._parts(batch)
+                count += len(batch)
+                step(count, max(count, total))
+                yield fine.cpu(), coarse.cpu()
+
+        generator = torch.Generator().manual_seed(options.seed)
+        reducer = Reducer(
+            options.convention, options.coreset_ratio, options.max_bank, generator, self.device
+        )
+        if options.stream:
+            with self._step("patchcore: clean images") as step:
+                return reducer.stream(parts(step)), count
+        with self._step("patchcore: clean images") as step:
+            blocks = list(parts(step))
+        with self._step("patchcore: bank") as step:
+            reducer.progress = step
+            return reducer.whole(blocks), count
+
+    def _step(self, what: str) -> Any:
+        if self._progress:
+            return console.progress(what)
+        return contextlib.nullcontext(lambda done, total: None)
+
+    @torch.inference_mode()
+    def _parts(self, images: Sequence[np.ndarray]) -> Parts:
+        """Images of any sizes -> the two parts of their patches' vectors."""
+        assert self._backbone is not None
+        squares = [framing.square(image, self._axes(image), self.device) for image in images]
+        layers = self._backbone(torch.stack(squares))
+        return embedding.parts(layers, self.options.convention)
+
+    def _axes(self, image: np.ndarray) -> tuple[framing.Axis, framing.Axis]:
+        assert self._backbone is not None
+        height, width = image.shape[:2]
+        return framing.axes((width, height), self.options.convention, self._backbone.multiple)
+
+    @torch.inference_mode()
+    def _scored(self, images: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
+        """B images -> (B, h, w) patch scores, (B,) image scores."""
+        convention = self.options.convention
+        neighbours = self.options.neighbours or NEIGHBOURS[convention]
+        return scoring.score(self._parts(images), self._bank, convention, neighbours)
+
+    def _scores(self, val: Source) -> list[float]:
+        """The image scores of the clean validation images."""
+        scores: list[float] = []
+        with self._step("patchcore: threshold") as step:
+            images = val.clean()
+            total = operator.length_hint(images, 0)
+            for batch in _batches(images):
+                scores += self._scored(batch)[1].tolist()
+                step(len(scores), max(len(scores), total))
+        return scores
+
+    def locate(
+        self, images: Sequence[np.ndarray], told: Sequence[Told] | None = None
+    ) -> list[Finding]:
+        """B x (H, W, 3) uint8 -> B findings, px, with image score and map."""
+        if self._backbone is None:
+            raise InputError("patchcore must be trained or loaded first: call fit")
+        place = scoring.peak if self.options.locate == "peak" else scoring.centroid
+        findings = []
+        for batch in _batches(images):
+            for image, patches, score in zip(batch, *self._scored(batch), strict=True):
+                found = framing.full_map(patches, self._axes(image), self.options.convention)
+                findings.append(Finding(*place(found), score=float(score), map=found))
+        return findings
+
+    def _use(self, network: Backbone, bank: torch.Tensor) -> None:
+        self._backbone = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._bank = Bank.of(bank.to(self.device))
+
+    def _save(self, run: Path, source: dict[str, str | None], images: int, val: int) -> None:
+        """Write bank and backbone, and last the description that makes it a run folder."""
+        assert self._backbone is not None
+        contents = ({"bank": self._bank.rows}, self._backbone.model.state_dict())
+        hashes = {}
+        for name, tensors in zip(FILES, contents, strict=True):
+            data = save_tensors({k: v.cpu().contiguous() for k, v in tensors.items()})
+            hashes[name] = hashlib.sha256(data).hexdigest()
+            folders.write(run / name, data)
+        options = dataclasses.asdict(self.options)
+        if self.options.weights:
+            options["weights"] = Path(self.options.weights).name
+        about = {
+            "method": "patchcore",
+            "options": options,
+            "weights": source,
+            "sha256": hashes,
+            "bank": list(self._bank.rows.shape),
+            "threshold": {
+                "score": self.threshold,
+                "what": f"{QUANTILE} quantile of the scores of clean validation images"
+                if val
+                else "none: the validation split has no clean image",
+                "images": val,
+            },
+            "train_images": images,
+            "torch": torch.__version__,
+        }
+        folders.write(run / RUN_FILE, json.dumps(about, indent=2) + "\n")
+
+    @classmethod
+    def load(cls, run: Path, which: str = "best", device: str = "auto") -> PatchCore:
+        """A run folder -> the method as it was fitted; it has no epochs to choose from.
+
+        Raises:
+            InputError: the folder is damaged or of another method.
+        """
+        about = read_run(run)
+        if about["method"] != "patchcore":
+            raise InputError(f"{run} holds '{about['method']}', not patchcore")
+        try:
+            # The run holds the backbone itself: where its weights came from is history.
+            options = about["options"] | {"weights": None, "weights_sha256": None}
+            hashes, threshold = about["sha256"], about["threshold"]["score"]
+            localizer = cls.__new__(cls)
+            localizer.options = Options(**options)
+            bank, state = (_read(run / name, hashes[name]) for name in FILES)
+            network = Backbone(localizer.options.backbone)
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{run}/{RUN_FILE} is damaged ({error}): train again") from None
+        localizer.device = device_of(device)
+        localizer.threshold, localizer._progress = threshold, False
+        network.model.load_state_dict(state)
+        localizer._use(network, bank["bank"])
+        return localizer
+
+
+def _read(path: Path, expected: str) -> dict[str, torch.Tensor]:
+    """A file of a run, unless it is another than was written."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: train again") from None
+    if hashlib.sha256(data).hexdigest() != expected:
+        raise InputError(f"{path} is damaged (its sha256 has changed): train again")
+    return load_tensors(data)
+
+
+def _batches(images: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    rest = iter(images)
+    while batch := list(itertools.islice(rest, BATCH)):
+        yield batch

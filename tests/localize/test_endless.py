@@ -1,0 +1,123 @@
+"""Pictures drawn on the fly: reproducible, true, and as the recipe says."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from localize import endless
+from localize.endless import Endless, Mix
+from synth import InputError, Recipe, anomaly
+
+SMALL = Mix(
+    {"size": [64, 64], "margin": 0, "codec": "png"},
+    {"radius": [[6, 8], [8, 12]], "shape": ["circle", "square"], "ratio": [[1.2, 1.3], [0.7, 0.8]]},
+)
+
+
+def source(folder: Path, *mixes: Mix, **options: object) -> Endless:
+    return Endless(folder, mixes or (SMALL,), 5, **options)  # type: ignore[arg-type]
+
+
+def test_a_picture_depends_on_seed_and_number_alone(photo_folder: Path) -> None:
+    first, again = source(photo_folder), pickle.loads(pickle.dumps(source(photo_folder)))
+    backwards = [again[i] for i in reversed(range(6))][::-1]
+    for i, other in enumerate(backwards):
+        assert first[i].truth == other.truth == first.truth(i)[0]
+        assert np.array_equal(first[i].image, other.image)
+    assert first[0].truth != first[1].truth
+    assert Endless(photo_folder, (SMALL,), 6)[0].truth != first[0].truth
+
+
+def test_the_truth_is_what_changed(photo_folder: Path) -> None:
+    for i in range(8):
+        sample = source(photo_folder)[i]
+        assert sample.truth is not None
+        assert sample.clean is not None
+        differs = (sample.image != sample.clean).any(axis=2)
+        inside = anomaly.mask(sample.truth, *sample.image.shape[:2])
+        assert not differs[~inside].any()
+        assert differs[inside].mean() > 0.9
+
+
+def test_a_crowd_lies_apart_and_shares_its_ratio(photo_folder: Path) -> None:
+    crowds = [source(photo_folder).crowd(i, 3)[1] for i in range(20)]
+    assert {len(regions) for regions in crowds} == {1, 2, 3}
+    for regions in crowds:
+        assert len({a.discolor_ratio for a in regions}) == 1
+        for a, b in itertools.combinations(regions, 2):
+            gap = max(abs(a.x - b.x), abs(a.y - b.y)) - a.r - b.r
+            assert gap >= endless.APART
+        assert all(a.fits(64, 64) for a in regions)
+
+
+def test_every_choice_is_drawn(photo_folder: Path) -> None:
+    truths = [source(photo_folder).truth(i)[0] for i in range(60)]
+    assert {a.shape for a in truths} == {"circle", "square"}
+    assert min(a.r for a in truths) < 7 < 11 < max(a.r for a in truths)
+    assert min(a.discolor_ratio for a in truths) < 0.8 < 1.2 < max(a.discolor_ratio for a in truths)
+
+
+def test_stages_follow_one_another(photo_folder: Path) -> None:
+    easy = Mix({**SMALL.common, "ratio": [1.5, 1.6], "radius": [6, 8]}, {}, until=3)
+    both = source(photo_folder, easy, SMALL)
+    assert [both.truth(i)[0].discolor_ratio > 1.4 for i in range(6)] == [True] * 3 + [False] * 3
+
+
+def test_without_augmentation_photos_are_used_as_they_are(photo_folder: Path) -> None:
+    recipe = Recipe(size="keep", radius=(8, 12), codec="png")
+    plain = Endless(photo_folder, recipe, augment=False)
+    from synth import photos
+
+    originals = {name: photos.read(photo_folder, name).pixels for name in plain.names}
+    for i in range(5):
+        assert np.array_equal(plain[i].clean, originals[plain[i].photo])
+        assert plain.truth(i)[1] == (120, 96)
+
+
+def test_length_clean_twins_and_names(photo_folder: Path) -> None:
+    name = source(photo_folder).names[3]
+    few = source(photo_folder, names=[name], length=2)
+    assert len(few) == 2
+    assert [few[i].photo for i in range(2)] == [name] * 2
+    assert all(np.array_equal(a, few[i].clean) for i, a in enumerate(few.clean()))
+    with pytest.raises(IndexError):
+        few[2]
+
+
+def test_recipe_files_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "mix.json"
+    stage = {"recipe": SMALL.common, "any": SMALL.any}
+    path.write_text(json.dumps({"stages": [{**stage, "until": 5}, stage]}))
+    assert endless.load(path) == (Mix(SMALL.common, SMALL.any, 5), SMALL)
+    assert endless.load("seed")[0].recipe(np.random.default_rng(0)).shape == "square"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "no JSON"),
+        ('{"stages": {}}', "no list"),
+        ('{"stages": [{"untill": 3}]}', "no list"),
+        ('{"stages": [{}, {}]}', "until"),
+        ('{"stages": [{"any": {"shape": "circle"}}]}', "list of values"),
+        ('{"stages": [{"any": {"shape": ["oval"]}}]}', "circle or square"),
+        ('{"stages": [{"any": {"shap": ["circle"]}}]}', "did you mean 'shape'"),
+    ],
+)
+def test_bad_recipe_files_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "mix.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        endless.load(path)
+
+
+def test_photos_too_small_are_an_error(photo_folder: Path) -> None:
+    big = Recipe(size=(400, 400), radius=(8, 12))
+    with pytest.raises(InputError, match="large enough"):
+        Endless(photo_folder, big, augment=False)[0]

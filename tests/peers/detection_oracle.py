@@ -1,0 +1,85 @@
+"""Are our pixel metrics those of anomalib 2.7.0 and torchmetrics, on the same maps?
+
+    make peers
+    PYTHONPATH=. .peers/anomalib/bin/python tests/peers/detection_oracle.py
+
+Maps with ties and without, of several regions, and clean ones. Exit code 1 where a difference
+is above the bound that `localize.detection` states.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import torch
+
+from localize import detection
+from localize.compat import mend_torchvision
+
+mend_torchvision()
+
+from anomalib.metrics.aupro import _AUPRO  # noqa: E402
+from torchmetrics.functional.classification import binary_auroc  # noqa: E402
+
+SEED = 0
+SIDE = 160  # more pixels than a sketch keeps
+BOUND = {"aupro": 1e-3, "pixel_auroc": 4e-4}
+
+
+def smooth(noise: np.ndarray, width: int) -> np.ndarray:
+    """(H, W) -> (H, W): means over width x width pixels, wrapping, as a detector's maps look."""
+    shifts = range(-(width // 2), width - width // 2)
+    for axis in (0, 1):
+        noise = sum(np.roll(noise, shift, axis) for shift in shifts) / width
+    return noise
+
+
+def draw(rng: np.random.Generator, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """Eight maps (8, H, W) float32 and their masks; every third picture is clean."""
+    rows, cols = np.mgrid[0:SIDE, 0:SIDE]
+    maps, masks = [], []
+    for i in range(8):
+        mask = np.zeros((SIDE, SIDE), bool)
+        for _ in range(0 if i % 3 == 0 else rng.integers(1, 4)):
+            x, y, r = *rng.integers(10, SIDE - 10, 2), rng.integers(2, 25)
+            mask |= (cols - x) ** 2 + (rows - y) ** 2 <= r * r
+        heat = 6 * smooth(rng.normal(size=mask.shape), 9) + rng.uniform(0, 2) * mask
+        maps.append({"ties": np.round(heat), "narrow": 20 + heat / 1000}.get(kind, heat))
+        masks.append(mask)
+    return np.stack(maps).astype(np.float32), np.stack(masks)
+
+
+def ours(maps: np.ndarray, masks: np.ndarray) -> dict[str, float]:
+    sketches = [detection.sketch(m, mask) for m, mask in zip(maps, masks, strict=True)]
+    found = detection.pixelwise(sketches, range(len(maps)), draws=1)
+    return {name: found[name].value for name in BOUND}
+
+
+def theirs(maps: np.ndarray, masks: np.ndarray) -> dict[str, float]:
+    metric = _AUPRO(fpr_limit=0.3)
+    scores, truth = torch.from_numpy(maps), torch.from_numpy(masks)
+    metric.update(scores, truth.int())
+    # It squashes what lies outside 0 to 1, in float32, which makes ties: give it ranks in float64.
+    ranks = torch.unique(scores, return_inverse=True)[1].double() / scores.numel()
+    area = binary_auroc(ranks.ravel(), truth.ravel().int())
+    return {"aupro": float(metric.compute()), "pixel_auroc": float(area)}
+
+
+def main() -> int:
+    rng = np.random.default_rng(SEED)
+    largest: dict[tuple[str, str], float] = {}
+    for kind in ("plain", "narrow", "ties"):
+        for _ in range(5):
+            maps, masks = draw(rng, kind)
+            mine, other = ours(maps, masks), theirs(maps, masks)
+            for name in BOUND:
+                difference = abs(mine[name] - other[name])
+                largest[name, kind] = max(largest.get((name, kind), 0.0), difference)
+    for (name, kind), difference in largest.items():
+        print(f"{name:<12} {kind:<7} max difference {difference:.1e} (allowed {BOUND[name]:.0e})")
+    return int(not all(difference <= BOUND[name] for (name, _), difference in largest.items()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
