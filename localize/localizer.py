@@ -178,6 +178,25 @@ METHODS = {
             "distance of a pretrained network's patches to those of clean images",
             takes=_FITTED,
         ),
+        Method(
+            "ringvote-told",
+            "localize.methods.ringvote.method:RingVote",
+            "labelled",
+            _BOTH,
+            "a small network's evidence of an edge, summed along rings; comes trained",
+            takes=_VOTED,
+            weights="ringvote",
+        ),
+        Method(
+            "ringvote",
+            "localize.methods.ringvote.method:RingVote",
+            "labelled",
+            _NONE,
+            "the same, told nothing: it searches for place, radius and ratio; comes trained",
+            MappingProxyType({"blind": True}),
+            _VOTED,
+            weights="ringvote",
+        ),
     )
 }
 

@@ -1,0 +1,1 @@
+"""`ringvote`: see :mod:`localize.methods.ringvote.method`."""

@@ -1,0 +1,153 @@
+"""`ringvote`: every pixel gives evidence of a step of some ratio and votes for a region's centre.
+
+A small network (see :mod:`network`) judges what the matched filter of `boundary` and a few
+more features say of each pixel and its neighbours; the evidence is summed along circles and
+squares. `ringvote-told` is given the radius and the ratio; `ringvote` has the same network and
+searches for both. It learns from pictures without end (:mod:`localize.endless`) or from a
+dataset; trained weights come along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from localize.devices import device_of
+from localize.localizer import Finding, Learns, Source, Told, read_run
+from localize.methods.ringvote import locating, searching
+from localize.methods.ringvote.network import Trunk
+from synth.errors import InputError
+
+EPOCH = 100  # steps, or those of one pass over a smaller source
+EPOCHS = 10
+VAL = 40  # pictures to validate on
+
+
+class RingVote:
+    """The localizer; see the module.
+
+    Args:
+        blind: it is told nothing, and searches.
+        epochs: of :data:`EPOCH` steps, times ``epochs_scale``.
+        batch: pictures a step.
+        width: channels of the network.
+    """
+
+    learns: Learns = "labelled"
+    scores = "log odds"  # of the place found, against all others
+
+    def __init__(
+        self,
+        *,
+        blind: bool = False,
+        epochs: int = EPOCHS,
+        epochs_scale: float = 1.0,
+        batch: int = 4,
+        learning_rate: float = 3e-3,
+        seed: int = 0,
+        width: int = 16,
+        device: str = "auto",
+        progress: bool = True,
+    ) -> None:
+        if min(epochs, batch, width) < 1 or not 0 < epochs_scale <= 100 or not learning_rate > 0:
+            raise InputError(
+                "epochs, batch and width: whole numbers from 1 up; epochs-scale and learning rate: "
+                "above 0"
+            )
+        self.told = frozenset(() if blind else ("r", "discolor_ratio"))
+        self.name = "ringvote" if blind else "ringvote-told"
+        self.options: dict[str, Any] = {
+            "epochs": epochs, "epochs_scale": epochs_scale, "batch": batch,
+            "learning_rate": learning_rate, "seed": seed, "width": width,
+        }  # fmt: skip
+        self.device = device_of(device)
+        self.progress: Callable[[int, int], None] | None = None
+        self.network: Trunk | None = None
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights; 0 before fitting."""
+        return sum(p.numel() for p in self.network.parameters()) if self.network else 0
+
+    def fit(self, train: Source, val: Source, run: Path) -> None:
+        """Train, going on where an interrupted run stopped; the best epoch is kept."""
+        from localize.methods.ringvote import training  # imports slowly; locating needs it not
+
+        for name, source in (("training", train), ("validation", val)):
+            if not len(source):
+                raise InputError(f"the {name} split has no image with an anomaly to learn from")
+        batch, epochs = self.options["batch"], self.options["epochs"]
+        every = min(EPOCH, -(-len(train) // batch))
+        steps = max(1, round(epochs * self.options["epochs_scale"])) * every
+        plan = training.Plan(steps, batch, self.options["learning_rate"], every)
+        torch.manual_seed(self.options["seed"])
+        network = Trunk(self.options["width"])
+        lessons = training.Lessons(val, 0, min(VAL, len(val)))
+        about = {"method": self.name, "options": self.options, "source": described(train)}
+        training.train(
+            network, train, lessons, run, plan, about, self.device,
+            self.progress or (lambda done, total: None),
+        )  # fmt: skip
+        self._use(network, run, "best")
+
+    def _use(self, network: Trunk, run: Path, which: str) -> None:
+        path = run / f"{which}.safetensors"
+        try:
+            network.load_state_dict(load_file(path))
+        except FileNotFoundError:
+            raise InputError(f"{path} is missing: train again") from None
+        except Exception as error:  # safetensors and torch raise many kinds
+            reason = str(error).strip().splitlines()[0]
+            raise InputError(f"{path} does not fit this method ({reason}): train again") from None
+        network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.eval()
+
+    @classmethod
+    def load(
+        cls, run: Path, which: str = "best", device: str = "auto", blind: bool | None = None
+    ) -> RingVote:
+        """A run folder -> the method with its ``best`` or ``last`` weights.
+
+        Either form's weights serve both: ``blind`` says which it shall be, else the run does.
+
+        Raises:
+            InputError: the folder is damaged or of another method.
+        """
+        about = read_run(run)
+        try:
+            blind = about["method"] == "ringvote" if blind is None else blind
+            localizer = cls(device=device, blind=blind, **about["options"])
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{run}/model.json is damaged ({error}): train again") from None
+        localizer._use(Trunk(localizer.options["width"]), run, which)
+        return localizer
+
+    def locate(
+        self, images: Sequence[np.ndarray], told: Sequence[Told] | None = None
+    ) -> list[Finding]:
+        """B x (H, W, 3) uint8 and what is told of each -> B findings, px.
+
+        Raises:
+            InputError: nothing is told, or there are no weights yet.
+        """
+        if self.network is None:
+            raise InputError(f"{self.name} must be trained or loaded first: call fit")
+        if not self.told:
+            return [searching.search(self.network, image) for image in images]
+        if told is None:
+            raise InputError(f"{self.name} must be told r and discolor_ratio: give both")
+        return [
+            locating.find(self.network, image, each)
+            for image, each in zip(images, told, strict=True)
+        ]
+
+
+def described(source: Source) -> dict[str, Any]:
+    """What a source draws from, in JSON types, for the run folder."""
+    about = getattr(source, "about", None)
+    return about() if callable(about) else {"images": len(source)}

@@ -1,0 +1,72 @@
+"""Evidence per pixel to a score for every centre: votes along circles and squares, by FFT.
+
+Source: votes for the centre of a shape, Ballard (1981).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+ARCS = 8  # directions from inside to outside: right, right-down, down, ... 45 degrees apart
+Outline = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def circle(r: float, dx: float = 0.0, dy: float = 0.0) -> Outline:
+    """Radius, px -> (n,) rows and (n,) columns of the last pixels inside, (n, ARCS) their weights.
+
+    Rows and columns count from the pixel beside the centre, which lies (dx, dy) px from it.
+    A pixel's weights say which direction is outward there; they sum to 1.
+    """
+    reach = math.floor(r) + 2
+    span = np.arange(-reach, reach + 1)
+    v, u = np.meshgrid(span - dy, span - dx, indexing="ij")
+    inside = u * u + v * v <= r * r
+    closed = inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
+    last = inside[1:-1, 1:-1] & ~closed
+    u, v = u[1:-1, 1:-1][last], v[1:-1, 1:-1][last]
+    rows, cols = np.nonzero(last)
+    turn = np.arctan2(v, u) / (2 * math.pi / ARCS)
+    gap = np.abs((turn[:, None] - np.arange(ARCS) + ARCS / 2) % ARCS - ARCS / 2)
+    return rows - reach + 1, cols - reach + 1, np.maximum(0, 1 - gap).astype(np.float32)
+
+
+def square(r: float, dx: float = 0.0, dy: float = 0.0) -> Outline:
+    """As :func:`circle`, for a square of half side r px: each side has a direction of its own."""
+    left, right = math.ceil(dx - r), math.floor(dx + r)
+    top, bottom = math.ceil(dy - r), math.floor(dy + r)
+    across, along = np.arange(left, right + 1), np.arange(top, bottom + 1)
+    rows = np.concatenate([along, np.full_like(across, bottom), along, np.full_like(across, top)])
+    cols = np.concatenate([np.full_like(along, right), across, np.full_like(along, left), across])
+    counts = [len(along), len(across), len(along), len(across)]
+    return rows, cols, np.repeat(np.eye(ARCS, dtype=np.float32)[[0, 2, 4, 6]], counts, axis=0)
+
+
+SHAPES: tuple[Callable[..., Outline], ...] = (circle, square)
+
+
+def counts(
+    spectrum: Tensor, r: float, sizes: tuple[int, int], together: int = ARCS
+) -> Iterator[tuple[int, Tensor]]:
+    """(ARCS, H, W // 2 + 1) transform of evidence -> number of the shape and (n, H, W) sums.
+
+    Each sum runs along one arc of the circle or one side of the square of radius r px around
+    every pixel. They mean nothing where the region leaves the image; ``sizes`` are H and W,
+    each at least 2 r + 3. At most ``together`` arcs come at a time, which bounds the memory.
+    """
+    for number, shape in enumerate(SHAPES):
+        rows, cols, weights = shape(r)
+        used = np.flatnonzero(weights.any(axis=0))
+        for first in range(0, len(used), together):
+            arcs = used[first : first + together]
+            kernel = np.zeros((len(arcs), *sizes), np.float32)
+            kernel[:, rows, cols] = weights.T[arcs]  # negative indices wrap, as transforms do
+            if shape is square:  # a corner is in two sides, and was written for one
+                for plane, weight in zip(kernel, weights.T[arcs], strict=True):
+                    plane[rows[weight > 0], cols[weight > 0]] = 1
+            voters = torch.fft.rfft2(torch.from_numpy(kernel).to(spectrum.device))
+            yield number, torch.fft.irfft2(spectrum[arcs] * voters.conj(), sizes)

@@ -1,0 +1,324 @@
+"""The learned ring voter: its features are the filter's, its votes add up, its training resumes."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from localize import api, cli, endless
+from localize.endless import Endless, Mix
+from localize.localizer import Told
+from localize.methods import boundary
+from localize.methods.ringvote import locating, searching, training
+from localize.methods.ringvote.features import BASE, CHANNELS, features
+from localize.methods.ringvote.method import RingVote
+from localize.methods.ringvote.network import REACH, Trunk, tempered
+from localize.methods.ringvote.voting import ARCS, circle, counts, square
+from synth import InputError, anomaly, console, renderer, scenes
+from synth.anomaly import Anomaly
+
+LESSONS = Mix({"size": [64, 64], "margin": 0}, {"radius": [[8, 12]], "shape": ["circle", "square"]})
+
+
+def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def hidden(shape: str = "circle", overflow: str = "clip", ratio: float = 1.12) -> tuple:
+    """A procedural photo with a region, JPEG 90, and the region."""
+    photo = scenes.scene(200, 160, np.random.default_rng(4))
+    truth = Anomaly(91, 72, 34, ratio, shape, overflow)  # type: ignore[arg-type]
+    coded = renderer.encode(anomaly.apply(photo, truth), "jpeg", 90)
+    return renderer.decode(coded), truth
+
+
+def planes(image: np.ndarray, ratio: float) -> np.ndarray:
+    return training.planes(image, ratio)[0].numpy()
+
+
+@pytest.mark.parametrize("ratio", [1.1, 0.9])
+def test_the_first_features_are_the_filters_evidence(ratio: float) -> None:
+    image = noise(40, 50)
+    right, left, down, up = boundary.evidence(image, ratio)
+    ours = planes(image, ratio)
+    # Ours sit on the last pixel inside: that is the one after the edge where inside is there.
+    inner = slice(2, -2)
+    assert np.allclose(ours[0][:, :-1], right[:, :-1], atol=1e-3)
+    assert np.allclose(ours[1][:-1], down[:-1], atol=1e-3)
+    assert np.allclose(ours[2][inner, 2:-2], left[inner, 1:-3], atol=1e-3)
+    assert np.allclose(ours[3][2:-2, inner], up[1:-3, inner], atol=1e-3)
+
+
+@pytest.mark.parametrize("ratio", [1.0, 1.02, 0.5, 3.0])
+def test_features_are_finite(ratio: float) -> None:
+    for image in (noise(20, 31), np.zeros((9, 9, 3), np.uint8), np.full((9, 9, 3), 255, np.uint8)):
+        found = planes(image, ratio)
+        assert found.shape == (CHANNELS, *image.shape[:2])
+        assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize(("outline", "shape"), [(circle, "circle"), (square, "square")])
+@pytest.mark.parametrize("r", [1.0, 7.3, 20.0])
+def test_an_outline_is_the_last_pixels_inside(outline, shape: str, r: float) -> None:
+    dx, dy = 0.25, -0.5
+    mask = anomaly.mask(Anomaly(30 + dx, 30 + dy, r, 1.1, shape), 61, 61)  # type: ignore[arg-type]
+    rows, cols, weights = outline(r, dx, dy)
+    drawn = np.zeros_like(mask)
+    drawn[rows + 30, cols + 30] = True
+    closed = mask.copy()
+    for axis, step in ((0, 1), (0, -1), (1, 1), (1, -1)):
+        closed &= np.roll(mask, step, axis)
+    assert np.array_equal(drawn, mask & ~closed)
+    assert np.allclose(weights.sum(axis=1), 1)
+    assert weights.shape[1] == ARCS
+
+
+def test_outward_directions_point_outward() -> None:
+    rows, cols, weights = circle(20.0)
+    main = weights.argmax(axis=1) * 2 * math.pi / ARCS
+    assert (np.cos(main) * cols + np.sin(main) * rows > 0.9 * 19).all()
+
+
+@pytest.mark.parametrize("together", [ARCS, 3, 1])
+def test_counts_are_sums_along_the_arcs(together: int) -> None:
+    sizes = (40, 50)
+    evidence = torch.from_numpy(np.random.default_rng(0).normal(size=(ARCS, *sizes))).float()
+    found: list[list[np.ndarray]] = [[], []]
+    for number, maps in counts(torch.fft.rfft2(evidence), 9.5, sizes, together):
+        assert len(maps) <= together
+        found[number] += list(maps.numpy())
+    for shape, maps in zip((circle, square), found, strict=True):
+        rows, cols, weights = shape(9.5)
+        arcs = np.flatnonzero(weights.any(axis=0))
+        assert len(maps) == len(arcs)
+        for y, x in ((10, 10), (29, 39), (17, 25)):
+            sums = (evidence[:, rows + y, cols + x].numpy() * weights.T).sum(axis=1)
+            assert [float(m[y, x]) for m in maps] == pytest.approx(sums[arcs].tolist(), abs=1e-3)
+
+
+def test_a_ballot_counts_as_the_transform_does() -> None:
+    evidence = torch.from_numpy(np.random.default_rng(0).normal(size=(ARCS, 40, 50))).float()
+    network = Trunk(4)
+    whole = network.logits(counts(torch.fft.rfft2(evidence), 9.5, (40, 50)), 9.5)
+    ballot = locating.Ballot(network, evidence.numpy(), 9.5)
+    for x, y in ((10, 10), (39, 29), (25, 17)):
+        assert ballot.logit(x, y) == pytest.approx(float(whole[y, x]), abs=1e-3)
+    assert ballot.logit(3, 20) == -math.inf
+
+
+def test_one_clear_arc_counts_for_less_than_all_faint_ones() -> None:
+    knee = torch.tensor(4.0)
+    votes = tempered(torch.tensor([-50.0, 0.0, 4.0, 80.0]), knee).tolist()
+    assert votes == pytest.approx([-50, 0, 4 * math.log(2), 4 * math.log(21)])
+    one, all_around = torch.zeros(8), torch.full((8,), 4.0)
+    one[3] = 80
+    assert float(tempered(one, knee).sum()) < float(tempered(all_around, knee).sum())
+
+
+@pytest.mark.parametrize("shape", ["circle", "square"])
+@pytest.mark.parametrize("overflow", ["clip", "wrap"])
+def test_untrained_it_is_the_filter(shape: str, overflow: str) -> None:
+    image, truth = hidden(shape, overflow)
+    found = locating.find(Trunk(8), image, Told(truth.r, truth.discolor_ratio))
+    assert math.hypot(found.x - truth.x, found.y - truth.y) < 1
+
+
+def test_strips_give_the_evidence_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    network = Trunk(8)
+    torch.nn.init.normal_(network.last.weight)
+    image = noise(130, 36)
+    whole = locating.evidence(network, image, 1.1)[0]
+    monkeypatch.setattr(locating, "STRIP", 36 * 24)
+    assert REACH < 130 - 24
+    assert torch.allclose(locating.evidence(network, image, 1.1)[0], whole, atol=1e-3)
+
+
+def test_a_centre_between_pixels_is_found() -> None:
+    photo = scenes.scene(200, 160, np.random.default_rng(4))
+    truth = Anomaly(90.5, 72.5, 34, 1.15)
+    found = locating.find(Trunk(8), anomaly.apply(photo, truth), Told(34, 1.15))
+    assert math.hypot(found.x - truth.x, found.y - truth.y) <= 0.36
+
+
+@pytest.mark.parametrize("shape", [(30, 40), (7, 80), (1, 1), (65, 33)])
+def test_a_region_too_large_for_the_image_is_in_its_middle(shape: tuple[int, int]) -> None:
+    found = locating.find(Trunk(8), noise(*shape), Told(500, 1.1))
+    assert 0 <= found.x <= shape[1] - 1
+    assert 0 <= found.y <= shape[0] - 1
+    assert np.isfinite(found.score)
+    assert found.map is not None
+    assert found.map.shape == shape
+    assert np.isfinite(found.map).all()
+
+
+def test_untold_it_searches() -> None:
+    image, truth = hidden(ratio=1.15)
+    found = searching.search(Trunk(8), image)
+    assert math.hypot(found.x - truth.x, found.y - truth.y) < 1
+    assert found.r == pytest.approx(truth.r, abs=1)
+    assert found.ratio == pytest.approx(truth.discolor_ratio, abs=0.03)
+    photo = scenes.scene(200, 160, np.random.default_rng(4))
+    clean = searching.search(Trunk(8), renderer.decode(renderer.encode(photo, "jpeg", 90)))
+    assert found.score is not None
+    assert clean.score is not None
+    assert found.score > 5 > clean.score
+
+
+@pytest.mark.parametrize("shape", [(30, 40), (7, 80), (1, 1)])
+def test_a_search_in_a_tiny_image_ends(shape: tuple[int, int]) -> None:
+    found = searching.search(Trunk(8), noise(*shape))
+    assert np.isfinite([found.x, found.y, found.score]).all()
+
+
+def test_the_loss_is_lowest_at_the_truth() -> None:
+    y, x = np.mgrid[:64, :64]
+    truth = Anomaly(40.2, 30.7, 10, 1.1)
+    losses = []
+    for dx in (0, 2, 8):
+        logits = -((x - truth.x - dx) ** 2 + (y - truth.y) ** 2) / 2
+        loss, far = training.centre_loss(torch.from_numpy(logits).float(), truth, [])
+        losses.append(float(loss))
+        assert far == pytest.approx(math.hypot(dx, 0), abs=1)
+    assert losses == sorted(losses)
+
+
+def test_other_regions_are_no_wrong_answers() -> None:
+    truth, other = Anomaly(20, 20, 10, 1.1), Anomaly(45, 45, 10, 1.1)
+    logits = torch.zeros(64, 64)
+    logits[45, 45] = 10
+    alone, far = training.centre_loss(logits, truth, [])
+    assert far == pytest.approx(math.hypot(25, 25))
+    assert float(training.centre_loss(logits, truth, [other])[0]) < float(alone) - 0.1
+
+
+@pytest.fixture(scope="module")
+def run(photo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    fit(photo_folder, folder)
+    return folder
+
+
+def fit(photo_folder: Path, folder: Path, stop: int | None = None, seed: int = 0) -> None:
+    localizer = RingVote(epochs=2, batch=1, width=4, seed=seed, device="cpu")
+
+    def progress(done: int, total: int) -> None:
+        if done == stop:
+            raise KeyboardInterrupt
+
+    localizer.progress = progress
+    source = Endless(photo_folder, (LESSONS,), 1, length=3)
+    localizer.fit(source, Endless(photo_folder, (LESSONS,), 2, length=2), folder)
+
+
+def test_an_interrupted_run_ends_with_the_same_weights(
+    photo_folder: Path, run: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        fit(photo_folder, tmp_path, stop=5)
+    assert not (tmp_path / "model.json").exists()
+    fit(photo_folder, tmp_path)
+    for name in ("best.safetensors", "last.safetensors", "history.csv"):
+        assert (tmp_path / name).read_bytes() == (run / name).read_bytes()
+
+
+def test_an_unfinished_run_of_other_settings_is_refused(photo_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        fit(photo_folder, tmp_path, stop=5)
+    with pytest.raises(InputError, match="other settings"):
+        fit(photo_folder, tmp_path, seed=1)
+
+
+def test_a_run_folder_says_what_it_learned_from(run: Path) -> None:
+    about = json.loads((run / "model.json").read_text())
+    assert about["source"]["mixes"][0]["common"]["size"] == [64, 64]
+    assert about["last_epoch"] == 2
+    assert not (run / "last.ckpt").exists()
+
+
+def test_training_changes_the_weights_and_loading_keeps_them(run: Path) -> None:
+    image, truth = hidden()
+    told = [Told(truth.r, truth.discolor_ratio)]
+    loaded = RingVote.load(run, device="cpu")
+    assert loaded.network is not None
+    assert bool(loaded.network.last.weight.abs().sum() > 0)
+    assert loaded.locate([image], told) == RingVote.load(run, "best", "cpu").locate([image], told)
+    (finding,) = loaded.locate([image], told)
+    assert math.hypot(finding.x - truth.x, finding.y - truth.y) < 5
+
+
+def test_weights_that_do_not_fit_are_refused(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    weights = tmp_path / "run" / "best.safetensors"
+    weights.write_bytes(b"nonsense")
+    with pytest.raises(InputError, match="does not fit"):
+        RingVote.load(tmp_path / "run")
+    weights.unlink()
+    with pytest.raises(InputError, match="missing"):
+        RingVote.load(tmp_path / "run")
+
+
+def test_the_api_trains_on_photos_and_a_recipe(
+    photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("localize.methods.ringvote.method.EPOCH", 2)
+    monkeypatch.setattr("localize.endless.VAL", 2)
+    mix = tmp_path / "mix.json"
+    mix.write_text(json.dumps({"stages": [{"recipe": LESSONS.common, "any": LESSONS.any}]}))
+    out = tmp_path / "run"
+    api.train("ringvote", None, out, photos=photo_folder, recipe=mix, epochs=1, width=4)
+    about = api.describe(out)
+    assert about["method"] == "ringvote"
+    assert about["val_centre_distance"] > 0
+    assert not api.load(out).told
+    with pytest.raises(InputError, match="either"):
+        api.train("ringvote", None, tmp_path / "other")
+    with pytest.raises(InputError, match="drawn already"):
+        api.train("ringvote", photo_folder, tmp_path / "other", recipe=mix)
+    with pytest.raises(InputError, match="from a dataset"):
+        api.train("cnn-fast", None, tmp_path / "other", photos=photo_folder)
+
+
+def test_training_and_validation_photos_differ(photo_folder: Path) -> None:
+    train, val = endless.split(photo_folder, (LESSONS,), seed=3)
+    assert not set(train.names) & set(val.names)
+    assert len(train.names) + len(val.names) == 8
+
+
+def test_it_must_be_trained_and_told() -> None:
+    with pytest.raises(InputError, match="trained"):
+        RingVote(device="cpu").locate([noise(9, 9)], [Told(2, 1.1)])
+    with pytest.raises(InputError, match="above 0"):
+        RingVote(learning_rate=0, device="cpu")
+
+
+def test_the_evidence_of_a_black_image_is_flat() -> None:
+    found = features(torch.zeros(1, 3, 16, 16), torch.tensor([1.1]))
+    assert float(found[:, :BASE].abs().max()) < 1e-6
+
+
+def test_find_needs_neither_training_nor_hints(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, truth = hidden(ratio=1.15)
+    Image.fromarray(image).save(tmp_path / "hidden.png")
+    photo = scenes.scene(200, 160, np.random.default_rng(4))
+    Image.fromarray(photo).save(tmp_path / "clean.png")
+    told = ["--r", truth.r, "--ratio", truth.discolor_ratio]
+    answers = []
+    for name, *flags in (("hidden.png",), ("hidden.png", *told), ("clean.png",)):
+        words = ["find", tmp_path / name, *flags]
+        assert console.run(cli.app, "localize", [str(word) for word in words]) == 0
+        answers.append(capsys.readouterr().out)
+    assert "x 91.0  y 72.0  r 34" in answers[0]
+    assert "x 91.0  y 72.0  r 34  ratio 1.15  confidence" in answers[1]
+    assert "nothing found" in answers[2]
+    assert all("nothing" not in answer for answer in answers[:2])
