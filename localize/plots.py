@@ -25,8 +25,18 @@ if TYPE_CHECKING:
     from localize.sources import Folder
 
 # Okabe and Ito's colours, told apart by all kinds of colour vision; grey is the baseline's.
-COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A6D00")
-MARKERS = "sD^vPX*hp"
+COLOURS = (
+    "#D55E00",
+    "#0072B2",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+    "#8A6D00",
+    "#6A3D9A",
+)
+MARKERS = "sD^vPX*hpd"
 GREY = "#6B6B6B"
 BASELINE = "centre"
 STYLE: dict[Any, Any] = {

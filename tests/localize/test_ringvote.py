@@ -16,13 +16,14 @@ from localize import api, cli, endless
 from localize.endless import Endless, Mix
 from localize.localizer import Told
 from localize.methods import boundary
+from localize.methods.boundary import LUMA
 from localize.methods.ringvote import locating, searching, training
 from localize.methods.ringvote.features import BASE, CHANNELS, features
 from localize.methods.ringvote.method import RingVote
 from localize.methods.ringvote.network import REACH, Trunk, tempered
 from localize.methods.ringvote.voting import ARCS, circle, counts, square
 from synth import InputError, anomaly, console, renderer, scenes
-from synth.anomaly import Anomaly
+from synth.anomaly import Anomaly, Shape, apply
 
 LESSONS = Mix({"size": [64, 64], "margin": 0}, {"radius": [[8, 12]], "shape": ["circle", "square"]})
 
@@ -322,3 +323,16 @@ def test_find_needs_neither_training_nor_hints(
     assert "x 91.0  y 72.0  r 34  ratio 1.15  confidence" in answers[1]
     assert "nothing found" in answers[2]
     assert all("nothing" not in answer for answer in answers[:2])
+
+
+@pytest.mark.parametrize("shape", ["circle", "square"])
+@pytest.mark.parametrize("ratio", [1.03, 1.12])
+def test_the_ratio_is_measured_across_the_edge(shape: Shape, ratio: float) -> None:
+    """Within three of its own standard errors; where nothing was changed it says 1."""
+    rng = np.random.default_rng(3)
+    clean = rng.integers(90, 150, (200, 220, 3), dtype=np.uint8)
+    image = apply(clean, Anomaly(100.0, 90.0, 40.0, ratio, shape=shape), rng)
+    for pixels, truth in ((image, ratio), (clean, 1.0)):
+        step, error = searching.measured(pixels.astype(np.float32) @ LUMA, 100.0, 90.0, 40.0)
+        assert abs(step - math.log(truth)) < 3 * error
+        assert error < 0.04

@@ -30,6 +30,8 @@ STEP = 0.75  # of a coarse pixel
 CANDIDATES = 16  # of each ratio, that are placed at full resolution
 GRIDS = ((32, 4, 2), (3, 1, 1))  # how many candidates are placed, on what reach and step in px
 NEAR_EDGE = 2  # px from the edge to the pixels whose ratio is measured
+FAINTEST = 1.015  # ratio that the search is for
+LEAST_ERROR = 0.004  # of a measured log ratio: rounding and coding
 
 
 @dataclass(frozen=True)
@@ -119,18 +121,27 @@ def radius(network: Trunk, planes: np.ndarray, x: float, y: float, r: float) -> 
     )
 
 
-def measured(luma: np.ndarray, x: float, y: float, r: float) -> float:
-    """(H, W) grey levels and a circle -> the ratio across its edge: a median, which clutter spares.
+def measured(luma: np.ndarray, x: float, y: float, r: float) -> tuple[float, float]:
+    """(H, W) grey levels and a region -> the logarithm of the ratio across its edge, its error.
 
-    It serves for a square as well, whose middle of each side it touches.
+    A median over pairs along the edge, which clutter spares; of circle and square that which
+    shows the clearer step. Pairs are counted as half as many, for neighbours are alike.
     """
     turn = np.linspace(0, 2 * math.pi, max(16, round(4 * r)), endpoint=False)
-    sides = []
-    for reach in (r - NEAR_EDGE, r + NEAR_EDGE):
-        rows = np.clip(np.rint(y + reach * np.sin(turn)).astype(int), 0, luma.shape[0] - 1)
-        cols = np.clip(np.rint(x + reach * np.cos(turn)).astype(int), 0, luma.shape[1] - 1)
-        sides.append(np.log(luma[rows, cols] + 1))
-    return float(np.exp(np.median(sides[0] - sides[1])))
+    around = np.cos(turn), np.sin(turn)
+    largest = np.maximum(abs(around[0]), abs(around[1]))
+    found = []
+    for u, v in (around, (around[0] / largest, around[1] / largest)):
+        sides = []
+        for reach in (r - NEAR_EDGE, r + NEAR_EDGE):
+            rows = np.clip(np.rint(y + reach * v).astype(int), 0, luma.shape[0] - 1)
+            cols = np.clip(np.rint(x + reach * u).astype(int), 0, luma.shape[1] - 1)
+            sides.append(np.log(luma[rows, cols] + 1))
+        steps = sides[0] - sides[1]
+        middle = float(np.median(steps))
+        spread = float(np.median(np.abs(steps - middle))) * 1.4826  # as a Gaussian's sigma
+        found.append((middle, 1.2533 * spread / math.sqrt(len(steps) / 2) + LEAST_ERROR))
+    return max(found, key=lambda each: each[0] / each[1])
 
 
 def _share(image: np.ndarray, r: float) -> float:
@@ -152,13 +163,18 @@ def search(network: Trunk, image: np.ndarray) -> Finding:
     if not found:
         height, width = image.shape[:2]
         return Finding((width - 1) / 2, (height - 1) / 2, score=-CERTAIN)
-    verdicts = [(judged(network, planes[c.which], c.r), c) for c in found]
-    odds = [verdict.odds + math.log(_share(image, c.r)) for verdict, c in verdicts]
-    best, one = verdicts[int(np.argmax(odds))]
+    luma = image.astype(np.float32) @ LUMA
+    answers = []
+    for c in found:
+        verdict = judged(network, planes[c.which], c.r)
+        brighter, error = measured(luma, verdict.x, verdict.y, c.r)
+        # All hypotheses are of brightening: an edge that shows none is another kind of edge.
+        lacking = max(0.0, math.log(FAINTEST) - brighter) / error
+        odds = verdict.odds + math.log(_share(image, c.r)) - lacking**2 / 2
+        answers.append((odds, verdict, c))
+    odds, best, one = max(answers, key=lambda each: each[0])
     r = radius(network, still[one.which], best.x, best.y, one.r)
     # The more is tried, the likelier a chance find: all whole radii, and every ratio.
     tried = len(RATIOS) * max(1.0, min(image.shape[:2]) / 2 - SMALLEST)
-    ratio = measured(image.astype(np.float32) @ LUMA, best.x, best.y, r)
-    return Finding(
-        best.x, best.y, r=r, ratio=ratio, score=max(odds) - math.log(tried), map=best.logits
-    )
+    ratio = math.exp(measured(luma, best.x, best.y, r)[0])
+    return Finding(best.x, best.y, r=r, ratio=ratio, score=odds - math.log(tried), map=best.logits)

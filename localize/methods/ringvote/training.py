@@ -65,7 +65,6 @@ class Lessons(Dataset[tuple[Tensor, list[Anomaly]]]):
     def __getitem__(self, index: int) -> tuple[Tensor, list[Anomaly]]:
         if index >= len(self):
             raise IndexError(index)
-        torch.set_num_threads(1)  # in a worker; the network has the others
         index = (index + self._start) % len(self._source)
         if isinstance(self._source, Endless):
             image, regions = self._source.crowd(index, MOST)
@@ -74,6 +73,11 @@ class Lessons(Dataset[tuple[Tensor, list[Anomaly]]]):
             assert sample.truth is not None
             image, regions = sample.image, [sample.truth]
         return planes(image, regions[0].discolor_ratio), regions
+
+
+def _alone(worker: int) -> None:
+    """In a loader's worker: one thread, the network has the others."""
+    torch.set_num_threads(1)
 
 
 def planes(image: np.ndarray, ratio: float) -> Tensor:
@@ -160,6 +164,7 @@ def train(
         batch_size=None,
         num_workers=1,
         prefetch_factor=3 * plan.batch,
+        worker_init_fn=_alone,
     )
     losses: list[float] = []
     distances: list[float] = []
