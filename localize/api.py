@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from localize import endless
 from localize import localizer as localizers
-from localize.comparison import compare, evaluate
+from localize.comparison import centre_distance_of, compare, evaluate
 from localize.localizer import RUN_FILE, Finding, Localizer, Method, Source, Told, load
 from localize.localizer import read_run as describe
 from localize.sources import Folder
@@ -51,18 +50,9 @@ def train(
     learner = localizers.create(name, **localizers.choose([entry], options)[name])
     with folders.staged(Path(out), RUN_FILE, overwrite=overwrite, resume=resume) as run:
         learner.fit(train_split, val_split, run)
-        about = describe(run) | {"val_centre_distance": _centre_guess(val_split)}
+        about = describe(run) | {"val_centre_distance": centre_distance_of(val_split)}
         folders.write(run / RUN_FILE, json.dumps(about, indent=2) + "\n")
     return learner
-
-
-def _centre_guess(source: Source) -> float:
-    """The mean distance in px of the constant-centre guess; NaN if there is nothing to guess."""
-    distances = []
-    for index in range(len(source)):
-        truth, (width, height) = source.truth(index)
-        distances.append(math.hypot(truth.x - (width - 1) / 2, truth.y - (height - 1) / 2))
-    return float(np.mean(distances)) if distances else math.nan
 
 
 def _sources(

@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from localize import localizer as localizers
 from localize import metrics
-from localize.localizer import HISTORY, RUN_FILE, Localizer
+from localize.localizer import HISTORY, RUN_FILE, Localizer, Source
 from localize.scoring import CLEAN, SCORES, Progress, predict, score
 from localize.sources import Folder
 from synth import dataset as datasets
@@ -254,8 +255,15 @@ def _write(result: Comparison, source: Folder, options: dict[str, Any]) -> None:
 
 
 def centre_distance(dataset: str | Path, split: str = "val") -> float:
-    """The mean distance in px of the constant-centre guess on a split; NaN if it is empty."""
-    table = Folder(dataset, split).table
-    centre = (table[["width", "height"]].to_numpy(float) - 1) / 2
-    distances = metrics.distance(centre, table[["x", "y"]].to_numpy())
-    return float(distances.mean()) if len(distances) else float("nan")
+    """The same of a split of a dataset as :func:`centre_distance_of` of any source."""
+    return centre_distance_of(Folder(dataset, split))
+
+
+def centre_distance_of(source: Source) -> float:
+    """The mean distance in px of the constant-centre guess; NaN if there is nothing to guess."""
+    truths = [source.truth(index) for index in range(len(source))]
+    if not truths:
+        return float("nan")
+    centre = (np.array([size for _, size in truths], float) - 1) / 2
+    distances = metrics.distance(centre, np.array([(truth.x, truth.y) for truth, _ in truths]))
+    return float(distances.mean())

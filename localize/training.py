@@ -1,15 +1,7 @@
-"""What every learned method shares: the Lightning module, the trainer, the run folder.
-
-A run folder holds ``best.safetensors`` (lowest validation distance), ``last.safetensors``,
-``history.csv``, ``last.ckpt`` (to resume; removed when training is done) and, once training
-is done, ``model.json``.
-"""
+"""What the regressors share: the Lightning module and the trainer."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import logging
 import math
 import os
@@ -20,22 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import nn
 from torch.utils.data import DataLoader
 
+from localize import runs
 from localize.batches import Batch
 from localize.compat import mend_torchvision
 from localize.devices import device_of
-from localize.localizer import HISTORY, RUN_FILE
+from localize.localizer import HISTORY
+from localize.runs import CHECKPOINT, read_history, write_history
 from synth import folders
 from synth.errors import InputError
 
 mend_torchvision()
 
 import lightning.pytorch as pl  # noqa: E402  (needs a torchvision that imports)
-
-CHECKPOINT = "last.ckpt"
 
 
 @dataclass(frozen=True)
@@ -124,23 +116,6 @@ class Keeper(pl.Callback):
             os.replace(temporary, self._run / CHECKPOINT)
 
 
-def read_history(run: Path) -> list[dict[str, float]]:
-    """The epochs of a run so far: dicts of :data:`HISTORY`, epochs counted from 1."""
-    path = run / "history.csv"
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as lines:
-        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(lines)]
-
-
-def write_history(run: Path, rows: list[dict[str, float]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, HISTORY, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(row | {"epoch": int(row["epoch"])} for row in rows)
-    folders.write(run / "history.csv", text.getvalue())
-
-
 def train(
     network: nn.Module,
     batches: DataLoader[Batch],
@@ -158,16 +133,8 @@ def train(
             is no number any more.
     """
     run.mkdir(parents=True, exist_ok=True)
-    settings = json.loads(json.dumps(about))
-    start = run / "start.json"
     checkpoint = run / CHECKPOINT
-    if checkpoint.is_file() and start.is_file():
-        if json.loads(start.read_text(encoding="utf-8")) != settings:
-            raise InputError(
-                f"{run} holds an unfinished run with other settings or data: name another --out"
-            )
-    else:
-        folders.write(start, json.dumps(settings))
+    runs.begin(run, about)
     callbacks: list[pl.Callback] = [Keeper(run)]
     if schedule.patience:
         callbacks.append(
@@ -200,22 +167,10 @@ def train(
                 f"{checkpoint} is of another network: name another --out, or pass --overwrite"
             ) from None
         raise
-    history = read_history(run)
     if trainer.interrupted:
         raise KeyboardInterrupt
     if trainer.is_global_zero:
-        best = min(history, key=lambda row: row["val_distance"])
-        if not math.isfinite(best["val_distance"]):
-            raise InputError(f"training in {run} diverged: try a lower learning rate")
-        about |= {
-            "best_epoch": int(best["epoch"]),
-            "last_epoch": int(history[-1]["epoch"]),
-            "val_distance": best["val_distance"],
-            "torch": torch.__version__,
-        }
-        folders.write(run / RUN_FILE, json.dumps(about, indent=2) + "\n")
-        checkpoint.unlink()
-        start.unlink()
+        runs.finish(run, about, "val_distance")
 
 
 def _hardware(schedule: Schedule) -> dict[str, Any]:
@@ -237,22 +192,6 @@ def on(kind: str, count: int) -> dict[str, Any]:
         "devices": count,
         "strategy": "ddp_spawn" if count > 1 else "auto",
     }
-
-
-def load_weights(network: nn.Module, run: Path, which: str = "best") -> None:
-    """Fill a network with a run's ``best`` or ``last`` weights.
-
-    Raises:
-        InputError: the file is missing, damaged, or of another network.
-    """
-    path = run / f"{which}.safetensors"
-    try:
-        network.load_state_dict(load_file(path))
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing: train again") from None
-    except Exception as error:  # safetensors and torch raise many kinds
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{path} does not fit this method ({reason}): train again") from None
 
 
 def _quieten() -> None:

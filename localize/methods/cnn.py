@@ -16,6 +16,7 @@ from torch import nn
 from localize import augmentation, batches, training
 from localize.devices import device_of
 from localize.localizer import Finding, Learns, Source, Told, read_run
+from localize.runs import load_weights
 from localize.training import Schedule
 from synth.errors import InputError
 
@@ -207,7 +208,7 @@ class Cnn:
 
     def _use(self, run: Path, which: str) -> None:
         assert self.network is not None
-        training.load_weights(self.network, run, which)
+        load_weights(self.network, run, which)
         self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network.eval()
 

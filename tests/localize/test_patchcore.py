@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,7 @@ from synth import InputError, console
 
 Retabled = Callable[[Path, Path, pd.DataFrame], Path]
 QUICK: dict[str, Any] = {"progress": False, "device": "cpu", "coreset_ratio": 0.05}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """On a busy machine threads would wait for each other at each small operation."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def layers(seed: int = 0) -> embedding.Parts:

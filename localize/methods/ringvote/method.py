@@ -15,17 +15,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 
 from localize.devices import device_of
+from localize.endless import VAL
 from localize.localizer import Finding, Learns, Source, Told, read_run
-from localize.methods.ringvote import locating, searching
+from localize.methods.ringvote import locating, searching, training
 from localize.methods.ringvote.network import Trunk
+from localize.runs import load_weights
 from synth.errors import InputError
 
 EPOCH = 100  # steps, or those of one pass over a smaller source
 EPOCHS = 10
-VAL = 40  # pictures to validate on
 
 
 class RingVote:
@@ -76,8 +76,6 @@ class RingVote:
 
     def fit(self, train: Source, val: Source, run: Path) -> None:
         """Train, going on where an interrupted run stopped; the best epoch is kept."""
-        from localize.methods.ringvote import training  # imports slowly; locating needs it not
-
         for name, source in (("training", train), ("validation", val)):
             if not len(source):
                 raise InputError(f"the {name} split has no image with an anomaly to learn from")
@@ -96,14 +94,7 @@ class RingVote:
         self._use(network, run, "best")
 
     def _use(self, network: Trunk, run: Path, which: str) -> None:
-        path = run / f"{which}.safetensors"
-        try:
-            network.load_state_dict(load_file(path))
-        except FileNotFoundError:
-            raise InputError(f"{path} is missing: train again") from None
-        except Exception as error:  # safetensors and torch raise many kinds
-            reason = str(error).strip().splitlines()[0]
-            raise InputError(f"{path} does not fit this method ({reason}): train again") from None
+        load_weights(network, run, which)
         network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network = network.eval()
 

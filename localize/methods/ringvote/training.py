@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,13 +15,14 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
+from localize import runs
 from localize.endless import Endless
-from localize.localizer import RUN_FILE, Source
+from localize.localizer import Source
 from localize.methods.boundary import candidates
 from localize.methods.ringvote.features import features
 from localize.methods.ringvote.network import Trunk
 from localize.methods.ringvote.voting import SHAPES, counts
-from localize.training import CHECKPOINT, read_history, write_history
+from localize.runs import CHECKPOINT, read_history, write_history
 from synth import folders
 from synth.anomaly import Anomaly
 from synth.errors import InputError
@@ -192,17 +192,7 @@ def train(
             epoch = -(-(step + 1) // plan.every)
             _keep(network, optimiser, run, epoch, step + 1, row | _validate(network, val, device))
             losses, distances = [], []
-    history = read_history(run)
-    best = min(history, key=lambda row: row["val_loss"])
-    about |= {
-        "best_epoch": int(best["epoch"]),
-        "last_epoch": int(history[-1]["epoch"]),
-        "val_distance": best["val_distance"],
-        "torch": torch.__version__,
-    }
-    folders.write(run / RUN_FILE, json.dumps(about, indent=2) + "\n")
-    for name in (CHECKPOINT, "start.json"):
-        (run / name).unlink()
+    runs.finish(run, about, "val_loss")
 
 
 def _optimiser(network: Trunk, plan: Plan) -> torch.optim.Optimizer:
@@ -222,16 +212,9 @@ def _resume(
     network: Trunk, optimiser: torch.optim.Optimizer, run: Path, about: dict[str, Any]
 ) -> int:
     """Load the run's checkpoint if there is one -> the steps that are done."""
-    settings = json.loads(json.dumps(about))
-    start, checkpoint = run / "start.json", run / CHECKPOINT
-    if not (start.is_file() and checkpoint.is_file()):
-        folders.write(start, json.dumps(settings))
+    if not runs.begin(run, about):
         return 0
-    if json.loads(start.read_text(encoding="utf-8")) != settings:
-        raise InputError(
-            f"{run} holds an unfinished run with other settings or data: name another --out"
-        )
-    state = torch.load(checkpoint, weights_only=True)
+    state = torch.load(run / CHECKPOINT, weights_only=True)
     network.load_state_dict(state["network"])
     optimiser.load_state_dict(state["optimiser"])
     return int(state["step"])
