@@ -164,6 +164,22 @@ class Endless:
         view, draws, chosen, rng = self._drawn(index, most)
         return self._painted(view, draws, chosen, rng), draws
 
+    def whole(self, size: tuple[int, int]) -> Endless:
+        """The same photos and recipes, as pictures of (width, height) px and with regions to fit.
+
+        Half of the radii are then drawn up to the nearest edge.
+        """
+        mixes = []
+        for mix in self.mixes:
+            usual = mix.any.get("radius", [mix.common.get("radius", Recipe().radius)])
+            radius = [*usual, *([[min(low for low, _ in usual), "edge"]] * len(usual))]
+            common = {**mix.common, "size": size, "margin": 0.1}
+            mixes.append(Mix(common, {**mix.any, "radius": radius}, mix.until))
+        return Endless(
+            self.folder, mixes, self.seed, names=self.names, length=self._length,
+            augment=self.augment,
+        )  # fmt: skip
+
     def truth(self, index: int) -> tuple[Anomaly, tuple[int, int]]:
         """The anomaly of a picture and its (width, height) px."""
         view, draws, _, _ = self._drawn(index, 1)

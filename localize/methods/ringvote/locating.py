@@ -1,18 +1,19 @@
-"""From a picture to an answer: evidence strip by strip, votes, the best centre to a fraction."""
+"""From a picture to an answer: evidence by strips, votes, a second look, a centre to a fraction."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from localize.localizer import Finding, Told
-from localize.methods.boundary import candidates, fast_length
+from localize.methods.boundary import LUMA, candidates, fast_length
 from localize.methods.ringvote.features import Features
+from localize.methods.ringvote.judging import Candidate, judge
 from localize.methods.ringvote.network import COARSE, REACH, Trunk
 from localize.methods.ringvote.voting import ARCS, SHAPES, counts
 
@@ -20,8 +21,8 @@ STRIP = 1 << 18  # px whose evidence is computed at a time, which bounds the mem
 LARGE = 1 << 22  # px from which arcs are counted one by one, likewise
 FRACTIONS = (-0.5, -0.25, 0.0, 0.25, 0.5)
 OFFSETS = sorted(product(FRACTIONS, repeat=2), key=lambda o: math.hypot(*o))
-CERTAIN = 1e4  # log odds where there is but one place
-ZONE = 5  # px around the best centre that count as the same answer
+ZONE = 5  # px around a centre that count as the same answer
+CANDIDATES = 32  # places that get a second look
 
 
 @torch.inference_mode()
@@ -42,19 +43,9 @@ def evidence(network: Trunk, image: np.ndarray, *ratios: float) -> Tensor:
     return whole
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """The best centre for one radius, px; log odds against all others; their logits (H, W)."""
-
-    x: float
-    y: float
-    odds: float
-    logits: np.ndarray
-
-
 @torch.inference_mode()
-def judged(network: Trunk, planes: Tensor, r: float) -> Verdict:
-    """(ARCS, H, W) evidence and a radius in px -> the verdict."""
+def scored(network: Trunk, planes: Tensor, r: float) -> tuple[Tensor, slice, slice]:
+    """(ARCS, H, W) evidence, radius in px -> logits of possible centres; their rows, columns."""
     height, width = planes.shape[1:]
     least = 2 * math.floor(r) + 3
     sizes = fast_length(max(height, least)), fast_length(max(width, least))
@@ -62,30 +53,59 @@ def judged(network: Trunk, planes: Tensor, r: float) -> Verdict:
     spectrum = torch.stack([torch.fft.rfft2(plane, sizes) for plane in planes])
     together = ARCS if sizes[0] * sizes[1] < LARGE else 1
     logits = network.logits(counts(spectrum, r, sizes, together), r)[rows, cols]
-    row, col = divmod(int(logits.argmax()), logits.shape[1])
+    return logits, rows, cols
 
-    zone = (slice(max(0, row - ZONE), row + ZONE + 1), slice(max(0, col - ZONE), col + ZONE + 1))
-    here = torch.logsumexp(logits[zone].flatten(), 0)
-    rest = logits.clone()
-    rest[zone] = -math.inf
-    odds = min(float(here - torch.logsumexp(rest.flatten(), 0)), CERTAIN)
-    shown = torch.full((height, width), float(logits.min()))
+
+def peaks(logits: Tensor, most: int) -> list[tuple[int, int]]:
+    """(H, W) -> row and column of the highest values, none within ZONE px of a higher one."""
+    highest = F.max_pool2d(logits[None, None], 2 * ZONE + 1, 1, ZONE)[0, 0]
+    rest = torch.where(logits == highest, logits, -math.inf)
+    values, places = rest.flatten().topk(min(most, rest.numel()))
+    return [
+        divmod(place, logits.shape[1])
+        for value, place in zip(values.tolist(), places.tolist(), strict=True)
+        if value > -math.inf
+    ]
+
+
+def told_candidates(
+    network: Trunk, planes: Tensor, told: Told
+) -> tuple[list[Candidate], np.ndarray]:
+    """(ARCS, H, W) and what is told -> the likeliest places, and a logit for every pixel."""
+    logits, rows, cols = scored(network, planes, told.r)
+    shown = torch.full(planes.shape[1:], float(logits.min()))
     shown[rows, cols] = logits.cpu()
-    x, y = _placed(network, planes, r, col + cols.start, row + rows.start)
-    return Verdict(x, y, odds, shown.numpy())
+    found_at = np.array(peaks(logits, CANDIDATES))
+    places = found_at + np.array([rows.start, cols.start])
+    kinds = Ballot(network, planes.cpu().numpy(), told.r).logits(places[:, 1], places[:, 0])
+    found = [
+        Candidate(
+            int(col), int(row), told.r, float(shown[row, col]), bool(square > circle),
+            told.discolor_ratio,
+        )
+        for (row, col), (circle, square) in zip(places, kinds.T, strict=True)
+    ]  # fmt: skip
+    return found, shown.numpy()
 
 
 @torch.inference_mode()
 def find(network: Trunk, image: np.ndarray, told: Told) -> Finding:
     """(H, W, 3) uint8 -> the likeliest centre of a region of the told radius and ratio, px.
 
-    The score is the log odds of that place against all others, were there a region.
+    The score is the log odds that there is such a region.
     """
     r = min(told.r, (min(image.shape[:2]) - 1) / 2)
-    found = judged(network, evidence(network, image, told.discolor_ratio)[0], r)
-    return Finding(
-        found.x, found.y, r=told.r, ratio=told.discolor_ratio, score=found.odds, map=found.logits
-    )
+    planes = evidence(network, image, told.discolor_ratio)
+    found, shown = told_candidates(network, planes[0], Told(r, told.discolor_ratio))
+    best, score = judge(network.judge_of("told"), planes.cpu().numpy(), grey(image), found)
+    x, y = placed(network, planes[0], found[best])
+    return Finding(x, y, r=told.r, ratio=told.discolor_ratio, score=score, map=shown)
+
+
+def grey(image: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 -> (H, W) float32 code values."""
+    levels: np.ndarray = image.astype(np.float32) @ LUMA
+    return levels
 
 
 class Ballot:
@@ -94,37 +114,61 @@ class Ballot:
     Args:
         planes: (ARCS, H, W) evidence.
         dx, dy: offset of the centres from whole pixels.
+        dark: count for a brighter surrounding of the region.
     """
 
     def __init__(
-        self, network: Trunk, planes: np.ndarray, r: float, dx: float = 0.0, dy: float = 0.0
+        self,
+        network: Trunk,
+        planes: np.ndarray,
+        r: float,
+        dx: float = 0.0,
+        dy: float = 0.0,
+        dark: bool = False,
     ) -> None:
         self._planes = planes
         self._rules = network.rules(r)
-        self._outlines = [shape(r, dx, dy) for shape in SHAPES]
+        self._outlines = [shape(r + dark, dx, dy) for shape in SHAPES]
+        if dark:  # what is outward for the surrounding is inward for the region
+            self._outlines = [
+                (rows, cols, np.roll(weights, ARCS // 2, axis=1))
+                for rows, cols, weights in self._outlines
+            ]
 
-    def logit(self, col: int, row: int) -> float:
-        """The logit of a centre beside a pixel; -inf where the region leaves the image."""
+    def logits(self, cols: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """(n,) pixels -> (shapes, n) logits of centres beside them; -inf beyond the image."""
         height, width = self._planes.shape[1:]
-        totals = []
-        for (rows, cols, weights), (scale, knee, prior) in zip(
-            self._outlines, self._rules, strict=True
+        found = np.full((len(SHAPES), len(cols)), -math.inf)
+        for which, ((ys, xs, weights), (scale, knee, prior)) in enumerate(
+            zip(self._outlines, self._rules, strict=True)
         ):
-            ys, xs = rows + row, cols + col
-            if not len(ys) or min(ys.min(), xs.min()) < 0:
-                return -math.inf
-            if ys.max() >= height or xs.max() >= width:
-                return -math.inf
-            votes = scale * np.einsum("an,na->a", self._planes[:, ys, xs], weights)
-            votes = np.where(votes < 0, votes, knee * np.log1p(abs(votes) / knee))
-            totals.append(prior + votes.sum())
-        return float(np.logaddexp(*totals))
+            if not len(ys):
+                continue
+            fits = (rows + ys.min() >= 0) & (rows + ys.max() < height)
+            fits &= (cols + xs.min() >= 0) & (cols + xs.max() < width)
+            if not fits.any():
+                continue
+            totals = np.full(int(fits.sum()), prior)
+            at = (rows[fits, None] + ys) * width + cols[fits, None] + xs
+            for plane, weight in zip(self._planes, weights.T, strict=True):
+                used = np.flatnonzero(weight)
+                if len(used):
+                    votes = scale * (plane.reshape(-1)[at[:, used]] @ weight[used])
+                    totals += np.where(votes < 0, votes, knee * np.log1p(abs(votes) / knee))
+            found[which, fits] = totals
+        return found
 
 
-def _placed(network: Trunk, planes: Tensor, r: float, col: int, row: int) -> tuple[float, float]:
-    """The whole-pixel best centre -> to a quarter of a pixel: x, y."""
-    top, left = max(0, row - math.ceil(r) - 2), max(0, col - math.ceil(r) - 2)
-    near = planes[:, top : row + math.ceil(r) + 3, left : col + math.ceil(r) + 3].cpu().numpy()
-    scores = [Ballot(network, near, r, dx, dy).logit(col - left, row - top) for dx, dy in OFFSETS]
+def placed(network: Trunk, planes: Tensor, one: Candidate) -> tuple[float, float]:
+    """(ARCS, H, W) and a whole-pixel centre -> to a quarter of a pixel: x, y."""
+    reach = math.ceil(one.r) + 3
+    top, left = max(0, one.y - reach), max(0, one.x - reach)
+    near = planes[:, top : one.y + reach + 1, left : one.x + reach + 1].cpu().numpy()
+    near = np.ascontiguousarray(near)
+    here = np.array([one.x - left]), np.array([one.y - top])
+    scores = [
+        np.logaddexp(*Ballot(network, near, one.r, dx, dy, one.dark).logits(*here))[0]
+        for dx, dy in OFFSETS
+    ]
     dx, dy = OFFSETS[int(np.argmax(scores))]
-    return col + dx, row + dy
+    return one.x + dx, one.y + dy

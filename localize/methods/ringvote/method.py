@@ -2,30 +2,37 @@
 
 A small network (see :mod:`network`) judges what the matched filter of `boundary` and a few
 more features say of each pixel and its neighbours; the evidence is summed along circles and
-squares. `ringvote-told` is given the radius and the ratio; `ringvote` has the same network and
-searches for both. It learns from pictures without end (:mod:`localize.endless`) or from a
-dataset; trained weights come along.
+squares; a second one (see :mod:`judging`) looks once more at the likeliest. `ringvote-told` is
+given the radius and the ratio; `ringvote` has the same network and searches for both. It learns
+from pictures without end (:mod:`localize.endless`) or from a dataset; trained weights come along.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save
 
+from localize import runs
 from localize.devices import device_of
 from localize.endless import VAL
 from localize.localizer import Finding, Learns, Source, Told, read_run
-from localize.methods.ringvote import locating, searching, training
+from localize.methods.ringvote import locating, practice, searching, training
 from localize.methods.ringvote.network import Trunk
 from localize.runs import load_weights
+from synth import console, folders
 from synth.errors import InputError
+
+Progress = Callable[[int, int], None]
 
 EPOCH = 100  # steps, or those of one pass over a smaller source
 EPOCHS = 10
+LESSONS = 500
 
 
 class RingVote:
@@ -36,10 +43,11 @@ class RingVote:
         epochs: of :data:`EPOCH` steps, times ``epochs_scale``.
         batch: pictures a step.
         width: channels of the network.
+        lessons: pictures that the second look learns from, times ``epochs_scale``.
     """
 
     learns: Learns = "labelled"
-    scores = "log odds"  # of the place found, against all others
+    scores = "log odds"  # that there is an anomaly, where half of the pictures have one
 
     def __init__(
         self,
@@ -51,22 +59,28 @@ class RingVote:
         learning_rate: float = 3e-3,
         seed: int = 0,
         width: int = 16,
+        lessons: int = LESSONS,
         device: str = "auto",
         progress: bool = True,
     ) -> None:
-        if min(epochs, batch, width) < 1 or not 0 < epochs_scale <= 100 or not learning_rate > 0:
+        if (
+            min(epochs, batch, width, lessons) < 1
+            or not 0 < epochs_scale <= 100
+            or not learning_rate > 0
+        ):
             raise InputError(
-                "epochs, batch and width: whole numbers from 1 up; epochs-scale and learning rate: "
-                "above 0"
+                "epochs, batch, width and lessons: whole numbers from 1 up; epochs-scale and "
+                "learning rate: above 0"
             )
         self.told = frozenset(() if blind else ("r", "discolor_ratio"))
         self.name = "ringvote" if blind else "ringvote-told"
         self.options: dict[str, Any] = {
             "epochs": epochs, "epochs_scale": epochs_scale, "batch": batch,
             "learning_rate": learning_rate, "seed": seed, "width": width,
+            "lessons": lessons,
         }  # fmt: skip
         self.device = device_of(device)
-        self.progress: Callable[[int, int], None] | None = None
+        self.progress = console.progress if progress else _silent
         self.network: Trunk | None = None
 
     @property
@@ -87,10 +101,17 @@ class RingVote:
         network = Trunk(self.options["width"])
         lessons = training.Lessons(val, 0, min(VAL, len(val)))
         about = {"method": self.name, "options": self.options, "source": described(train)}
-        training.train(
-            network, train, lessons, run, plan, about, self.device,
-            self.progress or (lambda done, total: None),
-        )  # fmt: skip
+        with self.progress("training") as step:
+            training.train(network, train, lessons, run, plan, about, self.device, step)
+        taught = max(1, round(self.options["lessons"] * self.options["epochs_scale"]))
+        with self.progress("second look") as step:
+            practice.teach(network, train, val, run, taught, self.options["seed"], step)
+        judges = {f"judges.{name}": value for name, value in network.judges.state_dict().items()}
+        for which in ("best", "last"):
+            path = run / f"{which}.safetensors"
+            weights = load_file(path) | {name: value.cpu() for name, value in judges.items()}
+            folders.write(path, save(weights))
+        runs.finish(run, about, "val_loss")
         self._use(network, run, "best")
 
     def _use(self, network: Trunk, run: Path, which: str) -> None:
@@ -136,6 +157,11 @@ class RingVote:
             locating.find(self.network, image, each)
             for image, each in zip(images, told, strict=True)
         ]
+
+
+@contextmanager
+def _silent(what: str) -> Iterator[Progress]:
+    yield lambda done, total: None
 
 
 def described(source: Source) -> dict[str, Any]:

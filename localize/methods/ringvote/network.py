@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from localize.methods.ringvote.features import BASE, CHANNELS
+from localize.methods.ringvote.judging import Judge
 from localize.methods.ringvote.voting import ARCS
 
 DILATIONS = (1, 2, 1)
@@ -48,6 +50,8 @@ class Trunk(nn.Module):
         self.log_knee = nn.Parameter(torch.full((2,), math.log(KNEE)))
         self.prior = nn.Parameter(torch.zeros(2))
         self.log_unit = nn.Parameter(torch.tensor(-1.0))  # of evidence, in nats a pixel
+        # They learn last, from what the rest finds.
+        self.judges = nn.ModuleDict({"told": Judge(), "blind": Judge()})
         self._begin()
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -70,18 +74,26 @@ class Trunk(nn.Module):
         height, width = x.shape[2:]
         coarse = self.coarse(F.avg_pool2d(x, COARSE, ceil_mode=True))
         coarse = F.interpolate(coarse, scale_factor=float(COARSE))[..., :height, :width]
-        h = F.relu(self.first(x) + coarse)
+        h = self.first(x).add_(coarse).relu_()
         for number, layer in enumerate(self.layers):
-            h = F.relu(layer(h) + h if number % 2 else layer(h))
-        evidence: Tensor = self.filter(x[:, :BASE]) + self.last(h)
+            h = layer(h).add_(h).relu_() if number % 2 else layer(h).relu_()
+        # Zeros for the other channels: a slice of them would be copied first.
+        plain = F.pad(self.filter.weight, (0, 0, 0, 0, 0, CHANNELS - BASE))
+        evidence: Tensor = F.conv2d(x, plain).add_(self.last(h))
         return evidence
 
+    def judge_of(self, kind: Literal["told", "blind"]) -> Judge:
+        """The one that takes the second look."""
+        judge = self.judges[kind]
+        assert isinstance(judge, Judge)
+        return judge
+
     def logits(self, counted: Iterable[tuple[int, Tensor]], r: float) -> Tensor:
-        """Sums (n, ...) of the shapes' arcs, as `voting.counts` gives them -> (...) logits."""
+        """Sums (..., n, H, W) of the shapes' arcs, from `voting.counts` -> (..., H, W) logits."""
         totals: list[Tensor] = list(self.prior)
         scales, knees = self.scales(r), self.log_knee.exp()
         for shape, sums in counted:
-            totals[shape] = totals[shape] + tempered(sums * scales[shape], knees[shape]).sum(0)
+            totals[shape] = totals[shape] + tempered(sums * scales[shape], knees[shape]).sum(-3)
         return torch.logsumexp(torch.stack(totals), 0)
 
     def scales(self, r: float) -> Tensor:

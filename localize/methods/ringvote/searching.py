@@ -1,13 +1,15 @@
 """Without being told: the same evidence for a few ratios, searched over place and radius.
 
-Coarse to fine: evidence is smoothed along the edge and pooled, votes at many radii give
-candidates, which are placed at full resolution; the best few are judged as if told.
+Coarse to fine: evidence is pooled across the edge, votes at many radii give candidates, which
+are placed at full resolution; the likeliest get a second look. A darkened region is a
+brightened surrounding: its evidence is that of the inverse ratio, seen from the other side.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
 
@@ -17,32 +19,38 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from localize.localizer import Finding
-from localize.methods.boundary import LUMA
-from localize.methods.ringvote.locating import CERTAIN, Ballot, evidence, judged
+from localize.methods.ringvote.judging import Candidate, judge
+from localize.methods.ringvote.locating import Ballot, evidence, grey, placed
 from localize.methods.ringvote.network import Trunk
-from localize.methods.ringvote.voting import ARCS, counts
+from localize.methods.ringvote.voting import ARCS, SHAPES, counts
 
 RATIOS = (1.04, 1.09)  # hypotheses; each serves what lies near it
 POOL = 4  # px, of the coarse search
 SMALLEST = 20.0  # px, radius
 GROWTH = 1.05  # from one radius to the next, but at least
 STEP = 0.75  # of a coarse pixel
-CANDIDATES = 16  # of each ratio, that are placed at full resolution
-GRIDS = ((32, 4, 2), (3, 1, 1))  # how many candidates are placed, on what reach and step in px
+PEAKS = 8  # places that are kept of each radius
+SAME = 8.0  # px between centres or radii, below which candidates are the same
+PLACED, JUDGED = 96, 48  # candidates that are placed at full resolution, that are judged
+ROUNDS = ((4, 2), (1, 1))  # of placing: reach and step, px
 NEAR_EDGE = 2  # px from the edge to the pixels whose ratio is measured
-FAINTEST = 1.015  # ratio that the search is for
 LEAST_ERROR = 0.004  # of a measured log ratio: rounding and coding
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A circle or square, px; a higher score is likelier, among those of its kind."""
+class Known:
+    """What need not be searched for: a radius in px, a ratio."""
 
-    x: float
-    y: float
-    r: float
-    score: float
-    which: int = 0  # of the ratios
+    r: float | None = None
+    ratio: float | None = None
+
+    @property
+    def ratios(self) -> tuple[float, ...]:
+        """The hypotheses whose evidence is gathered."""
+        return RATIOS if self.ratio is None else (self.ratio,)
+
+
+NOTHING = Known()
 
 
 def radii(height: int, width: int) -> list[float]:
@@ -55,126 +63,147 @@ def radii(height: int, width: int) -> list[float]:
 
 
 def pooled(planes: Tensor) -> Tensor:
-    """(ARCS, H, W) -> (ARCS, H / POOL, W / POOL): the best of a cell, smoothed along the edge."""
+    """(ARCS, H, W) -> (ARCS, H / POOL, W / POOL): means along an edge of the best across it."""
     lines = torch.zeros(ARCS, 1, 5, 5, device=planes.device)
     for arc in range(ARCS):
         along = math.pi / 2 + arc * 2 * math.pi / ARCS
         for k in range(-2, 3):
             row, col = round(2 + k * math.sin(along)), round(2 + k * math.cos(along))
             lines[arc, 0, row, col] += 0.2
-    smooth = F.conv2d(planes[None], lines, padding=2, groups=ARCS)
-    return F.max_pool2d(smooth, POOL, ceil_mode=True)[0]
+    smooth = F.conv2d(planes[None], lines, padding=2, groups=ARCS)[0]
+    best = smooth.clone()
+    for arc in range(ARCS):
+        outward = arc * 2 * math.pi / ARCS
+        for k in (-2, -1, 1):
+            shift = round(k * math.sin(outward)), round(k * math.cos(outward))
+            torch.maximum(best[arc], smooth[arc].roll(shift, (0, 1)), out=best[arc])
+    return F.avg_pool2d(best[None], POOL, ceil_mode=True)[0]
 
 
-def coarse(planes: Tensor, which: int) -> list[Candidate]:
-    """(ARCS, H, W) -> the likeliest candidates, at most one for a place and radius."""
-    height, width = planes.shape[1:]
-    small = pooled(planes)
+@torch.inference_mode()
+def coarse(network: Trunk, planes: Tensor, known: Known) -> list[Candidate]:
+    """(which, ARCS, H, W) -> the likeliest candidates, each apart from better ones."""
+    height, width = planes.shape[2:]
+    small = torch.stack([pooled(each) for each in planes])
+    down, across = small.shape[2:]
+    ratios = list(known.ratios)
+    if known.ratio is None:
+        ratios += [1 / ratio for ratio in ratios]
+        small = torch.cat([small, small.roll(ARCS // 2, 1)])
+    spectra = torch.fft.rfft2(small)
     found: list[Candidate] = []
-    top, right = small.shape[1:]
-    spectrum = torch.fft.rfft2(small)
-    for r in radii(height, width):
+    for r in radii(height, width) if known.r is None else [known.r]:
         low = math.ceil(r / POOL)
-        for _, sums in counts(spectrum, r / POOL, (top, right)):
-            kind = sums[:, low : top - low, low : right - low].sum(0)
-            if not kind.numel():
-                continue
-            spread = float(kind.std()) + 1e-6
-            value, place = torch.topk(kind.flatten(), min(2, kind.numel()))
-            for v, p in zip(value.tolist(), place.tolist(), strict=True):
-                row, col = divmod(p, kind.shape[1])
-                x, y = ((i + low) * POOL + POOL // 2 for i in (col, row))
-                found.append(Candidate(x, y, r, (v - float(kind.mean())) / spread, which))
+        if low >= min(down, across) - low:
+            continue
+        votes = (
+            (shape, POOL * sums[..., low : down - low, low : across - low])
+            for shape, sums in counts(spectra, r / POOL, (down, across))
+        )
+        logits = network.logits(votes, r).flatten(1)
+        values, places = logits.topk(min(PEAKS, logits.shape[1]))
+        for number, ratio in enumerate(ratios):
+            which, dark = number % len(planes), number >= len(planes)
+            for value, place in zip(values[number].tolist(), places[number].tolist(), strict=True):
+                y, x = (
+                    round((i + low + 0.5) * POOL - 0.5) for i in divmod(place, across - 2 * low)
+                )
+                found.append(Candidate(x, y, r, value, False, ratio, which, dark))
+    return apart(found, PLACED)
+
+
+def apart(candidates: Iterable[Candidate], most: int) -> list[Candidate]:
+    """The likeliest, at most one for a place and radius."""
     best: list[Candidate] = []
-    for one in sorted(found, key=lambda c: -c.score):
+    for one in sorted(candidates, key=lambda c: -c.logit):
         if all(
-            math.hypot(one.x - c.x, one.y - c.y) > 3 * POOL or abs(one.r - c.r) > 3 * POOL
-            for c in best
+            math.hypot(one.x - c.x, one.y - c.y) > SAME or abs(one.r - c.r) > SAME for c in best
         ):
             best.append(one)
-        if len(best) == CANDIDATES:
+        if len(best) == most:
             break
     return best
 
 
-def placed(
-    network: Trunk, planes: np.ndarray, start: Candidate, reach: float, step: float
+def settled(
+    network: Trunk, planes: np.ndarray, start: Candidate, reach: int, step: int, sized: bool = False
 ) -> Candidate:
-    """(ARCS, H, W) -> the best candidate on a grid around another one: whole-pixel centres."""
-    around = np.arange(-reach, reach + step / 2, step)
-    best = dataclasses.replace(start, score=-math.inf)
-    for r in start.r + around:
-        ballot = Ballot(network, planes, float(r))
-        for dy, dx in product(around.astype(int), repeat=2):
-            score = ballot.logit(int(start.x + dx), int(start.y + dy))
-            if score > best.score:
-                best = Candidate(start.x + dx, start.y + dy, float(r), score, start.which)
+    """(ARCS, H, W) -> the best candidate on a grid around another one: whole-pixel centres.
+
+    Of the same radius where that is known (``sized``).
+    """
+    around = np.arange(-reach, reach + 1, step)
+    dy, dx = (np.array(each) for each in zip(*product(around, repeat=2), strict=True))
+    best = dataclasses.replace(start, logit=-math.inf)
+    for r in [start.r] if sized else start.r + around:
+        ballot = Ballot(network, planes, float(r), dark=start.dark)
+        logits = ballot.logits(start.x + dx, start.y + dy)
+        shape, place = divmod(int(logits.argmax()), len(dx))
+        if logits[shape, place] > best.logit:
+            best = dataclasses.replace(
+                start,
+                x=start.x + int(dx[place]),
+                y=start.y + int(dy[place]),
+                r=float(r),
+                logit=float(logits[shape, place]),
+                square=bool(shape),
+            )
     return best
 
 
-def radius(network: Trunk, planes: np.ndarray, x: float, y: float, r: float) -> float:
-    """(ARCS, H, W) and a circle, px -> the radius to a quarter of a pixel."""
+def blind_candidates(network: Trunk, planes: Tensor, known: Known) -> list[Candidate]:
+    """(which, ARCS, H, W) -> the likeliest regions of any place, and of what is not known."""
+    still, sized = planes.cpu().numpy(), known.r is not None
+    found = coarse(network, planes, known)
+    for reach, step in ROUNDS:
+        found = [settled(network, still[one.which], one, reach, step, sized) for one in found]
+    return apart((one for one in found if one.logit > -math.inf), JUDGED)
+
+
+def radius(network: Trunk, planes: np.ndarray, x: float, y: float, one: Candidate) -> float:
+    """(ARCS, H, W), a centre and a region, px -> its radius to a quarter of a pixel."""
     col, row = round(x), round(y)
-    tried = [r + d for d in (0.0, -0.25, 0.25, -0.5, 0.5, -0.75, 0.75, 1.0)]
-    return max(
-        tried, key=lambda each: Ballot(network, planes, each, x - col, y - row).logit(col, row)
-    )
+    tried = [one.r + d for d in (0.0, -0.25, 0.25, -0.5, 0.5, -0.75, 0.75, 1.0)]
+
+    def logit(r: float) -> float:
+        ballot = Ballot(network, planes, r, x - col, y - row, one.dark)
+        return float(ballot.logits(np.array([col]), np.array([row]))[int(one.square), 0])
+
+    return max(tried, key=logit)
 
 
-def measured(luma: np.ndarray, x: float, y: float, r: float) -> tuple[float, float]:
+def measured(luma: np.ndarray, x: float, y: float, r: float, square: bool) -> tuple[float, float]:
     """(H, W) grey levels and a region -> the logarithm of the ratio across its edge, its error.
 
-    A median over pairs along the edge, which clutter spares; of circle and square that which
-    shows the clearer step. Pairs are counted as half as many, for neighbours are alike.
+    A median over pairs along the edge, which clutter spares. Pairs are counted as half as
+    many, for neighbours are alike.
     """
-    turn = np.linspace(0, 2 * math.pi, max(16, round(4 * r)), endpoint=False)
-    around = np.cos(turn), np.sin(turn)
-    largest = np.maximum(abs(around[0]), abs(around[1]))
-    found = []
-    for u, v in (around, (around[0] / largest, around[1] / largest)):
-        sides = []
-        for reach in (r - NEAR_EDGE, r + NEAR_EDGE):
-            rows = np.clip(np.rint(y + reach * v).astype(int), 0, luma.shape[0] - 1)
-            cols = np.clip(np.rint(x + reach * u).astype(int), 0, luma.shape[1] - 1)
-            sides.append(np.log(luma[rows, cols] + 1))
-        steps = sides[0] - sides[1]
-        middle = float(np.median(steps))
-        spread = float(np.median(np.abs(steps - middle))) * 1.4826  # as a Gaussian's sigma
-        found.append((middle, 1.2533 * spread / math.sqrt(len(steps) / 2) + LEAST_ERROR))
-    return max(found, key=lambda each: each[0] / each[1])
-
-
-def _share(image: np.ndarray, r: float) -> float:
-    """The share of the pixels that may be a centre: few rivals alone make no find certain."""
-    height, width = image.shape[:2]
-    places = max(1, height - math.floor(2 * r)) * max(1, width - math.floor(2 * r))
-    return min(1.0, places / (height * width))
+    rows, cols, _ = SHAPES[square](r)
+    sides = []
+    for scale in ((r - NEAR_EDGE) / r, (r + NEAR_EDGE) / r):
+        ys = np.clip(np.rint(y + rows * scale).astype(int), 0, luma.shape[0] - 1)
+        xs = np.clip(np.rint(x + cols * scale).astype(int), 0, luma.shape[1] - 1)
+        sides.append(np.log(luma[ys, xs] + 1))
+    steps = sides[0] - sides[1]
+    middle = float(np.median(steps))
+    spread = float(np.median(np.abs(steps - middle))) * 1.4826  # as a Gaussian's sigma
+    return middle, 1.2533 * spread / math.sqrt(len(steps) / 2) + LEAST_ERROR
 
 
 @torch.inference_mode()
-def search(network: Trunk, image: np.ndarray) -> Finding:
-    """(H, W, 3) uint8 -> the likeliest region, px, its ratio, and the log odds of its place."""
-    planes = evidence(network, image, *RATIOS)
-    still = planes.cpu().numpy()
-    found = [c for which in range(len(RATIOS)) for c in coarse(planes[which], which)]
-    for keep, reach, step in GRIDS:
-        found = sorted(found, key=lambda c: -c.score)[:keep]
-        found = [placed(network, still[c.which], c, reach, step) for c in found]
-    if not found:
+def search(network: Trunk, image: np.ndarray, known: Known = NOTHING) -> Finding:
+    """(H, W, 3) uint8 -> the likeliest region, px, its ratio, log odds that there is any."""
+    planes = evidence(network, image, *known.ratios)
+    found = blind_candidates(network, planes, known)
+    if not found:  # too small for any region
         height, width = image.shape[:2]
-        return Finding((width - 1) / 2, (height - 1) / 2, score=-CERTAIN)
-    luma = image.astype(np.float32) @ LUMA
-    answers = []
-    for c in found:
-        verdict = judged(network, planes[c.which], c.r)
-        brighter, error = measured(luma, verdict.x, verdict.y, c.r)
-        # All hypotheses are of brightening: an edge that shows none is another kind of edge.
-        lacking = max(0.0, math.log(FAINTEST) - brighter) / error
-        odds = verdict.odds + math.log(_share(image, c.r)) - lacking**2 / 2
-        answers.append((odds, verdict, c))
-    odds, best, one = max(answers, key=lambda each: each[0])
-    r = radius(network, still[one.which], best.x, best.y, one.r)
-    # The more is tried, the likelier a chance find: all whole radii, and every ratio.
-    tried = len(RATIOS) * max(1.0, min(image.shape[:2]) / 2 - SMALLEST)
-    ratio = math.exp(measured(luma, best.x, best.y, r)[0])
-    return Finding(best.x, best.y, r=r, ratio=ratio, score=odds - math.log(tried), map=best.logits)
+        score = network.judge_of("blind").odds(torch.empty(0))
+        return Finding((width - 1) / 2, (height - 1) / 2, score=score)
+    luma, still = grey(image), planes.cpu().numpy()
+    best, score = judge(network.judge_of("blind"), still, luma, found)
+    one = found[best]
+    x, y = placed(network, planes[one.which], one)
+    r = radius(network, still[one.which], x, y, one) if known.r is None else known.r
+    x, y = placed(network, planes[one.which], dataclasses.replace(one, r=r))
+    ratio = math.exp(measured(luma, x, y, r, one.square)[0])
+    return Finding(x, y, r=r, ratio=ratio, score=score)

@@ -22,7 +22,7 @@ from localize.methods.boundary import candidates
 from localize.methods.ringvote.features import features
 from localize.methods.ringvote.network import Trunk
 from localize.methods.ringvote.voting import SHAPES, counts
-from localize.runs import CHECKPOINT, read_history, write_history
+from localize.runs import CHECKPOINT, load_weights, read_history, write_history
 from synth import folders
 from synth.anomaly import Anomaly
 from synth.errors import InputError
@@ -150,7 +150,8 @@ def train(
     """Train, going on from the run's checkpoint where there is one; the best is kept.
 
     Every picture is drawn from its number and every step from the checkpoint before, so that
-    a run that was interrupted ends with the same weights as one that was not.
+    a run that was interrupted ends with the same weights as one that was not. The network is
+    left with the best ones.
 
     Raises:
         InputError: the checkpoint is of another run, or the loss is no number any more.
@@ -192,7 +193,7 @@ def train(
             epoch = -(-(step + 1) // plan.every)
             _keep(network, optimiser, run, epoch, step + 1, row | _validate(network, val, device))
             losses, distances = [], []
-    runs.finish(run, about, "val_loss")
+    load_weights(network, run)
 
 
 def _optimiser(network: Trunk, plan: Plan) -> torch.optim.Optimizer:

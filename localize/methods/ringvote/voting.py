@@ -6,7 +6,7 @@ Source: votes for the centre of a shape, Ballard (1981).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -22,17 +22,29 @@ def circle(r: float, dx: float = 0.0, dy: float = 0.0) -> Outline:
     Rows and columns count from the pixel beside the centre, which lies (dx, dy) px from it.
     A pixel's weights say which direction is outward there; they sum to 1.
     """
-    reach = math.floor(r) + 2
-    span = np.arange(-reach, reach + 1)
-    v, u = np.meshgrid(span - dy, span - dx, indexing="ij")
-    inside = u * u + v * v <= r * r
-    closed = inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
-    last = inside[1:-1, 1:-1] & ~closed
-    u, v = u[1:-1, 1:-1][last], v[1:-1, 1:-1][last]
-    rows, cols = np.nonzero(last)
-    turn = np.arctan2(v, u) / (2 * math.pi / ARCS)
+    v = np.arange(math.ceil(dy - r), math.floor(dy + r) + 1)
+    half = np.sqrt(np.maximum(0, r * r - (v - dy) ** 2))
+    left, right = np.ceil(dx - half).astype(int), np.floor(dx + half).astype(int)
+    # A pixel is the last inside where the row above or below, or its own, ends before it.
+    nothing = np.array([10**6])
+    above, below = np.concatenate([nothing, left[:-1]]), np.concatenate([left[1:], nothing])
+    ends = np.minimum(np.maximum(left, np.maximum(above, below) - 1), right)
+    above, below = np.concatenate([-nothing, right[:-1]]), np.concatenate([right[1:], -nothing])
+    begins = np.maximum(np.minimum(right, np.minimum(above, below) + 1), ends + 1)
+    rows, cols = _runs([(v, left, ends), (v, begins, right)])
+    turn = np.arctan2(rows - dy, cols - dx) / (2 * math.pi / ARCS)
     gap = np.abs((turn[:, None] - np.arange(ARCS) + ARCS / 2) % ARCS - ARCS / 2)
-    return rows - reach + 1, cols - reach + 1, np.maximum(0, 1 - gap).astype(np.float32)
+    return rows, cols, np.maximum(0, 1 - gap).astype(np.float32)
+
+
+def _runs(
+    spans: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows, first and last columns (none where the last is before the first) -> all pixels."""
+    rows, first, last = (np.concatenate(each) for each in zip(*spans, strict=True))
+    count = np.maximum(0, last - first + 1)
+    along = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    return np.repeat(rows, count), np.repeat(first, count) + along
 
 
 def square(r: float, dx: float = 0.0, dy: float = 0.0) -> Outline:
@@ -52,7 +64,7 @@ SHAPES: tuple[Callable[..., Outline], ...] = (circle, square)
 def counts(
     spectrum: Tensor, r: float, sizes: tuple[int, int], together: int = ARCS
 ) -> Iterator[tuple[int, Tensor]]:
-    """(ARCS, H, W // 2 + 1) transform of evidence -> number of the shape and (n, H, W) sums.
+    """(..., ARCS, H, W // 2 + 1) transform of evidence -> shape's number and (..., n, H, W) sums.
 
     Each sum runs along one arc of the circle or one side of the square of radius r px around
     every pixel. They mean nothing where the region leaves the image; ``sizes`` are H and W,
@@ -69,4 +81,4 @@ def counts(
                 for plane, weight in zip(kernel, weights.T[arcs], strict=True):
                     plane[rows[weight > 0], cols[weight > 0]] = 1
             voters = torch.fft.rfft2(torch.from_numpy(kernel).to(spectrum.device))
-            yield number, torch.fft.irfft2(spectrum[arcs] * voters.conj(), sizes)
+            yield number, torch.fft.irfft2(spectrum[..., arcs, :, :] * voters.conj(), sizes)
