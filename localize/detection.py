@@ -41,9 +41,9 @@ def _above(histogram: np.ndarray) -> np.ndarray:
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """part / whole, NaN where the whole is nothing."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(whole > 0, part / whole, np.nan)
+    """part / whole, NaN where the whole, and so the part, is nothing."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(part / whole)
 
 
 def auroc(clean: np.ndarray, hidden: np.ndarray) -> np.ndarray:
@@ -65,8 +65,9 @@ def average_precision(clean: np.ndarray, hidden: np.ndarray) -> np.ndarray:
     array(0.83333333)
     """
     found = _above(hidden)
-    precision = np.nan_to_num(_share(found, found + _above(clean)))
-    summed = (hidden * precision).sum(axis=-1)
+    called = found + _above(clean)
+    called[called == 0] = 1  # where none are called none are found
+    summed = (hidden * (found / called)).sum(axis=-1)
     return np.where(clean.sum(axis=-1) > 0, _share(summed, hidden.sum(axis=-1)), np.nan)
 
 
@@ -152,9 +153,11 @@ def presence(
     where, anomalous = where[order], hidden[order].astype(bool)
 
     def histograms(weights: np.ndarray) -> tuple[np.ndarray, ...]:
-        each = weights[:, where]
-        levels = [np.add.reduceat(each * of, starts, axis=1) for of in (~anomalous, anomalous)]
-        return levels[0], levels[1]
+        each = weights.take(where, axis=1)
+        clean, found = each * ~anomalous, each * anomalous
+        if len(starts) == len(order):  # no ties, nothing to join
+            return clean, found
+        return np.add.reduceat(clean, starts, axis=1), np.add.reduceat(found, starts, axis=1)
 
     measures = dict(zip(PRESENCE, (auroc, average_precision, best_f1), strict=True))
     return _estimates(histograms, measures, count, draws, len(scores))

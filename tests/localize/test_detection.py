@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import (
     average_precision_score,
@@ -47,6 +47,7 @@ def slow_aupro(maps: list[np.ndarray], masks: list[np.ndarray], limit: float = 0
     raise AssertionError
 
 
+@settings(deadline=None)
 @given(TIED)
 def test_presence_agrees_with_scikit_learn(rows: list[tuple[int, bool]]) -> None:
     scores, hidden = split(rows)
@@ -65,6 +66,7 @@ def test_presence_agrees_with_scikit_learn(rows: list[tuple[int, bool]]) -> None
     assert by_hand == pytest.approx(found["best_f1"].value)
 
 
+@settings(deadline=None)
 @given(TIED)
 def test_the_curve_agrees_with_scikit_learn(rows: list[tuple[int, bool]]) -> None:
     scores, hidden = split(rows)
@@ -227,6 +229,7 @@ def test_large_maps_as_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-9, 9, width=32), min_size=1, max_size=300), st.integers(1, 40))
 def test_thinned_ranks_are_off_by_at_most_their_bound(values: list[float], points: int) -> None:
     array = np.array(values, "f4")

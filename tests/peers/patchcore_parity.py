@@ -23,6 +23,7 @@ from PIL import Image
 from localize.compat import mend_torchvision
 from localize.methods.patchcore import coreset, embedding, framing, scoring
 from localize.methods.patchcore.backbones import Choice, build
+from localize.methods.patchcore.convolutions import quicken
 from synth import scenes
 
 mend_torchvision()
@@ -52,6 +53,8 @@ def compare(backbone: str, images: list[np.ndarray], fitted: int) -> dict[str, t
     ours, _ = build(choice)
     theirs = PatchcoreModel(LAYERS.get(backbone, ("layer2", "layer3")), backbone, pre_trained=False)
     theirs.feature_extractor.feature_extractor.load_state_dict(ours.model.state_dict())
+    quicken(ours.model)
+    ours.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     mean, std = ours.mean.flatten().tolist(), ours.std.flatten().tolist()
     resize = Patchcore.configure_pre_processor().transform.transforms[0]
 

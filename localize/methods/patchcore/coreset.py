@@ -20,7 +20,8 @@ Progress = Callable[[int, int], None]
 
 EPS = 0.9  # distortion that the projection may cause
 CANDIDATES = 128  # farthest rows that are looked at together
-CHUNK = 4096  # rows whose distances are updated at a time
+FEW = 16  # of these, whose distances to all candidates are in memory at a time
+CHUNK = 1024  # rows whose distances are updated at a time: as float64 they fit a core's cache
 SLACK = 64 * torch.finfo(torch.float64).eps  # rounding of |x|2 - 2xc + |c|2, relative to |x|2
 ROUNDING = 16 * torch.finfo(torch.float32).eps  # of the plain algorithm's squares, relative
 
@@ -156,8 +157,11 @@ class _Search:
             some = (self.squares >= lowest).nonzero().squeeze(1)
             return some[self.exact(some).argmax()][None]
         far, points = self.exact(some), self.rows[some]
-        between = torch.linalg.norm(points[:, None] - points[None], dim=2).cpu()
-        far = far.cpu()
+        # A few at a time: all differences at once would be the largest thing in memory.
+        between = points.new_empty((count, count))
+        for few, part in zip(points.split(FEW), between.split(FEW), strict=True):
+            torch.linalg.norm(points - few[:, None], dim=2, out=part)
+        between, far = between.cpu(), far.cpu()
         chosen: list[int] = []
         while len(chosen) < min(most, count):
             best = int(far.argmax())

@@ -22,6 +22,7 @@ from localize.devices import device_of
 from localize.localizer import RUN_FILE, Finding, Learns, Source, Told, read_run
 from localize.methods.patchcore import embedding, framing, scoring
 from localize.methods.patchcore.backbones import DEFAULT, Backbone, Choice, build
+from localize.methods.patchcore.convolutions import quicken
 from localize.methods.patchcore.embedding import Convention, Parts
 from localize.methods.patchcore.gathering import Reducer
 from localize.methods.patchcore.scoring import Bank
@@ -32,7 +33,7 @@ Locate = Literal["peak", "centroid"]
 BATCH = 4  # images that go through the backbone together; more are no faster on a CPU
 NEIGHBOURS = {"anomalib": 9, "paper": 1}
 QUANTILE = 0.95  # of clean validation images that the threshold lets pass
-FILES = ("bank.safetensors", "backbone.safetensors")
+BANK, BACKBONE = "bank.safetensors", "backbone.safetensors"
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ class PatchCore:
         self._progress = progress
         self._backbone: Backbone | None = None
         self._bank = Bank.of(torch.empty((0, 0)))
+        self._values = 0
 
     @property
     def note(self) -> str:
@@ -107,9 +109,7 @@ class PatchCore:
     @property
     def parameters(self) -> int:
         """Number of values that it keeps, backbone and bank; 0 before fitting."""
-        if self._backbone is None:
-            return 0
-        return sum(p.numel() for p in self._backbone.parameters()) + self._bank.rows.numel()
+        return self._values + self._bank.rows.numel()
 
     def fit(self, train: Source, val: Source, run: Path) -> None:
         """Fill the bank from the clean images of ``train``, set the threshold on ``val``'s.
@@ -126,13 +126,15 @@ class PatchCore:
             )
         run.mkdir(parents=True, exist_ok=True)
         network, source = build(self.options.choice)
-        self._use(network, torch.empty((0, 0)))
+        saved = {BACKBONE: _write(run / BACKBONE, network.model.state_dict())}
+        self._use(network)
         total = operator.length_hint(images, 0) + 1
         bank, count = self._gather(itertools.chain([first], images), total)
-        self._use(network, bank)
+        self._bank = Bank.of(bank.to(self.device))
+        saved[BANK] = _write(run / BANK, {"bank": bank})
         scores = self._scores(val)
         self.threshold = float(np.quantile(scores, QUANTILE)) if len(scores) else None
-        self._save(run, source, count, len(scores))
+        self._describe(run, source, saved, count, len(scores))
 
     def _gather(self, images: Iterable[np.ndarray], total: int) -> tuple[torch.Tensor, int]:
         """Clean images -> the bank, and how many they were."""
@@ -209,19 +211,16 @@ class PatchCore:
                 findings.append(Finding(*place(found), score=float(score), map=found))
         return findings
 
-    def _use(self, network: Backbone, bank: torch.Tensor) -> None:
-        self._backbone = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._bank = Bank.of(bank.to(self.device))
+    def _use(self, network: Backbone) -> None:
+        self._values = sum(values.numel() for values in network.parameters())
+        network = network.to(self.device)
+        quicken(network.model)
+        self._backbone = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def _save(self, run: Path, source: dict[str, str | None], images: int, val: int) -> None:
-        """Write bank and backbone, and last the description that makes it a run folder."""
-        assert self._backbone is not None
-        contents = ({"bank": self._bank.rows}, self._backbone.model.state_dict())
-        hashes = {}
-        for name, tensors in zip(FILES, contents, strict=True):
-            data = save_tensors({k: v.cpu().contiguous() for k, v in tensors.items()})
-            hashes[name] = hashlib.sha256(data).hexdigest()
-            folders.write(run / name, data)
+    def _describe(
+        self, run: Path, source: dict[str, str | None], saved: dict[str, str], images: int, val: int
+    ) -> None:
+        """Write what makes the folder a run: its settings, and the sha256 of its other files."""
         options = dataclasses.asdict(self.options)
         if self.options.weights:
             options["weights"] = Path(self.options.weights).name
@@ -229,7 +228,7 @@ class PatchCore:
             "method": "patchcore",
             "options": options,
             "weights": source,
-            "sha256": hashes,
+            "sha256": saved,
             "bank": list(self._bank.rows.shape),
             "threshold": {
                 "score": self.threshold,
@@ -259,15 +258,23 @@ class PatchCore:
             hashes, threshold = about["sha256"], about["threshold"]["score"]
             localizer = cls.__new__(cls)
             localizer.options = Options(**options)
-            bank, state = (_read(run / name, hashes[name]) for name in FILES)
+            bank, state = (_read(run / name, hashes[name]) for name in (BANK, BACKBONE))
             network = Backbone(localizer.options.backbone)
         except (KeyError, TypeError) as error:
             raise InputError(f"{run}/{RUN_FILE} is damaged ({error}): train again") from None
         localizer.device = device_of(device)
         localizer.threshold, localizer._progress = threshold, False
         network.model.load_state_dict(state)
-        localizer._use(network, bank["bank"])
+        localizer._use(network)
+        localizer._bank = Bank.of(bank["bank"].to(localizer.device))
         return localizer
+
+
+def _write(path: Path, tensors: dict[str, torch.Tensor]) -> str:
+    """Write a file of a run, -> its sha256."""
+    data = save_tensors({name: values.cpu().contiguous() for name, values in tensors.items()})
+    folders.write(path, data)
+    return hashlib.sha256(data).hexdigest()
 
 
 def _read(path: Path, expected: str) -> dict[str, torch.Tensor]:

@@ -11,9 +11,8 @@ import torch
 
 from localize.methods.patchcore.embedding import Convention, Parts, enlarge, join, to_rows
 
-Products = Callable[[torch.Tensor], torch.Tensor]  # part of the bank -> dot products with it
-
 BLOCK = 1 << 20  # distances in memory at a time
+GROUP = 32  # distances of which only the least is looked at further
 
 
 class Bank(NamedTuple):
@@ -26,10 +25,17 @@ class Bank(NamedTuple):
     def of(cls, rows: torch.Tensor) -> Bank:
         return cls(rows, torch.linalg.vecdot(rows, rows))
 
+    def part(self, start: int, length: int) -> Bank:
+        return Bank(self.rows[start : start + length], self.squares[start : start + length])
+
+
+Search = Callable[[Bank], torch.Tensor]  # part of the bank -> |c|² - 2x·c for all x, (N, part)
+
 
 def nearest_rows(rows: torch.Tensor, bank: Bank, k: int) -> tuple[torch.Tensor, ...]:
     """(N, D), bank -> (N, k) L2 distances, nearest first, and (N, k) indices into the bank."""
-    found = _search(len(rows), bank, k, lambda part: rows @ part.T)
+    doubled = rows * -2
+    found = _search(len(rows), bank, k, lambda part: part.squares.addmm(doubled, part.rows.T))
     return _measured(rows, bank, found)
 
 
@@ -43,35 +49,50 @@ def nearest(both: Parts, bank: Bank, k: int) -> tuple[torch.Tensor, ...]:
     b, c, h, w = fine.shape
     if coarse.shape[2:] == fine.shape[2:]:
         return nearest_rows(join(both), bank, k)
-    fine_rows, coarse_rows = to_rows(fine), to_rows(coarse)
+    fine_rows, coarse_rows = to_rows(fine) * -2, to_rows(coarse) * -2
 
-    def products(part: torch.Tensor) -> torch.Tensor:
-        small = (coarse_rows @ part[:, c:].T).view(b, *coarse.shape[2:], len(part))
+    def search(part: Bank) -> torch.Tensor:
+        # |c|² is the same in all cells: interpolated with the rest, it stays what it is.
+        small = part.squares.addmm(coarse_rows, part.rows[:, c:].T)
+        small = small.view(b, *coarse.shape[2:], -1)
         large = enlarge(small.permute(0, 3, 1, 2), (h, w)).permute(0, 2, 3, 1)
-        return large.reshape(b * h * w, len(part)).addmm_(fine_rows, part[:, :c].T)
+        return large.reshape(b * h * w, -1).addmm_(fine_rows, part.rows[:, :c].T)
 
-    found = _search(b * h * w, bank, k, products)
+    found = _search(b * h * w, bank, k, search)
     return _measured(join(both), bank, found)
 
 
-def _search(count: int, bank: Bank, k: int, products: Products) -> torch.Tensor:
-    """-> (count, k): indices of the nearest bank rows, by |c|² - 2x·c, part by part of the bank."""
+def _search(count: int, bank: Bank, k: int, search: Search) -> torch.Tensor:
+    """-> (count, k): indices of the nearest bank rows, by |c|² - 2x·c, part by part of the bank.
+
+    What is the same for the whole row, |x|², changes no order.
+    """
     length = len(bank.rows)
     k = min(k, length)
-    step = max(k, BLOCK // max(count, 1))
+    step = max(k, BLOCK // max(count, 1) // GROUP * GROUP)
     best = torch.full((count, 0), torch.inf, device=bank.rows.device)
     which = torch.zeros((count, 0), dtype=torch.int64, device=bank.rows.device)
     for i in range(0, length, step):
-        # -2x·c + |c|²: what is the same for the whole row, |x|², changes no order.
-        values = products(bank.rows[i : i + step]).mul_(-2).add_(bank.squares[i : i + step])
-        if k == 1:
-            values, index = values.min(dim=1, keepdim=True)
-        else:
-            values, index = values.topk(min(k, values.shape[1]), dim=1, largest=False)
+        values, index = _least(search(bank.part(i, step)), k)
         values, index = torch.cat([best, values], 1), torch.cat([which, index + i], 1)
         order = values.argsort(dim=1, stable=True)[:, :k]
         best, which = values.gather(1, order), index.gather(1, order)
     return which
+
+
+def _least(values: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(N, m) -> the at most k least of each row, (N, k), and where they are."""
+    count, m = values.shape
+    if k > 1:
+        return values.topk(min(k, m), dim=1, largest=False)
+    if m % GROUP:
+        return values.min(dim=1, keepdim=True)
+    # A minimum with its place is many times slower than one without: first which group, then where.
+    groups = values.view(count, -1, GROUP)
+    group = groups.amin(dim=2).argmin(dim=1, keepdim=True)
+    few = groups.gather(1, group[..., None].expand(-1, -1, GROUP))[:, 0]
+    least, place = few.min(dim=1, keepdim=True)
+    return least, group * GROUP + place
 
 
 def _measured(
