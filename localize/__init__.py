@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from localize.api import compare, describe, evaluate, load, locate, train
+    from localize.api import compare, describe, evaluate, load, locate, score, train
 
-__all__ = ["compare", "describe", "evaluate", "load", "locate", "train"]
+__all__ = ["compare", "describe", "evaluate", "load", "locate", "score", "train"]
 
 
 def __getattr__(name: str) -> Any:

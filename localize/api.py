@@ -1,4 +1,4 @@
-"""The Python API: ``load``, ``train``, ``locate``; ``evaluate`` and ``compare`` come along."""
+"""The Python API: ``load``, ``train``, ``locate``, ``score``; ``evaluate`` and ``compare`` with them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import numpy as np
 from localize import endless
 from localize import localizer as localizers
 from localize.comparison import centre_distance_of, compare, evaluate
+from localize.imported import score
 from localize.localizer import RUN_FILE, Finding, Localizer, Method, Source, Told, load
 from localize.localizer import read_run as describe
 from localize.sources import Folder
 from synth import folders
 from synth.errors import InputError
 
-__all__ = ["compare", "describe", "evaluate", "load", "locate", "train"]
+__all__ = ["compare", "describe", "evaluate", "load", "locate", "score", "train"]
 
 
 def train(

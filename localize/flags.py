@@ -14,6 +14,7 @@ from synth import console
 
 TRAINED = "Networks that are trained"
 FITTED = "patchcore"
+OUTSIDE = "file.py:function and anomalib:MODEL (which takes input, epochs and batch, too)"
 
 
 def _flag(panel: str, help: str, *name: str) -> Any:
@@ -42,7 +43,14 @@ def _flags(
         bool,
         _flag(TRAINED, "Feed r and ratio unstandardised, as first done.", "--raw-numeric"),
     ] = False,
+    width: Annotated[Optional[int], _flag(TRAINED, "Channels of ringvote [16].")] = None,
+    lessons: Annotated[
+        Optional[int], _flag(TRAINED, "Pictures that ringvote's second look learns from [500].")
+    ] = None,
     devices: Annotated[Optional[int], _flag(TRAINED, "How many GPUs [all there are].")] = None,
+    time_limit: Annotated[
+        Optional[float], _flag(OUTSIDE, "Seconds that it gets for an image [60].")
+    ] = None,
     convention: Annotated[Optional[str], _flag(FITTED, "anomalib or paper [anomalib].")] = None,
     backbone: Annotated[Optional[str], _flag(FITTED, "By name [tf_efficientnet_lite0].")] = None,
     weights: Annotated[Optional[Path], _flag(FITTED, "The backbone's, in a file of yours.")] = None,

@@ -76,12 +76,17 @@ class Localizer(Protocol):
 
     ``told`` names what a method is given beside the image; the caller hands over nothing
     else. ``locate`` takes (H, W, 3) uint8 RGB images of any sizes. A method that learns is
-    also loaded from a run folder that its ``fit`` wrote: ``load(run)`` of its class.
+    also loaded from a run folder that its ``fit`` wrote: ``load(run)`` of its class. Some have
+    ``at_once``: how many images they are best asked about together; one fails alone.
     """
 
     told: frozenset[str]
     learns: Learns
-    parameters: int
+
+    @property
+    def parameters(self) -> int | None:
+        """How many values it has learned; None where nobody knows."""
+        ...
 
     def fit(self, train: Source, val: Source, run: Path) -> None: ...
 
@@ -119,7 +124,7 @@ class Method:
 _NONE: frozenset[str] = frozenset()
 _BOTH = frozenset({"r", "discolor_ratio"})
 _SHARED = frozenset({"seed", "device", "progress"})  # of all methods that learn
-_VOTED = _SHARED | {"epochs", "epochs_scale", "learning_rate", "batch", "width"}
+_VOTED = _SHARED | {"epochs", "epochs_scale", "learning_rate", "batch", "width", "lessons"}
 _TRAINED = _SHARED | {
     "input", "epochs", "epochs_scale", "learning_rate", "batch", "patience", "augment",
     "raw_numeric", "devices",
@@ -128,6 +133,9 @@ _FITTED = _SHARED | {
     "convention", "backbone", "weights", "weights_sha256", "download", "random_weights",
     "coreset_ratio", "max_bank", "neighbours", "stream", "locate",
 }  # fmt: skip
+_OUTSIDE = frozenset({"time_limit"})  # of all that runs in a process of its own
+_DETECTOR = _SHARED | _OUTSIDE | {"input", "epochs", "epochs_scale", "batch"}
+ANOMALIB = "anomalib:"
 
 
 def _variant(name: str, told: frozenset[str], summary: str) -> Method:
@@ -202,13 +210,26 @@ METHODS = {
 
 
 def method(name: str) -> Method:
-    """A registered name -> its entry.
+    """A registered name, ``file.py:function`` or ``anomalib:MODEL`` -> its entry.
 
     Raises:
         InputError: there is none; the line names the nearest.
     """
     if name in METHODS:
         return METHODS[name]
+    place, _, function = name.rpartition(":")
+    if place.endswith(".py"):
+        return Method(
+            name, "localize.outside.function:Function", "nothing", _NONE, "a function of yours",
+            MappingProxyType({"path": place, "name": function}), _OUTSIDE,
+        )  # fmt: skip
+    if name.endswith(".py"):
+        raise InputError(f"{name}: which of its functions? name it as {name}:function")
+    if name.startswith(ANOMALIB):
+        return Method(
+            name, "localize.outside.detector:Detector", "clean", _NONE, "a model of anomalib",
+            MappingProxyType({"model": name.removeprefix(ANOMALIB)}), _DETECTOR,
+        )  # fmt: skip
     near = difflib.get_close_matches(name, METHODS, n=1, cutoff=0.4)
     hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(METHODS)}"
     raise InputError(f"method '{name}' is unknown; {hint} (localize methods lists them)")
@@ -248,20 +269,27 @@ def shown(name: str, localizer: Localizer) -> str:
     return f"{name} ({note})" if note else name
 
 
-def load(spec: str | Path, **options: Any) -> Localizer:
+def load(spec: str | Path, *, time_limit: float | None = None, **options: Any) -> Localizer:
     """A SPEC -> a localizer that is ready to locate.
 
-    A SPEC is the name of a method that needs no training or comes trained, or a run folder.
-    What is loaded from a folder gets the options (which weights, on which device).
+    A SPEC is the name of a method that needs no training or comes trained, a run folder, or
+    ``file.py:function``. What is loaded from a folder gets the options (which weights, on which
+    device).
+
+    Args:
+        time_limit: seconds for an image, of what runs in a process of its own [60].
 
     Raises:
         InputError: it is neither, or the method must be trained first.
     """
     folder = Path(spec)
     if folder.is_dir():
-        localizer: Localizer = run_method(folder).implementation().load(folder, **options)
+        entry = run_method(folder)
+        localizer: Localizer = entry.implementation().load(
+            folder, **options, **_limited(entry, time_limit)
+        )
         return localizer
-    if len(folder.parts) > 1:
+    if len(folder.parts) > 1 and ".py" not in folder.name:
         raise InputError(f"no run folder at {folder}: train one with localize train")
     entry = method(str(spec))
     if entry.weights:
@@ -274,7 +302,14 @@ def load(spec: str | Path, **options: Any) -> Localizer:
             f"{entry.name} must be trained first: localize train {entry.name} DATASET --out RUN, "
             "then name the folder RUN"
         )
-    return create(entry.name)
+    return create(entry.name, **_limited(entry, time_limit))
+
+
+def _limited(entry: Method, time_limit: float | None) -> dict[str, float]:
+    """The time limit as an option of a method, if it has one."""
+    if time_limit is None or "time_limit" not in entry.takes:
+        return {}
+    return {"time_limit": time_limit}
 
 
 def run_method(run: Path) -> Method:
@@ -300,7 +335,15 @@ def read_run(run: Path) -> dict[str, Any]:
     return about
 
 
+def folder_of(name: str) -> str:
+    """A method's name -> that of its run folder, which no file system objects to."""
+    return name.replace(":", "-")
+
+
 def name_of(spec: str | Path) -> str:
-    """The name under which a SPEC stands in tables: the method's, or the run folder's."""
+    """The name under which a SPEC stands in tables: method's, run folder's or function's."""
     folder = Path(spec)
-    return folder.name if folder.is_dir() else str(spec)
+    if folder.is_dir():
+        return folder.name
+    place, _, function = str(spec).rpartition(":")
+    return function if place.endswith(".py") else str(spec)

@@ -21,7 +21,7 @@ from synth.errors import InputError
 
 CHUNK = 16  # images in memory at a time
 PREDICTIONS = (
-    "method", "file_name", "x", "y", "r", "discolor_ratio", "x_pred", "y_pred", "r_pred",
+    "method", "file_name", "photo", "x", "y", "r", "discolor_ratio", "x_pred", "y_pred", "r_pred",
     "ratio_pred", "score", "distance", "normalised_distance", "seconds",
 )  # fmt: skip
 CLEAN = ("method", "file_name", "photo", "score")
@@ -98,7 +98,7 @@ def predict(
     both = hidden + clean
     mapped = any(answer.mapped for answer in both)
     return Answers(
-        _predictions(name, source, hidden),
+        predictions(name, source, [a.finding for a in hidden], [a.seconds for a in hidden]),
         pd.DataFrame(
             [(name, a.question.name, a.question.photo, a.finding.score) for a in clean],
             columns=list(CLEAN),
@@ -137,8 +137,9 @@ def _asked(
     localizer: Localizer, questions: Sequence[_Question], before: int, progress: Progress | None
 ) -> list[_Answer]:
     answers: list[_Answer] = []
-    for start in range(0, len(questions), CHUNK):
-        answers += _asked_together(localizer, questions[start : start + CHUNK])
+    chunk = min(CHUNK, getattr(localizer, "at_once", CHUNK))
+    for start in range(0, len(questions), chunk):
+        answers += _asked_together(localizer, questions[start : start + chunk])
         if progress:
             progress(before + len(answers), before + len(questions))
     return answers
@@ -202,24 +203,29 @@ def _located(
     return [found[0] for found, _ in single], [reasons[0] for _, reasons in single]
 
 
-def _predictions(name: str, source: Folder, answers: Sequence[_Answer]) -> pd.DataFrame:
-    """Truth and answer of every image with an anomaly, and the distance between them."""
+def predictions(
+    name: str, source: Folder, findings: Sequence[Finding], seconds: Sequence[float]
+) -> pd.DataFrame:
+    """Truth and finding of every image with an anomaly, and the distance between them."""
     rows = [
         {
             "method": name,
-            "file_name": answer.question.name,
+            "file_name": row["file_name"],
+            "photo": photo,
             "x": row["x"],
             "y": row["y"],
             "r": row["r"],
             "discolor_ratio": row["discolor_ratio"],
-            "x_pred": answer.finding.x,
-            "y_pred": answer.finding.y,
-            "r_pred": answer.finding.r,
-            "ratio_pred": answer.finding.ratio,
-            "score": answer.finding.score,
-            "seconds": answer.seconds,
+            "x_pred": finding.x,
+            "y_pred": finding.y,
+            "r_pred": finding.r,
+            "ratio_pred": finding.ratio,
+            "score": finding.score,
+            "seconds": each,
         }
-        for answer, row in zip(answers, source.table.to_dict("records"), strict=True)
+        for finding, each, photo, row in zip(
+            findings, seconds, source.groups, source.table.to_dict("records"), strict=True
+        )
     ]
     table = pd.DataFrame(rows)
     found_at, true_at = table[["x_pred", "y_pred"]].to_numpy(), table[["x", "y"]].to_numpy()
@@ -227,40 +233,40 @@ def _predictions(name: str, source: Folder, answers: Sequence[_Answer]) -> pd.Da
     table["distance"] = metrics.distance(found_at, true_at)
     table["normalised_distance"] = metrics.normalised_distance(found_at, true_at, size)
     table = table.reindex(columns=list(PREDICTIONS))
-    numbers = list(PREDICTIONS[2:])
+    numbers = list(PREDICTIONS[3:])
     table[numbers] = table[numbers].astype(float)
     return table
 
 
-def score(answers: Answers, source: Folder, parameters: int) -> dict[str, Any]:
-    """One method's answers -> its row of ``scores.csv``.
+def score(answers: Answers, source: Folder, parameters: int | None) -> dict[str, Any]:
+    """One method's answers -> its row of ``scores.csv``; ``parameters`` None: not known.
 
     Means and medians are over the images that it gave coordinates for; an image without
     counts as a miss. Intervals are 95 % bootstraps over photos, seed 0.
     """
-    predictions = answers.predictions
+    table = answers.predictions
     photos = np.array(source.groups, dtype=object)
-    given = predictions["distance"].notna().to_numpy()
+    given = table["distance"].notna().to_numpy()
     row: dict[str, Any] = {
-        "method": predictions["method"].iloc[0],
+        "method": table["method"].iloc[0],
         "split": source.split,
-        "n": len(predictions),
+        "n": len(table),
     }
     for column, name in (("distance", "mean_distance"), ("normalised_distance",) * 2):
-        values = predictions[column].to_numpy()[given]
+        values = table[column].to_numpy()[given]
         low, high = metrics.bootstrap(values, photos[given].tolist())
         row |= {
             name: float(values.mean()) if len(values) else float("nan"),
             f"{name}_low": low,
             f"{name}_high": high,
         }
-    distance = predictions["distance"].to_numpy()
+    distance = table["distance"].to_numpy()
     row |= {
         "median_distance": float(np.median(distance[given])) if given.any() else float("nan"),
         "hit@5": metrics.hit_rate(distance, 5.0),
-        "hit@r": metrics.hit_rate(distance, predictions["r"].to_numpy()),
+        "hit@r": metrics.hit_rate(distance, table["r"].to_numpy()),
         "parameters": parameters,
-        "ms_per_image": float(predictions["seconds"].median() * 1000),
+        "ms_per_image": float(table["seconds"].median() * 1000),
     }
     return row | _detection(answers, source) if len(answers.clean) else row
 

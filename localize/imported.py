@@ -1,0 +1,285 @@
+"""Predictions made elsewhere, scored as our own are."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from localize import comparison, record, scoring
+from localize import localizer as localizers
+from localize.comparison import ABOUT, BASELINE, Comparison
+from localize.localizer import Finding
+from localize.scoring import CLEAN, ERRORS, NOTHING, Answers
+from localize.sources import Folder
+from synth import dataset as datasets
+from synth import folders
+from synth.errors import InputError
+
+NEEDED = ("file_name", "x_pred", "y_pred")
+OF_CLEAN = ("file_name", "score")  # what a file of clean pictures alone needs
+OPTIONAL = ("r_pred", "ratio_pred", "score", "discolor_ratio", "seconds")
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the file; what is empty or has no column is NaN, or empty text."""
+
+    line: int
+    method: str
+    file_name: str
+    trial: str
+    x_pred: float = math.nan
+    y_pred: float = math.nan
+    r_pred: float = math.nan
+    ratio_pred: float = math.nan
+    score: float = math.nan
+    discolor_ratio: float = math.nan
+    seconds: float = math.nan
+
+    @property
+    def finding(self) -> Finding:
+        r, ratio, score = (
+            None if math.isnan(value) else value
+            for value in (self.r_pred, self.ratio_pred, self.score)
+        )
+        return Finding(self.x_pred, self.y_pred, r, ratio, score)
+
+
+def score(
+    predictions: str | Path,
+    dataset: str | Path,
+    out: str | Path,
+    *,
+    clean: str | Path | None = None,
+    split: str | None = None,
+    overwrite: bool = False,
+    say: Say = lambda line: None,
+) -> Comparison:
+    """Score a CSV of predictions on a dataset; write the tables and pictures of ``evaluate``.
+
+    An image of the split that the file leaves out, or gives no place for, counts as a miss. A
+    file with a column ``trial`` holds trials: what counts is what was asked, however often.
+
+    Args:
+        predictions: columns file_name, x_pred, y_pred (px; both empty: no answer), and, where
+            there are any, method, r_pred, ratio_pred, score, discolor_ratio, seconds, trial.
+            Rows of clean pictures need a score alone.
+        clean: the same of clean pictures, in a file of its own (our clean.csv).
+        split: test, val, train or all. None: the one that the file is about, else all.
+        say: told what was left out or is missing.
+
+    Raises:
+        InputError: the file cannot be right; nothing is written.
+    """
+    path = Path(predictions)
+    table = datasets.read(dataset)
+    rows = _named(path, read(path), table, dataset)
+    if clean is not None:
+        rows += _named(Path(clean), read(Path(clean), OF_CLEAN), table, dataset)
+    _check_once(rows)
+    source = comparison.choose_split(dataset, split or _split(table, rows))
+    names = _Names(source)
+    inside = [row for row in rows if row.file_name in names]
+    if len(inside) < len(rows):
+        say(f"{len(rows) - len(inside)} rows are not of split {source.split}: left out")
+    kept = [row for row in inside if row.method != BASELINE]
+    if len(kept) < len(inside):
+        say(f"{BASELINE}: scored anew, its rows in the file are left out")
+    asked = sorted({names.hidden[row.file_name] for row in inside if row.file_name in names.hidden})
+    if not asked:
+        raise InputError(f"{path} answers no image of split {source.split}: choose --split")
+    trials = any(row.trial for row in rows)
+    shown = source.select(asked) if trials else source
+    if trials:
+        say(f"trials of {len(shown)} of the {len(source)} images of split {source.split}")
+
+    baseline = localizers.load(BASELINE)
+    answers = [scoring.predict(baseline, BASELINE, shown)]
+    scores = [scoring.score(answers[0], shown, baseline.parameters)]
+    for method in dict.fromkeys(row.method for row in kept if row.file_name in names.hidden):
+        mine = [row for row in kept if row.method == method]
+        answered, its_source = _answers(method, mine, source, names, trials)
+        if len(answered.errors):
+            say(f"{method}: {_counted(answered.errors)}")
+        answers.append(answered)
+        scores.append(scoring.score(answered, its_source, None))
+    with folders.staged(Path(out), ABOUT, overwrite=overwrite) as building:
+        result = comparison.gather(answers, scores, building)
+        words = record.command("score", predictions, dataset, clean=clean, split=split, out=out)
+        comparison.write(result, shown, {"predictions": path.name}, {"command": words})
+    return replace(result, folder=Path(out))
+
+
+class _Names:
+    """The pictures of a split by name: ``hidden`` to their row, ``clean`` to their photo.
+
+    ``kinds``: the clean ones that are rows of label 0, and those that are twins.
+    """
+
+    def __init__(self, source: Folder) -> None:
+        self.hidden = {name: i for i, name in enumerate(source.table["file_name"])}
+        twins = source.negatives(told=True)
+        blank = [each for each in source.negatives() if each.partner is None]
+        self.kinds = [{each.name: each.photo for each in kind} for kind in (blank, twins)]
+        self.clean = self.kinds[0] | self.kinds[1]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.hidden or name in self.clean
+
+
+def read(path: Path, needed: Sequence[str] = NEEDED) -> list[Row]:
+    """A CSV of predictions -> its rows, checked for themselves.
+
+    Raises:
+        InputError: it is no such file, or the first line that cannot be right.
+    """
+    try:
+        cells = list(_cells(path))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): name a CSV file") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read as CSV in UTF-8: {error}") from None
+    header = cells[0][1] if cells else []
+    if lacking := [name for name in needed if name not in header]:
+        hint = "separate by commas" if ";" in "".join(header) else f"it has {', '.join(header)}"
+        raise InputError(
+            f"{path} lacks the column {', '.join(lacking)}: {hint if cells else 'it is empty'}"
+        )
+    for name in header:
+        if name and header.count(name) > 1:
+            raise InputError(f"{path} has the column {name} twice: leave one out")
+    if len(cells) == 1:
+        raise InputError(f"{path} has a header and no rows: nothing to score")
+    rows = []
+    for line, values in cells[1:]:
+        if len(values) != len(header):
+            raise InputError(
+                f"{path}, line {line}: {len(values)} cells, the header has {len(header)}: "
+                "quote what holds a comma"
+            )
+        rows.append(_row(path, line, dict(zip(header, values, strict=True))))
+    return rows
+
+
+def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The lines of a CSV that are not empty, each with its number from 1."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        lines = csv.reader(file)
+        for cells in lines:
+            if any(cell.strip() for cell in cells):
+                yield lines.line_num, [cell.strip() for cell in cells]
+
+
+def _row(path: Path, line: int, cells: dict[str, str]) -> Row:
+    name = cells["file_name"]
+    if not name:
+        raise InputError(f"{path}, line {line}: file_name is empty")
+    numbers: dict[str, float] = {}
+    for column in (*NEEDED[1:], *OPTIONAL):
+        text = cells.get(column, "")
+        try:
+            value = float(text) if text else math.nan
+        except ValueError:
+            value = math.inf
+        if text and not (math.isfinite(value) or (column == "score" and "inf" in text.lower())):
+            raise InputError(
+                f"{path}, line {line} ({name}): {column} is '{text}', not a number: "
+                "correct it, or leave it empty where there is no answer"
+            )
+        numbers[column] = value
+    if math.isnan(numbers["x_pred"]) != math.isnan(numbers["y_pred"]):
+        empty = "x_pred" if math.isnan(numbers["x_pred"]) else "y_pred"
+        raise InputError(f"{path}, line {line} ({name}): {empty} is empty: give both or neither")
+    method = cells.get("method", "") or path.stem
+    return Row(line, method, name, cells.get("trial", ""), **numbers)
+
+
+def _named(path: Path, rows: list[Row], table: pd.DataFrame, dataset: str | Path) -> list[Row]:
+    """The rows, unless one names a picture that the dataset does not have."""
+    known = {*table["file_name"], *table["clean_file_name"]} - {""}
+    unknown = [row for row in rows if row.file_name not in known]
+    if unknown:
+        others = f" (nor are {len(unknown) - 1} others)" if len(unknown) > 1 else ""
+        raise InputError(
+            f"{path}, line {unknown[0].line}: {unknown[0].file_name} is no picture of {dataset}"
+            f"{others}; its file names are like {table['file_name'].iloc[0]}"
+        )
+    return rows
+
+
+def _check_once(rows: list[Row]) -> None:
+    """Refuse two answers of one method to one picture, unless they are trials."""
+    first: dict[tuple[str, str, str], Row] = {}
+    for row in rows:
+        other = first.setdefault((row.method, row.file_name, row.trial), row)
+        if other is not row:
+            raise InputError(
+                f"{row.method} answers {row.file_name} twice, in lines {other.line} and "
+                f"{row.line}: keep one, or number them in a column trial"
+            )
+
+
+def _split(table: pd.DataFrame, rows: list[Row]) -> str:
+    """The split that all rows are of; else ``all``."""
+    names = {row.file_name for row in rows}
+    here = table["file_name"].isin(names) | table["clean_file_name"].isin(names)
+    splits = set(table["split"][here])
+    return str(splits.pop()) if len(splits) == 1 else "all"
+
+
+def _answers(
+    method: str, rows: list[Row], source: Folder, names: _Names, trials: bool
+) -> tuple[Answers, Folder]:
+    """One method's rows of a split -> its answers, and the pictures that they are answers to."""
+    hidden = [row for row in rows if row.file_name in names.hidden]
+    errors = [
+        (method, row.file_name, "the file gives no place")
+        for row in hidden
+        if math.isnan(row.x_pred)
+    ]
+    if not trials:
+        given = {row.file_name: row for row in hidden}
+        errors += [(method, name, "not in the file") for name in names.hidden if name not in given]
+        places = list(range(len(source)))
+        said = [given.get(name) for name in names.hidden]
+    else:
+        said = list(hidden)
+        places = [names.hidden[row.file_name] for row in hidden]
+    asked = source.select(places)
+    predictions = scoring.predictions(
+        method,
+        asked,
+        [row.finding if row else NOTHING for row in said],
+        [row.seconds if row else math.nan for row in said],
+    )
+    own = np.array([row.discolor_ratio if row else math.nan for row in said])
+    predictions["discolor_ratio"] = np.where(np.isnan(own), predictions["discolor_ratio"], own)
+    clean = [row for row in rows if row.file_name in names.clean and not math.isnan(row.score)]
+    without = [(method, row.file_name, names.clean[row.file_name], row.score) for row in clean]
+    scored = {row.file_name for row in clean}
+    if not trials:  # a clean picture left out counts as the worst answer, as in evaluate
+        for kind in names.kinds:
+            if scored & kind.keys():
+                left = [name for name in kind if name not in scored]
+                without += [(method, name, kind[name], math.nan) for name in left]
+                errors += [(method, name, "a clean picture not in the file") for name in left]
+    return (
+        Answers(
+            predictions,
+            pd.DataFrame(without, columns=list(CLEAN)).astype({"score": float}),
+            pd.DataFrame(errors, columns=list(ERRORS)),
+        ),
+        asked,
+    )
+
+
+def _counted(errors: pd.DataFrame) -> str:
+    counts = errors["reason"].value_counts(sort=False)
+    return ", ".join(f"{reason}: {count}" for reason, count in counts.items())

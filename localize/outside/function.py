@@ -1,0 +1,73 @@
+"""SPEC ``file.py:function``: any function that says where, in a process of its own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from localize.localizer import Finding, Learns, Source, Told
+from localize.outside import caller
+from localize.outside.peer import START_LIMIT, TIME_LIMIT, Peer, check_limit
+from synth.errors import InputError
+
+
+class Function:
+    """A function of the user's, from an (H, W, 3) uint8 array to a place or a map.
+
+    Args:
+        path: the file that defines it; it is imported in the other process, never here.
+        name: the function's.
+        time_limit: seconds that it gets per image.
+        start_limit: seconds that the import gets.
+
+    Raises:
+        InputError: there is no such function, or its file cannot be imported.
+    """
+
+    told: frozenset[str] = frozenset()
+    learns: Learns = "nothing"
+    parameters: int | None = None  # who knows
+    at_once = 1  # a group of images would fail as one
+
+    def __init__(
+        self,
+        path: str | Path,
+        name: str,
+        *,
+        time_limit: float = TIME_LIMIT,
+        start_limit: float = START_LIMIT,
+    ) -> None:
+        check_limit(time_limit)
+        if not Path(path).is_file():
+            raise InputError(f"no file at {path}: a SPEC is file.py:function, a name or a run")
+        self.time_limit = time_limit
+        job = (caller.__file__, Path(path).resolve(), name)
+        self._peer = Peer(sys.executable, job, start_limit=max(start_limit, time_limit))
+        try:
+            self._peer.start()
+        except InputError as error:
+            reason = str(error).removeprefix("SystemExit: ")
+            raise InputError(f"{path}:{name} cannot be used: {reason}") from None
+
+    def fit(self, train: Source, val: Source, run: Path) -> None:
+        """There is nothing to learn."""
+
+    def locate(
+        self, images: Sequence[np.ndarray], told: Sequence[Told] | None = None
+    ) -> list[Finding]:
+        """B x (H, W, 3) uint8 -> B findings, px.
+
+        Raises:
+            Failure: it failed on one of them, took too long or crashed.
+        """
+        return [
+            Finding(**self._peer.ask({"image": np.ascontiguousarray(image)}, self.time_limit))
+            for image in images
+        ]
+
+    def close(self) -> None:
+        """End its process; it starts again when it is asked."""
+        self._peer.close()

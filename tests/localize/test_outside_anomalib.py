@@ -1,0 +1,231 @@
+"""SPEC `anomalib:MODEL`: the protocol with a stand-in; slowly, with anomalib itself."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import localize
+from localize import cli
+from localize import localizer as localizers
+from localize.outside import detector
+from localize.outside.detector import Detector
+from localize.sources import Folder
+from synth import InputError, console
+
+# It learns the mean colour of the pictures; its map is how far a pixel is from that.
+STAND_IN = """
+import json, sys
+from pathlib import Path
+import numpy as np
+from PIL import Image
+
+def begin(tell, run=""):
+    print("a library that talks")
+    kept = []
+    if run:
+        assert json.loads(Path(run, "model.json").read_text())["settings"]["model"]
+        kept.append(np.frombuffer(Path(run, "model.safetensors").read_bytes()))
+
+    def answer(message):
+        if "image" in message:
+            heat = np.abs(message["image"] - kept[0]).sum(axis=2).astype(np.float32)
+            return {"map": heat, "score": float(heat.mean())}
+        settings, pictures = message["settings"], sorted(Path(message["pictures"]).iterdir())
+        if settings["seed"] == 13:
+            raise RuntimeError("no luck")
+        if settings["seed"] == 14:
+            sys.stderr.flush()
+            import os
+            os._exit(9)
+        means = []
+        for i, path in enumerate(pictures):
+            means.append(np.asarray(Image.open(path).convert("RGB")).mean(axis=(0, 1)))
+            tell(i + 1, len(pictures))
+        Path(message["run"], "model.safetensors").write_bytes(np.mean(means, axis=0).tobytes())
+        epochs = settings["epochs"] or round(10 * settings["epochs_scale"])
+        return {
+            "backbone": "", "epochs": epochs, "usual_epochs": 10, "parameters": 3,
+            "train_images": len(pictures), "versions": {}, "input": settings["input"],
+        }
+
+    return answer
+"""
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    job = tmp_path / "stand_in.py"
+    job.write_text(STAND_IN)
+    monkeypatch.setattr(detector, "JOB", str(job))
+    monkeypatch.setenv(detector.PYTHON, sys.executable)
+    monkeypatch.setattr("localize.plots.save", lambda *args: None)
+    monkeypatch.setattr("localize.report.write", lambda folder: None)
+    return job
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*words: object) -> tuple[int, str, str]:
+        code = console.run(cli.app, "localize", [str(word) for word in words])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_train_then_use_it_as_any_run(run: Run, small_set: Path, tmp_path: Path) -> None:
+    out = tmp_path / "padim"
+    flags = ("--epochs", 3, "--input", "64x48")
+    code, said, _ = run("train", "anomalib:padim", small_set, "--out", out, *flags)
+    count = len(Folder(small_set, "train").negatives())
+    assert code == 0
+    assert f"{count} clean images, 3 epochs (from scratch, 3/10 epochs)" in said
+    assert localize.describe(out)["about"]["input"] == [64, 48]
+    assert "a library that talks" in (out / "training.log").read_text()
+    assert run("evaluate", out, small_set, "--out", tmp_path / "scores")[0] == 0
+    scores = pd.read_csv(tmp_path / "scores/scores.csv").set_index("method")
+    name = "padim (from scratch, 3/10 epochs)"
+    assert scores.index.tolist() == ["centre", name]
+    assert scores["parameters"][name] == 3
+    assert np.isfinite(
+        scores.loc[name, ["image_auroc", "pixel_auroc", "aupro"]].astype(float)
+    ).all()
+    picture = next((small_set / "images").iterdir())
+    assert run("find", picture, "--method", out)[0] == 0
+    assert "anomalib" not in sys.modules
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_its_answer_is_the_peak_of_its_map(small_set: Path, tmp_path: Path) -> None:
+    localize.train("anomalib:stfpm", small_set, tmp_path / "run", progress=False)
+    localizer = localizers.load(tmp_path / "run", time_limit=30.0)
+    assert isinstance(localizer, Detector)
+    image = np.full((30, 50, 3), 128, np.uint8)
+    image[7, 31] = 255
+    found = localizer.locate([image])[0]
+    assert (found.x, found.y) == (31, 7)
+    assert found.map is not None
+    assert found.map.shape == (30, 50)
+    assert found.score == pytest.approx(found.map.mean())
+    assert localizer.note == "from scratch"
+    localizer.close()
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_a_bare_spec_is_trained_where_it_is_asked_for(
+    run: Run, small_set: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "scores"
+    code, said, _ = run("evaluate", "anomalib:draem", "boundary", small_set, "--out", out)
+    assert code == 0
+    assert "anomalib:draem: training" in said
+    name = "anomalib:draem (from scratch)"
+    assert pd.read_csv(out / "scores.csv")["method"].tolist() == ["centre", name, "boundary"]
+    code, said, _ = run(
+        "compare", small_set, "--methods", "anomalib:draem", "--epochs-scale", 0.2,
+        "--time-limit", 30, "--out", tmp_path / "compared",
+    )  # fmt: skip
+    assert code == 0
+    methods = pd.read_csv(tmp_path / "compared/scores.csv")["method"].tolist()
+    assert methods == ["centre", "anomalib:draem (from scratch, 2/10 epochs)"]
+    for folder in (out, tmp_path / "compared"):  # what was trained can be used again
+        assert localizers.run_method(folder / "runs/anomalib-draem").name == "anomalib:draem"
+
+
+@pytest.mark.usefixtures("stand_in")
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["train", "anomalib:padin", "SET"], "did you mean 'padim'"),
+        (["train", "anomalib:ganomaly", "SET"], "no model that gives maps and needs no download"),
+        (["train", "anomalib:padim", "SET", "--epochs", "0"], "above 0"),
+        (["train", "anomalib:padim", "SET", "--seed", "13"], "RuntimeError: no luck"),
+        (["train", "anomalib:padim", "SET", "--seed", "14"], "ended (exit code 9)"),
+        (["train", "anomalib:padim", "SET", "--device", "tpu"], "device 'tpu'"),
+        (["train", "anomalib:padim", "SET", "--time-limit", "0"], "above 0"),
+        (["evaluate", "anomalib:padim", "bondary", "SET"], "did you mean 'boundary'"),
+        (["evaluate", "anomalib:padim", "gone"], "gone"),
+        (["sharpness", "anomalib:padim", "--photos", "SET"], "trained first"),
+    ],
+)
+def test_bad_input_gets_one_clear_line(
+    words: list[str], expected: str, run: Run, small_set: Path, tmp_path: Path
+) -> None:
+    named = [str(small_set) if word == "SET" else word for word in words]
+    code, _, err = run(*named, "--out", tmp_path / "out")
+    assert code == 2
+    assert err.count("\n") == 1
+    assert expected in err
+    assert [path.name for path in tmp_path.iterdir()] == ["stand_in.py"]
+
+
+def test_without_an_environment_the_line_says_how_to_get_it(
+    run: Run,
+    stand_in: Path,
+    small_set: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = tmp_path / "out"
+    monkeypatch.setenv(detector.PYTHON, str(tmp_path / "nowhere"))
+    code, _, err = run("evaluate", "anomalib:padim", small_set, "--out", out)
+    assert code == 2
+    assert "ACUITY_ANOMALIB is " in err
+    monkeypatch.delenv(detector.PYTHON)
+    monkeypatch.setattr(detector, "ENVIRONMENT", Path("no/such/place"))
+    code, _, err = run("train", "anomalib:padim", small_set, "--out", out)
+    assert code == 2
+    assert "make peers" in err
+    assert not out.exists()
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_a_damaged_run_is_refused(small_set: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    localize.train("anomalib:padim", small_set, out, progress=False)
+    (out / "model.safetensors").write_bytes(b"something else")
+    with pytest.raises(InputError, match="damaged: train again"):
+        localizers.load(out)
+    about = json.loads((out / "model.json").read_text())
+    (out / "model.json").write_text(json.dumps({"method": about["method"]}))
+    with pytest.raises(InputError, match="damaged"):
+        localizers.load(out)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["padim", "fre", "stfpm", "draem"])
+def test_anomalib_itself(
+    model: str,
+    small_set: Path,
+    tmp_path: Path,
+    retabled: Callable[[Path, Path, pd.DataFrame], Path],
+) -> None:
+    """It trains for an epoch, is read back, and answers at the image's own size."""
+    try:
+        detector.python()
+    except InputError as reason:
+        pytest.skip(str(reason))
+    table = pd.read_csv(small_set / "metadata.csv")
+    # Twins alone: they are more pictures than the few rows without an anomaly.
+    folder = retabled(small_set, tmp_path / "set", table[table["label"] == 1])
+    run = tmp_path / "run"
+    localize.train(f"anomalib:{model}", folder, run, epochs=1, input=(128, 96), progress=False)
+    localizer = localizers.load(run, time_limit=300.0)
+    assert isinstance(localizer, Detector)
+    source = Folder(folder, "test")
+    found = localizer.locate([source[0].image])[0]
+    assert found.map is not None
+    assert found.map.shape == source[0].image.shape[:2]
+    assert np.isfinite(found.map).all()
+    assert found.score is not None
+    assert localizer.note.startswith("from scratch" if model == "draem" else "ImageNet")
+    localizer.close()
