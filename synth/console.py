@@ -14,7 +14,7 @@ from typer.exceptions import Abort, TyperException
 
 from synth.errors import InputError
 
-RESUMABLE = ("generate", "train", "compare")  # commands that have --resume
+RESUMABLE = ("generate", "train", "compare", "sharpness")  # commands that have --resume
 
 
 def run(app: typer.Typer, name: str, argv: Sequence[str] | None = None) -> int:

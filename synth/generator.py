@@ -179,7 +179,7 @@ def _outcomes(
     # Not fork: the caller may hold threads and locks (torch), which a fork would copy.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(
-        min(workers, len(names)), mp_context=context, initializer=_die_with_parent
+        min(workers, len(names)), mp_context=context, initializer=die_with_parent
     )
     ahead: deque[Future[Outcome]] = deque()
     try:
@@ -197,7 +197,7 @@ def _outcomes(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """In a worker: end when the parent is gone, however it went, and leave Ctrl-C to it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()

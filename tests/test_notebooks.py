@@ -17,7 +17,7 @@ def test_notebooks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     }  # fmt: skip
     for name, value in settings.items():
         monkeypatch.setenv(f"ACUITY_{name}", str(value))
-    assert len(NOTEBOOKS) == 3
+    assert len(NOTEBOOKS) == 4
     for path in NOTEBOOKS:
         notebook = nbformat.read(path, as_version=4)
         NotebookClient(notebook, timeout=240, resources={"metadata": {"path": tmp_path}}).execute()

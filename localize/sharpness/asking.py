@@ -1,0 +1,290 @@
+"""Ask the methods: trial by trial, in parallel, each answer written down at once.
+
+A plan is a generator of batches of trials that is sent the answers to the last batch: so the
+grid (one batch) and the adaptive mode (many) run, stop and go on in the same way.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import multiprocessing
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from localize import localizer as localizers
+from localize.localizer import Localizer, Told
+from localize.sharpness import adaptive
+from localize.sharpness.design import Design, Picture, Trial, grid, picture
+from synth import folders, photos
+from synth.errors import InputError, Interrupted
+from synth.generator import die_with_parent
+from synth.photos import Photo
+
+TRIALS = (
+    "method", "trial", "photo", "side", "shape", "overflow", "rounding", "feather", "codec",
+    "quality", "width", "height", "x", "y", "r", "discolor_ratio", "brightness", "texture",
+    "x_pred", "y_pred", "r_pred", "ratio_pred", "score", "distance", "hit", "seconds", "error",
+)  # fmt: skip
+KEPT = 8  # decoded photos in memory
+Row = dict[str, Any]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Item:
+    """A trial, and the names of the methods that get it."""
+
+    trial: Trial
+    methods: tuple[str, ...]
+
+
+Plan = Generator[list[Item], list[list[Row]], None]
+
+
+@dataclass
+class Asker:
+    """Methods, and the photos that trials are drawn on.
+
+    Args:
+        specs: by the name under which a method stands in the tables.
+        time_limit: seconds an image, of what runs in a process of its own.
+    """
+
+    specs: dict[str, str]
+    folder: Path
+    design: Design
+    time_limit: float | None = None
+    ready: dict[str, Localizer] = field(default_factory=dict)
+    photos: dict[str, Photo] = field(default_factory=dict)
+
+    def load(self) -> None:
+        """Load the methods that are not there yet."""
+        for name, spec in self.specs.items():
+            if name not in self.ready:
+                self.ready[name] = localizers.load(spec, time_limit=self.time_limit)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "ready": {}, "photos": {}}  # each process loads its own
+
+    def ask(self, item: Item) -> list[Row]:
+        """Show one picture to some methods -> their rows."""
+        trial = item.trial
+        shown = picture(self.design, trial, self._photo(trial.photo))
+        return [self._answer(name, trial, shown) for name in item.methods]
+
+    def _photo(self, name: str) -> Photo:
+        if name not in self.photos:
+            while len(self.photos) >= KEPT:
+                del self.photos[next(iter(self.photos))]
+            self.photos[name] = photos.read(self.folder, name)
+        return self.photos[name]
+
+    def _answer(self, name: str, trial: Trial, shown: Picture) -> Row:
+        """A method that fails has missed; its error is recorded."""
+        localizer, truth = self.ready[name], shown.truth
+        told = [Told(truth.r, truth.discolor_ratio)] if localizer.told else None
+        found, error = localizers.Finding(math.nan, math.nan), ""
+        began = time.perf_counter()
+        try:
+            found = localizer.locate([shown.image], told)[0]
+        except Exception as reason:  # of anybody's code: it must not end the run
+            error = f"{type(reason).__name__}: {reason}"
+        seconds = time.perf_counter() - began
+        distance = math.hypot(found.x - truth.x, found.y - truth.y)
+        height, width = shown.image.shape[:2]
+        condition = trial.condition
+        return {
+            "method": name, "trial": trial.number, "photo": trial.photo, "side": trial.side,
+            "shape": truth.shape, "overflow": truth.overflow, "rounding": truth.rounding,
+            "feather": truth.feather, "codec": condition.codec,
+            "quality": condition.quality if condition.codec == "jpeg" else None,
+            "width": width, "height": height, "x": truth.x, "y": truth.y, "r": truth.r,
+            "discolor_ratio": truth.discolor_ratio, "brightness": shown.brightness,
+            "texture": shown.texture, "x_pred": _number(found.x), "y_pred": _number(found.y),
+            "r_pred": _number(found.r), "ratio_pred": _number(found.ratio),
+            "score": _number(found.score), "distance": _number(distance),
+            "hit": int(self.design.is_hit(np.array([distance]), np.array([truth.r]))[0]),
+            "seconds": round(seconds, 4), "error": error,
+        }  # fmt: skip
+
+
+def _number(value: float | None) -> float | None:
+    """None for what is no finite number: JSON has no other word for it."""
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def plan(asker: Asker, names: Sequence[str]) -> Plan:
+    """The batches of a run: all at once, or each method's own blocks."""
+    methods = tuple(asker.specs)
+    if not asker.design.adaptive:
+        yield [Item(trial, methods) for trial in grid(asker.design, names)]
+        return
+    for method in methods:
+        blocks = adaptive.trials(asker.design, names)
+        batch = next(blocks)
+        while batch:
+            answers = yield [Item(trial, (method,)) for trial in batch]
+            try:
+                batch = blocks.send([bool(rows[0]["hit"]) for rows in answers])
+            except StopIteration:
+                break
+
+
+def total(asker: Asker, names: Sequence[str]) -> int:
+    """How many items the plan has."""
+    if asker.design.adaptive:
+        return len(asker.specs) * asker.design.adaptive
+    return len(grid(asker.design, names))
+
+
+def run(
+    asker: Asker,
+    names: Sequence[str],
+    journal: Path,
+    request: dict[str, Any],
+    workers: int,
+    progress: Progress,
+) -> list[Row]:
+    """Ask everything that the journal does not know yet -> all rows, by method and trial."""
+    asker.load()
+    count, rows = total(asker, names), []
+    with closing(Journal(journal, request)) as written, _asking(asker, workers) as ask:
+        progress(0, count)
+        batches = plan(asker, names)
+        answers: list[list[Row]] = []
+        done = 0
+        while True:
+            try:
+                items = batches.send(answers) if done else next(batches)
+            except StopIteration:
+                break
+            answers = written.take(len(items))
+            with closing(ask(items[len(answers) :])) as coming:
+                for number, found in enumerate(coming, done + len(answers) + 1):
+                    written.add(found)
+                    answers.append(found)
+                    progress(number, count)
+            done += len(items)
+            rows += [row for found in answers for row in found]
+    order = {name: i for i, name in enumerate(asker.specs)}
+    return sorted(rows, key=lambda row: (order[row["method"]], row["trial"]))
+
+
+class Journal:
+    """Answers on disk, a line an item, in order.
+
+    Args:
+        request: what the run was asked for, in JSON types; a run that goes on must ask the same.
+
+    Raises:
+        InputError: the file was begun with another request.
+    """
+
+    def __init__(self, path: Path, request: dict[str, Any]) -> None:
+        lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
+        if lines and not lines[-1].endswith(b"\n"):  # cut short by an interruption
+            lines.pop()
+        request = json.loads(json.dumps(request))
+        if not lines:
+            folders.write(path, json.dumps(request) + "\n")
+        else:
+            earlier = json.loads(lines[0])
+            differ = [name for name, value in request.items() if earlier.get(name) != value]
+            if differ:
+                raise InputError(
+                    f"{path.parent} was begun with other {', '.join(differ)}: "
+                    "resume with the same, or pass --overwrite"
+                )
+            os.truncate(path, sum(map(len, lines)))
+        self._known = deque(json.loads(line) for line in lines[1:])
+        self._file = path.open("a", encoding="utf-8")
+
+    def take(self, count: int) -> list[list[Row]]:
+        """Up to ``count`` answers that an earlier run left, in order."""
+        return [self._known.popleft() for _ in range(min(count, len(self._known)))]
+
+    def add(self, rows: list[Row]) -> None:
+        """Write an answer down; it is in the file when this returns."""
+        self._file.write(json.dumps(rows) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+Ask = Callable[[Sequence[Item]], Generator[list[Row], None, None]]
+
+
+@contextmanager
+def _asking(asker: Asker, workers: int) -> Iterator[Ask]:
+    """Give a function that yields the answers to items in order."""
+    if workers == 1:
+        before = _threads(1)  # results must not depend on the number of workers
+
+        def one_by_one(items: Sequence[Item]) -> Generator[list[Row], None, None]:
+            yield from map(asker.ask, items)
+
+        try:
+            yield one_by_one
+        finally:
+            _threads(before)
+        return
+    # Not fork: the caller may hold threads and locks (torch), which a fork would copy.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(asker,))
+
+    def ahead(items: Sequence[Item]) -> Generator[list[Row], None, None]:
+        waiting: deque[Future[list[Row]]] = deque()
+        for item in items:
+            waiting.append(pool.submit(_ask, item))
+            if len(waiting) > 4 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+    try:
+        yield ahead
+    except BrokenProcessPool:
+        raise Interrupted(
+            "a worker process died (out of memory?): go on with --resume and fewer --workers"
+        ) from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+_asker: Asker | None = None  # of a worker process
+
+
+def _begin(asker: Asker) -> None:
+    global _asker
+    die_with_parent()
+    asker.load()
+    _threads(1)
+    _asker = asker
+
+
+def _ask(item: Item) -> list[Row]:
+    assert _asker is not None
+    return _asker.ask(item)
+
+
+def _threads(count: int | None) -> int | None:
+    """Set the number of threads of torch, if a method has brought it -> what it was before."""
+    torch = sys.modules.get("torch")
+    if torch is None or count is None:
+        return None
+    before: int = torch.get_num_threads()
+    torch.set_num_threads(count)
+    return before

@@ -1,0 +1,362 @@
+"""`localize sharpness`: what is asked, what is written, interruptions, clear errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from localize import cli, sharpness
+from localize import localizer as localizers
+from localize.localizer import Finding, Learns, Told
+from localize.sharpness import adaptive, asking, design, measuring, thresholds
+from localize.sharpness.asking import Asker
+from localize.sharpness.design import Condition, Design, grid
+from synth import InputError, console, photos
+
+FILES = {
+    "trials.csv", "rates.csv", "thresholds.csv", "sharpness.json", "psychometric.png",
+    "psychometric.svg", "acuity.png", "acuity.svg", "rates.png", "rates.svg",
+    "faintest-hits.png", "strongest-misses.png", "report.html",
+}  # fmt: skip
+SMALL = Design(
+    ratios=(1.05, 1.5), radii=(10.0, 16.0), per_cell=4, size="keep", share=0.0, seed=5
+)  # fmt: skip
+SMALL_BUT_LATER = replace(SMALL, seed=6)
+
+
+class Seer:
+    """Knows the truth where the change is strong; fails at ratio 1; else answers the corner."""
+
+    told = frozenset({"r", "discolor_ratio"})
+    learns: Learns = "nothing"
+    parameters = 3
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[int, Sequence[Told] | None]] = []
+
+    def locate(
+        self, images: Sequence[np.ndarray], told: Sequence[Told] | None = None
+    ) -> list[Finding]:
+        self.heard.append((len(images), told))
+        assert told is not None
+        if told[0].discolor_ratio == 1:
+            raise RuntimeError("nothing to see")
+        flat = images[0][..., 1].astype(float)
+        rows, cols = np.nonzero(np.abs(flat - 100) > 20)
+        return [Finding(cols.mean(), rows.mean()) if len(rows) else Finding(0, 0)]
+
+
+class Deaf(Seer):
+    """Is told nothing and always answers the corner."""
+
+    told = frozenset()
+
+    def locate(
+        self, images: Sequence[np.ndarray], told: Sequence[Told] | None = None
+    ) -> list[Finding]:
+        self.heard.append((len(images), told))
+        return [Finding(0.0, 0.0)]
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Methods that SPECs load instead of the registered ones."""
+    known: dict[str, Any] = {}
+    original = localizers.load
+
+    def load(spec: str | Path, **options: Any) -> Any:
+        return known[str(spec)] if str(spec) in known else original(spec, **options)
+
+    monkeypatch.setattr(localizers, "load", load)
+    return known
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Few bootstrap samples and, but for one test, no pictures; gives the function that draws."""
+    draw = measuring._draw
+    monkeypatch.setattr(thresholds, "DRAWS", 60)
+    monkeypatch.setattr(measuring, "_draw", lambda *arguments: None)
+    return draw
+
+
+@pytest.fixture(scope="module")
+def grey_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four grey pictures, each of its own size, and a file that is none."""
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("grey")
+    for i in range(4):
+        Image.new("RGB", (90 + i, 70), (100, 100, 100)).save(folder / f"{i}.png")
+    (folder / "broken.png").write_bytes(b"no picture")
+    return folder
+
+
+def same_but_for_time(first: Path, second: Path) -> None:
+    """The files of two runs hold the same bytes, but for the seconds that the methods took."""
+    names = {path.name for path in first.iterdir()}
+    assert names == {path.name for path in second.iterdir()}
+    for name in names - {"trials.csv"}:
+        assert (first / name).read_bytes() == (second / name).read_bytes(), name
+    tables = [pd.read_csv(folder / "trials.csv") for folder in (first, second)]
+    pd.testing.assert_frame_equal(*(table.drop(columns="seconds") for table in tables))
+
+
+def test_a_run_of_a_method_that_sees_and_one_that_does_not(
+    loads: dict[str, Any], grey_photos: Path, tmp_path: Path, quick: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(measuring, "_draw", quick)
+    loads |= {"seer": Seer(), "deaf": Deaf()}
+    result = sharpness.measure(
+        ["seer", "deaf"], grey_photos, tmp_path / "out", replace(SMALL, per_cell=8), workers=1
+    )
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
+    trials = pd.read_csv(tmp_path / "out" / "trials.csv")
+    assert tuple(trials.columns) == asking.TRIALS
+    assert list(dict.fromkeys(trials["method"])) == ["centre", "seer", "deaf"]
+    # The same pictures for all; each cell full; every photo asked.
+    cells = trials.groupby(["method", "side", "discolor_ratio", "r"]).size()
+    assert set(cells) == {8, 16}
+    assert len(cells) == 3 * 2 * 5
+    pictures = ["trial", "photo", "x", "y", "r", "discolor_ratio", "brightness"]
+    per_method = [rows[pictures].to_numpy() for _, rows in trials.groupby("method")]
+    assert all((rows == per_method[0]).all() for rows in per_method)
+    assert trials["photo"].nunique() == 4
+    assert trials["brightness"].eq(100).all()
+    # Nobody is told more than it should be.
+    assert all(told is None and count == 1 for count, told in loads["deaf"].heard)
+    told = [(each[0].r, each[0].discolor_ratio) for _, each in loads["seer"].heard]
+    seer = trials[trials["method"] == "seer"]
+    assert told == list(seer[["r", "discolor_ratio"]].itertuples(index=False, name=None))
+    # What fails is recorded as a miss and ends nothing.
+    failed = seer[seer["side"] == "none"]
+    assert failed["error"].eq("RuntimeError: nothing to see").all()
+    assert failed["hit"].eq(0).all()
+    assert failed["x_pred"].isna().all()
+    assert result.about["errors"] == {"seer": 32}
+    assert list(result.about["skipped"]) == ["broken.png"]
+    strong = seer[(seer["discolor_ratio"] - 1).abs() > 0.2]
+    assert strong["hit"].all()
+    assert not seer[(seer["discolor_ratio"] - 1).abs() < 0.2]["hit"].any()
+    # And so to the tables.
+    whole = result.thresholds.query("cut == 'all'").set_index(["method", "side"])
+    assert whole.loc[("deaf", "both"), "verdict"] == "no threshold"
+    assert np.isnan(whole.loc[("deaf", "both"), "threshold"])
+    assert 1.05 < whole.loc[("seer", "brighter"), "threshold"] < 1.5
+    assert 1 / 1.5 < whole.loc[("seer", "darker"), "threshold"] < 1 / 1.05
+    rates = pd.read_csv(tmp_path / "out" / "rates.csv").query("method == 'seer' and r != r")
+    assert rates["hit_rate"].tolist() == [1, 0, 0, 0, 1]
+    assert rates["discolor_ratio"].is_monotonic_increasing
+
+
+def test_conditions_share_their_places_and_get_rows_of_their_own(
+    photo_folder: Path, tmp_path: Path
+) -> None:
+    conditions = design.conditions(["jpeg90", "png"], ["nearest", "stochastic"], [0, 2])
+    asked = replace(SMALL, conditions=conditions, per_cell=2, radii=(12.0,))
+    result = sharpness.measure(["centre"], photo_folder, tmp_path / "out", asked, workers=1)
+    trials = result.trials
+    hard = trials[trials["feather"] == 0]
+    for _, same in hard.groupby(["photo", "discolor_ratio", "x", "y"]):
+        assert len(same) == 4
+        assert same[["codec", "rounding"]].drop_duplicates().shape[0] == 4
+    levels = set(result.thresholds.query("cut == 'codec'")["level"])
+    assert levels == {
+        "JPEG 90, nearest", "JPEG 90, stochastic", "PNG, nearest (histogram gaps)",
+        "PNG, stochastic",
+    }  # fmt: skip
+    assert set(result.thresholds.query("cut == 'feather'")["level"]) == {"0 px", "2 px"}
+    thirds = result.thresholds.query("cut == 'texture' and side == 'both'")
+    assert {"smooth", "busy"} <= {level.split()[0] for level in thirds["level"]}
+
+
+def test_a_picture_can_be_made_again_and_ratio_one_changes_nothing(photo_folder: Path) -> None:
+    asker = Asker({"centre": "centre"}, photo_folder, SMALL)
+    asker.load()
+    names = photos.find(photo_folder)
+    for asked in (SMALL, replace(SMALL, adaptive=14)):
+        asker.design = asked
+        trials = next(adaptive.trials(asked, names)) if asked.adaptive else grid(asked, names)
+        paint = measuring._painter(asker, names)
+        for trial in trials[::7]:
+            row = asker.ask(asking.Item(trial, ("centre",)))[0]
+            shown = paint(row)
+            assert (shown.truth.x, shown.truth.y) == (row["x"], row["y"])
+            assert (shown.brightness, shown.texture) == (row["brightness"], row["texture"])
+            assert np.array_equal(shown.image, shown.clean) == (row["side"] == "none")
+
+
+@pytest.mark.parametrize("asked", [SMALL, replace(SMALL, adaptive=20)], ids=["grid", "adaptive"])
+def test_the_seed_alone_decides_and_a_stopped_run_goes_on(
+    asked: Design, photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(name: str, **options: Any) -> None:
+        sharpness.measure(["boundary"], photo_folder, tmp_path / name, asked, **options)
+
+    measure("whole", workers=2)
+    original, left = Asker.ask, iter(range(13))
+
+    def interrupted(self: Asker, item: asking.Item) -> list[asking.Row]:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return original(self, item)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Asker, "ask", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            measure("stopped", workers=1)
+    journal = tmp_path / "stopped.partial" / measuring.JOURNAL
+    assert len(journal.read_bytes().splitlines()) == 1 + 13
+    journal.write_bytes(journal.read_bytes()[:-20])  # as if it was killed while it wrote
+    with pytest.raises(InputError, match="holds an unfinished run"):
+        measure("stopped", workers=1)
+    with pytest.raises(InputError, match="begun with other design"):
+        sharpness.measure(
+            ["boundary"], photo_folder, tmp_path / "stopped", SMALL_BUT_LATER, resume=True
+        )
+    measure("stopped", workers=1, resume=True)
+    same_but_for_time(tmp_path / "whole", tmp_path / "stopped")
+
+
+def test_a_killed_command_goes_on(photo_folder: Path, tmp_path: Path) -> None:
+    flags = ["--size", "keep", "--radii", "12", "--ratios", "1.1,1.3", "--per-cell", "8"]
+    line = [
+        sys.executable, "-m", "localize", "sharpness", "boundary", "--photos", str(photo_folder),
+        *flags, "--out",
+    ]  # fmt: skip
+    journal = tmp_path / "killed.partial" / measuring.JOURNAL
+    with subprocess.Popen([*line, str(tmp_path / "killed"), "--workers", "2"]) as process:
+        while not journal.is_file() or journal.read_bytes().count(b"\n") < 10:
+            assert process.poll() is None
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGKILL)
+    assert journal.read_bytes().count(b"\n") < 1 + 48
+    arguments = [*line[3:], str(tmp_path / "killed"), "--resume", "--workers", "1"]
+    assert console.run(cli.app, "localize", arguments) == 0
+    arguments = [*line[3:], str(tmp_path / "whole"), "--workers", "1"]
+    assert console.run(cli.app, "localize", arguments) == 0
+    same_but_for_time(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_trials_made_elsewhere_are_one_method_more(photo_folder: Path, tmp_path: Path) -> None:
+    """Judged by the run's own rule; the file is as the page that people play on writes it."""
+    ratios = np.repeat([1.02, 1.05, 1.1, 1.2, 1.4], 12)
+    seen = np.repeat([0.0, 0.25, 0.5, 0.75, 1.0], 12) > np.tile(np.arange(12) / 12, 5)
+    people = pd.DataFrame({
+        "method": "person", "trial": range(60), "file_name": "images/a.jpg",
+        "photo": [f"{i % 6}.jpg" for i in range(60)], "x": 50.0, "y": 40.0, "r": 12.0,
+        "discolor_ratio": ratios, "x_pred": np.where(seen, 54.0, np.nan), "y_pred": 40.0,
+        "distance": 0.0, "hit": 1, "seconds": 2.5, "choice": "", "zoom": 1,
+    })  # fmt: skip
+    people.to_csv(tmp_path / "play.csv", index=False)
+    asked = replace(SMALL, radii=(12.0,), per_cell=2)
+    result = sharpness.measure(
+        [], photo_folder, tmp_path / "out", asked, trials=[tmp_path / "play.csv"], workers=1
+    )
+    person = result.trials[result.trials["method"] == "person"]
+    assert person["hit"].to_numpy().tolist() == seen.astype(int).tolist()
+    assert person["distance"].dropna().eq(4).all()
+    row = result.thresholds.query("method == 'person' and cut == 'all'").iloc[0]
+    assert row["verdict"] == ""
+    assert 1.05 < row["threshold"] < 1.2
+    assert np.isnan(row["contrast_percent"])  # how bright the regions were is not known
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("r,discolor_ratio\n1,1.1\n", "no photo or file_name"),
+        ("photo,r,discolor_ratio\na,1,1.1\n", "no x, y, x_pred, y_pred"),
+        ("photo,r,discolor_ratio,hit\na,1,1.1,1\na,ten,1.1,1\n", "line 3: r is no number"),
+        ("photo,r,discolor_ratio,hit\na,1,0,1\n", "line 2: discolor_ratio must be"),
+        ("photo,r,discolor_ratio,hit,method\na,1,1.1,1,centre\n", "'centre': rename"),
+        ("photo,r,discolor_ratio,hit\n", "no row"),
+        ("", "no CSV of trials"),
+    ],
+)
+def test_bad_trials_get_one_clear_line(
+    table: str, message: str, photo_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "t.csv").write_text(table)
+    with pytest.raises(InputError, match=message):
+        sharpness.measure(
+            [], photo_folder, tmp_path / "out", SMALL, trials=[tmp_path / "t.csv"], workers=1
+        )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["t.csv"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["boundary", "--photos", "PHOTOS"], "--out is missing"),
+        (["boundary", "--out", "OUT"], "--photos is missing"),
+        (["--photos", "PHOTOS", "--out", "OUT"], "nothing to measure"),
+        (["bundary", "--photos", "PHOTOS", "--out", "OUT"], "did you mean 'boundary'"),
+        (["boundary", "--photos", "nowhere", "--out", "OUT"], "no folder of photos"),
+        (["boundary", "--photos", "PHOTOS", "--out", "OUT"], "smaller than 512x512"),
+        (["--ratios", "0.9,1.1"], "ratios is"),
+        (["--ratios", "1.1"], "give two"),
+        (["--ratios", "1.1:1.05:4"], "1 < LO < HI"),
+        (["--ratios", "1.1:1.2"], "LO:HI:N"),
+        (["--ratios", "1.1,many"], "give numbers"),
+        (["--radii", "0.5"], "radius is 0.5:0.5"),
+        (["--radii", "20,20"], "each once"),
+        (["--radii", "500", "--size", "512x512"], "has no room in 512x512"),
+        (["--sides", "left"], "use both, darker, brighter"),
+        (["--codecs", "gif"], "codec 'gif' is unknown"),
+        (["--codecs", "jpeg900"], "quality is 900"),
+        (["--roundings", "up"], "rounding is 'up'"),
+        (["--feathers", "-1"], "feather is -1.0"),
+        (["--shape", "star"], "shape is 'star'"),
+        (["--curve", "gumbel"], "curve 'gumbel' is unknown"),
+        (["--per-cell", "0"], "per_cell is 0"),
+        (["--adaptive", "0"], "--adaptive is 0"),
+        (["--within", "-1"], "within is -1"),
+        (["--workers", "-1"], "workers is -1"),
+        (["--trials", "none.csv"], "no trials at none.csv"),
+    ],
+)
+def test_bad_input_gets_one_clear_line(
+    arguments: list[str], message: str, photo_folder: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    if arguments[0] in ("--ratios", "--radii", "--sides", "--codecs", "--roundings", "--feathers",
+                        "--shape", "--curve", "--per-cell", "--adaptive", "--within", "--workers",
+                        "--trials"):  # fmt: skip
+        arguments = ["centre", "--photos", "PHOTOS", "--out", "OUT", "--size", "keep", *arguments]
+    named = {"PHOTOS": str(photo_folder), "OUT": str(tmp_path / "out")}
+    line = ["sharpness", *(named.get(word, word) for word in arguments)]
+    assert console.run(cli.app, "localize", line) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_defaults_are_the_ones_that_the_command_shows() -> None:
+    import inspect
+
+    from localize.sharpness import command
+
+    shown = {n: p.default for n, p in inspect.signature(command.sharpness).parameters.items()}
+    default = Design()
+    assert command._grid(shown["ratios"], "", design.log_grid) == default.ratios
+    assert command._grid(shown["radii"], "", command._radii) == default.radii
+    assert design.conditions([shown["codecs"]], [shown["roundings"]], [0.0]) == (Condition(),)
+    assert command.SIDES[shown["sides"]] == default.sides
+    for name in ("per_cell", "within", "share", "shape", "overflow", "seed"):
+        assert shown[name] == getattr(default, name), name
+    assert json.dumps(default.to_dict())
