@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from localize.flags import takes_options
+from localize.play.command import play
+from localize.report.command import report
+from localize.score_command import score
+from localize.sharpness.command import sharpness
 from synth import console
 from synth.errors import Skipped
 
@@ -25,6 +29,9 @@ app = typer.Typer(
 Dataset = Annotated[Path, typer.Argument(help="Dataset folder that synth wrote.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it is one of ours.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")]
+TimeLimit = Annotated[
+    Optional[float], typer.Option(help="Seconds an image, for a SPEC file.py:function [60].")
+]
 Split = Annotated[Optional[str], typer.Option(help="test, val, train or all [test, else val].")]
 
 
@@ -56,7 +63,9 @@ def methods() -> None:
 @app.command()
 @takes_options
 def train(
-    spec: Annotated[str, typer.Argument(help="Name of a method that learns.", metavar="SPEC")],
+    spec: Annotated[
+        str, typer.Argument(help="A method that learns, or anomalib:MODEL.", metavar="SPEC")
+    ],
     out: Annotated[Path, typer.Option(help="Run folder to write.")],
     options: dict[str, Any],
     dataset: Annotated[
@@ -78,6 +87,8 @@ def train(
     Example: `localize train cnn-fuse-last set --out runs/last --input 400x400`
 
     Example: `localize train ringvote --photos photos --recipe ringvote.json --out ring`
+
+    Example: `localize train anomalib:padim set --out padim` (after `make peers`)
     """
     from localize import api
 
@@ -90,6 +101,8 @@ def train(
 
 def _trained(about: dict[str, Any]) -> str:
     """What came of a training, in a line."""
+    if "trained" in about:
+        return str(about["trained"])
     if "bank" in about:
         threshold = about["threshold"]
         score = "" if threshold["score"] is None else f" {threshold['score']:.4g}"
@@ -108,22 +121,31 @@ def _trained(about: dict[str, Any]) -> str:
 def evaluate(
     specs: Annotated[
         list[str],
-        typer.Argument(help="Methods that learn nothing, or run folders.", metavar="SPEC…"),
+        typer.Argument(
+            help="Methods, run folders, file.py:function, anomalib:MODEL.", metavar="SPEC…"
+        ),
     ],
     dataset: Dataset,
     out: Annotated[Path, typer.Option(help="Folder to write.")],
     split: Split = None,
     overwrite: Overwrite = False,
+    time_limit: TimeLimit = None,
 ) -> None:
     """Score methods on a dataset; the centre guess is always scored with them.
 
+    A function of yours takes an (H, W, 3) uint8 array and returns (x, y) or an (H, W) map; it
+    runs in a process of its own. A model of anomalib is trained on the dataset first.
+
     Example: `localize evaluate boundary runs/last set --out scores`
+
+    Example: `localize evaluate mine.py:find anomalib:padim set --out scores`
     """
     from localize import comparison
 
     result = comparison.evaluate(
-        specs, dataset, out, split=split, overwrite=overwrite, step=console.progress
-    )
+        specs, dataset, out, split=split, overwrite=overwrite, step=console.progress,
+        time_limit=time_limit, say=lambda line: print(line, flush=True),
+    )  # fmt: skip
     _report(result, split)
 
 
@@ -133,7 +155,10 @@ def compare(
     dataset: Dataset,
     out: Annotated[Path, typer.Option(help="Folder to write.")],
     options: dict[str, Any],
-    methods: Annotated[Optional[str], typer.Option(help="A,B,… [all].")] = None,
+    methods: Annotated[
+        Optional[str],
+        typer.Option(help="A,B,… by name, as file.py:function or anomalib:MODEL [all ours]."),
+    ] = None,
     split: Split = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
@@ -184,7 +209,8 @@ def _report(result: Comparison, wanted: str | None) -> None:
             *([_interval(row, "image_auroc", ".2f")] if row["image_auroc"] >= 0 else []),
         )
     # Wide enough for the whole table when the output goes to a file.
-    Console(width=max(Console().width, 130 if scored else 110)).print(table)
+    wide = max(map(len, result.scores["method"])) + (115 if scored else 95)
+    Console(width=max(Console().width, wide)).print(table)
     if len(result.last):
         print("last epoch: mean distance with the last epoch's weights; the others are the best's")
     if scored:
@@ -192,6 +218,7 @@ def _report(result: Comparison, wanted: str | None) -> None:
     if len(result.errors):
         print(f"{len(result.errors)} answers are missing, see {result.folder / 'errors.csv'}")
     print(f"tables and pictures are in {result.folder}")
+    print(f"all on one page: {result.folder / 'report.html'}")
 
 
 def _interval(row: dict[Any, Any], column: str, form: str) -> str:
@@ -205,7 +232,8 @@ def find(
     method: Annotated[
         Optional[str],
         typer.Option(
-            help="A SPEC: name or run folder [ringvote; with --r and --ratio ringvote-told].",
+            help="A SPEC: name, run folder or file.py:function "
+            "[ringvote; with --r and --ratio ringvote-told].",
             metavar="SPEC",
         ),
     ] = None,
@@ -214,6 +242,7 @@ def find(
     overlay: Annotated[
         Optional[Path], typer.Option(help="Folder for the pictures with the answer drawn.")
     ] = None,
+    time_limit: TimeLimit = None,
 ) -> None:
     """Say where the change is: x (column) and y (row) in px.
 
@@ -232,16 +261,16 @@ def find(
     ]
     if method is None:
         method = "ringvote" if r is None and ratio is None else "ringvote-told"
-    localizer = api.load(method)
+    localizer = api.load(method, time_limit=time_limit)
     failed = 0
     for folder, name in names:
         try:
             image = photos.read(folder, name).pixels
+            finding = api.locate(localizer, image, r=r, ratio=ratio)
         except Skipped as reason:
             failed += 1
             print(f"{folder / name}: {reason}")
             continue
-        finding = api.locate(localizer, image, r=r, ratio=ratio)
         sure = _confidence(localizer, finding)
         note = "nothing found; likeliest " if sure is not None and sure < 0.5 else ""
         extra = "".join(
@@ -258,7 +287,7 @@ def find(
             figure = plots.overlay(image, {method: (finding.x, finding.y, finding.r or r)})
             plots.save(figure, overlay / Path(name).stem, kinds=("png",))
     if failed:
-        print(f"{failed} of {len(names)} pictures could not be read")
+        print(f"{failed} of {len(names)} pictures have no answer")
         raise typer.Exit(1)
 
 
@@ -267,6 +296,12 @@ def _confidence(localizer: Localizer, finding: Finding) -> float | None:
     if getattr(localizer, "scores", "") != "log odds" or finding.score is None:
         return None
     return 1 / (1 + math.exp(-max(-500.0, min(500.0, finding.score))))
+
+
+app.command()(play)
+app.command()(score)
+app.command()(report)
+app.command()(sharpness)
 
 
 def main() -> None:

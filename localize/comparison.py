@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from localize import localizer as localizers
-from localize import metrics
+from localize import metrics, record
 from localize.localizer import HISTORY, RUN_FILE, Localizer, Source
-from localize.scoring import CLEAN, SCORES, Progress, predict, score
+from localize.scoring import CLEAN, SCORES, Answers, Progress, predict, score
 from localize.sources import Folder
 from synth import dataset as datasets
 from synth import folders
@@ -72,10 +71,15 @@ def evaluate(
     split: str | None = None,
     overwrite: bool = False,
     step: Step = _silent,
+    say: Callable[[str], None] = lambda line: None,
+    time_limit: float | None = None,
 ) -> Comparison:
     """Score methods on one split of a dataset; write predictions, scores and pictures.
 
     The constant-centre guess is always scored with them.
+
+    Args:
+        time_limit: seconds for an image, of what runs in a process of its own [60].
 
     Raises:
         InputError: a SPEC or the dataset cannot be used; nothing is written.
@@ -83,17 +87,31 @@ def evaluate(
     source = choose_split(dataset, split)
     methods: dict[str, Localizer] = {BASELINE: localizers.load(BASELINE)}
     runs: dict[str, Path] = {}
-    for spec in specs:
-        localizer = localizers.load(spec)
-        name = localizers.shown(localizers.name_of(spec), localizer)
-        if name in methods and name != BASELINE:
-            raise InputError(f"two methods are called '{name}': rename one of the run folders")
-        methods[name] = localizer
-        if Path(spec).is_dir():
-            runs[name] = Path(spec)
+    # What must be trained first is trained last: whatever else is wrong is known by then.
+    learners = {str(spec) for spec in specs if str(spec).startswith(localizers.ANOMALIB)}
+    created = {spec: localizers.create(spec) for spec in learners}
+    ready = {
+        spec: localizers.load(spec, time_limit=time_limit)
+        for spec in map(str, specs)
+        if spec not in learners
+    }
     with folders.staged(Path(out), ABOUT, overwrite=overwrite) as building:
+        for spec in map(str, specs):
+            run = Path(spec)
+            if spec in learners:
+                say(f"{spec}: training")
+                run = building / "runs" / localizers.folder_of(spec)
+                created[spec].fit(Folder(dataset, "train"), Folder(dataset, "val"), run)
+                ready[spec] = localizers.load(run, time_limit=time_limit)
+            name = localizers.shown(localizers.name_of(spec), ready[spec])
+            if name in methods and name != BASELINE:
+                raise InputError(f"two methods are called '{name}': rename a folder or function")
+            methods[name] = ready[spec]
+            if run.is_dir():
+                runs[name] = run
         result = _scored(methods, source, runs, building, step)
-        _write(result, source, {})
+        asked = record.command("evaluate", *specs, dataset, split=split, out=out)
+        write(result, source, {}, {"methods": record.described(methods, runs), "command": asked})
     return replace(result, folder=Path(out))
 
 
@@ -128,8 +146,11 @@ def compare(
             say(f"{entry.name}: left out, there are no clean pictures (synth generate --twins)")
             entries.remove(entry)
     options_of = localizers.choose(entries, options)
+    time_limit = options.get("time_limit")
     created = {
-        entry.name: localizers.create(entry.name, **options_of[entry.name]) for entry in entries
+        entry.name: localizers.create(entry.name, **options_of[entry.name])
+        for entry in entries
+        if entry.learns != "nothing"
     }
     ready: dict[str, Localizer] = {}
     runs: dict[str, Path] = {}
@@ -137,19 +158,22 @@ def compare(
         _same_request(building, _request(source, options))
         for entry in entries:
             if entry.learns == "nothing" or entry.weights:
-                ready[entry.name] = localizers.load(entry.name)
+                localizer = localizers.load(entry.name, time_limit=time_limit)
+                ready[localizers.name_of(entry.name)] = localizer
                 continue
-            run = building / "runs" / entry.name
+            run = building / "runs" / localizers.folder_of(entry.name)
             if (run / RUN_FILE).is_file():
                 say(f"{entry.name}: trained already")
             else:
                 say(f"{entry.name}: training")
                 created[entry.name].fit(train, val, run)
-            localizer = localizers.load(run)
+            localizer = localizers.load(run, time_limit=time_limit)
             name = localizers.shown(entry.name, localizer)
             ready[name], runs[name] = localizer, run
         result = _scored(ready, source, runs, building, step)
-        _write(result, source, options)
+        chosen = None if tuple(methods) == DEFAULT_METHODS else tuple(methods)
+        asked = record.command("compare", dataset, methods=chosen, split=split, **options, out=out)
+        write(result, source, options, {"methods": record.described(ready, runs), "command": asked})
     return replace(result, folder=Path(out))
 
 
@@ -201,11 +225,22 @@ def _scored(
             epochs = pd.read_csv(runs[name] / HISTORY_FILE)
             epochs.insert(0, "method", name)
             history.append(epochs)
+    return gather(answers, scores, folder, history, last)
+
+
+def gather(
+    answers: Sequence[Answers],
+    scores: Sequence[dict[str, Any]],
+    folder: Path,
+    history: Sequence[pd.DataFrame] = (),
+    last: Sequence[dict[str, Any]] = (),
+) -> Comparison:
+    """The answers and scores of methods, one after the other, as tables."""
     clean = [each.clean for each in answers if len(each.clean)]
     return Comparison(
         pd.concat([each.predictions for each in answers], ignore_index=True),
         pd.concat(clean, ignore_index=True) if clean else pd.DataFrame(columns=list(CLEAN)),
-        pd.DataFrame(scores, columns=list(SCORES)),
+        pd.DataFrame(scores, columns=list(SCORES)).astype({"parameters": "Int64"}),
         pd.concat(history, ignore_index=True)
         if history
         else pd.DataFrame(columns=["method", *HISTORY]),
@@ -215,10 +250,20 @@ def _scored(
     )
 
 
-def _write(result: Comparison, source: Folder, options: dict[str, Any]) -> None:
-    """Tables, pictures and what made them, into the comparison's folder."""
-    from localize import plots
+def write(
+    result: Comparison,
+    source: Folder,
+    options: dict[str, Any],
+    more: Mapping[str, Any] | None = None,
+) -> None:
+    """Tables, pictures, what made them and the report, into the comparison's folder.
 
+    Args:
+        more: what else to note: ``methods`` (record.described), ``command``.
+    """
+    from localize import closeups, plots, report
+
+    more = dict(more or {})
     folder = result.folder
     tables = {"predictions": result.predictions, "scores": result.scores}
     if len(result.history):
@@ -235,10 +280,9 @@ def _write(result: Comparison, source: Folder, options: dict[str, Any]) -> None:
         recipe = None
     about = {
         **_request(source, options),
-        "versions": {
-            name: importlib.metadata.version(name)
-            for name in ("acuity", "torch", "lightning", "numpy", "pandas", "pillow")
-        },
+        **more,
+        "bootstrap": record.BOOTSTRAP,
+        "versions": record.versions(),
         "dataset_recipe": recipe,
     }
     folders.write(folder / ABOUT, json.dumps(about, indent=2) + "\n")
@@ -250,8 +294,14 @@ def _write(result: Comparison, source: Folder, options: dict[str, Any]) -> None:
     plots.save(plots.found_within(result.predictions), folder / "found")
     if len(result.clean) and result.scores["image_auroc"].notna().any():
         plots.save(plots.presence(result.predictions, result.clean), folder / "presence")
+    if odds := record.with_odds(more.get("methods", {}), result.clean):
+        shown = plots.reliability(result.predictions, result.clean, odds)
+        plots.save(shown, folder / "reliability")
     # Photos in an SVG are larger than the PNG and no sharper.
     plots.save(plots.contact_sheet(result.predictions, source), folder / "contact", ("png",))
+    if missed := closeups.misses(result.predictions, source):
+        plots.save(missed, folder / "misses", ("png",))
+    report.write(folder)
 
 
 def centre_distance(dataset: str | Path, split: str = "val") -> float:

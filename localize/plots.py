@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, told apart by all kinds of colour vision; grey is the baseline's.
 COLOURS = (
     "#D55E00",
-    "#0072B2",
+    "#8A6D00",
     "#009E73",
     "#CC79A7",
     "#E69F00",
     "#56B4E9",
     "#000000",
-    "#8A6D00",
+    "#0072B2",
     "#6A3D9A",
 )
 MARKERS = "sD^vPX*hpd"
@@ -194,6 +194,50 @@ def presence(predictions: pd.DataFrame, clean: pd.DataFrame) -> Figure:
             ylim=(-0.01, 1.01),
         )
         figure.legend(loc="outside right upper", frameon=False, title="AUROC")
+    return figure
+
+
+def reliability(predictions: pd.DataFrame, clean: pd.DataFrame, methods: Collection[str]) -> Figure:
+    """Of methods whose scores are log odds: the chances they give against what was so.
+
+    On the left: is there an anomaly at all? All images. On the right: is this the place (within
+    the region's radius)? Images with an anomaly. The grey diagonal is a method that keeps its word.
+    """
+    from localize import calibration
+
+    with styled():
+        figure = _figure(8, 4.4)
+        both = figure.subplots(1, 2, sharey=True)
+        looks = look(list(dict.fromkeys(predictions["method"])))
+        without = dict(list(clean.groupby("method", sort=False)))
+        handles = []
+        for name, rows in predictions.groupby("method", sort=False):
+            if name not in methods or name not in without:
+                continue
+            found = rows["score"].notna()
+            here = calibration.chance(rows["score"][found].to_numpy(float))
+            empty = calibration.chance(without[name]["score"].dropna().to_numpy(float))
+            cases = (
+                (np.r_[here, empty], np.r_[np.ones(len(here)), np.zeros(len(empty))]),
+                (here, (rows["distance"] <= rows["r"])[found].to_numpy(float)),
+            )
+            colour, _ = looks[str(name)]
+            errors = []
+            for axes, (said, so) in zip(both, cases, strict=True):
+                bins = calibration.reliability(said, so.astype(bool))
+                axes.plot(bins.said, bins.so, color=colour, lw=1, alpha=0.5)
+                axes.vlines(bins.said, bins.low, bins.high, color=colour, lw=1.4)
+                sizes = 14 + 150 * bins.count / max(1, bins.count.sum())
+                axes.scatter(bins.said, bins.so, sizes, colour, ec="white", lw=0.8, zorder=3)
+                errors.append(f"{bins.error:.2f}")
+            label = f"{name!s}: calibration error {' and '.join(errors)}"
+            handles.append(Line2D([], [], color=colour, marker="o", mec="white", label=label))
+        for axes, title in zip(both, ("Is there an anomaly?", "Is this its place?"), strict=True):
+            axes.plot([0, 1], [0, 1], color=GREY, ls="--", lw=1.2, zorder=0)
+            axes.set(title=title, xlabel="chance that the score stands for")
+            axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+        both[0].set_ylabel("share in which it was so")
+        figure.legend(handles=handles, loc="outside lower center", frameon=False)
     return figure
 
 

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, ConsoleMessage, Page
+
+CHROMIUM = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--force-color-profile=srgb",
+)  # fmt: skip
+Browse = Callable[..., "Page"]
 
 
 @pytest.fixture(scope="module")
@@ -16,3 +30,68 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium. It leaves with the module: asyncio cannot be used while it is there."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("there is no Chromium: apt-get install chromium")
+    with api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=chromium, args=list(CHROMIUM))
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def browse(browser: Browser) -> Iterator[Browse]:
+    """The function ``browse(file, width=1280, height=800, dark=False, touch=False, ...)``.
+
+    It opens a local file in a fresh browser context without a network and gives Playwright's
+    page. Errors on the console, exceptions and requests for anything outside the file fail
+    the test.
+    """
+    faults: list[str] = []
+    with contextlib.ExitStack() as contexts:
+
+        def opened(
+            file: Path | str,
+            width: int = 1280,
+            height: int = 800,
+            dark: bool = False,
+            touch: bool = False,
+            density: float = 1,
+            fragment: str = "",
+        ) -> Page:
+            context = browser.new_context(
+                viewport={"width": width, "height": height},
+                color_scheme="dark" if dark else "light",
+                device_scale_factor=density,
+                has_touch=touch,
+                is_mobile=touch,
+                accept_downloads=True,
+                offline=True,
+            )
+            contexts.callback(context.close)
+            page = context.new_page()
+            page.set_default_timeout(60_000)  # a busy machine is no fault
+            home = Path(file).resolve().as_uri()
+
+            def asked(url: str) -> None:
+                if not url.startswith((home, "data:", "blob:")):
+                    faults.append(f"asked for {url}")
+
+            def said(line: ConsoleMessage) -> None:
+                if line.type == "error":
+                    faults.append(f"console: {line.text}")
+
+            page.on("pageerror", lambda error: faults.append(f"exception: {error}"))
+            page.on("request", lambda request: asked(request.url))
+            page.on("console", said)
+            page.goto(home + fragment)
+            return page
+
+        yield opened
+    assert not faults, "\n".join(faults)

@@ -1,0 +1,1 @@
+"""An eye chart for people: one page that draws the anomalies itself."""

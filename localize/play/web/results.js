@@ -1,0 +1,226 @@
+// The end of a session: the threshold, the models beside it, every trial, and the CSV.
+const results = (() => {
+  const { element } = view;
+  const { percent, strength } = chart;
+  const { pictures } = album;
+  const COLUMNS = [
+    "method", "trial", "file_name", "photo", "x", "y", "r", "discolor_ratio", "x_pred", "y_pred",
+    "distance", "hit", "seconds", "choice", "choice_right", "zoom", "started",
+  ];
+  const FEW = 4; // trials of a side, below which no threshold is told
+  const NEVER = 0.5; // a threshold above this level is none: the strongest change is 0.69
+
+  const VAGUE = 9; // high end over low end, above which the interval is told, not its middle
+
+  const trialsOf = (answers, side) =>
+    answers.filter((a) => a.side === side && !a.unchanged).map((a) => [a.level, a.good]);
+
+  function median(values) {
+    const sorted = [...values].sort((a, b) => a - b);
+    const half = sorted.length >> 1;
+    return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
+  }
+
+  // A ratio of code values at a grey level -> Weber contrast of luminance (IEC 61966-2-1).
+  function light(ratio, grey) {
+    const linear = (code) => (code / 255 <= 0.04045 ? code / 255 / 12.92 : ((code / 255 + 0.055) / 1.055) ** 2.4);
+    return grey > 0 ? linear(ratio * grey) / linear(grey) - 1 : 0;
+  }
+
+  // -> by side that was played: its trials, estimate, and whether that says anything.
+  function summary(session) {
+    const { answers, settings } = session;
+    const guess = staircase.GUESS[settings.mode];
+    return ["brighter", "darker"]
+      .map((side) => ({ side, guess, trials: trialsOf(answers, side) }))
+      .filter(({ trials }) => trials.length)
+      .map((part) => ({ ...part, estimate: staircase.estimate(part.trials, guess) }))
+      .map((part) => ({ ...part, enough: part.trials.length >= FEW, never: part.estimate.middle > NEVER }));
+  }
+
+  // Text -> a CSV cell.
+  const cell = (value) => (/[",\r\n]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : String(value));
+
+  function csv(session) {
+    const lines = session.answers.map((a, i) => {
+      const picture = pictures[a.row];
+      const place = a.answer ?? { x: "", y: "" };
+      return [
+        methodOf(session), i + 1, picture.file_name, picture.photo, picture.x, picture.y, picture.r,
+        a.ratio, place.x, place.y, a.distance ?? "", a.hit ? 1 : 0, a.seconds, a.choice ?? "",
+        a.choiceRight === null ? "" : Number(a.choiceRight), a.zoom, a.started,
+      ].map(cell).join(",");
+    });
+    return [COLUMNS.join(","), ...lines].join("\n") + "\n";
+  }
+
+  function methodOf({ settings }) {
+    return settings.name || (settings.mode === "compare" ? "person, two pictures" : "person");
+  }
+
+  function download(session) {
+    const url = URL.createObjectURL(new Blob([csv(session)], { type: "text/csv;charset=utf-8" }));
+    element("a", { href: url, download: "play.csv" }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 10_000);
+  }
+
+  function headline(parts) {
+    const known = parts.filter((part) => part.enough && !part.never);
+    if (!known.length) return parts.some((part) => part.enough) ? "No threshold this time" : "Too few pictures for a threshold";
+    const values = known.map(({ side, estimate: { low, middle, high } }) =>
+      high / low > VAGUE
+        ? `between ${strength(low, side)} and ${strength(high, side)} ${side}`
+        : `${high / low > VAGUE / 3 ? "about " : ""}${strength(middle, side)} ${side}`,
+    );
+    return `Your threshold: ${values.join(", ")}`;
+  }
+
+  function told(part, grey) {
+    const { estimate, side, enough, never, guess } = part;
+    if (!enough) return `${part.trials.length} ${side} pictures are too few to tell a threshold.`;
+    if (never) return `Of the ${side} changes hardly any was found, not even the strongest: that is no threshold.`;
+    const ratio = (level) => staircase.ratio(level, side).toFixed(3);
+    const ends = [ratio(estimate.low), ratio(estimate.high)].sort();
+    const what = guess < 0.5 ? "you find every second change" : "you pick the changed picture three times out of four";
+    const more = Math.abs(light(staircase.ratio(estimate.middle, side), grey));
+    return (
+      `At a ratio of ${ratio(estimate.middle)} ${what} (95 % interval ${ends[0]} to ${ends[1]}). ` +
+      `In light that is ${percent(more, 1)} ${side === "darker" ? "less" : "more"}.`
+    );
+  }
+
+  // Rows and axis of the chart that puts a person among the models.
+  function standing(parts, part, session, rivals, width) {
+    const you = { name: session.settings.name || "You", you: true };
+    if (rivals.kind === "comparison") {
+      const at = (side) => parts.find((p) => p.side === side) ?? part;
+      const levels = Object.entries(rivals.ratios).flatMap(([side, list]) => list.map((q) => [side, Math.abs(Math.log(q))]));
+      const rates = levels.map(([side, l]) => staircase.expected(l, at(side).estimate.probabilities, staircase.GUESS.find));
+      const mean = (i) => rates.reduce((sum, rate) => sum + rate[i], 0) / rates.length;
+      const rows = rivals.methods.map(({ name, colour, overall: [value, low, high] }) => ({ name, colour, value, low, high }));
+      rows.push({ ...you, value: mean(1), low: mean(0), high: mean(2) });
+      for (const row of rows) row.note = percent(row.value);
+      const ticks = [0, 0.25, 0.5, 0.75, 1].map((rate) => [rate, percent(rate)]);
+      const axis = { low: 0, high: 1, ticks, label: "found, at the ratios of the dataset" };
+      return chart.ranking(rows.sort((a, b) => b.value - a.value), axis, width);
+    }
+    const { side, estimate } = part;
+    const rows = rivals.methods.map((rival) => {
+      const values = (rival[side].threshold ?? []).map((ratio) => Math.abs(Math.log(ratio))).sort((a, b) => a - b);
+      if (!values.length) return { name: rival.name, colour: rival.colour, value: null, note: "no threshold" };
+      return { name: rival.name, colour: rival.colour, low: values[0], value: values[1], high: values[2], note: strength(values[1], side) };
+    });
+    rows.push({ ...you, value: estimate.middle, low: estimate.low, high: estimate.high, note: strength(estimate.middle, side) });
+    const known = rows.filter((row) => row.value !== null);
+    const low = Math.max(0.004, Math.min(0.02, ...known.map((row) => row.low)) / 1.2);
+    const high = Math.min(2, Math.max(0.25, ...known.map((row) => row.high)) * 1.2);
+    const axis = { low, high, log: true, side, label: `threshold, ${side} (log; left is sharper)` };
+    return chart.ranking(rows.sort((a, b) => (a.value ?? 9) - (b.value ?? 9)), axis, width);
+  }
+
+  function figure(drawn, caption) {
+    return element("figure", {}, drawn, element("figcaption", {}, caption));
+  }
+
+  function section(title, ...children) {
+    return element("section", {}, element("h2", {}, title), ...children);
+  }
+
+  function facts(session) {
+    const { answers, settings, seed } = session;
+    const changed = answers.filter((a) => !a.unchanged);
+    const blank = answers.filter((a) => a.unchanged);
+    const found = changed.filter((a) => a.hit);
+    const lucky = blank.filter((a) => a.hit).length;
+    const pairs = [
+      ["Changed pictures", `${found.length} of ${changed.length} places found`],
+      ["Unchanged pictures", blank.length ? `${lucky} of ${blank.length} places hit by chance` : "none came"],
+      ["When found", found.length ? `${median(found.map((a) => a.distance)).toFixed(1)} px off (median)` : "–"],
+      ["Time", `${median(answers.map((a) => a.seconds)).toFixed(1)} s a picture (median)`],
+      ["Drawn at", `${[...new Set(answers.map((a) => a.zoom))].join(", ")} screen px a pixel`],
+      ["Seed", String(seed)],
+    ];
+    if (settings.mode === "compare") pairs.splice(1, 0, ["Correct picture", `${changed.filter((a) => a.choiceRight).length} of ${changed.length}`]);
+    return element("dl", { class: "facts" }, ...pairs.map(([k, v]) => element("div", {}, element("dt", {}, k), element("dd", {}, v))));
+  }
+
+  function table(session) {
+    const head = ["", "picture", "ratio", "radius", "off by", "time", ""];
+    const rows = session.answers.map((a, i) => {
+      const picture = pictures[a.row];
+      const off = a.distance === null ? "can’t see it" : `${a.distance.toFixed(1)} px`;
+      const words = a.unchanged ? "unchanged" : a.hit ? "found" : "missed";
+      const cells = [i + 1, picture.photo || picture.file_name, a.ratio.toFixed(4), `${picture.r} px`, off, `${a.seconds.toFixed(1)} s`, words];
+      return element("tr", { class: words }, ...cells.map((value) => element("td", {}, String(value))));
+    });
+    const header = element("tr", {}, ...head.map((words) => element("th", { scope: "col" }, words)));
+    const body = element("table", {}, element("thead", {}, header), element("tbody", {}, ...rows));
+    return element("details", {}, element("summary", {}, "Every picture"), element("div", { class: "scroll" }, body));
+  }
+
+  // Cut-outs of the faintest finds and the strongest misses, as they were shown.
+  function gallery(title, chosen, pixel) {
+    if (!chosen.length) return "";
+    const row = element("div", { class: "crops" });
+    for (const answer of chosen) {
+      const picture = pictures[answer.row];
+      const canvas = element("canvas", { role: "img", "aria-label": `${picture.photo}, ratio ${answer.ratio}` });
+      row.append(figure(element("div", { class: "grey" }, canvas), `ratio ${answer.ratio.toFixed(3)}, radius ${picture.r.toFixed(0)} px`));
+      album.changed(answer.row, answer.ratio).then(({ values }) => {
+        const part = view.crop(values, picture, picture, 180, 180);
+        view.paint(canvas, part.values, part.width, part.height);
+        view.fit(canvas, pixel);
+      });
+    }
+    return element("div", { class: "gallery" }, element("h3", {}, title), row);
+  }
+
+  // Fills the screen; "again" is what its second button does.
+  function show(root, session, estimates, again) {
+    const { rivals } = album.data;
+    const compare = session.settings.mode === "compare";
+    const parts = summary(session);
+    const good = parts.filter((part) => part.enough && !part.never);
+    const greys = session.answers.filter((a) => a.before > 0).map((a) => a.before);
+    const grey = greys.length ? greys.reduce((sum, value) => sum + value, 0) / greys.length : 128;
+    const save = element("button", { type: "button", class: "primary large", id: "save" }, "Download CSV");
+    const more = element("button", { type: "button", class: "large", id: "again" }, "Play again");
+    save.addEventListener("click", () => download(session));
+    more.addEventListener("click", again);
+    root.replaceChildren(
+      element(
+        "div",
+        { class: "verdict" },
+        element("h1", { tabindex: "-1" }, headline(parts)),
+        ...parts.map((part) => element("p", { class: "lead" }, told(part, grey))),
+        element("p", { class: "go" }, save, more),
+        element("p", { class: "small" }, "For the tables and curves: ", element("code", {}, "localize score play.csv DATASET"), " or ", element("code", {}, "localize sharpness … --trials play.csv")),
+      ),
+      facts(session),
+    );
+    const width = Math.min(1120, root.clientWidth - parseFloat(getComputedStyle(root).paddingLeft) * 2);
+    if (rivals && good.length) {
+      const shown = rivals.kind === "comparison" ? good.slice(0, 1) : good;
+      const caption =
+        rivals.kind === "comparison"
+          ? "Dots with 95 % intervals. Yours is read off your curve, at the ratios that the models met; theirs are their answers on the dataset, hits within 5 px or half the radius."
+          : "Dots with 95 % intervals: the change that is found halfway between chance and certainty.";
+      root.append(section("You and the machines", ...shown.map((part) => figure(standing(parts, part, session, rivals, width), caption + (compare ? " You had the original beside it, which the models had not." : "")))));
+    }
+    const title = compare ? "How often you pick the changed picture" : "How often you find it";
+    for (const part of good) {
+      // Picking one of two is another task than the models': their curves would mislead.
+      const methods = compare ? [] : (rivals?.methods ?? []);
+      const caption = `Thick: you, with a 95 % band (slope and lapses are assumed); dots: your trials in groups.${methods.length ? " Thin: the models." : ""}`;
+      root.append(section(`${title}, ${part.side}`, figure(chart.curve(part.side, part.trials, part.guess, methods, width), caption)));
+    }
+    const steps = figure(chart.trace(session.answers, estimates, session.answers.length, width, 240, false), "Change in code values by trial. Filled: found; open: missed; grey, at the bottom: nothing was changed. Line: the threshold so far.");
+    const changed = session.answers.filter((a) => !a.unchanged);
+    const faint = changed.filter((a) => a.hit).sort((a, b) => a.level - b.level).slice(0, 4);
+    const strong = changed.filter((a) => !a.hit).sort((a, b) => b.level - a.level).slice(0, 4);
+    root.append(section("From easy to hard", steps), section("Worth another look", gallery("Your faintest finds", faint, session.settings.pixel), gallery("The strongest that you missed", strong, session.settings.pixel), table(session)));
+    root.querySelector("h1").focus({ preventScroll: true });
+  }
+
+  return { csv, light, show, summary, trialsOf };
+})();

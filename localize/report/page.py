@@ -1,0 +1,58 @@
+"""The page around what a comparison or a measurement of sharpness says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from localize.report import PAGE, comparing, measuring
+from localize.report.markup import Html, el, join
+from synth import folders
+from synth.errors import InputError
+
+WEB = Path(__file__).parent / "web"
+# A Landolt ring, the eye chart's letter that is the same in all languages.
+RING = Html(
+    '<svg class="ring" viewBox="-5 -5 10 10" aria-hidden="true">'
+    '<path d="M4.97 .5A5 5 0 1 1 4.97-.5H2.96A3 3 0 1 0 2.96 .5Z"/></svg>'
+)
+KINDS = {"comparison.json": comparing.contents, "sharpness.json": measuring.contents}
+
+
+def written(folder: Path) -> Path:
+    """``folder`` -> its ``report.html``, written whole or not at all.
+
+    Raises:
+        InputError: it holds no comparison and no measurement of sharpness, or a damaged one.
+    """
+    for name, contents in KINDS.items():
+        if (folder / name).is_file():
+            path = folder / PAGE
+            folders.write(path, document(contents(folder)))
+            return path
+    raise InputError(
+        f"{folder} holds no {' and no '.join(KINDS)}: "
+        "name a folder that compare, evaluate, score or sharpness wrote"
+    )
+
+
+def document(contents: comparing.Contents) -> Html:
+    """Title, lead and sections -> a whole HTML document that needs nothing else."""
+    style, script = ((WEB / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
+    head = el(
+        "head",
+        el("meta", charset="utf-8"),
+        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        el("meta", name="color-scheme", content="light dark"),
+        el("title", f"{contents.title} · {contents.subject}"),
+        el("style", Html(style)),
+    )
+    header = el(
+        "header",
+        el("p", RING, " Acuity", class_="brand"),
+        el("h1", contents.title),
+        el("p", contents.subject, class_="subject"),
+        el("div", *(el("p", sentence) for sentence in contents.answer), class_="answer"),
+        el("p", contents.small, class_="small") if contents.small else "",
+    )
+    body = el("body", header, el("main", *contents.sections), el("script", Html(script)))
+    return join(Html("<!doctype html>\n"), el("html", head, body, lang="en"), "\n")
