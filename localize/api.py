@@ -1,4 +1,4 @@
-"""The Python API: ``load``, ``train``, ``locate``, ``score``; ``evaluate`` and ``compare`` with them."""
+"""The Python API: load, train, locate, score; evaluate and compare come along."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _sources(
         if recipe is not None:
             raise InputError("--recipe is for --photos: a dataset is drawn already")
         return Folder(dataset, "train"), Folder(dataset, "val")
-    if not entry.weights:
+    if entry.learns != "labelled":
         raise InputError(f"{entry.name} learns from a dataset: make one with synth generate")
     assert photos is not None
     return endless.split(photos, endless.load(recipe or "default"), seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypedDict
@@ -15,6 +16,7 @@ from localize.localizer import Source
 from synth.errors import InputError
 from synth.renderer import Sample
 
+EPOCH = 400  # samples, of a source without end
 PRELOAD_BYTES = 4 * 2**30  # decoded pictures are kept in memory up to this much in all
 
 Augment = Callable[[Sample, int], Sample]
@@ -68,6 +70,11 @@ def example(sample: Sample, size: tuple[int, int]) -> Batch:
     )
 
 
+def epoch_of(source: Source) -> int:
+    """How many samples an epoch has: all, or EPOCH of a source without end."""
+    return EPOCH if len(source) == sys.maxsize else len(source)
+
+
 class Examples(Dataset[Batch]):
     """A source as examples. An item's key is (index, seed of its augmentation).
 
@@ -105,11 +112,12 @@ class Examples(Dataset[Batch]):
 class Order(Sampler[tuple[int, int]]):
     """Keys of :class:`Examples`: shuffled by (seed, epoch) alone, so that a resumed run agrees.
 
-    Lightning calls :meth:`set_epoch` before each epoch.
+    Lightning calls :meth:`set_epoch` before each epoch. Of a source without end (``fresh``)
+    each epoch takes the next ``length`` samples.
     """
 
-    def __init__(self, length: int, seed: int, shuffle: bool) -> None:
-        self._length, self._seed, self._shuffle = length, seed, shuffle
+    def __init__(self, length: int, seed: int, shuffle: bool, fresh: bool = False) -> None:
+        self._length, self._seed, self._shuffle, self._fresh = length, seed, shuffle, fresh
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -121,6 +129,8 @@ class Order(Sampler[tuple[int, int]]):
     def __iter__(self) -> Iterator[tuple[int, int]]:
         rng = np.random.default_rng([self._seed, self.epoch])
         indices = rng.permutation(self._length) if self._shuffle else np.arange(self._length)
+        if self._fresh:
+            indices = indices + self.epoch * self._length
         seeds = rng.integers(2**31, size=self._length)
         return iter(zip(indices.tolist(), seeds.tolist(), strict=True))
 
@@ -138,10 +148,11 @@ def loader(
     """A source -> batches of :class:`Batch`; workers are not used for preloaded pictures."""
     examples = Examples(source, size, augment)
     workers = 0 if examples.preloaded else workers
+    length = epoch_of(source)
     return DataLoader(
         examples,
         batch_size=batch,
-        sampler=Order(len(examples), seed, shuffle),
+        sampler=Order(length, seed, shuffle, fresh=length < len(source)),
         num_workers=workers,
         persistent_workers=workers > 0,
     )

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from localize.localizer import Source
 from synth import anomaly as anomalies
 from synth import photos, recipe, renderer
 from synth.anomaly import Anomaly
@@ -253,6 +254,12 @@ class Endless:
         if chosen.codec == "png":
             return image  # exactly what a reader of the file would see
         return renderer.decode(renderer.encode(image, chosen.codec, chosen.quality))
+
+
+def described(source: Source) -> dict[str, Any]:
+    """What a source draws from, in JSON types, for the run folder."""
+    about = getattr(source, "about", None)
+    return about() if callable(about) else {"images": len(source)}
 
 
 def _regions(

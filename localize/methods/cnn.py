@@ -15,6 +15,7 @@ from torch import nn
 
 from localize import augmentation, batches, training
 from localize.devices import device_of
+from localize.endless import described
 from localize.localizer import Finding, Learns, Source, Told, read_run
 from localize.runs import load_weights
 from localize.training import Schedule
@@ -173,14 +174,15 @@ class Cnn:
         options, schedule = self.options, self.schedule
         augment = augmentation.build(options.augment) if options.augment else None
         mean, scale = (0.0, 0.0), (1.0, 1.0)
-        numeric = np.array([self._numeric(train, i) for i in range(len(train))])
+        numeric = np.array([self._numeric(train, i) for i in range(batches.epoch_of(train))])
         if not options.raw_numeric:
             mean = tuple(numeric.mean(axis=0).tolist())
             scale = tuple(np.maximum(numeric.std(axis=0), 1e-6).tolist())
         torch.manual_seed(options.seed)
         network = Network(options.input, self.variant.fusion, mean, scale)
         shared: dict[str, Any] = {"batch": schedule.batch, "seed": options.seed}
-        workers = 0 if augment is None else min(8, torch.get_num_threads())
+        drawn = batches.epoch_of(train) < len(train)
+        workers = min(8, torch.get_num_threads()) if augment or drawn else 0
         training.train(
             network,
             batches.loader(
@@ -195,7 +197,8 @@ class Cnn:
                 "numeric_mean": mean,
                 "numeric_scale": scale,
                 "schedule": {k: v for k, v in vars(schedule).items() if k != "progress"},
-                "train_images": len(train),
+                "train_images": None if drawn else len(train),
+                **({"source": described(train)} if drawn else {}),
                 "val_images": len(val),
             },
         )

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from localize import endless
+from localize import api, endless
+from localize.batches import Order
 from localize.endless import Endless, Mix
 from synth import InputError, Recipe, anomaly
 
@@ -121,3 +122,26 @@ def test_photos_too_small_are_an_error(photo_folder: Path) -> None:
     big = Recipe(size=(400, 400), radius=(8, 12))
     with pytest.raises(InputError, match="large enough"):
         Endless(photo_folder, big, augment=False)[0]
+
+
+def test_networks_learn_from_pictures_without_end(
+    photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each epoch sees the next pictures, not the same."""
+    monkeypatch.setattr("localize.batches.EPOCH", 6)
+    monkeypatch.setattr("localize.endless.VAL", 2)
+    order = Order(6, seed=0, shuffle=True, fresh=True)
+    seen = []
+    for epoch in range(2):
+        order.set_epoch(epoch)
+        seen.append(sorted(index for index, _ in order))
+    assert seen == [list(range(6)), list(range(6, 12))]
+    mix = tmp_path / "mix.json"
+    mix.write_text(json.dumps({"stages": [{"recipe": SMALL.common, "any": SMALL.any}]}))
+    out = tmp_path / "run"
+    options = {"input": (48, 48), "epochs": 2, "batch": 3}
+    api.train("cnn-fuse-last", None, out, photos=photo_folder, recipe=mix, **options)
+    about = api.describe(out)
+    assert about["last_epoch"] == 2
+    assert about["source"]["photos"] > 0
+    assert about["train_images"] is None

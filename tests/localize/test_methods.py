@@ -12,7 +12,7 @@ from localize.localizer import METHODS, Finding, Localizer, Told
 from localize.sources import Folder
 from synth import InputError
 
-FAST = {"input": (48, 32), "epochs": 2, "progress": False, "device": "cpu"}
+FAST = {"input": (48, 32), "epochs": 2, "lessons": 4, "progress": False, "device": "cpu"}
 
 
 @pytest.fixture(scope="module")

@@ -302,7 +302,7 @@ def test_the_api_trains_on_photos_and_a_recipe(
     with pytest.raises(InputError, match="drawn already"):
         api.train("ringvote", photo_folder, tmp_path / "other", recipe=mix)
     with pytest.raises(InputError, match="from a dataset"):
-        api.train("cnn-fast", None, tmp_path / "other", photos=photo_folder)
+        api.train("patchcore", None, tmp_path / "other", photos=photo_folder)
 
 
 def test_training_and_validation_photos_differ(photo_folder: Path) -> None:

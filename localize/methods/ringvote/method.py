@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save
 
 from localize import runs
 from localize.devices import device_of
-from localize.endless import VAL
+from localize.endless import VAL, described
 from localize.localizer import Finding, Learns, Source, Told, read_run
 from localize.methods.ringvote import locating, practice, searching, training
 from localize.methods.ringvote.network import Trunk
@@ -162,9 +162,3 @@ class RingVote:
 @contextmanager
 def _silent(what: str) -> Iterator[Progress]:
     yield lambda done, total: None
-
-
-def described(source: Source) -> dict[str, Any]:
-    """What a source draws from, in JSON types, for the run folder."""
-    about = getattr(source, "about", None)
-    return about() if callable(about) else {"images": len(source)}

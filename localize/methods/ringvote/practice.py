@@ -51,7 +51,10 @@ def teach(
 ) -> None:
     """Draw lessons, kept in ``run`` until the end so that an interruption costs few; train both."""
     network.eval()
-    wanted = {"train": (train, pictures), "val": (val, -(-pictures // HELD))}
+    wanted = {
+        "train": (train, min(pictures, len(train))),
+        "val": (val, min(-(-pictures // HELD), len(val))),
+    }
     total = len(KINDS) * sum(count for _, count in wanted.values())
     done = 0
     for kind in KINDS:
