@@ -182,7 +182,10 @@ def test_version_and_help_are_light() -> None:
     assert shown.stdout.startswith("localize ")
 
 
-@pytest.mark.parametrize("command", ["methods", "train", "evaluate", "compare", "find"])
+@pytest.mark.parametrize(
+    "command",
+    ["methods", "train", "evaluate", "compare", "find", "score", "sharpness", "play", "report"],
+)
 def test_every_command_shows_an_example(command: str, run: Run) -> None:
     code, out, _ = run(command, "--help")
     assert code == 0

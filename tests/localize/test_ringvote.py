@@ -117,7 +117,8 @@ def test_counts_are_sums_along_the_arcs(together: int) -> None:
 def test_a_ballot_counts_as_the_transform_does() -> None:
     evidence = torch.from_numpy(np.random.default_rng(0).normal(size=(ARCS, 40, 50))).float()
     network = Trunk(4)
-    whole = network.logits(counts(torch.fft.rfft2(evidence), 9.5, (40, 50)), 9.5)
+    with torch.no_grad():
+        whole = network.logits(counts(torch.fft.rfft2(evidence), 9.5, (40, 50)), 9.5)
     ballot = locating.Ballot(network, evidence.numpy(), 9.5)
     places = ((10, 10), (39, 29), (25, 17))
     for (x, y), logits in zip(places, ballot.logits(*np.array(places).T).T, strict=True):
