@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,11 @@ import pandas as pd
 from localize import localizer as localizers
 from localize import metrics, record
 from localize.localizer import HISTORY, RUN_FILE, Localizer, Source
-from localize.scoring import CLEAN, SCORES, Answers, Progress, predict, score
+from localize.scoring import CLEAN, SCORES, Answers, predict, score
 from localize.sources import Folder
 from synth import dataset as datasets
 from synth import folders
+from synth.console import Step, silent
 from synth.dataset import MARKER
 from synth.errors import InputError
 
@@ -27,12 +27,6 @@ DEFAULT_METHODS = tuple(localizers.METHODS)
 BASELINE = "centre"
 HISTORY_FILE = "history.csv"  # in the run folder of a method that learns by epochs
 ABOUT = "comparison.json"  # in every folder that we write
-Step = Callable[[str], Any]  # gives a context that yields a Progress; see console.progress
-
-
-@contextmanager
-def _silent(what: str) -> Iterator[Progress]:
-    yield lambda done, total: None
 
 
 @dataclass(frozen=True)
@@ -70,7 +64,7 @@ def evaluate(
     *,
     split: str | None = None,
     overwrite: bool = False,
-    step: Step = _silent,
+    step: Step = silent,
     say: Callable[[str], None] = lambda line: None,
     time_limit: float | None = None,
 ) -> Comparison:
@@ -123,7 +117,7 @@ def compare(
     split: str | None = None,
     overwrite: bool = False,
     resume: bool = False,
-    step: Step = _silent,
+    step: Step = silent,
     say: Callable[[str], None] = lambda line: None,
     **options: Any,
 ) -> Comparison:

@@ -176,10 +176,12 @@ class Endless:
             radius = [*usual, *([[min(low for low, _ in usual), "edge"]] * len(usual))]
             common = {**mix.common, "size": size, "margin": 0.1}
             mixes.append(Mix(common, {**mix.any, "radius": radius}, mix.until))
-        return Endless(
+        other = Endless(
             self.folder, mixes, self.seed, names=self.names, length=self._length,
             augment=self.augment,
         )  # fmt: skip
+        other._cache = self._cache  # the photos are the same, decoded once
+        return other
 
     def truth(self, index: int) -> tuple[Anomaly, tuple[int, int]]:
         """The anomaly of a picture and its (width, height) px."""

@@ -14,6 +14,8 @@ from typer.exceptions import Abort, TyperException
 
 from synth.errors import InputError
 
+Progress = Callable[[int, int], None]  # is told how much is done, and of how much
+Step = Callable[[str], contextlib.AbstractContextManager[Progress]]
 RESUMABLE = ("generate", "train", "compare", "sharpness")  # commands that have --resume
 
 
@@ -55,7 +57,13 @@ def _fail(name: str, message: str) -> int:
 
 
 @contextlib.contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+def silent(what: str) -> Iterator[Progress]:
+    """In the place of :func:`progress`: shows nothing."""
+    yield lambda done, total: None
+
+
+@contextlib.contextmanager
+def progress(what: str) -> Iterator[Progress]:
     """A progress bar with rate and end on stderr; gives a function of (done, total)."""
     from rich.console import Console
     from rich.progress import (

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import os
 import re
-import signal
-import threading
 from array import array
-from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing import connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +19,11 @@ from synth import dataset, folders, photos, renderer
 from synth import recipe as recipes
 from synth.card import Summary
 from synth.dataset import PICTURES, Form
-from synth.errors import InputError, Interrupted, Skipped
+from synth.errors import InputError, Skipped
 from synth.journal import Journal, Ledger, Outcome
 from synth.photos import Photo
 from synth.recipe import SPLITS, Draw, Recipe
+from synth.workers import crew
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -176,38 +170,8 @@ def _outcomes(
         for name in names:
             yield make(*job(name))
         return
-    # Not fork: the caller may hold threads and locks (torch), which a fork would copy.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(
-        min(workers, len(names)), mp_context=context, initializer=die_with_parent
-    )
-    ahead: deque[Future[Outcome]] = deque()
-    try:
-        for name in names:
-            ahead.append(pool.submit(make, *job(name)))
-            if len(ahead) > 4 * workers:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
-    except BrokenProcessPool:
-        raise Interrupted(
-            "a worker process died (out of memory?): go on with --resume and fewer --workers"
-        ) from None
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def die_with_parent() -> None:
-    """In a worker: end when the parent is gone, however it went, and leave Ctrl-C to it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    with crew(min(workers, len(names))) as run:
+        yield from run(make, map(job, names))
 
 
 def make(source: Path, name: str, origin: tuple[str, str], recipe: Recipe, out: Path) -> Outcome:

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import json
 import math
-import multiprocessing
 import os
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,9 +25,10 @@ from localize.localizer import Localizer, Told
 from localize.sharpness import adaptive
 from localize.sharpness.design import Design, Picture, Trial, grid, picture
 from synth import folders, photos
-from synth.errors import InputError, Interrupted
-from synth.generator import die_with_parent
+from synth.console import Progress
+from synth.errors import InputError
 from synth.photos import Photo
+from synth.workers import crew
 
 TRIALS = (
     "method", "trial", "photo", "side", "shape", "overflow", "rounding", "feather", "codec",
@@ -39,7 +37,6 @@ TRIALS = (
 )  # fmt: skip
 KEPT = 8  # decoded photos in memory
 Row = dict[str, Any]
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -241,27 +238,8 @@ def _asking(asker: Asker, workers: int) -> Iterator[Ask]:
         finally:
             _threads(before)
         return
-    # Not fork: the caller may hold threads and locks (torch), which a fork would copy.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(asker,))
-
-    def ahead(items: Sequence[Item]) -> Generator[list[Row], None, None]:
-        waiting: deque[Future[list[Row]]] = deque()
-        for item in items:
-            waiting.append(pool.submit(_ask, item))
-            if len(waiting) > 4 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-    try:
-        yield ahead
-    except BrokenProcessPool:
-        raise Interrupted(
-            "a worker process died (out of memory?): go on with --resume and fewer --workers"
-        ) from None
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    with crew(workers, _begin, asker) as run:
+        yield lambda items: run(_ask, ((item,) for item in items))
 
 
 _asker: Asker | None = None  # of a worker process
@@ -269,7 +247,6 @@ _asker: Asker | None = None  # of a worker process
 
 def _begin(asker: Asker) -> None:
     global _asker
-    die_with_parent()
     asker.load()
     _threads(1)
     _asker = asker

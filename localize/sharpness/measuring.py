@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -21,17 +20,12 @@ from localize.sharpness.asking import TRIALS, Asker
 from localize.sharpness.design import Design, Picture, grid, picture
 from localize.sharpness.psychometric import Curve
 from synth import folders, photos
+from synth.console import Step, silent
 from synth.errors import InputError, Skipped
 
 ABOUT = "sharpness.json"  # in every folder that we write
 JOURNAL = "journal.jsonl"  # in an unfinished one
 BASELINE = thresholds.BASELINE
-Step = Callable[[str], Any]  # gives a context that yields a function of (done, total)
-
-
-@contextmanager
-def _silent(what: str) -> Iterator[asking.Progress]:
-    yield lambda done, total: None
 
 
 @dataclass(frozen=True)
@@ -57,7 +51,7 @@ def measure(
     time_limit: float | None = None,
     overwrite: bool = False,
     resume: bool = False,
-    step: Step = _silent,
+    step: Step = silent,
 ) -> Measurement:
     """Ask methods to find ever fainter changes in photos; write tables and pictures to ``out``.
 

@@ -25,6 +25,7 @@ SEEN = len(BESIDE) + 7  # values a bin
 FACTS = 5  # values a candidate
 WIDTH = 24  # channels
 BRIGHT = 250.0  # code values
+NONE = -4.0  # logit of an image without a candidate
 LIMIT = 4.0  # standard deviations, beyond which a value says no more
 
 
@@ -150,8 +151,12 @@ class Judge(nn.Module):
 
     def odds(self, logits: Tensor) -> float:
         """(N,) logits of an image's candidates -> log odds that there is an anomaly."""
-        total = torch.logsumexp(logits, 0) if len(logits) else -LIMIT
-        return float(self.scale * total + self.shift)
+        return float(self.scale * self.total(logits) + self.shift)
+
+    @staticmethod
+    def total(logits: Tensor) -> Tensor:
+        """(N,) logits of an image's candidates -> () logit of any; there may be none."""
+        return torch.logsumexp(logits, 0) if len(logits) else logits.new_tensor(NONE)
 
 
 @torch.inference_mode()

@@ -9,8 +9,7 @@ from pictures without end (:mod:`localize.endless`) or from a dataset; trained w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,6 @@ from localize.methods.ringvote.network import Trunk
 from localize.runs import load_weights
 from synth import console, folders
 from synth.errors import InputError
-
-Progress = Callable[[int, int], None]
 
 EPOCH = 100  # steps, or those of one pass over a smaller source
 EPOCHS = 10
@@ -80,7 +77,7 @@ class RingVote:
             "lessons": lessons,
         }  # fmt: skip
         self.device = device_of(device)
-        self.progress = console.progress if progress else _silent
+        self.progress = console.progress if progress else console.silent
         self.network: Trunk | None = None
 
     @property
@@ -157,8 +154,3 @@ class RingVote:
             locating.find(self.network, image, each)
             for image, each in zip(images, told, strict=True)
         ]
-
-
-@contextmanager
-def _silent(what: str) -> Iterator[Progress]:
-    yield lambda done, total: None

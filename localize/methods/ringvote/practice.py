@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from localize.endless import Endless
 from localize.localizer import Source, Told
-from localize.methods.ringvote.judging import FACTS, LIMIT, SEEN, Candidate, Judge, facts, look
+from localize.methods.ringvote.judging import FACTS, SEEN, Candidate, Judge, facts, look
 from localize.methods.ringvote.locating import evidence, grey, told_candidates
 from localize.methods.ringvote.network import Trunk
 from localize.methods.ringvote.searching import NOTHING, RATIOS, blind_candidates
@@ -184,12 +184,7 @@ def calibrate(judge: Judge, lessons: list[Lesson]) -> None:
     there = torch.stack([lesson[3] for lesson in lessons]).float()
     if there.min() == there.max():
         return
-    total = torch.tensor(
-        [
-            float(torch.logsumexp(judge(x, known), 0)) if len(x) else -LIMIT
-            for x, known, *_ in lessons
-        ]
-    )
+    total = torch.stack([judge.total(judge(x, known)) for x, known, *_ in lessons])
     with torch.enable_grad():
         fitted = torch.tensor([1.0, 0.0], requires_grad=True)
         optimiser = torch.optim.LBFGS([fitted], max_iter=100, line_search_fn="strong_wolfe")
