@@ -32,6 +32,7 @@ from synth.renderer import Sample
 SCALE = (0.5, 1.25)  # of resampling, px per px of the photo
 STRETCH = 1.57  # at most, of one side against the other, in 3 of 10 pictures
 TRIES = 40  # places tried for the regions of one picture
+FEW = 4  # regions in one picture, unless a mix wants a crowd
 APART = 8.0  # px that regions of one picture keep from each other, at least
 VAL = 40  # pictures to validate on
 CACHE = 150_000_000  # px of decoded photos kept in memory
@@ -48,8 +49,11 @@ class Mix:
     common: dict[str, Any] = field(default_factory=dict)
     any: dict[str, list[Any]] = field(default_factory=dict)
     until: int | None = None  # the first picture of the next mix
+    crowd: int = FEW  # regions in one picture, at most
 
     def __post_init__(self) -> None:
+        if not isinstance(self.crowd, int) or self.crowd < 1:
+            raise InputError(f"mix: crowd is {self.crowd!r}: give a whole number from 1 up")
         for name, values in self.any.items():
             if not isinstance(values, list) or not values:
                 raise InputError(f"mix: any.{name} is {values!r}: give a list of values")
@@ -82,12 +86,15 @@ def load(name: str | Path) -> tuple[Mix, ...]:
 
 
 def _stages(path: Path, stages: Any) -> tuple[Mix, ...]:
-    known = {"until", "recipe", "any"}
+    known = {"until", "recipe", "any", "crowd"}
     if not isinstance(stages, list) or not all(
         isinstance(stage, dict) and stage.keys() <= known for stage in stages
     ):
-        raise InputError(f"recipe {path}: stages is no list of {{until, recipe, any}}")
-    mixes = tuple(Mix(s.get("recipe", {}), s.get("any", {}), s.get("until")) for s in stages)
+        raise InputError(f"recipe {path}: stages is no list of {{until, recipe, any, crowd}}")
+    mixes = tuple(
+        Mix(s.get("recipe", {}), s.get("any", {}), s.get("until"), s.get("crowd", FEW))
+        for s in stages
+    )
     if not mixes or any(not isinstance(mix.until, int) for mix in mixes[:-1]):
         raise InputError(f"recipe {path}: every stage but the last needs a whole number until")
     return mixes
@@ -157,12 +164,12 @@ class Endless:
         image = self._painted(view, draws, chosen, rng) if truth else clean
         return Sample(image, truth, clean, photo=view.name)
 
-    def crowd(self, index: int, most: int) -> tuple[np.ndarray, list[Anomaly]]:
-        """-> the index-th picture (H, W, 3) uint8 with up to ``most`` regions of one ratio.
+    def crowd(self, index: int) -> tuple[np.ndarray, list[Anomaly]]:
+        """-> the index-th picture (H, W, 3) uint8 with up to its mix's crowd of regions, one ratio.
 
         They lie apart. A network that looks at the whole picture learns from each of them.
         """
-        view, draws, chosen, rng = self._drawn(index, most)
+        view, draws, chosen, rng = self._drawn(index, self._mix(index).crowd)
         return self._painted(view, draws, chosen, rng), draws
 
     def whole(self, size: tuple[int, int]) -> Endless:
@@ -175,7 +182,7 @@ class Endless:
             usual = mix.any.get("radius", [mix.common.get("radius", Recipe().radius)])
             radius = [*usual, *([[min(low for low, _ in usual), "edge"]] * len(usual))]
             common = {**mix.common, "size": size, "margin": 0.1}
-            mixes.append(Mix(common, {**mix.any, "radius": radius}, mix.until))
+            mixes.append(Mix(common, {**mix.any, "radius": radius}, mix.until, mix.crowd))
         other = Endless(
             self.folder, mixes, self.seed, names=self.names, length=self._length,
             augment=self.augment,
@@ -267,11 +274,14 @@ def described(source: Source) -> dict[str, Any]:
 def _regions(
     chosen: Recipe, size: tuple[int, int], most: int, rng: np.random.Generator
 ) -> list[Anomaly]:
-    """One to ``most`` regions, apart from each other, all of the first one's ratio."""
-    wanted = int(rng.integers(1, most + 1))
+    """One to ``most`` regions, apart from each other, all of the first one's ratio.
+
+    More than a few are there for their edges: then as many as find a place.
+    """
+    wanted = int(rng.integers(1, most + 1)) if most <= FEW else most
     found: list[Anomaly] = []
     alone = dataclasses.replace(chosen, size="keep")  # the view is cut out already
-    for _ in range(TRIES):
+    for _ in range(TRIES * max(1, most // FEW)):
         drawn = alone.draw(*size, rng).anomaly
         if drawn is None:
             break

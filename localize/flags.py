@@ -43,9 +43,9 @@ def _flags(
         bool,
         _flag(TRAINED, "Feed r and ratio unstandardised, as first done.", "--raw-numeric"),
     ] = False,
-    width: Annotated[Optional[int], _flag(TRAINED, "Channels of ringvote [16].")] = None,
+    width: Annotated[Optional[int], _flag(TRAINED, "Channels of ringvote [48].")] = None,
     lessons: Annotated[
-        Optional[int], _flag(TRAINED, "Pictures that ringvote's second look learns from [500].")
+        Optional[int], _flag(TRAINED, "Pictures that ringvote's odds are fitted to [100].")
     ] = None,
     devices: Annotated[Optional[int], _flag(TRAINED, "How many GPUs [all there are].")] = None,
     time_limit: Annotated[

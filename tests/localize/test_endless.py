@@ -47,7 +47,8 @@ def test_the_truth_is_what_changed(photo_folder: Path) -> None:
 
 
 def test_a_crowd_lies_apart_and_shares_its_ratio(photo_folder: Path) -> None:
-    crowds = [source(photo_folder).crowd(i, 3)[1] for i in range(20)]
+    few = Mix(SMALL.common, SMALL.any, crowd=3)
+    crowds = [source(photo_folder, few).crowd(i)[1] for i in range(20)]
     assert {len(regions) for regions in crowds} == {1, 2, 3}
     for regions in crowds:
         assert len({a.discolor_ratio for a in regions}) == 1
@@ -55,6 +56,17 @@ def test_a_crowd_lies_apart_and_shares_its_ratio(photo_folder: Path) -> None:
             gap = max(abs(a.x - b.x), abs(a.y - b.y)) - a.r - b.r
             assert gap >= endless.APART
         assert all(a.fits(64, 64) for a in regions)
+
+
+def test_a_large_crowd_is_as_many_as_find_a_place(photo_folder: Path) -> None:
+    small = {**SMALL.any, "radius": [[4, 4]]}
+    counts = [
+        [len(source(photo_folder, mix).crowd(i)[1]) for i in range(6)]
+        for mix in (Mix(SMALL.common, small), Mix(SMALL.common, small, crowd=40))
+    ]
+    assert max(counts[0]) <= endless.FEW < min(counts[1])
+    with pytest.raises(InputError, match="crowd"):
+        Mix(SMALL.common, small, crowd=0)
 
 
 def test_every_choice_is_drawn(photo_folder: Path) -> None:

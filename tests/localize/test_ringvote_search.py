@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from localize.methods.ringvote import judging, practice, searching
-from localize.methods.ringvote.judging import BINS, FACTS, SEEN, Candidate, Judge
-from localize.methods.ringvote.locating import Ballot, evidence, grey, peaks
+from localize.endless import Endless, Mix
+from localize.localizer import load
+from localize.methods.ringvote import odds, searching
+from localize.methods.ringvote.locating import peaks
 from localize.methods.ringvote.network import Trunk
+from localize.methods.ringvote.odds import Odds
 from localize.methods.ringvote.searching import Known
-from localize.methods.ringvote.voting import ARCS, circle
+from localize.methods.ringvote.voting import circle
 from synth import anomaly, renderer, scenes
 from synth.anomaly import Anomaly
+from synth.renderer import Sample
 
 
 def hidden(truth: Anomaly) -> np.ndarray:
@@ -26,12 +29,22 @@ def hidden(truth: Anomaly) -> np.ndarray:
     return renderer.decode(renderer.encode(anomaly.apply(photo, truth), "jpeg", 90))
 
 
+@pytest.fixture(scope="module")
+def trained() -> Trunk:
+    """The network that comes along."""
+    network = load("ringvote", device="cpu").network
+    assert isinstance(network, Trunk)
+    return network
+
+
 @pytest.mark.parametrize("ratio", [0.87, 1.15])
 @pytest.mark.parametrize("known", [Known(), Known(r=34), Known(ratio=1.15)])
-def test_brightened_and_darkened_regions_are_found(ratio: float, known: Known) -> None:
+def test_brightened_and_darkened_regions_are_found(
+    trained: Trunk, ratio: float, known: Known
+) -> None:
     if known.ratio is not None:
         known = Known(ratio=ratio)
-    found = searching.search(Trunk(8), hidden(Anomaly(91, 72, 34, ratio)), known)
+    found = searching.search(trained, hidden(Anomaly(91, 72, 34, ratio)), known)
     assert math.hypot(found.x - 91, found.y - 72) < 1
     assert found.r == pytest.approx(34, abs=1)
     assert found.ratio == pytest.approx(ratio, abs=0.03)
@@ -57,82 +70,43 @@ def test_peaks_are_the_highest_and_apart() -> None:
     assert peaks(logits, 2) == [(4, 5), (20, 30)]
 
 
-def test_a_look_sees_the_edge_where_it_is() -> None:
-    """Evidence peaks on the edge, and the step is the ratio's, for either sign."""
-    network = Trunk(8)
-    for ratio in (1.12, 1 / 1.12):
-        image = hidden(Anomaly(91, 72, 34, ratio))
-        planes = evidence(network, image, 1.12)[0].numpy()
-        one = Candidate(91, 72, 34.0, 0.0, False, ratio, 0, ratio < 1)
-        here = judging.look(planes, grey(image), one)
-        away = judging.look(planes, grey(image), dataclasses.replace(one, x=80))
-        assert here.shape == (BINS, SEEN)
-        assert np.isfinite(here).all()
-        middle = judging.BESIDE.index(0)
-        assert here[:, middle].mean() > max(here[:, 0].mean(), away[:, middle].mean()) + 1
-        step = here[:, len(judging.BESIDE) + 1]
-        assert np.median(step) == pytest.approx(1, abs=0.4)
+@given(scale=st.floats(0.05, 2), shift=st.floats(-3, 3), seed=st.integers(0, 99))
+@settings(max_examples=20, deadline=None)
+def test_odds_are_recovered(scale: float, shift: float, seed: int) -> None:
+    """Of totals whose odds are known the fit finds the chances, to sampling error."""
+    rng = np.random.default_rng(seed)
+    totals = rng.normal(0, 2 / scale, 4000)
+    true = 1 / (1 + np.exp(-(scale * totals + shift)))
+    fitted = Odds()
+    there = rng.random(4000) < true
+    fitted.fit(torch.from_numpy(totals).float(), torch.from_numpy(there))
+    said = [1 / (1 + math.exp(-fitted.of(torch.tensor([t])))) for t in totals[:200]]
+    assert np.abs(said - true[:200]).mean() < 0.05
 
 
-def test_a_dark_ballot_is_of_the_surrounding() -> None:
-    """It counts what the same evidence with all directions reversed says one px further out."""
-    planes = np.random.default_rng(0).normal(size=(ARCS, 60, 60)).astype(np.float32)
-    network, here = Trunk(4), (np.array([30]), np.array([31]))
-    dark = Ballot(network, planes, 12.0, dark=True).logits(*here)
-    turned = Ballot(network, np.roll(planes, ARCS // 2, axis=0), 13.0).logits(*here)
-    scales = network.scales(12.0) / network.scales(13.0)
-    assert bool((scales != 1).all())
-    assert (np.sign(dark) == np.sign(turned)).all()
+def test_odds_of_pictures_that_differ(photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where what is asked tells the picture from its clean twin, the odds do so too."""
+    monkeypatch.setattr(odds, "SIZES", ((64, 48), (48, 64)))
+    mix = Mix({"size": [64, 64], "margin": 0, "ratio": [1.3, 1.4], "radius": [8, 12]})
+    source = Endless(photo_folder, (mix,), 3, augment=False)
+    clean = {sample.clean.tobytes() for sample in asked_of(source, 12) if sample.clean is not None}
+
+    def asked(image: np.ndarray, truth: Anomaly) -> torch.Tensor:
+        return torch.tensor([-3.0, -4.0]) if image.tobytes() in clean else torch.tensor([6.0, 1.0])
+
+    fitted, steps = Odds(), []
+    odds.learn(fitted, asked, source, 12, lambda done, total: steps.append((done, total)))
+    assert steps[-1] == (12, 12)
+    assert fitted.of(torch.tensor([6.0, 1.0])) > 1
+    assert fitted.of(torch.tensor([-3.0, -4.0])) < -1
+    assert fitted.of(torch.empty(0)) < -1
 
 
-def lessons(count: int, seed: int) -> list[practice.Lesson]:
-    """The truth has all bins high; impostors, which had more votes, some."""
-    rng = torch.Generator().manual_seed(seed)
-    made = []
-    for number in range(count):
-        there = number % 2 == 0
-        seen = torch.randn(6, BINS, SEEN, generator=rng)
-        seen[:, : BINS // 3] += 3
-        facts = torch.zeros(6, FACTS)
-        facts[:, 0] = torch.rand(6, generator=rng)
-        right = torch.zeros(6, dtype=torch.bool)
-        if there:
-            right[2] = True
-            seen[2] += 1
-            facts[2, 0] = 0
-        made.append((seen, facts, right, torch.tensor(there)))
-    return made
+def asked_of(source: Endless, count: int) -> list[Sample]:
+    return [source.whole(odds.SIZES[n % len(odds.SIZES)])[n] for n in range(count)]
 
 
-def test_a_judge_learns_what_votes_do_not_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.manual_seed(0)
-    judge = Judge()
-    monkeypatch.setattr(practice, "PASSES", 8)
-    practice.learn(judge, lessons(60, 0), seed=0)
-    fresh = lessons(40, 1)
-    practice.calibrate(judge, fresh)
-    with torch.no_grad():
-        found = [bool(r[judge(x, f).argmax()]) for x, f, r, there in fresh if there]
-        odds = np.array([judge.odds(judge(x, f)) for x, f, *_ in fresh])
-    there = np.array([bool(lesson[3]) for lesson in fresh])
-    assert np.mean(found) > 0.9
-    assert odds[there].min() > odds[~there].max()
-    sure = 1 / (1 + np.exp(-odds))
-    assert sure[there].mean() > 0.8 > 0.2 > sure[~there].mean()
-
-
-def test_lessons_are_kept_as_they_were() -> None:
-    before = lessons(4, 0)
-    empty = (torch.zeros(0, BINS, SEEN), torch.zeros(0, FACTS), torch.zeros(0).bool())
-    before.append((*empty, torch.tensor(True)))
-    for one, two in zip(before, practice._unpacked(practice._packed(before)), strict=True):
-        assert all(torch.equal(a.half(), b.half()) for a, b in zip(one, two, strict=True))
-
-
-def test_nothing_stands_against_the_candidates() -> None:
-    """Where the truth is not among them, all should be less likely than nothing."""
-    none = torch.zeros(3, dtype=torch.bool)
-    low, high = torch.full((3,), -4.0), torch.full((3,), 4.0)
-    assert practice.lesson_loss(low, none) < practice.lesson_loss(high, none)
-    first = torch.tensor([True, False, False])
-    assert practice.lesson_loss(torch.tensor([4.0, -4, -4]), first) < 0.1
+def test_odds_stay_where_there_is_nothing_to_tell_apart() -> None:
+    fitted = Odds()
+    fitted.fit(torch.tensor([1.0, 2.0]), torch.tensor([True, True]))
+    assert fitted.of(torch.tensor([1.5])) == pytest.approx(1.5)

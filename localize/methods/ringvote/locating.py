@@ -1,8 +1,10 @@
-"""From a picture to an answer: evidence by strips, votes, a second look, a centre to a fraction."""
+"""From a picture to an answer: evidence by strips, votes, a centre to a fraction."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -11,36 +13,68 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from localize.localizer import Finding, Told
-from localize.methods.boundary import LUMA, candidates, fast_length
-from localize.methods.ringvote.features import Features
-from localize.methods.ringvote.judging import Candidate, judge
-from localize.methods.ringvote.network import COARSE, REACH, Trunk
+from localize.methods.boundary import candidates, fast_length
+from localize.methods.ringvote.features import LUMA
+from localize.methods.ringvote.network import HYPOTHESES, POOL, REACH, Trunk
 from localize.methods.ringvote.voting import ARCS, SHAPES, counts
 
-STRIP = 1 << 18  # px whose evidence is computed at a time, which bounds the memory
+STRIP = 1 << 20  # px whose evidence is computed at a time, which bounds the memory
 LARGE = 1 << 22  # px from which arcs are counted one by one, likewise
 FRACTIONS = (-0.5, -0.25, 0.0, 0.25, 0.5)
 OFFSETS = sorted(product(FRACTIONS, repeat=2), key=lambda o: math.hypot(*o))
 ZONE = 5  # px around a centre that count as the same answer
-CANDIDATES = 32  # places that get a second look
+CANDIDATES = 32  # places that say together whether there is anything
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A region that may be there, px.
+
+    Args:
+        x, y: a whole pixel, the centre.
+        logit: of the votes.
+        square: which of the shapes it is likelier to be.
+        ratio: the hypothesis under which it was found.
+        which: the number of the evidence that it was found in.
+    """
+
+    x: int
+    y: int
+    r: float
+    logit: float = -math.inf
+    square: bool = False
+    ratio: float = 1.0
+    which: int = 0
 
 
 @torch.inference_mode()
-def evidence(network: Trunk, image: np.ndarray, *ratios: float) -> Tensor:
-    """(H, W, 3) uint8 -> (ratios, ARCS, H, W) float32 on the network's device."""
+def surveyed(network: Trunk, image: np.ndarray, *ratios: float) -> tuple[Tensor, Tensor]:
+    """(H, W, 3) uint8 -> (ratios, ARCS, H, W), (HYPOTHESES, ARCS, H / POOL, W / POOL) float32.
+
+    On the network's device.
+    """
     device = next(network.parameters()).device
     height, width = image.shape[:2]
+    sizes = -(-height // POOL), -(-width // POOL)
     whole = torch.empty((len(ratios), ARCS, height, width), device=device)
-    rows = max(COARSE, STRIP // width // COARSE * COARSE)
+    squares = torch.empty((len(HYPOTHESES), ARCS, *sizes), device=device)
+    rows = max(POOL, STRIP // width // POOL * POOL)
     for top in range(0, height, rows):
         first, last = max(0, top - REACH), min(height, top + rows + REACH)
         strip = torch.from_numpy(np.array(image[first:last])).to(device)
-        measured = Features(strip.permute(2, 0, 1)[None].float())
+        seen = network.seen(strip.permute(2, 0, 1)[None].float())
         end = min(height, top + rows)
-        for which, ratio in enumerate(ratios):
-            found = network(measured.of(torch.tensor([ratio])))[0]
-            whole[which, :, top:end] = found[:, top - first : end - first]
-    return whole
+        used = slice(top - first, end - first)
+        whole[..., top:end, :] = network.evidence(seen, ratios)[0, ..., used, :width]
+        above, below, skipped = top // POOL, -(-end // POOL), (top - first) // POOL
+        found = network.surveyed(seen)[0, :, :, skipped:]
+        squares[:, :, above:below] = found[:, :, : below - above]
+    return whole, squares
+
+
+def evidence(network: Trunk, image: np.ndarray, *ratios: float) -> Tensor:
+    """(H, W, 3) uint8 -> (ratios, ARCS, H, W) float32 on the network's device."""
+    return surveyed(network, image, *ratios)[0]
 
 
 @torch.inference_mode()
@@ -52,13 +86,14 @@ def scored(network: Trunk, planes: Tensor, r: float) -> tuple[Tensor, slice, sli
     rows, cols = candidates(height, r), candidates(width, r)
     spectrum = torch.stack([torch.fft.rfft2(plane, sizes) for plane in planes])
     together = ARCS if sizes[0] * sizes[1] < LARGE else 1
-    logits = network.logits(counts(spectrum, r, sizes, together), r)[rows, cols]
+    logits = network.fine.logits(counts(spectrum, r, sizes, together), r)[rows, cols]
     return logits, rows, cols
 
 
 def peaks(logits: Tensor, most: int) -> list[tuple[int, int]]:
     """(H, W) -> row and column of the highest values, none within ZONE px of a higher one."""
-    highest = F.max_pool2d(logits[None, None], 2 * ZONE + 1, 1, ZONE)[0, 0]
+    highest = F.max_pool2d(logits[None, None], (2 * ZONE + 1, 1), 1, (ZONE, 0))
+    highest = F.max_pool2d(highest, (1, 2 * ZONE + 1), 1, (0, ZONE))[0, 0]
     rest = torch.where(logits == highest, logits, -math.inf)
     values, places = rest.flatten().topk(min(most, rest.numel()))
     return [
@@ -68,24 +103,17 @@ def peaks(logits: Tensor, most: int) -> list[tuple[int, int]]:
     ]
 
 
-def told_candidates(
-    network: Trunk, planes: Tensor, told: Told
-) -> tuple[list[Candidate], np.ndarray]:
-    """(ARCS, H, W) and what is told -> the likeliest places, and a logit for every pixel."""
-    logits, rows, cols = scored(network, planes, told.r)
+@torch.inference_mode()
+def told_peaks(network: Trunk, planes: Tensor, r: float) -> tuple[list[Candidate], np.ndarray]:
+    """(ARCS, H, W), radius in px -> the likeliest places, best first; a logit for every pixel."""
+    logits, rows, cols = scored(network, planes, r)
     shown = torch.full(planes.shape[1:], float(logits.min()))
     shown[rows, cols] = logits.cpu()
-    found_at = np.array(peaks(logits, CANDIDATES))
-    places = found_at + np.array([rows.start, cols.start])
-    kinds = Ballot(network, planes.cpu().numpy(), told.r).logits(places[:, 1], places[:, 0])
-    found = [
-        Candidate(
-            int(col), int(row), told.r, float(shown[row, col]), bool(square > circle),
-            told.discolor_ratio,
-        )
-        for (row, col), (circle, square) in zip(places, kinds.T, strict=True)
-    ]  # fmt: skip
-    return found, shown.numpy()
+    places = (
+        (row + rows.start, col + cols.start, float(logits[row, col]))
+        for row, col in peaks(logits, CANDIDATES)
+    )
+    return [Candidate(x, y, r, logit) for y, x, logit in places], shown.numpy()
 
 
 @torch.inference_mode()
@@ -95,16 +123,21 @@ def find(network: Trunk, image: np.ndarray, told: Told) -> Finding:
     The score is the log odds that there is such a region.
     """
     r = min(told.r, (min(image.shape[:2]) - 1) / 2)
-    planes = evidence(network, image, told.discolor_ratio)
-    found, shown = told_candidates(network, planes[0], Told(r, told.discolor_ratio))
-    best, score = judge(network.judge_of("told"), planes.cpu().numpy(), grey(image), found)
-    x, y = placed(network, planes[0], found[best])
+    planes = evidence(network, image, told.discolor_ratio)[0]
+    found, shown = told_peaks(network, planes, r)
+    score = network.told_odds.of(logits_of(found))
+    x, y = placed(network, planes, found[0])
     return Finding(x, y, r=told.r, ratio=told.discolor_ratio, score=score, map=shown)
+
+
+def logits_of(found: Sequence[Candidate]) -> Tensor:
+    """N candidates -> (N,) logits."""
+    return torch.tensor([one.logit for one in found], dtype=torch.float32)
 
 
 def grey(image: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8 -> (H, W) float32 code values."""
-    levels: np.ndarray = image.astype(np.float32) @ LUMA
+    levels: np.ndarray = image.astype(np.float32) @ np.array(LUMA, np.float32)
     return levels
 
 
@@ -114,26 +147,14 @@ class Ballot:
     Args:
         planes: (ARCS, H, W) evidence.
         dx, dy: offset of the centres from whole pixels.
-        dark: count for a brighter surrounding of the region.
     """
 
     def __init__(
-        self,
-        network: Trunk,
-        planes: np.ndarray,
-        r: float,
-        dx: float = 0.0,
-        dy: float = 0.0,
-        dark: bool = False,
+        self, network: Trunk, planes: np.ndarray, r: float, dx: float = 0.0, dy: float = 0.0
     ) -> None:
         self._planes = planes
-        self._rules = network.rules(r)
-        self._outlines = [shape(r + dark, dx, dy) for shape in SHAPES]
-        if dark:  # what is outward for the surrounding is inward for the region
-            self._outlines = [
-                (rows, cols, np.roll(weights, ARCS // 2, axis=1))
-                for rows, cols, weights in self._outlines
-            ]
+        self._rules = network.fine.numbers(r)
+        self._outlines = [shape(r, dx, dy) for shape in SHAPES]
 
     def logits(self, cols: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """(n,) pixels -> (shapes, n) logits of centres beside them; -inf beyond the image."""
@@ -167,8 +188,7 @@ def placed(network: Trunk, planes: Tensor, one: Candidate) -> tuple[float, float
     near = np.ascontiguousarray(near)
     here = np.array([one.x - left]), np.array([one.y - top])
     scores = [
-        np.logaddexp(*Ballot(network, near, one.r, dx, dy, one.dark).logits(*here))[0]
-        for dx, dy in OFFSETS
+        np.logaddexp(*Ballot(network, near, one.r, dx, dy).logits(*here))[0] for dx, dy in OFFSETS
     ]
     dx, dy = OFFSETS[int(np.argmax(scores))]
     return one.x + dx, one.y + dy

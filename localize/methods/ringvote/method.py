@@ -1,35 +1,36 @@
 """`ringvote`: every pixel gives evidence of a step of some ratio and votes for a region's centre.
 
-A small network (see :mod:`network`) judges what the matched filter of `boundary` and a few
-more features say of each pixel and its neighbours; the evidence is summed along circles and
-squares; a second one (see :mod:`judging`) looks once more at the likeliest. `ringvote-told` is
-given the radius and the ratio; `ringvote` has the same network and searches for both. It learns
+A small network (see :mod:`network`) judges what each pixel and its neighbours show, for any
+ratio at once; the evidence is summed along circles and squares. `ringvote-told` is given the
+radius and the ratio; `ringvote` is the same network and searches for both. It learns
 from pictures without end (:mod:`localize.endless`) or from a dataset; trained weights come along.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save
+from torch import Tensor
 
 from localize import runs
 from localize.devices import device_of
 from localize.endless import VAL, described
 from localize.localizer import Finding, Learns, Source, Told, read_run
-from localize.methods.ringvote import locating, practice, searching, training
+from localize.methods.ringvote import locating, odds, searching, training
 from localize.methods.ringvote.network import Trunk
 from localize.runs import load_weights
 from synth import console, folders
+from synth.anomaly import Anomaly
 from synth.errors import InputError
 
-EPOCH = 100  # steps, or those of one pass over a smaller source
-EPOCHS = 10
-LESSONS = 500
+EPOCH = 200  # steps, or those of one pass over a smaller source
+EPOCHS = 20
+LESSONS = 100
 
 
 class RingVote:
@@ -40,7 +41,7 @@ class RingVote:
         epochs: of :data:`EPOCH` steps, times ``epochs_scale``.
         batch: pictures a step.
         width: channels of the network.
-        lessons: pictures that the second look learns from, times ``epochs_scale``.
+        lessons: validation pictures that the odds are fitted to, times ``epochs_scale``.
     """
 
     learns: Learns = "labelled"
@@ -53,9 +54,9 @@ class RingVote:
         epochs: int = EPOCHS,
         epochs_scale: float = 1.0,
         batch: int = 4,
-        learning_rate: float = 3e-3,
+        learning_rate: float = 2e-3,
         seed: int = 0,
-        width: int = 16,
+        width: int = 48,
         lessons: int = LESSONS,
         device: str = "auto",
         progress: bool = True,
@@ -100,16 +101,38 @@ class RingVote:
         about = {"method": self.name, "options": self.options, "source": described(train)}
         with self.progress("training") as step:
             training.train(network, train, lessons, run, plan, about, self.device, step)
-        taught = max(1, round(self.options["lessons"] * self.options["epochs_scale"]))
-        with self.progress("second look") as step:
-            practice.teach(network, train, val, run, taught, self.options["seed"], step)
-        judges = {f"judges.{name}": value for name, value in network.judges.state_dict().items()}
+        pictures = max(1, round(self.options["lessons"] * self.options["epochs_scale"]))
+        with self.progress("odds") as step:
+            self._fit_odds(network, val, pictures, step)
+        fitted = {
+            name: value.cpu() for name, value in network.state_dict().items() if "odds" in name
+        }
         for which in ("best", "last"):
             path = run / f"{which}.safetensors"
-            weights = load_file(path) | {name: value.cpu() for name, value in judges.items()}
-            folders.write(path, save(weights))
+            folders.write(path, save(load_file(path) | fitted))
         runs.finish(run, about, "val_loss")
         self._use(network, run, "best")
+
+    @staticmethod
+    def _fit_odds(
+        network: Trunk, source: Source, pictures: int, step: Callable[[int, int], None]
+    ) -> None:
+        """Both forms', for either form's weights serve both."""
+        network.eval()
+
+        def told(image: np.ndarray, truth: Anomaly) -> Tensor:
+            r = min(truth.r, (min(image.shape[:2]) - 1) / 2)
+            planes = locating.evidence(network, image, truth.discolor_ratio)
+            return locating.logits_of(locating.told_peaks(network, planes[0], r)[0])
+
+        def blind(image: np.ndarray, truth: Anomaly) -> Tensor:
+            planes, squares = locating.surveyed(network, image, *searching.NOTHING.ratios)
+            still = planes.cpu().numpy()
+            found = searching.blind_candidates(network, still, squares, searching.NOTHING)
+            return locating.logits_of(found)
+
+        odds.learn(network.told_odds, told, source, pictures, step)
+        odds.learn(network.blind_odds, blind, source, pictures, step)
 
     def _use(self, network: Trunk, run: Path, which: str) -> None:
         load_weights(network, run, which)

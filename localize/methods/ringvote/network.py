@@ -1,92 +1,92 @@
-"""The network: features to oriented evidence; and how evidence becomes a score."""
+"""The network: a picture to oriented evidence for any ratio; and how evidence becomes a score.
+
+It looks once. What it saw says, for each of a few ratios, how likely the edge of such a region
+passes here: per pixel, interpolated between the ratios, for those who know where to look; and
+per square of POOL px, for those who search.
+"""
 
 from __future__ import annotations
 
+import bisect
 import math
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from localize.methods.ringvote.features import BASE, CHANNELS
-from localize.methods.ringvote.judging import Judge
+from localize.methods.ringvote.features import CHANNELS, features
+from localize.methods.ringvote.odds import Odds
 from localize.methods.ringvote.voting import ARCS
 
-DILATIONS = (1, 2, 1)
-COARSE = 4  # px that the coarse branch averages over
-REACH = 32  # px beyond which nothing changes a pixel's evidence
+CELL = 2  # px of a side: so many pixels are channels of one, nothing is averaged
+POOL = 4  # px, of the search
+DILATIONS = ((1, 1), (2, 1), (4, 1))  # in cells
+REACH = 36  # px beyond which nothing changes a pixel's evidence
+_STEPS = (0.02, 0.04, 0.08, 0.16)
+STEPS = (*(-step for step in reversed(_STEPS)), *_STEPS)  # logarithms of ratios
+HYPOTHESES = (1.03, 1.06, 1.12, 1 / 1.03, 1 / 1.06, 1 / 1.12)  # of the search
 KNEE = 4.0  # nats
 TYPICAL = 50.0  # px, the radius at which the scales hold
 
 
-class Trunk(nn.Module):
-    """(B, CHANNELS, H, W) float32 -> (B, ARCS, H, W) evidence, by convolutions at full resolution.
+def between(ratio: float) -> list[float]:
+    """A ratio -> what each of STEPS contributes to its evidence; beyond the last, that one.
 
-    Untrained, it is the matched filter itself: the convolutions add nothing yet.
+    >>> between(math.exp(0.06))
+    [0.0, 0.0, 0.0, 0.0, 0.0, 0.5, 0.5, 0.0]
+    """
+    step = math.log(ratio)
+    high = min(max(bisect.bisect(STEPS, step), 1), len(STEPS) - 1)
+    low = high - 1
+    if STEPS[low] < 0 < STEPS[high]:  # between are ratios too faint for either
+        low = high = high if step > 0 else low
+    share = min(1.0, max(0.0, (step - STEPS[low]) / ((STEPS[high] - STEPS[low]) or 1)))
+    shares = [0.0] * len(STEPS)
+    shares[low] += 1 - share
+    shares[high] += share
+    return [round(each, 9) for each in shares]
+
+
+def nearest(ratio: float) -> int:
+    """A ratio -> the number of the hypothesis that serves it."""
+    return min(range(len(HYPOTHESES)), key=lambda n: abs(math.log(ratio) - math.log(HYPOTHESES[n])))
+
+
+def cells(x: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, C CELL^2, H / CELL, W / CELL), channels last in memory."""
+    split = x.unflatten(3, (-1, CELL)).unflatten(2, (-1, CELL))  # b, c, h, down, w, across
+    return split.permute(0, 2, 4, 1, 3, 5).flatten(3).permute(0, 3, 1, 2)
+
+
+class Block(nn.Module):
+    """(B, width, h, w) -> the same, and what two convolutions add to it."""
+
+    def __init__(self, width: int, first: int, second: int) -> None:
+        super().__init__()
+        self.one = nn.Conv2d(width, width, 3, padding=first, dilation=first)
+        self.two = nn.Conv2d(width, width, 3, padding=second, dilation=second)
+        with torch.no_grad():
+            self.two.weight.mul_(0.3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        added: Tensor = self.two(F.relu_(self.one(x)))
+        return F.relu_(added.add_(x))
+
+
+class Rules(nn.Module):
+    """How the votes of a shape's arcs become the logit of a centre.
+
+    By shape: how much a vote counts, how that depends on the radius, from where on it counts
+    less, how likely the shape is.
     """
 
-    def __init__(self, width: int = 16) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.width = width
-        self.coarse = nn.Sequential(
-            nn.Conv2d(CHANNELS, width, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(width, width, 3, padding=2, dilation=2),
-            nn.ReLU(),
-            nn.Conv2d(width, width, 1),
-        )
-        self.first = nn.Conv2d(CHANNELS, width, 3, padding=1)
-        self.layers = nn.ModuleList(
-            nn.Conv2d(width, width, 3, padding=d, dilation=d) for d in DILATIONS
-        )
-        self.last = nn.Conv2d(width, ARCS, 1)
-        self.filter = nn.Conv2d(BASE, ARCS, 1, bias=False)
-        # By shape: how much a vote counts, how that depends on the radius, from where
-        # on it counts less, how likely the shape is.
-        self.log_scale = nn.Parameter(torch.full((2,), -2.5))
+        self.log_scale = nn.Parameter(torch.full((2,), -1.5))
         self.power = nn.Parameter(torch.full((2,), -0.8))
         self.log_knee = nn.Parameter(torch.full((2,), math.log(KNEE)))
         self.prior = nn.Parameter(torch.zeros(2))
-        self.log_unit = nn.Parameter(torch.tensor(-1.0))  # of evidence, in nats a pixel
-        # They learn last, from what the rest finds.
-        self.judges = nn.ModuleDict({"told": Judge(), "blind": Judge()})
-        self._begin()
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def _begin(self) -> None:
-        for layer in (self.first, *self.layers):
-            assert isinstance(layer, nn.Conv2d)
-            assert layer.bias is not None
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            nn.init.zeros_(layer.bias)
-        nn.init.zeros_(self.last.weight)
-        assert self.last.bias is not None
-        nn.init.zeros_(self.last.bias)
-        mix = torch.zeros(ARCS, BASE, 1, 1)
-        for arc in range(ARCS):  # on a diagonal both neighbours count
-            mix[arc, arc // 2] = mix[arc, (arc + 1) // 2 % BASE] = 1
-        with torch.no_grad():
-            self.filter.weight.copy_(mix)
-
-    def forward(self, x: Tensor) -> Tensor:
-        height, width = x.shape[2:]
-        coarse = self.coarse(F.avg_pool2d(x, COARSE, ceil_mode=True))
-        coarse = F.interpolate(coarse, scale_factor=float(COARSE))[..., :height, :width]
-        h = self.first(x).add_(coarse).relu_()
-        for number, layer in enumerate(self.layers):
-            h = layer(h).add_(h).relu_() if number % 2 else layer(h).relu_()
-        # Zeros for the other channels: a slice of them would be copied first.
-        plain = F.pad(self.filter.weight, (0, 0, 0, 0, 0, CHANNELS - BASE))
-        evidence: Tensor = F.conv2d(x, plain).add_(self.last(h))
-        return evidence
-
-    def judge_of(self, kind: Literal["told", "blind"]) -> Judge:
-        """The one that takes the second look."""
-        judge = self.judges[kind]
-        assert isinstance(judge, Judge)
-        return judge
 
     def logits(self, counted: Iterable[tuple[int, Tensor]], r: float) -> Tensor:
         """Sums (..., n, H, W) of the shapes' arcs, from `voting.counts` -> (..., H, W) logits."""
@@ -101,10 +101,58 @@ class Trunk(nn.Module):
         return torch.exp(self.log_scale + self.power * math.log(max(r, 1.0) / TYPICAL))
 
     @torch.no_grad()
-    def rules(self, r: float) -> list[tuple[float, float, float]]:
+    def numbers(self, r: float) -> list[tuple[float, float, float]]:
         """Radius, px -> scale, knee and prior of each shape, as :meth:`logits` uses them."""
         columns = (self.scales(r), self.log_knee.exp(), self.prior)
         return list(zip(*(column.tolist() for column in columns), strict=True))
+
+
+class Trunk(nn.Module):
+    """(B, 3, H, W) float32 code values -> (B, ratios, ARCS, H, W) evidence, in nats a pixel."""
+
+    def __init__(self, width: int = 48) -> None:
+        super().__init__()
+        self.width = width
+        self.enter = nn.Conv2d(CHANNELS * CELL**2, width, 3, padding=1)
+        self.blocks = nn.Sequential(*(Block(width, *pair) for pair in DILATIONS))
+        self.decide = nn.Conv2d(width, len(STEPS) * ARCS * CELL**2, 1)
+        side = POOL // CELL
+        self.survey = nn.Conv2d(width, len(HYPOTHESES) * ARCS, side, stride=side)
+        for last in (self.decide, self.survey):
+            assert last.bias is not None
+            nn.init.zeros_(last.weight)
+            nn.init.constant_(last.bias, -2.0)
+        self.fine, self.rough = Rules(), Rules()
+        # They are fitted last, to what the rest finds.
+        self.told_odds, self.blind_odds = Odds(), Odds()
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def seen(self, rgb: Tensor) -> Tensor:
+        """(B, 3, H, W) code values -> (B, width, h, w) in cells, of sides rounded up to POOL."""
+        height, width = rgb.shape[2:]
+        padding = (0, -width % POOL, 0, -height % POOL)
+        x = cells(features(F.pad(rgb, padding, mode="replicate")))
+        found: Tensor = self.blocks(F.relu_(self.enter(x)))
+        return found
+
+    def evidence(self, seen: Tensor, ratios: Sequence[float]) -> Tensor:
+        """(B, width, h, w) of :meth:`seen` -> (B, ratios, ARCS, CELL h, CELL w)."""
+        mix = torch.tensor([between(ratio) for ratio in ratios], device=seen.device)
+        weight = self.decide.weight.view(len(STEPS), -1)
+        assert self.decide.bias is not None
+        bias = self.decide.bias.view(len(STEPS), -1)
+        weight = (mix @ weight).view(-1, self.width, 1, 1)
+        planes = F.pixel_shuffle(F.conv2d(seen, weight, (mix @ bias).flatten()), CELL)
+        return planes.unflatten(1, (len(ratios), ARCS))
+
+    def surveyed(self, seen: Tensor) -> Tensor:
+        """(B, width, h, w) -> (B, HYPOTHESES, ARCS, H / POOL, W / POOL), nats a square."""
+        planes: Tensor = self.survey(seen)
+        return planes.unflatten(1, (len(HYPOTHESES), ARCS))
+
+    def forward(self, rgb: Tensor, ratios: Sequence[float]) -> Tensor:
+        height, width = rgb.shape[2:]
+        return self.evidence(self.seen(rgb), ratios)[..., :height, :width]
 
 
 def tempered(votes: Tensor, knee: Tensor) -> Tensor:
@@ -112,4 +160,5 @@ def tempered(votes: Tensor, knee: Tensor) -> Tensor:
 
     So a region must be seen all around: a fence or a roof, however clear, is no circle.
     """
-    return torch.where(votes < 0, votes, knee * torch.log1p(votes.clamp(min=0) / knee))
+    positive = votes.clamp(min=0)
+    return (positive / knee).log1p().mul_(knee).add_(votes).sub_(positive)

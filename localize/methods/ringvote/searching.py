@@ -1,8 +1,7 @@
 """Without being told: the same evidence for a few ratios, searched over place and radius.
 
-Coarse to fine: evidence is pooled across the edge, votes at many radii give candidates, which
-are placed at full resolution; the likeliest get a second look. A darkened region is a
-brightened surrounding: its evidence is that of the inverse ratio, seen from the other side.
+Coarse to fine: squares of a few pixels vote at many radii, which gives candidates; these are
+placed at full resolution, and the likeliest is the answer.
 """
 
 from __future__ import annotations
@@ -16,22 +15,18 @@ from itertools import product
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from localize.localizer import Finding
-from localize.methods.ringvote.judging import Candidate, judge
-from localize.methods.ringvote.locating import Ballot, evidence, grey, placed
-from localize.methods.ringvote.network import Trunk
-from localize.methods.ringvote.voting import ARCS, SHAPES, counts
+from localize.methods.ringvote.locating import Ballot, Candidate, grey, logits_of, placed, surveyed
+from localize.methods.ringvote.network import HYPOTHESES, POOL, Trunk, nearest
+from localize.methods.ringvote.voting import SHAPES, counts
 
-RATIOS = (1.04, 1.09)  # hypotheses; each serves what lies near it
-POOL = 4  # px, of the coarse search
 SMALLEST = 20.0  # px, radius
 GROWTH = 1.05  # from one radius to the next, but at least
 STEP = 0.75  # of a coarse pixel
 PEAKS = 8  # places that are kept of each radius
 SAME = 8.0  # px between centres or radii, below which candidates are the same
-PLACED, JUDGED = 96, 48  # candidates that are placed at full resolution, that are judged
+PLACED = 64  # candidates that are placed at full resolution
 ROUNDS = ((4, 2), (1, 1))  # of placing: reach and step, px
 NEAR_EDGE = 2  # px from the edge to the pixels whose ratio is measured
 LEAST_ERROR = 0.004  # of a measured log ratio: rounding and coding
@@ -47,7 +42,12 @@ class Known:
     @property
     def ratios(self) -> tuple[float, ...]:
         """The hypotheses whose evidence is gathered."""
-        return RATIOS if self.ratio is None else (self.ratio,)
+        return HYPOTHESES if self.ratio is None else (self.ratio,)
+
+    @property
+    def hypotheses(self) -> list[int]:
+        """Their numbers in the survey."""
+        return [nearest(ratio) for ratio in self.ratios]
 
 
 NOTHING = Known()
@@ -62,53 +62,30 @@ def radii(height: int, width: int) -> list[float]:
     return found
 
 
-def pooled(planes: Tensor) -> Tensor:
-    """(ARCS, H, W) -> (ARCS, H / POOL, W / POOL): means along an edge of the best across it."""
-    lines = torch.zeros(ARCS, 1, 5, 5, device=planes.device)
-    for arc in range(ARCS):
-        along = math.pi / 2 + arc * 2 * math.pi / ARCS
-        for k in range(-2, 3):
-            row, col = round(2 + k * math.sin(along)), round(2 + k * math.cos(along))
-            lines[arc, 0, row, col] += 0.2
-    smooth = F.conv2d(planes[None], lines, padding=2, groups=ARCS)[0]
-    best = smooth.clone()
-    for arc in range(ARCS):
-        outward = arc * 2 * math.pi / ARCS
-        for k in (-2, -1, 1):
-            shift = round(k * math.sin(outward)), round(k * math.cos(outward))
-            torch.maximum(best[arc], smooth[arc].roll(shift, (0, 1)), out=best[arc])
-    return F.avg_pool2d(best[None], POOL, ceil_mode=True)[0]
-
-
 @torch.inference_mode()
-def coarse(network: Trunk, planes: Tensor, known: Known) -> list[Candidate]:
-    """(which, ARCS, H, W) -> the likeliest candidates, each apart from better ones."""
-    height, width = planes.shape[2:]
-    small = torch.stack([pooled(each) for each in planes])
-    down, across = small.shape[2:]
-    ratios = list(known.ratios)
-    if known.ratio is None:
-        ratios += [1 / ratio for ratio in ratios]
-        small = torch.cat([small, small.roll(ARCS // 2, 1)])
-    spectra = torch.fft.rfft2(small)
+def coarse(network: Trunk, squares: Tensor, size: tuple[int, int], known: Known) -> list[Candidate]:
+    """(HYPOTHESES, ARCS, h, w) of an image (H, W) -> the likeliest candidates, each apart."""
+    hypotheses = known.hypotheses
+    squares = squares[hypotheses]
+    down, across = squares.shape[2:]
+    spectra = torch.fft.rfft2(squares)
     found: list[Candidate] = []
-    for r in radii(height, width) if known.r is None else [known.r]:
+    for r in radii(*size) if known.r is None else [known.r]:
         low = math.ceil(r / POOL)
         if low >= min(down, across) - low:
             continue
         votes = (
-            (shape, POOL * sums[..., low : down - low, low : across - low])
+            (shape, sums[..., low : down - low, low : across - low])
             for shape, sums in counts(spectra, r / POOL, (down, across))
         )
-        logits = network.logits(votes, r).flatten(1)
+        logits = network.rough.logits(votes, r).flatten(1)
         values, places = logits.topk(min(PEAKS, logits.shape[1]))
-        for number, ratio in enumerate(ratios):
-            which, dark = number % len(planes), number >= len(planes)
-            for value, place in zip(values[number].tolist(), places[number].tolist(), strict=True):
+        for which, ratio in enumerate(known.ratios):
+            for value, place in zip(values[which].tolist(), places[which].tolist(), strict=True):
                 y, x = (
                     round((i + low + 0.5) * POOL - 0.5) for i in divmod(place, across - 2 * low)
                 )
-                found.append(Candidate(x, y, r, value, False, ratio, which, dark))
+                found.append(Candidate(x, y, r, value, False, ratio, which))
     return apart(found, PLACED)
 
 
@@ -136,7 +113,7 @@ def settled(
     dy, dx = (np.array(each) for each in zip(*product(around, repeat=2), strict=True))
     best = dataclasses.replace(start, logit=-math.inf)
     for r in [start.r] if sized else start.r + around:
-        ballot = Ballot(network, planes, float(r), dark=start.dark)
+        ballot = Ballot(network, planes, float(r))
         logits = ballot.logits(start.x + dx, start.y + dy)
         shape, place = divmod(int(logits.argmax()), len(dx))
         if logits[shape, place] > best.logit:
@@ -151,13 +128,16 @@ def settled(
     return best
 
 
-def blind_candidates(network: Trunk, planes: Tensor, known: Known) -> list[Candidate]:
-    """(which, ARCS, H, W) -> the likeliest regions of any place, and of what is not known."""
-    still, sized = planes.cpu().numpy(), known.r is not None
-    found = coarse(network, planes, known)
+def blind_candidates(
+    network: Trunk, planes: np.ndarray, squares: Tensor, known: Known
+) -> list[Candidate]:
+    """(which, ARCS, H, W), a survey -> the likeliest regions, of what is not known any."""
+    still, sized = planes, known.r is not None
+    height, width = planes.shape[2:]
+    found = coarse(network, squares, (height, width), known)
     for reach, step in ROUNDS:
         found = [settled(network, still[one.which], one, reach, step, sized) for one in found]
-    return apart((one for one in found if one.logit > -math.inf), JUDGED)
+    return apart((one for one in found if one.logit > -math.inf), PLACED)
 
 
 def radius(network: Trunk, planes: np.ndarray, x: float, y: float, one: Candidate) -> float:
@@ -166,7 +146,7 @@ def radius(network: Trunk, planes: np.ndarray, x: float, y: float, one: Candidat
     tried = [one.r + d for d in (0.0, -0.25, 0.25, -0.5, 0.5, -0.75, 0.75, 1.0)]
 
     def logit(r: float) -> float:
-        ballot = Ballot(network, planes, r, x - col, y - row, one.dark)
+        ballot = Ballot(network, planes, r, x - col, y - row)
         return float(ballot.logits(np.array([col]), np.array([row]))[int(one.square), 0])
 
     return max(tried, key=logit)
@@ -193,17 +173,16 @@ def measured(luma: np.ndarray, x: float, y: float, r: float, square: bool) -> tu
 @torch.inference_mode()
 def search(network: Trunk, image: np.ndarray, known: Known = NOTHING) -> Finding:
     """(H, W, 3) uint8 -> the likeliest region, px, its ratio, log odds that there is any."""
-    planes = evidence(network, image, *known.ratios)
-    found = blind_candidates(network, planes, known)
+    planes, squares = surveyed(network, image, *known.ratios)
+    still = planes.cpu().numpy()
+    found = blind_candidates(network, still, squares, known)
     if not found:  # too small for any region
         height, width = image.shape[:2]
-        score = network.judge_of("blind").odds(torch.empty(0))
+        score = network.blind_odds.of(torch.empty(0))
         return Finding((width - 1) / 2, (height - 1) / 2, score=score)
-    luma, still = grey(image), planes.cpu().numpy()
-    best, score = judge(network.judge_of("blind"), still, luma, found)
-    one = found[best]
+    one, score = found[0], network.blind_odds.of(logits_of(found))
     x, y = placed(network, planes[one.which], one)
     r = radius(network, still[one.which], x, y, one) if known.r is None else known.r
     x, y = placed(network, planes[one.which], dataclasses.replace(one, r=r))
-    ratio = math.exp(measured(luma, x, y, r, one.square)[0])
+    ratio = math.exp(measured(grey(image), x, y, r, one.square)[0])
     return Finding(x, y, r=r, ratio=ratio, score=score)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,22 +17,22 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from localize import runs
-from localize.endless import Endless
+from localize.endless import FEW, Endless
 from localize.localizer import Source
 from localize.methods.boundary import candidates
-from localize.methods.ringvote.features import features
-from localize.methods.ringvote.network import Trunk
+from localize.methods.ringvote.network import POOL, Rules, Trunk, nearest
 from localize.methods.ringvote.voting import SHAPES, counts
 from localize.runs import CHECKPOINT, load_weights, read_history, write_history
 from synth import folders
 from synth.anomaly import Anomaly
 from synth.errors import InputError
 
-MOST = 4  # regions in one picture
 RIGHT = 1.5  # px from the centre within which an answer is right
 HOPELESS = 3e-3  # a centre less likely than that is hardly learned from
 NEAR = 8.0  # px around the centres of other regions that no answer is asked for
 PIXELWISE = 0.5  # weight of the loss that asks each pixel, beside the one that asks the centre
+SURVEY = 0.5  # weight of what the search needs
+SLACK = 0.025  # share of the radius by which the search misses it
 DECAY = 0.5  # share of the steps in which the learning rate falls to nothing
 WARM = 50  # steps in which it rises
 OWN_RATE = 5.0  # the few scales learn faster than the weights
@@ -54,7 +55,7 @@ class Plan:
 
 
 class Lessons(Dataset[tuple[Tensor, list[Anomaly]]]):
-    """Features and regions of the pictures from ``start`` on."""
+    """The pictures from ``start`` on, (1, 3, H, W) uint8, and their regions."""
 
     def __init__(self, source: Source, start: int, stop: int) -> None:
         self._source, self._start, self._stop = source, start, stop
@@ -67,24 +68,17 @@ class Lessons(Dataset[tuple[Tensor, list[Anomaly]]]):
             raise IndexError(index)
         index = (index + self._start) % len(self._source)
         if isinstance(self._source, Endless):
-            image, regions = self._source.crowd(index, MOST)
+            image, regions = self._source.crowd(index)
         else:
             sample = self._source[index]
             assert sample.truth is not None
             image, regions = sample.image, [sample.truth]
-        return planes(image, regions[0].discolor_ratio), regions
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None], regions
 
 
 def _alone(worker: int) -> None:
     """In a loader's worker: one thread, the network has the others."""
     torch.set_num_threads(1)
-
-
-def planes(image: np.ndarray, ratio: float) -> Tensor:
-    """(H, W, 3) uint8 -> (1, CHANNELS, H, W) float32."""
-    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float()
-    with torch.no_grad():
-        return features(pixels, torch.tensor([ratio]))
 
 
 def centre_loss(logits: Tensor, region: Anomaly, others: Sequence[Anomaly]) -> tuple[Tensor, float]:
@@ -107,34 +101,65 @@ def centre_loss(logits: Tensor, region: Anomaly, others: Sequence[Anomaly]) -> t
     return loss, math.hypot(col + cols.start - region.x, row + rows.start - region.y)
 
 
-def pixel_loss(evidence: Tensor, regions: Sequence[Anomaly], unit: Tensor) -> Tensor:
+def pixel_loss(evidence: Tensor, regions: Sequence[Anomaly]) -> Tensor:
     """(ARCS, H, W) -> nats: the last pixels inside against all pixels, each half the weight."""
     on_edge = []
     for region in regions:
         x, y = round(region.x), round(region.y)
         outline = SHAPES[region.shape == "square"]
         rows, cols, weights = outline(region.r, region.x - x, region.y - y)
-        along = evidence[:, rows + y, cols + x]
-        on_edge.append((along * torch.from_numpy(weights.T).to(along)).sum(0))
-    yes = F.softplus(-unit * torch.cat(on_edge)).mean()
-    return yes + F.softplus(unit * evidence).mean()
+        rows, cols = rows + y, cols + x
+        there = (rows >= 0) & (rows < evidence.shape[1]) & (cols >= 0) & (cols < evidence.shape[2])
+        along = evidence[:, rows[there], cols[there]]
+        on_edge.append((along * torch.from_numpy(weights[there].T).to(along)).sum(0))
+    return F.softplus(-torch.cat(on_edge)).mean() + F.softplus(evidence).mean()
 
 
-def lesson_loss(
-    network: Trunk, x: Tensor, regions: Sequence[Anomaly]
+def vote_loss(
+    rules: Rules, evidence: Tensor, regions: Sequence[Anomaly], unit: int = 1, slack: float = 0.0
 ) -> tuple[Tensor, list[float]]:
-    """(1, CHANNELS, H, W) -> the loss of one picture, and each region's distance in px."""
-    evidence = network(x)[0]
+    """(ARCS, H, W), regions in its pixels -> nats, and the distance of each one's best pixel.
+
+    Args:
+        unit: px of the image that a pixel of the evidence is.
+        slack: share by which the radius may be wrong, either way.
+    """
     sizes = (evidence.shape[1], evidence.shape[2])
     spectrum = torch.fft.rfft2(evidence.contiguous())
     losses, distances = [], []
-    for region in regions:
-        logits = network.logits(counts(spectrum, region.r, sizes), region.r)
-        loss, distance = centre_loss(logits, region, [o for o in regions if o is not region])
+    for number, region in enumerate(regions):
+        r = region.r * (1 + slack * (2 * (region.x % 1) - 1))
+        logits = rules.logits(counts(spectrum, r, sizes), r * unit)
+        loss, distance = centre_loss(logits, region, [*regions[:number], *regions[number + 1 :]])
         losses.append(loss)
         distances.append(distance)
-    pixels = pixel_loss(evidence, regions, network.log_unit.exp())
-    return torch.stack(losses).mean() + PIXELWISE * pixels, distances
+    return torch.stack(losses).mean(), distances
+
+
+def shrunk(region: Anomaly) -> Anomaly:
+    """A region in px -> the same in squares of POOL px."""
+    x, y = ((value + 0.5) / POOL - 0.5 for value in (region.x, region.y))
+    return dataclasses.replace(region, x=x, y=y, r=region.r / POOL, feather=0)
+
+
+def lesson_loss(
+    network: Trunk, image: Tensor, regions: Sequence[Anomaly]
+) -> tuple[Tensor, list[float]]:
+    """(1, 3, H, W) uint8 -> the loss of one picture, and each region's distance in px."""
+    height, width = image.shape[2:]
+    ratio = regions[0].discolor_ratio
+    seen = network.seen(image.float())
+    evidence = network.evidence(seen, [ratio])[0, 0, :, :height, :width]
+    loss = PIXELWISE * pixel_loss(evidence, regions)
+    if len(regions) > FEW:  # they are there for their edges
+        return loss, []
+    votes, distances = vote_loss(network.fine, evidence, regions)
+    small = [shrunk(region) for region in regions]
+    squares = network.surveyed(seen)[0, nearest(ratio)]
+    around, _ = vote_loss(network.rough, squares, small, POOL, SLACK)
+    # Where a region lies on whole squares is not known: that is what they learn to bear.
+    squarely = [dataclasses.replace(s, x=round(s.x), y=round(s.y)) for s in small]
+    return loss + votes + SURVEY * (around + pixel_loss(squares, squarely)), distances
 
 
 def train(
@@ -186,10 +211,9 @@ def train(
         if (step + 1) % plan.every == 0 or step + 1 == plan.steps:
             if not math.isfinite(losses[-1]):
                 raise InputError(f"training in {run} diverged: try a lower learning rate")
-            row = {
-                "train_loss": float(np.mean(losses)),
-                "train_distance": float(np.mean(distances)),
-            }
+            row = {"train_loss": float(np.mean(losses))}
+            if distances:
+                row["train_distance"] = float(np.mean(distances))
             epoch = -(-(step + 1) // plan.every)
             _keep(network, optimiser, run, epoch, step + 1, row | _validate(network, val, device))
             losses, distances = [], []
@@ -197,7 +221,7 @@ def train(
 
 
 def _optimiser(network: Trunk, plan: Plan) -> torch.optim.Optimizer:
-    own = [network.log_scale, network.power, network.log_knee, network.prior, network.log_unit]
+    own = [*network.fine.parameters(), *network.rough.parameters()]
     weights = [p for p in network.parameters() if all(p is not q for q in own)]
     return torch.optim.AdamW(
         [
