@@ -466,7 +466,7 @@ def test_ctrl_c_while_workers_work_prints_no_traceback(
     photos = save_photos(tmp_path / "photos", [f"{k}.png" for k in range(24)])
     process = subprocess.Popen(
         [sys.executable, "-m", "synth", "generate", str(photos), str(tmp_path / "set"),
-         "--size", "48x40", "--radius", "4:9", "--per-photo", "400", "--workers", "2"],
+         "--size", "48x40", "--radius", "4:9", "--per-photo", "2000", "--workers", "2"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     journal = tmp_path / "set.partial" / "journal.jsonl"
