@@ -173,7 +173,7 @@ class Endless:
         return self._painted(view, draws, chosen, rng), draws
 
     def whole(self, size: tuple[int, int]) -> Endless:
-        """The same photos and recipes, as pictures of (width, height) px and with regions to fit.
+        """The same photos, only shrunk or stretched to (width, height) px, with regions to fit.
 
         Half of the radii are then drawn up to the nearest edge.
         """
@@ -181,12 +181,11 @@ class Endless:
         for mix in self.mixes:
             usual = mix.any.get("radius", [mix.common.get("radius", Recipe().radius)])
             radius = [*usual, *([[min(low for low, _ in usual), "edge"]] * len(usual))]
-            common = {**mix.common, "size": size, "margin": 0.1}
+            common = {**mix.common, "size": size, "fit": "stretch", "margin": 0.1}
             mixes.append(Mix(common, {**mix.any, "radius": radius}, mix.until, mix.crowd))
         other = Endless(
-            self.folder, mixes, self.seed, names=self.names, length=self._length,
-            augment=self.augment,
-        )  # fmt: skip
+            self.folder, mixes, self.seed, names=self.names, length=self._length, augment=False
+        )
         other._cache = self._cache  # the photos are the same, decoded once
         return other
 
