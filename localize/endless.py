@@ -182,7 +182,7 @@ class Endless:
             usual = mix.any.get("radius", [mix.common.get("radius", Recipe().radius)])
             radius = [*usual, *([[min(low for low, _ in usual), "edge"]] * len(usual))]
             common = {**mix.common, "size": size, "fit": "stretch", "margin": 0.1}
-            mixes.append(Mix(common, {**mix.any, "radius": radius}, mix.until, mix.crowd))
+            mixes.append(dataclasses.replace(mix, common=common, any={**mix.any, "radius": radius}))
         other = Endless(
             self.folder, mixes, self.seed, names=self.names, length=self._length, augment=False
         )

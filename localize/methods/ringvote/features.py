@@ -13,15 +13,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-LUMA = (0.299, 0.587, 0.114)
+from localize.methods.boundary import FLOOR, HALF, LUMA, SPAN
+
 DARK = 4.0  # code values, added before the logarithm
 AROUND = 8  # px to either side, of the mean that a pixel is compared with
 FINE_LOG, FINE_CODE, FINE_COLOUR = 0.02, 2.0, 6.0  # steps from which compression sets in
 BRIGHT = 230.0  # code values
 PAIRS = ((0, 1), (-1, 2))  # px from a pixel: the two whose grey levels are compared
 COLOURS = (-2, 3)  # and the two whose colours are, as JPEG smears them
-SPAN, HALF = 4, 2  # texture: mean of SPAN steps on either side, of 2 HALF + 1 rows
-FLOOR = 2.0  # code values: noise of a step in a flat region, mostly JPEG's
 MARGIN = SPAN + 1  # px, the farthest that a step is compared with
 CHANNELS = 20
 
@@ -60,8 +59,9 @@ def features(rgb: Tensor) -> Tensor:
     """(B, 3, H, W) float32 code values -> (B, CHANNELS, H, W) float32."""
     padded = F.pad(rgb, (MARGIN,) * 4, mode="replicate")
     red, green, blue = padded.unbind(1)
-    luma = red * LUMA[0]
-    luma.add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
+    shares = LUMA.tolist()
+    luma = red * shares[0]
+    luma.add_(green, alpha=shares[1]).add_(blue, alpha=shares[2])
     logs = (luma + DARK).log_()
     colours = [blue.sub_(luma), red.sub_(luma)]  # in padded, which nobody needs any more
     inner = (..., slice(MARGIN, -MARGIN), slice(MARGIN, -MARGIN))

@@ -13,8 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from localize.localizer import Finding, Told
-from localize.methods.boundary import candidates, fast_length
-from localize.methods.ringvote.features import LUMA
+from localize.methods.boundary import LUMA, candidates, fast_length
 from localize.methods.ringvote.network import HYPOTHESES, POOL, REACH, Trunk
 from localize.methods.ringvote.voting import ARCS, SHAPES, counts
 
@@ -104,8 +103,12 @@ def peaks(logits: Tensor, most: int) -> list[tuple[int, int]]:
 
 
 @torch.inference_mode()
-def told_peaks(network: Trunk, planes: Tensor, r: float) -> tuple[list[Candidate], np.ndarray]:
-    """(ARCS, H, W), radius in px -> the likeliest places, best first; a logit for every pixel."""
+def told_peaks(
+    network: Trunk, image: np.ndarray, told: Told
+) -> tuple[Tensor, list[Candidate], np.ndarray]:
+    """(H, W, 3) uint8 -> (ARCS, H, W), the likeliest places, best first, (H, W) logits."""
+    r = min(told.r, (min(image.shape[:2]) - 1) / 2)
+    planes = evidence(network, image, told.discolor_ratio)[0]
     logits, rows, cols = scored(network, planes, r)
     shown = torch.full(planes.shape[1:], float(logits.min()))
     shown[rows, cols] = logits.cpu()
@@ -113,7 +116,7 @@ def told_peaks(network: Trunk, planes: Tensor, r: float) -> tuple[list[Candidate
         (row + rows.start, col + cols.start, float(logits[row, col]))
         for row, col in peaks(logits, CANDIDATES)
     )
-    return [Candidate(x, y, r, logit) for y, x, logit in places], shown.numpy()
+    return planes, [Candidate(x, y, r, logit) for y, x, logit in places], shown.numpy()
 
 
 @torch.inference_mode()
@@ -122,9 +125,7 @@ def find(network: Trunk, image: np.ndarray, told: Told) -> Finding:
 
     The score is the log odds that there is such a region.
     """
-    r = min(told.r, (min(image.shape[:2]) - 1) / 2)
-    planes = evidence(network, image, told.discolor_ratio)[0]
-    found, shown = told_peaks(network, planes, r)
+    planes, found, shown = told_peaks(network, image, told)
     score = network.told_odds.of(logits_of(found))
     x, y = placed(network, planes, found[0])
     return Finding(x, y, r=told.r, ratio=told.discolor_ratio, score=score, map=shown)
@@ -137,7 +138,7 @@ def logits_of(found: Sequence[Candidate]) -> Tensor:
 
 def grey(image: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8 -> (H, W) float32 code values."""
-    levels: np.ndarray = image.astype(np.float32) @ np.array(LUMA, np.float32)
+    levels: np.ndarray = image.astype(np.float32) @ LUMA
     return levels
 
 

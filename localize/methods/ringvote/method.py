@@ -121,15 +121,11 @@ class RingVote:
         network.eval()
 
         def told(image: np.ndarray, truth: Anomaly) -> Tensor:
-            r = min(truth.r, (min(image.shape[:2]) - 1) / 2)
-            planes = locating.evidence(network, image, truth.discolor_ratio)
-            return locating.logits_of(locating.told_peaks(network, planes[0], r)[0])
+            known = Told(truth.r, truth.discolor_ratio)
+            return locating.logits_of(locating.told_peaks(network, image, known)[1])
 
         def blind(image: np.ndarray, truth: Anomaly) -> Tensor:
-            planes, squares = locating.surveyed(network, image, *searching.NOTHING.ratios)
-            still = planes.cpu().numpy()
-            found = searching.blind_candidates(network, still, squares, searching.NOTHING)
-            return locating.logits_of(found)
+            return locating.logits_of(searching.blind_candidates(network, image)[1])
 
         odds.learn(network.told_odds, told, source, pictures, step)
         odds.learn(network.blind_odds, blind, source, pictures, step)

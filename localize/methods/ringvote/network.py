@@ -108,7 +108,10 @@ class Rules(nn.Module):
 
 
 class Trunk(nn.Module):
-    """(B, 3, H, W) float32 code values -> (B, ratios, ARCS, H, W) evidence, in nats a pixel."""
+    """A picture to what is seen in it, once; that to evidence in nats, for any ratio.
+
+    (B, 3, H, W) code values -> :meth:`seen` -> :meth:`evidence`, :meth:`surveyed`.
+    """
 
     def __init__(self, width: int = 48) -> None:
         super().__init__()
@@ -149,10 +152,6 @@ class Trunk(nn.Module):
         """(B, width, h, w) -> (B, HYPOTHESES, ARCS, H / POOL, W / POOL), nats a square."""
         planes: Tensor = self.survey(seen)
         return planes.unflatten(1, (len(HYPOTHESES), ARCS))
-
-    def forward(self, rgb: Tensor, ratios: Sequence[float]) -> Tensor:
-        height, width = rgb.shape[2:]
-        return self.evidence(self.seen(rgb), ratios)[..., :height, :width]
 
 
 def tempered(votes: Tensor, knee: Tensor) -> Tensor:

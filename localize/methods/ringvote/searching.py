@@ -65,8 +65,7 @@ def radii(height: int, width: int) -> list[float]:
 @torch.inference_mode()
 def coarse(network: Trunk, squares: Tensor, size: tuple[int, int], known: Known) -> list[Candidate]:
     """(HYPOTHESES, ARCS, h, w) of an image (H, W) -> the likeliest candidates, each apart."""
-    hypotheses = known.hypotheses
-    squares = squares[hypotheses]
+    squares = squares[known.hypotheses]
     down, across = squares.shape[2:]
     spectra = torch.fft.rfft2(squares)
     found: list[Candidate] = []
@@ -129,15 +128,16 @@ def settled(
 
 
 def blind_candidates(
-    network: Trunk, planes: np.ndarray, squares: Tensor, known: Known
-) -> list[Candidate]:
-    """(which, ARCS, H, W), a survey -> the likeliest regions, of what is not known any."""
-    still, sized = planes, known.r is not None
-    height, width = planes.shape[2:]
+    network: Trunk, image: np.ndarray, known: Known = NOTHING
+) -> tuple[Tensor, list[Candidate]]:
+    """(H, W, 3) uint8 -> (which, ARCS, H, W), the likeliest regions, of what is not known any."""
+    planes, squares = surveyed(network, image, *known.ratios)
+    still, sized = planes.cpu().numpy(), known.r is not None
+    height, width = image.shape[:2]
     found = coarse(network, squares, (height, width), known)
     for reach, step in ROUNDS:
         found = [settled(network, still[one.which], one, reach, step, sized) for one in found]
-    return apart((one for one in found if one.logit > -math.inf), PLACED)
+    return planes, apart((one for one in found if one.logit > -math.inf), PLACED)
 
 
 def radius(network: Trunk, planes: np.ndarray, x: float, y: float, one: Candidate) -> float:
@@ -173,16 +173,14 @@ def measured(luma: np.ndarray, x: float, y: float, r: float, square: bool) -> tu
 @torch.inference_mode()
 def search(network: Trunk, image: np.ndarray, known: Known = NOTHING) -> Finding:
     """(H, W, 3) uint8 -> the likeliest region, px, its ratio, log odds that there is any."""
-    planes, squares = surveyed(network, image, *known.ratios)
-    still = planes.cpu().numpy()
-    found = blind_candidates(network, still, squares, known)
+    planes, found = blind_candidates(network, image, known)
     if not found:  # too small for any region
         height, width = image.shape[:2]
         score = network.blind_odds.of(torch.empty(0))
         return Finding((width - 1) / 2, (height - 1) / 2, score=score)
     one, score = found[0], network.blind_odds.of(logits_of(found))
     x, y = placed(network, planes[one.which], one)
-    r = radius(network, still[one.which], x, y, one) if known.r is None else known.r
+    r = radius(network, planes[one.which].cpu().numpy(), x, y, one) if known.r is None else known.r
     x, y = placed(network, planes[one.which], dataclasses.replace(one, r=r))
     ratio = math.exp(measured(grey(image), x, y, r, one.square)[0])
     return Finding(x, y, r=r, ratio=ratio, score=score)
