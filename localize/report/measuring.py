@@ -25,6 +25,7 @@ OF_THRESHOLDS = (
     "threshold_high", "contrast_percent", "contrast_low", "contrast_high", "slope", "slope_low",
     "slope_high",
 )  # fmt: skip
+OF_PAIRS = ("method", "than", "side", "photos", "factor", "factor_low", "factor_high")
 TEXTS = ("method", "cut", "level", "side", "verdict")
 SHOWN = ("versions", "definitions", "methods")  # in places of their own
 MOST_MISSES = 12
@@ -40,6 +41,7 @@ def contents(folder: Path) -> Contents:
     found = tables.read(folder / "thresholds.csv", OF_THRESHOLDS, TEXTS)
     texts = ("method", "photo", "side", "error", "codec")
     trials = tables.read(folder / "trials.csv", ("method", *NUMBERS), texts)
+    pairs = tables.read(folder / "pairs.csv", OF_PAIRS, ("method", "than", "side"))
     names = list(dict.fromkeys([*found["method"], *trials["method"]]))
     methods = known(about.get("methods") or {}, names)
     looks = look(names)
@@ -50,13 +52,13 @@ def contents(folder: Path) -> Contents:
     return Contents(
         "How faint can it be?",
         _subject(about, trials),
-        thresholds.answer(ranked, found),
+        thresholds.answer(ranked, found, pairs),
         _small(defined),
         [
             section("Thresholds", _thresholds(found, ranked, looks), figure(
                 folder, "psychometric", "How often a change is found, by its strength; points are "
                 "what was counted, curves what was fitted.", wide=True,
-            ), name="thresholds"),
+            ), _pairs(pairs, looks), name="thresholds"),
             section("Of what it depends", figure(
                 folder, "acuity", "The acuity chart: the threshold by the size of the region."
             ), _cuts(found, ranked, looks), name="cuts"),
@@ -135,6 +137,32 @@ def _ratio(row: Any) -> Cell:
         return Cell(row["verdict"], math.nan, kind="words")
     value = estimate(row, "threshold")
     return Cell(number(value.value, 3), value.value, limits(value, 3))
+
+
+def _pairs(pairs: pd.DataFrame, looks: Looks) -> Html:
+    """Two by two, on the same photos: how many times the step the blunter one needs."""
+    sides = [side for side in SIDES if (pairs["side"] == side).any()]
+    if not sides:
+        return Html("")
+    at = {(row["method"], row["than"], row["side"]): row for row in pairs.to_dict("records")}
+    rows = []
+    for method, than in dict.fromkeys((key[0], key[1]) for key in at):
+        row = [Cell(named(method, looks), method), Cell(named(than, looks), than)]
+        for side in sides:
+            each = at.get((method, than, side))
+            if each is None:
+                row.append(Cell("–", math.nan))
+                continue
+            factor = estimate(each, "factor")
+            row.append(Cell(f"{number(factor.value, 2)} ×", factor.value, limits(factor, 2)))
+        rows.append(row)
+    columns = [
+        Column("sharper", False),
+        Column("than", False),
+        *(Column("both sides" if side == "both" else side) for side in sides),
+    ]
+    caption = "How many times the step |log ratio| the second needs, on the same photos"
+    return table(caption, columns, rows)
 
 
 def _cuts(found: pd.DataFrame, ranked: list[Threshold], looks: Looks) -> Html:

@@ -83,16 +83,24 @@ def ranked(table: pd.DataFrame, methods: dict[str, Any]) -> list[Threshold]:
     return sorted(found, key=lambda each: each.step)
 
 
-def answer(thresholds: Sequence[Threshold], table: pd.DataFrame) -> list[Html]:
+def answer(thresholds: Sequence[Threshold], table: pd.DataFrame, pairs: pd.DataFrame) -> list[Html]:
     """Who sees the faintest change; what the next, the untold and people reach; who sees none.
 
     Where all see it the last sentence says what a smaller region asks of the best.
+
+    Args:
+        table: ``thresholds.csv``.
+        pairs: ``pairs.csv``.
     """
     rivals = [each for each in thresholds if each.method != BASELINE]
     if not rivals:
         return [Html("Only the centre guess was asked: there is nothing to compare it with.")]
     seen = [each for each in rivals if each.step < math.inf]
-    sentences = _first(seen, len(rivals)), _others(seen), _none(rivals) or _sizes(seen, table)
+    sentences = (
+        _first(seen, len(rivals)),
+        _others(seen, pairs),
+        _none(rivals) or _sizes(seen, table),
+    )
     return [sentence for sentence in sentences if sentence]
 
 
@@ -138,15 +146,14 @@ def _first(seen: Sequence[Threshold], count: int) -> Html:
     return join(_name(best), f"{start} halfway between chance and its ceiling {reach(best)}.")
 
 
-def _others(seen: Sequence[Threshold]) -> Html:
+def _others(seen: Sequence[Threshold], pairs: pd.DataFrame) -> Html:
     """The runner-up, the best of the untold, and those whose trials were made elsewhere."""
     if len(seen) < 2:
         return Html("")
     best, second = seen[0], seen[1]
     untold = f", {UNTOLD}," if best.told and second.told == frozenset() else ","
     parts: list[str] = ["Next is ", _name(second), f"{untold} {reach(second)}"]
-    if not best.verdict and not second.verdict and _overlap(best.ratio, second.ratio):
-        parts += [" (the intervals overlap)"]
+    parts += [_times(best, second, pairs)]
     blind = next((each for each in seen if each.told == frozenset()), None)
     if blind and best.told and blind is not second:
         parts += [f"; {UNTOLD}, ", _name(blind), f" is best, {reach(blind)}"]
@@ -170,8 +177,15 @@ def _sizes(seen: Sequence[Threshold], table: pd.DataFrame) -> Html:
     return join(_name(seen[0]), f" needs {shown[0]}, and {shown[1]}.")
 
 
-def _overlap(one: Estimate, other: Estimate) -> bool:
-    return max(one.low, other.low) <= min(one.high, other.high)
+def _times(best: Threshold, other: Threshold, pairs: pd.DataFrame) -> str:
+    """By what factor the second needs a stronger change, where both were asked the same."""
+    chosen = pairs["method"].eq(best.method) & pairs["than"].eq(other.method)
+    rows = pairs[chosen & pairs["side"].eq(best.side)].to_dict("records")
+    if best.side != other.side or not rows:
+        return ""
+    factor = estimate(rows[0], "factor")
+    unclear = ", no clear difference" if factor.low <= 1 <= factor.high else ""
+    return f" ({number(factor.value, 2)} {limits(factor, 2)} times the step{unclear})"
 
 
 def _none(rivals: Sequence[Threshold]) -> Html:

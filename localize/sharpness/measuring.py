@@ -15,7 +15,7 @@ import pandas as pd
 
 from localize import localizer as localizers
 from localize import record
-from localize.sharpness import adaptive, asking, elsewhere, thresholds
+from localize.sharpness import adaptive, asking, elsewhere, pairs, thresholds
 from localize.sharpness.asking import TRIALS, Asker
 from localize.sharpness.design import Design, Picture, grid, picture
 from localize.sharpness.psychometric import Curve
@@ -35,6 +35,7 @@ class Measurement:
     trials: pd.DataFrame
     rates: pd.DataFrame
     thresholds: pd.DataFrame
+    pairs: pd.DataFrame
     about: dict[str, Any]
     folder: Path
 
@@ -98,7 +99,8 @@ def measure(
         with step("thresholds") as progress:
             found = thresholds.all_thresholds(table, curve, not design.adaptive, progress)
         about = {**request, "curve": curve} | _about(asker, usable, skipped, table)
-        result = Measurement(table, thresholds.all_rates(table), found, about, building)
+        rates, compared = thresholds.all_rates(table), pairs.all_pairs(table, found, curve)
+        result = Measurement(table, rates, found, compared, about, building)
         _write(result)
         _draw(result, asker, list(usable))
         (building / JOURNAL).unlink()
@@ -170,6 +172,8 @@ def _about(
             "threshold": "ratio where the hit rate is halfway between guess and 1 - lapse; "
             "side both: |log ratio| of brighter and darker together, as a ratio above 1",
             "guess": "hit rate at ratio exactly 1, counted",
+            "factor": "how many times the step |log ratio| of the sharper method the other needs, "
+            "on the same bootstrap samples of photos",
             "slope": "exponent of the Weibull curve, or steepness of the logistic one, in log "
             "|log ratio|",
             "contrast_percent": "Weber contrast of luminance through the sRGB curve at the mean "
@@ -187,7 +191,7 @@ def _about(
 
 def _write(result: Measurement) -> None:
     """The tables, and what made them."""
-    for name in ("trials", "rates", "thresholds"):
+    for name in ("trials", "rates", "thresholds", "pairs"):
         table = getattr(result, name).to_csv(index=False, lineterminator="\n")
         folders.write(result.folder / f"{name}.csv", table)
     folders.write(result.folder / ABOUT, json.dumps(result.about, indent=2) + "\n")

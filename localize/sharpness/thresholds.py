@@ -37,11 +37,12 @@ def steps(ratios: pd.Series) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """(L,) steps; (P, L) trials and hits of every photo."""
+    """(L,) steps; (P, L) trials and hits of every photo; the photos' names."""
 
     x: np.ndarray
     n: np.ndarray
     hits: np.ndarray
+    names: tuple[str, ...]
 
 
 def counted(trials: pd.DataFrame) -> Counts:
@@ -52,7 +53,7 @@ def counted(trials: pd.DataFrame) -> Counts:
     hits = np.zeros_like(n)
     np.add.at(n, (photo, level), 1)
     np.add.at(hits, (photo, level), trials["hit"].to_numpy(float))
-    return Counts(x, n, hits)
+    return Counts(x, n, hits, tuple(names.tolist()))
 
 
 def verdict(trials: pd.DataFrame, counts: Counts, fits: Fits) -> str:
@@ -103,7 +104,7 @@ def threshold(
     }
 
 
-def _resampled(counts: Counts) -> tuple[np.ndarray, np.ndarray]:
+def resampled(counts: Counts) -> tuple[np.ndarray, np.ndarray]:
     """-> (DRAWS, L) trials and hits of bootstrap samples of photos."""
     weights = np.concatenate(list(metrics.resamples(len(counts.n), draws=DRAWS)))
     return weights @ counts.n, weights @ counts.hits
@@ -114,15 +115,19 @@ def _intervals(counts: Counts, curve: Curve, unasked: float) -> tuple[Fits, Fits
     if len(counts.n) < 2:
         nothing = np.full(1, np.nan)
         return (Fits(*[nothing] * 5),) * 2
-    fits = psychometric.fit(counts.x, *_resampled(counts), curve, unasked)
-    tried = counts.x[counts.x > 0]
-    beyond = np.where(fits.threshold > tried[-1], np.inf, fits.threshold)
-    fields = vars(fits) | {"threshold": np.where(beyond < tried[0], 0.0, beyond)}
+    fits = psychometric.fit(counts.x, *resampled(counts), curve, unasked)
+    fields = vars(fits) | {"threshold": tried(fits.threshold, counts.x)}
     low, high = (
         Fits(**{name: np.atleast_1d(_quantile(v, q)) for name, v in fields.items()})
         for q in (0.025, 0.975)
     )
     return low, high
+
+
+def tried(found: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """(B,) thresholds, (L,) steps -> (B,): infinite above the largest step, 0 below the least."""
+    x = x[x > 0]
+    return np.where(found > x[-1], np.inf, np.where(found < x[0], 0.0, found))
 
 
 def _quantile(values: np.ndarray, q: float) -> float:
@@ -136,7 +141,7 @@ def band(trials: pd.DataFrame, x: np.ndarray, curve: Curve, unasked: float) -> n
     rates = fits.rate(x, curve)[0]
     if len(counts.n) < 2:
         return np.stack([rates, rates, rates])
-    many = psychometric.fit(counts.x, *_resampled(counts), curve, unasked).rate(x, curve)
+    many = psychometric.fit(counts.x, *resampled(counts), curve, unasked).rate(x, curve)
     return np.stack([rates, *np.quantile(many, [0.025, 0.975], axis=0)])
 
 

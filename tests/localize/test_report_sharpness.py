@@ -15,6 +15,7 @@ import pytest
 
 from localize import report
 from localize.report import measuring, thresholds
+from localize.sharpness import pairs
 from synth import InputError
 
 NAN = math.nan
@@ -52,9 +53,18 @@ FOUND = {
 }
 
 
+PAIRS = pd.DataFrame(
+    [
+        ("told", "other", "both", 24, 1.15, 0.98, 1.4),
+        ("told", "blind", "both", 24, 2.94, 2.1, math.inf),
+    ],
+    columns=list(pairs.PAIRS),
+)
+
+
 def answer(*names: str, more: Sequence[Any] = (), **instead: Any) -> list[str]:
     table = pd.DataFrame([*(instead.get(name, FOUND[name]) for name in names), *more])
-    said = thresholds.answer(thresholds.ranked(table, METHODS), table)
+    said = thresholds.answer(thresholds.ranked(table, METHODS), table, PAIRS)
     return [re.sub("<[^>]+>", "", sentence).replace("\u00a0", " ") for sentence in said]
 
 
@@ -62,10 +72,10 @@ def test_three_sentences_from_known_numbers() -> None:
     assert answer(*reversed(FOUND)) == [
         "told sees the faintest change: it is halfway between chance and its ceiling at a ratio "
         "of 1.020 [1.018, 1.024], 4.4 % [4.0, 5.3] in light.",
-        "Next is other, at a ratio of 1.023 [1.020, 1.030], 5.1 % [4.4, 6.6] in light (the "
-        "intervals overlap); told nothing but the picture, blind is best, at a ratio of 1.060 "
-        "[1.040, ∞], 13 % [9, ∞] in light; &lt;Ann&gt;, whose trials were made elsewhere, at a "
-        "ratio of 1.100 [1.080, 1.150], 22 % [18, 33] in light.",
+        "Next is other, at a ratio of 1.023 [1.020, 1.030], 5.1 % [4.4, 6.6] in light "
+        "(1.15 [0.98, 1.40] times the step, no clear difference); told nothing but the picture, "
+        "blind is best, at a ratio of 1.060 [1.040, ∞], 13 % [9, ∞] in light; &lt;Ann&gt;, whose "
+        "trials were made elsewhere, at a ratio of 1.100 [1.080, 1.150], 22 % [18, 33] in light.",
         "No threshold (the hit rate does not rise with the change): flat; above the largest "
         "tried: weak.",
     ]
@@ -87,7 +97,7 @@ def test_three_sentences_from_known_numbers() -> None:
          ["told sees the faintest change: it is halfway between chance and its ceiling at a "
           "ratio of 1.020 [1.018, 1.024], 4.4 % [4.0, 5.3] in light.",
           "Next is blind, told nothing but the picture, at a ratio of 1.060 [1.040, ∞], 13 % "
-          "[9, ∞] in light."]),
+          "[9, ∞] in light (2.94 [2.10, ∞] times the step)."]),
         (("told", "blind"), {"blind": row("blind", verdict="below the smallest tried")},
          ["blind sees even the smallest change that was tried: its threshold lies below, so ask "
           "for fainter ones.",
@@ -154,6 +164,7 @@ def folder(tmp_path: Path) -> Path:
     trials.append(trials[0] | {"method": "<Ann>", "hit": 1, "error": "ValueError: <x>"})
     pd.DataFrame(rows).to_csv(tmp_path / "thresholds.csv", index=False)
     pd.DataFrame(trials).to_csv(tmp_path / "trials.csv", index=False)
+    PAIRS.to_csv(tmp_path / "pairs.csv", index=False)
     condition = {"codec": "jpeg", "quality": 90, "rounding": "nearest", "feather": 0.0}
     about = {
         "specs": {"centre": "centre", "told": "told", "blind": "runs/my blind"},
@@ -178,6 +189,7 @@ def test_the_page_has_every_part(folder: Path) -> None:
     for mark in ("<i>.png", "<Ann>", "<x>", "<b>.png", "<small>"):
         assert mark not in text
     assert text.count("no threshold") >= 4
+    assert "2.94 ×" in text
     visibility = [math.log(1 / 0.5) * 40, math.log(1.3) * 20, math.log(1.1) * 20, 0]
     part = text[text.index('id="misses"') : text.index('id="errors"')]
     shown = re.findall(r'<td class="number" data-value="([\d.]+)">[\d.]+</td>', part)
@@ -199,6 +211,11 @@ def test_the_command_asks_for_the_same(folder: Path) -> None:
     asked = CliRunner().invoke(cli.app, ["sharpness", "--help"], env={"COLUMNS": "200"})
     known = set(re.findall(r"--[a-z-]+", asked.output))
     assert {word for word in words if word.startswith("--")} <= known
+
+
+def test_a_folder_of_an_earlier_version_has_no_pairs(folder: Path) -> None:
+    (folder / "pairs.csv").unlink()
+    assert "times the step" not in report.write(folder).read_text(encoding="utf-8")
 
 
 def test_a_damaged_table_is_named(folder: Path) -> None:

@@ -26,7 +26,7 @@ from localize.sharpness.design import Condition, Design, grid
 from synth import InputError, console, photos
 
 FILES = {
-    "trials.csv", "rates.csv", "thresholds.csv", "sharpness.json", "psychometric.png",
+    "trials.csv", "rates.csv", "thresholds.csv", "pairs.csv", "sharpness.json", "psychometric.png",
     "psychometric.svg", "acuity.png", "acuity.svg", "rates.png", "rates.svg",
     "faintest-hits.png", "strongest-misses.png", "report.html",
 }  # fmt: skip

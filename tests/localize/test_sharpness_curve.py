@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy import optimize
 
-from localize.sharpness import adaptive, light, psychometric, thresholds
+from localize.sharpness import adaptive, light, pairs, psychometric, thresholds
 from localize.sharpness.design import Design, Trial, log_grid
 from localize.sharpness.psychometric import Curve
 
@@ -237,3 +237,50 @@ def test_the_adaptive_mode_keeps_its_cuts_apart_from_the_steps() -> None:
     darker = [t.ratio for t in all_trials if t.side == "darker"]
     assert brighter[-1] < 1.015  # all were hits: it went down to the faintest
     assert darker[-1] < 0.8  # all were misses
+
+
+def two_observers(seed: int, factor: float, photos: int = 24) -> pd.DataFrame:
+    """Trials of two simulated methods that find the same photos hard."""
+    rng = np.random.default_rng(seed)
+    trials = observer(rng, 0.04, photos=photos)
+    hard = np.exp(0.8 * rng.standard_normal(photos))[trials["photo"].astype(int)]
+    steps = np.log(trials["discolor_ratio"].to_numpy())
+    methods = []
+    for name, middle in (("blunt", 0.04 * factor), ("sharp", 0.04)):
+        chances = hit_rate(steps, 0.02, 0.02, middle * hard, 2.0, "weibull")
+        hit = (rng.random(len(steps)) < chances).astype(int)
+        methods.append(trials.assign(method=name, hit=hit))
+    return pd.concat(methods, ignore_index=True)
+
+
+def compared(trials: pd.DataFrame) -> pd.DataFrame:
+    return pairs.all_pairs(trials, thresholds.all_thresholds(trials))
+
+
+def test_methods_are_compared_on_the_same_photos() -> None:
+    """What photos have in common is no doubt about a difference: the intervals may overlap."""
+    trials = two_observers(11, 1.5)
+    found = thresholds.all_thresholds(trials).query("cut == 'all'").set_index("method")
+    assert found.loc["blunt", "threshold_low"] < found.loc["sharp", "threshold_high"]
+    (row,) = compared(trials).to_dict("records")
+    assert (row["method"], row["than"], row["side"], row["photos"]) == (
+        "sharp", "blunt", "brighter", 24
+    )  # fmt: skip
+    assert 1 < row["factor_low"] < 1.5 < row["factor_high"] < 2.2
+    steps = np.log(found["threshold"])
+    assert row["factor"] == pytest.approx(steps["blunt"] / steps["sharp"])
+
+
+def test_equal_methods_are_seldom_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thresholds, "DRAWS", 200)
+    rows = [compared(two_observers(seed, 1.0)).iloc[0] for seed in range(20)]
+    assert np.mean([row["factor_low"] <= 1 <= row["factor_high"] for row in rows]) >= 0.8
+
+
+def test_only_what_was_asked_alike_is_compared() -> None:
+    trials = two_observers(12, 1.5, photos=6)
+    other = trials["method"].eq("blunt") & trials["photo"].eq("0")
+    assert len(compared(trials)) == 1
+    assert not len(compared(trials[~other]))
+    assert not len(compared(trials.assign(hit=trials["hit"].where(trials["method"] == "sharp", 0))))
+    assert tuple(compared(trials[trials["method"] == "sharp"]).columns) == pairs.PAIRS
