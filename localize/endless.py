@@ -71,6 +71,8 @@ class Mix:
 def load(name: str | Path) -> tuple[Mix, ...]:
     """A recipe's preset or file, or a file ``{"stages": [{"until", "recipe", "any"}, …]}``.
 
+    Beside ``stages``, ``recipe`` and ``any`` may say what all of them share.
+
     Raises:
         InputError: it is neither.
     """
@@ -81,18 +83,28 @@ def load(name: str | Path) -> tuple[Mix, ...]:
         except ValueError as error:
             raise InputError(f"recipe {path} is no JSON: {error}") from None
         if isinstance(about, dict) and "stages" in about:
-            return _stages(path, about["stages"])
+            return _stages(path, about)
     return (Mix(recipe.load(name).to_dict()),)
 
 
-def _stages(path: Path, stages: Any) -> tuple[Mix, ...]:
-    known = {"until", "recipe", "any", "crowd"}
+def _stages(path: Path, about: dict[str, Any]) -> tuple[Mix, ...]:
+    shared = {key: value for key, value in about.items() if key != "stages"}
+    stages, own = about["stages"], {"recipe", "any"}
     if not isinstance(stages, list) or not all(
-        isinstance(stage, dict) and stage.keys() <= known for stage in stages
+        isinstance(stage, dict) and stage.keys() <= own | {"until", "crowd"} for stage in stages
     ):
         raise InputError(f"recipe {path}: stages is no list of {{until, recipe, any, crowd}}")
+    if not shared.keys() <= own:
+        raise InputError(f"recipe {path}: beside stages only recipe and any may stand")
+    if not all(isinstance(each.get(key, {}), dict) for each in (shared, *stages) for key in own):
+        raise InputError(f"recipe {path}: recipe and any must be objects")
     mixes = tuple(
-        Mix(s.get("recipe", {}), s.get("any", {}), s.get("until"), s.get("crowd", FEW))
+        Mix(
+            shared.get("recipe", {}) | s.get("recipe", {}),
+            shared.get("any", {}) | s.get("any", {}),
+            s.get("until"),
+            s.get("crowd", FEW),
+        )
         for s in stages
     )
     if not mixes or any(not isinstance(mix.until, int) for mix in mixes[:-1]):

@@ -45,7 +45,7 @@ def _flags(
     ] = False,
     width: Annotated[Optional[int], _flag(TRAINED, "Channels of ringvote [48].")] = None,
     lessons: Annotated[
-        Optional[int], _flag(TRAINED, "Pictures that ringvote's odds are fitted to [100].")
+        Optional[int], _flag(TRAINED, "Pictures that ringvote's odds are fitted to [200].")
     ] = None,
     devices: Annotated[Optional[int], _flag(TRAINED, "How many GPUs [all there are].")] = None,
     time_limit: Annotated[

@@ -108,6 +108,11 @@ def test_recipe_files_are_read(tmp_path: Path) -> None:
     stage = {"recipe": SMALL.common, "any": SMALL.any}
     path.write_text(json.dumps({"stages": [{**stage, "until": 5}, stage]}))
     assert endless.load(path) == (Mix(SMALL.common, SMALL.any, 5), SMALL)
+    short = {"recipe": SMALL.common, "any": SMALL.any, "stages": [{"until": 5}, {}]}
+    path.write_text(json.dumps(short))
+    assert endless.load(path) == (Mix(SMALL.common, SMALL.any, 5), SMALL)
+    path.write_text(json.dumps(short | {"stages": [{"any": {"ratio": [[1.5, 1.6]]}}]}))
+    assert endless.load(path)[0].any == SMALL.any | {"ratio": [[1.5, 1.6]]}
     assert endless.load("seed")[0].recipe(np.random.default_rng(0)).shape == "square"
 
 
@@ -118,6 +123,8 @@ def test_recipe_files_are_read(tmp_path: Path) -> None:
         ('{"stages": {}}', "no list"),
         ('{"stages": [{"untill": 3}]}', "no list"),
         ('{"stages": [{}, {}]}', "until"),
+        ('{"stages": [{}], "crowd": 3}', "only recipe and any"),
+        ('{"stages": [{}], "any": 3}', "objects"),
         ('{"stages": [{"any": {"shape": "circle"}}]}', "list of values"),
         ('{"stages": [{"any": {"shape": ["oval"]}}]}', "circle or square"),
         ('{"stages": [{"any": {"shap": ["circle"]}}]}', "did you mean 'shape'"),

@@ -400,3 +400,36 @@ def test_the_ratio_is_measured_across_the_edge(shape: Shape, ratio: float) -> No
         )
         assert abs(step - math.log(truth)) < 3 * error
         assert error < 0.04
+
+
+def test_a_likelier_wrong_radius_costs_as_much_as_a_wrong_place() -> None:
+    truth = Anomaly(20, 20, 10, 1.1)
+    logits = torch.zeros(64, 64)
+    logits[20, 20] = 14
+    alone, near = training.centre_loss(logits, truth, [])
+    assert near == 0
+    for rival, more in ((-20.0, 0.0), (14.0, math.log(2))):
+        loss, far = training.centre_loss(logits, truth, [], torch.tensor(rival))
+        assert float(loss) == pytest.approx(float(alone) + more, abs=0.1)
+        assert far == 0
+
+
+@pytest.mark.parametrize("size", [(320, 320), (64, 48), (9, 9)])
+def test_a_rival_fits_and_comes_again(size: tuple[int, int]) -> None:
+    regions = [[Anomaly(20.25 + n, 20, 10, 1.1)] for n in range(40)]
+    drawn = [training.rival(each, size) for each in regions]
+    assert drawn == [training.rival(each, size) for each in regions]
+    assert len({which for _, which in drawn}) > 3
+    assert all(1 <= r <= (min(size) - 1) / 2 for r, _ in drawn)
+    assert len({r for r, _ in drawn}) == (40 if min(size) > 44 else 1)
+
+
+def test_a_rival_is_not_wrong_at_the_regions_themselves() -> None:
+    network, region = lively(), Anomaly(40, 40, 12, 1.1)
+    evidence = torch.full((ARCS, 80, 80), -1.0)
+    rows, cols, weights = circle(20.0)
+    for there, likely in ((Anomaly(44, 40, 12, 1.1), False), (Anomaly(30, 55, 12, 1.1), True)):
+        planes = evidence.clone()
+        planes[:, rows + round(there.y), cols + round(there.x)] += 9 * torch.from_numpy(weights.T)
+        wrong = training.wrong_ones(network.fine, planes, 20.0, [region])
+        assert (float(wrong.detach()) > 0) == likely

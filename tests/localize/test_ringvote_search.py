@@ -70,18 +70,28 @@ def test_peaks_are_the_highest_and_apart() -> None:
     assert peaks(logits, 2) == [(4, 5), (20, 30)]
 
 
-@given(scale=st.floats(0.05, 2), shift=st.floats(-3, 3), seed=st.integers(0, 99))
+@given(
+    scale=st.floats(0.5, 20), size=st.floats(-1, 1), shift=st.floats(-3, 3), seed=st.integers(0, 99)
+)
 @settings(max_examples=20, deadline=None)
-def test_odds_are_recovered(scale: float, shift: float, seed: int) -> None:
-    """Of totals whose odds are known the fit finds the chances, to sampling error."""
+def test_odds_are_recovered(scale: float, size: float, shift: float, seed: int) -> None:
+    """Of facts whose odds are known the fit finds the chances, to sampling error."""
     rng = np.random.default_rng(seed)
-    totals = rng.normal(0, 2 / scale, 4000)
-    true = 1 / (1 + np.exp(-(scale * totals + shift)))
+    logits, radii = rng.normal(0, 20 / scale, 4000), rng.uniform(20, 200, 4000)
+    true = 1 / (1 + np.exp(-(scale * logits / 10 + size * np.log(radii / 50) + shift)))
+    known = torch.stack(
+        [odds.facts([v], r, 1.05, True) for v, r in zip(logits, radii, strict=True)]
+    )
     fitted = Odds()
-    there = rng.random(4000) < true
-    fitted.fit(torch.from_numpy(totals).float(), torch.from_numpy(there))
-    said = [1 / (1 + math.exp(-fitted.of(torch.tensor([t])))) for t in totals[:200]]
+    fitted.fit(known, torch.from_numpy(rng.random(4000) < true))
+    said = [1 / (1 + math.exp(-fitted.of(each))) for each in known[:200]]
     assert np.abs(said - true[:200]).mean() < 0.05
+
+
+def test_brighter_and_darker_count_alike() -> None:
+    one, other = (odds.facts([3.0, 2.0], 30, ratio, False) for ratio in (1.1, 1 / 1.1))
+    assert torch.allclose(one, other)
+    assert float(one[0]) == pytest.approx(math.log(math.exp(3) + math.exp(2)) / 10)
 
 
 def test_odds_of_pictures_that_differ(photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,14 +102,15 @@ def test_odds_of_pictures_that_differ(photo_folder: Path, monkeypatch: pytest.Mo
     clean = {sample.clean.tobytes() for sample in asked_of(source, 12) if sample.clean is not None}
 
     def asked(image: np.ndarray, truth: Anomaly) -> torch.Tensor:
-        return torch.tensor([-3.0, -4.0]) if image.tobytes() in clean else torch.tensor([6.0, 1.0])
+        return absent if image.tobytes() in clean else there
 
+    there, absent = (odds.facts([top, 1.0], 10, 1.3, False) for top in (26.0, -3.0))
     fitted, steps = Odds(), []
     odds.learn(fitted, asked, source, 12, lambda done, total: steps.append((done, total)))
     assert steps[-1] == (12, 12)
-    assert fitted.of(torch.tensor([6.0, 1.0])) > 1
-    assert fitted.of(torch.tensor([-3.0, -4.0])) < -1
-    assert fitted.of(torch.empty(0)) < -1
+    assert fitted.of(there) > 1
+    assert fitted.of(absent) < -1
+    assert fitted.of(odds.facts([], 10, 1.3, False)) < -1
 
 
 def asked_of(source: Endless, count: int) -> list[Sample]:
@@ -108,5 +119,6 @@ def asked_of(source: Endless, count: int) -> list[Sample]:
 
 def test_odds_stay_where_there_is_nothing_to_tell_apart() -> None:
     fitted = Odds()
-    fitted.fit(torch.tensor([1.0, 2.0]), torch.tensor([True, True]))
-    assert fitted.of(torch.tensor([1.5])) == pytest.approx(1.5)
+    known = odds.facts([15.0], 50, 1.0, False)
+    fitted.fit(torch.stack([known, 2 * known]), torch.tensor([True, True]))
+    assert fitted.of(known) == pytest.approx(1.5)

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from localize.localizer import Finding, Told
 from localize.methods.boundary import LUMA, candidates, fast_length
 from localize.methods.ringvote.network import HYPOTHESES, POOL, REACH, Trunk
+from localize.methods.ringvote.odds import facts
 from localize.methods.ringvote.voting import ARCS, SHAPES, counts
 
 STRIP = 1 << 20  # px whose evidence is computed at a time, which bounds the memory
@@ -116,7 +117,9 @@ def told_peaks(
         (row + rows.start, col + cols.start, float(logits[row, col]))
         for row, col in peaks(logits, CANDIDATES)
     )
-    return planes, [Candidate(x, y, r, logit) for y, x, logit in places], shown.numpy()
+    ratio = told.discolor_ratio
+    found = [Candidate(x, y, r, logit, ratio=ratio) for y, x, logit in places]
+    return planes, found, shown.numpy()
 
 
 @torch.inference_mode()
@@ -126,14 +129,15 @@ def find(network: Trunk, image: np.ndarray, told: Told) -> Finding:
     The score is the log odds that there is such a region.
     """
     planes, found, shown = told_peaks(network, image, told)
-    score = network.told_odds.of(logits_of(found))
+    score = network.told_odds.of(facts_of(found))
     x, y = placed(network, planes, found[0])
     return Finding(x, y, r=told.r, ratio=told.discolor_ratio, score=score, map=shown)
 
 
-def logits_of(found: Sequence[Candidate]) -> Tensor:
-    """N candidates -> (N,) logits."""
-    return torch.tensor([one.logit for one in found], dtype=torch.float32)
+def facts_of(found: Sequence[Candidate]) -> Tensor:
+    """Candidates, the likeliest first -> (FACTS,) for the odds."""
+    best = found[0] if found else Candidate(0, 0, 0)
+    return facts([one.logit for one in found], best.r, best.ratio, best.square)
 
 
 def grey(image: np.ndarray) -> np.ndarray:

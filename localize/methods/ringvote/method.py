@@ -30,7 +30,7 @@ from synth.errors import InputError
 
 EPOCH = 200  # steps, or those of one pass over a smaller source
 EPOCHS = 20
-LESSONS = 100
+LESSONS = 200
 
 
 class RingVote:
@@ -122,10 +122,10 @@ class RingVote:
 
         def told(image: np.ndarray, truth: Anomaly) -> Tensor:
             known = Told(truth.r, truth.discolor_ratio)
-            return locating.logits_of(locating.told_peaks(network, image, known)[1])
+            return locating.facts_of(locating.told_peaks(network, image, known)[1])
 
         def blind(image: np.ndarray, truth: Anomaly) -> Tensor:
-            return locating.logits_of(searching.blind_candidates(network, image)[1])
+            return locating.facts_of(searching.blind_candidates(network, image)[1])
 
         odds.learn(network.told_odds, told, source, pictures, step)
         odds.learn(network.blind_odds, blind, source, pictures, step)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from localize.methods.ringvote.features import CHANNELS, features
-from localize.methods.ringvote.odds import Odds
+from localize.methods.ringvote.odds import TYPICAL, Odds
 from localize.methods.ringvote.voting import ARCS
 
 CELL = 2  # px of a side: so many pixels are channels of one, nothing is averaged
@@ -27,7 +27,6 @@ _STEPS = (0.02, 0.04, 0.08, 0.16)
 STEPS = (*(-step for step in reversed(_STEPS)), *_STEPS)  # logarithms of ratios
 HYPOTHESES = (1.03, 1.06, 1.12, 1 / 1.03, 1 / 1.06, 1 / 1.12)  # of the search
 KNEE = 4.0  # nats
-TYPICAL = 50.0  # px, the radius at which the scales hold
 
 
 def between(ratio: float) -> list[float]:
@@ -78,7 +77,7 @@ class Rules(nn.Module):
     """How the votes of a shape's arcs become the logit of a centre.
 
     By shape: how much a vote counts, how that depends on the radius, from where on it counts
-    less, how likely the shape is.
+    less, how likely the shape is, and how that depends on the radius.
     """
 
     def __init__(self) -> None:
@@ -87,10 +86,11 @@ class Rules(nn.Module):
         self.power = nn.Parameter(torch.full((2,), -0.8))
         self.log_knee = nn.Parameter(torch.full((2,), math.log(KNEE)))
         self.prior = nn.Parameter(torch.zeros(2))
+        self.tilt = nn.Parameter(torch.zeros(2))
 
     def logits(self, counted: Iterable[tuple[int, Tensor]], r: float) -> Tensor:
         """Sums (..., n, H, W) of the shapes' arcs, from `voting.counts` -> (..., H, W) logits."""
-        totals: list[Tensor] = list(self.prior)
+        totals: list[Tensor] = list(self.priors(r))
         scales, knees = self.scales(r), self.log_knee.exp()
         for shape, sums in counted:
             totals[shape] = totals[shape] + tempered(sums * scales[shape], knees[shape]).sum(-3)
@@ -100,10 +100,14 @@ class Rules(nn.Module):
         """Radius, px -> (2,): what a vote counts for a circle and for a square."""
         return torch.exp(self.log_scale + self.power * math.log(max(r, 1.0) / TYPICAL))
 
+    def priors(self, r: float) -> Tensor:
+        """Radius, px -> (2,): how likely each shape is before anything is seen, in nats."""
+        return self.prior + self.tilt * math.log(max(r, 1.0) / TYPICAL)
+
     @torch.no_grad()
     def numbers(self, r: float) -> list[tuple[float, float, float]]:
         """Radius, px -> scale, knee and prior of each shape, as :meth:`logits` uses them."""
-        columns = (self.scales(r), self.log_knee.exp(), self.prior)
+        columns = (self.scales(r), self.log_knee.exp(), self.priors(r))
         return list(zip(*(column.tolist() for column in columns), strict=True))
 
 

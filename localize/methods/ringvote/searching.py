@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from localize.localizer import Finding
-from localize.methods.ringvote.locating import Ballot, Candidate, grey, logits_of, placed, surveyed
+from localize.methods.ringvote.locating import Ballot, Candidate, facts_of, grey, placed, surveyed
 from localize.methods.ringvote.network import HYPOTHESES, POOL, Trunk, nearest
 from localize.methods.ringvote.voting import SHAPES, counts
 
@@ -176,9 +176,9 @@ def search(network: Trunk, image: np.ndarray, known: Known = NOTHING) -> Finding
     planes, found = blind_candidates(network, image, known)
     if not found:  # too small for any region
         height, width = image.shape[:2]
-        score = network.blind_odds.of(torch.empty(0))
+        score = network.blind_odds.of(facts_of([]))
         return Finding((width - 1) / 2, (height - 1) / 2, score=score)
-    one, score = found[0], network.blind_odds.of(logits_of(found))
+    one, score = found[0], network.blind_odds.of(facts_of(found))
     x, y = placed(network, planes[one.which], one)
     r = radius(network, planes[one.which].cpu().numpy(), x, y, one) if known.r is None else known.r
     x, y = placed(network, planes[one.which], dataclasses.replace(one, r=r))

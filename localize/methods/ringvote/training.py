@@ -20,7 +20,7 @@ from localize import runs
 from localize.endless import FEW, Endless
 from localize.localizer import Source
 from localize.methods.boundary import candidates
-from localize.methods.ringvote.network import POOL, Rules, Trunk, nearest
+from localize.methods.ringvote.network import HYPOTHESES, POOL, Rules, Trunk, nearest
 from localize.methods.ringvote.voting import SHAPES, counts
 from localize.runs import CHECKPOINT, load_weights, read_history, write_history
 from synth import folders
@@ -33,6 +33,8 @@ NEAR = 8.0  # px around the centres of other regions that no answer is asked for
 PIXELWISE = 0.5  # weight of the loss that asks each pixel, beside the one that asks the centre
 SURVEY = 0.5  # weight of what the search needs
 SLACK = 0.025  # share of the radius by which the search misses it
+RIVALS = 20  # as many radii and ratios a search asks about, that one drawn at random stands for
+LEAST_RIVAL = 20.0  # px, its radius
 DECAY = 0.5  # share of the steps in which the learning rate falls to nothing
 WARM = 50  # steps in which it rises
 OWN_RATE = 5.0  # the few scales learn faster than the weights
@@ -81,24 +83,38 @@ def _alone(worker: int) -> None:
     torch.set_num_threads(1)
 
 
-def centre_loss(logits: Tensor, region: Anomaly, others: Sequence[Anomaly]) -> tuple[Tensor, float]:
-    """(H, W) -> cross-entropy of the centre in nats, bounded, and the best pixel's distance, px."""
-    height, width = logits.shape
-    rows, cols = candidates(height, region.r), candidates(width, region.r)
-    y = torch.arange(height, device=logits.device)[rows, None]
-    x = torch.arange(width, device=logits.device)[None, cols]
-    logits = logits[rows, cols]
+def possible(logits: Tensor, r: float, others: Sequence[Anomaly]) -> tuple[Tensor, Tensor, Tensor]:
+    """(..., H, W) -> (..., h, w) of centres where r px fit, hardly any near ``others``; x and y."""
+    rows, cols = (candidates(size, r) for size in logits.shape[-2:])
+    y = torch.arange(logits.shape[-2], device=logits.device)[rows, None]
+    x = torch.arange(logits.shape[-1], device=logits.device)[None, cols]
+    logits = logits[..., rows, cols]
     for other in others:
         near = ((x - other.x).abs() < NEAR) & ((y - other.y).abs() < NEAR)
         logits = logits.masked_fill(near, -1e4)
+    return logits, x, y
+
+
+def centre_loss(
+    logits: Tensor, region: Anomaly, others: Sequence[Anomaly], elsewhere: Tensor | None = None
+) -> tuple[Tensor, float]:
+    """(H, W) -> cross-entropy of the centre in nats, bounded, and the best pixel's distance, px.
+
+    Args:
+        elsewhere: () logit of all that is wrong at other radii and ratios.
+    """
+    logits, x, y = possible(logits, region.r, others)
     right = (x - region.x) ** 2 + (y - region.y) ** 2 <= RIGHT**2
     # Any of the pixels beside the centre will do: asking for a blur would forbid sharpness.
     wanted = logits.masked_fill(~right, -math.inf).flatten()
-    loss = torch.logsumexp(logits.flatten(), 0) - torch.logsumexp(wanted, 0)
+    all_ = torch.logsumexp(logits.flatten(), 0)
+    if elsewhere is not None:
+        all_ = torch.logaddexp(all_, elsewhere)
+    loss = all_ - torch.logsumexp(wanted, 0)
     # A region that nobody could find must not drown what can be learned from the others.
     loss = -torch.logaddexp(-loss, torch.full_like(loss, math.log(HOPELESS)))
     row, col = divmod(int(logits.argmax()), logits.shape[1])
-    return loss, math.hypot(col + cols.start - region.x, row + rows.start - region.y)
+    return loss, math.hypot(float(x[0, col]) - region.x, float(y[row, 0]) - region.y)
 
 
 def pixel_loss(evidence: Tensor, regions: Sequence[Anomaly]) -> Tensor:
@@ -115,14 +131,44 @@ def pixel_loss(evidence: Tensor, regions: Sequence[Anomaly]) -> Tensor:
     return F.softplus(-torch.cat(on_edge)).mean() + F.softplus(evidence).mean()
 
 
+def rival(regions: Sequence[Anomaly], size: tuple[int, int]) -> tuple[float, int]:
+    """Regions of an image (H, W) -> a radius in px and the number of a hypothesis, at random.
+
+    The regions alone decide, so that a run that was interrupted draws the same.
+    """
+    rng = np.random.default_rng([round(1000 * v) for a in regions for v in (a.x, a.y, a.r)])
+    largest = max(1.0, (min(size) - 1) / 2 - 1)
+    r = math.exp(rng.uniform(math.log(min(LEAST_RIVAL, largest)), math.log(largest)))
+    return r, int(rng.integers(len(HYPOTHESES)))
+
+
+def wrong_ones(
+    rules: Rules, evidence: Tensor, r: float, regions: Sequence[Anomaly], unit: int = 1
+) -> Tensor:
+    """(ARCS, H, W) of a rival and its radius in px -> () logit of all its centres.
+
+    It counts for all rivals; none near the regions' own centres, where it may be right in part.
+    """
+    spectrum = torch.fft.rfft2(evidence.contiguous())
+    sizes = (evidence.shape[-2], evidence.shape[-1])
+    logits, _, _ = possible(rules.logits(counts(spectrum, r, sizes), r * unit), r, regions)
+    return torch.logsumexp(logits.flatten(), 0) + math.log(RIVALS)
+
+
 def vote_loss(
-    rules: Rules, evidence: Tensor, regions: Sequence[Anomaly], unit: int = 1, slack: float = 0.0
+    rules: Rules,
+    evidence: Tensor,
+    regions: Sequence[Anomaly],
+    unit: int = 1,
+    slack: float = 0.0,
+    elsewhere: Tensor | None = None,
 ) -> tuple[Tensor, list[float]]:
     """(ARCS, H, W), regions in its pixels -> nats, and the distance of each one's best pixel.
 
     Args:
         unit: px of the image that a pixel of the evidence is.
         slack: share by which the radius may be wrong, either way.
+        elsewhere: of :func:`wrong_ones`.
     """
     sizes = (evidence.shape[1], evidence.shape[2])
     spectrum = torch.fft.rfft2(evidence.contiguous())
@@ -130,7 +176,8 @@ def vote_loss(
     for number, region in enumerate(regions):
         r = region.r * (1 + slack * (2 * (region.x % 1) - 1))
         logits = rules.logits(counts(spectrum, r, sizes), r * unit)
-        loss, distance = centre_loss(logits, region, [*regions[:number], *regions[number + 1 :]])
+        others = [*regions[:number], *regions[number + 1 :]]
+        loss, distance = centre_loss(logits, region, others, elsewhere)
         losses.append(loss)
         distances.append(distance)
     return torch.stack(losses).mean(), distances
@@ -148,15 +195,19 @@ def lesson_loss(
     """(1, 3, H, W) uint8 -> the loss of one picture, and each region's distance in px."""
     height, width = image.shape[2:]
     ratio = regions[0].discolor_ratio
+    r, which = rival(regions, (height, width))
     seen = network.seen(image.float())
-    evidence = network.evidence(seen, [ratio])[0, 0, :, :height, :width]
+    evidence, other = network.evidence(seen, [ratio, HYPOTHESES[which]])[0, :, :, :height, :width]
     loss = PIXELWISE * pixel_loss(evidence, regions)
     if len(regions) > FEW:  # they are there for their edges
         return loss, []
-    votes, distances = vote_loss(network.fine, evidence, regions)
+    wrong = wrong_ones(network.fine, other, r, regions)
+    votes, distances = vote_loss(network.fine, evidence, regions, elsewhere=wrong)
     small = [shrunk(region) for region in regions]
-    squares = network.surveyed(seen)[0, nearest(ratio)]
-    around, _ = vote_loss(network.rough, squares, small, POOL, SLACK)
+    surveyed = network.surveyed(seen)[0]
+    squares = surveyed[nearest(ratio)]
+    wrong = wrong_ones(network.rough, surveyed[which], r / POOL, small, POOL)
+    around, _ = vote_loss(network.rough, squares, small, POOL, SLACK, wrong)
     # Where a region lies on whole squares is not known: that is what they learn to bear.
     squarely = [dataclasses.replace(s, x=round(s.x), y=round(s.y)) for s in small]
     return loss + votes + SURVEY * (around + pixel_loss(squares, squarely)), distances
