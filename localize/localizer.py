@@ -138,8 +138,9 @@ _DETECTOR = _SHARED | _OUTSIDE | {"input", "epochs", "epochs_scale", "batch"}
 ANOMALIB = "anomalib:"
 
 
-def _variant(name: str, told: frozenset[str], summary: str) -> Method:
-    target = "localize.methods.cnn:Cnn"
+def _variant(
+    name: str, told: frozenset[str], summary: str, target: str = "localize.methods.cnn:Cnn"
+) -> Method:
     options = MappingProxyType({"variant": name})
     return Method(name, target, "labelled", told, summary, options, _TRAINED)
 
@@ -204,6 +205,12 @@ METHODS = {
             MappingProxyType({"blind": True}),
             _VOTED,
             weights="ringvote",
+        ),
+        _variant(
+            "unet-dsnt",
+            _NONE,
+            "a U-Net's heat map, whose mean is the centre; Adam 1e-3, 30 epochs",
+            "localize.methods.unet:UnetDsnt",
         ),
     )
 }

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from localize.sources import Folder
 
-# Okabe and Ito's colours, told apart by all kinds of colour vision; grey is the baseline's.
+# Okabe and Ito's colours, told apart by all kinds of colour vision, and two; grey: the baseline.
 COLOURS = (
     "#D55E00",
     "#8A6D00",
@@ -35,6 +35,7 @@ COLOURS = (
     "#000000",
     "#0072B2",
     "#6A3D9A",
+    "#86B817",
 )
 MARKERS = "sD^vPX*hpd"
 GREY = "#6B6B6B"

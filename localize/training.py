@@ -7,6 +7,7 @@ import math
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,21 +55,36 @@ class Schedule:
             raise InputError(f"learning rate is {self.learning_rate}: give a number above 0")
 
 
+# A network, (B, 3, h, w) float32 in 0 to 1, (B, 2) numeric features and (B, 2) fractions of
+# width and height to find -> () loss, (B, 2) what it found.
+Loss = Callable[
+    [nn.Module, torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]
+]
+
+
+def squared_error(
+    network: nn.Module, images: torch.Tensor, numeric: torch.Tensor, target: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A batch -> the mean squared error of the fractions, and (B, 2) what was found."""
+    found = network(images, numeric)
+    return nn.functional.mse_loss(found, target), found
+
+
 class Regression(pl.LightningModule):
-    """Regress the centre: mean squared error on fractions of width and height, by Adam.
+    """Regress the centre as fractions of width and height, by Adam."""
 
-    The network maps (B, 3, h, w) float32 in 0 to 1 and (B, 2) numeric features to (B, 2).
-    """
-
-    def __init__(self, network: nn.Module, learning_rate: float) -> None:
+    def __init__(
+        self, network: nn.Module, learning_rate: float, loss: Loss = squared_error
+    ) -> None:
         super().__init__()
         # Channels last: half the time on a CPU for these narrow convolutions.
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.learning_rate = learning_rate
+        self.loss = loss
 
     def _step(self, batch: Batch, stage: str) -> torch.Tensor:
-        found = self.network(to_float(batch["image"]), batch["numeric"])
-        loss = nn.functional.mse_loss(found, batch["target"])
+        images = to_float(batch["image"])
+        loss, found = self.loss(self.network, images, batch["numeric"], batch["target"])
         gaps = (found.detach() - batch["target"]) * batch["size"]
         values = {f"{stage}_loss": loss.detach(), f"{stage}_distance": gaps.norm(dim=1).mean()}
         self.log_dict(values, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(found))
@@ -123,6 +139,7 @@ def train(
     run: Path,
     schedule: Schedule,
     about: dict[str, Any],
+    loss: Loss = squared_error,
 ) -> None:
     """Train a network, going on from the run's checkpoint where there is one.
 
@@ -152,7 +169,7 @@ def train(
         default_root_dir=run,
         num_sanity_val_steps=0,
     )
-    module = Regression(network, schedule.learning_rate)
+    module = Regression(network, schedule.learning_rate, loss)
     try:
         trainer.fit(
             module,

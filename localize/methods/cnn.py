@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -121,6 +121,8 @@ class Cnn:
     """One of the five variants, trained on labelled images; see :data:`VARIANTS`."""
 
     learns: Learns = "labelled"
+    variants: ClassVar[Mapping[str, Variant]] = VARIANTS
+    loss = staticmethod(training.squared_error)
 
     def __init__(
         self,
@@ -132,13 +134,13 @@ class Cnn:
         **options: Any,
     ) -> None:
         self.options = Options(variant, **options)
-        self.variant = VARIANTS[variant]
+        self.variant = self.variants[variant]
         fused = self.variant.fusion != "none"
         self.told = frozenset({"r", "discolor_ratio"} if fused else ())
         self.device = device_of(device)
         self._hardware = {"device": device, "devices": devices}
         self._progress = progress
-        self.network: Network | None = None
+        self.network: nn.Module | None = None
         _ = self.schedule  # refuses bad numbers now, not hours later
 
     @property
@@ -179,7 +181,7 @@ class Cnn:
             mean = tuple(numeric.mean(axis=0).tolist())
             scale = tuple(np.maximum(numeric.std(axis=0), 1e-6).tolist())
         torch.manual_seed(options.seed)
-        network = Network(options.input, self.variant.fusion, mean, scale)
+        network = self.build(mean, scale)
         shared: dict[str, Any] = {"batch": schedule.batch, "seed": options.seed}
         drawn = batches.epoch_of(train) < len(train)
         workers = min(8, torch.get_num_threads()) if augment or drawn else 0
@@ -201,9 +203,14 @@ class Cnn:
                 **({"source": described(train)} if drawn else {}),
                 "val_images": len(val),
             },
+            self.loss,
         )
         self.network = network
         self._use(run, "best")
+
+    def build(self, mean: Sequence[float], scale: Sequence[float]) -> nn.Module:
+        """A network that is not trained; the numeric features' mean and scale."""
+        return Network(self.options.input, self.variant.fusion, mean, scale)
 
     def _numeric(self, source: Source, index: int) -> tuple[float, float]:
         truth, size = source.truth(index)
@@ -223,19 +230,14 @@ class Cnn:
             InputError: the folder is damaged or of another method.
         """
         about = read_run(run)
-        if about["method"] not in VARIANTS:
+        if about["method"] not in cls.variants:
             raise InputError(f"{run} holds '{about['method']}', which is no CNN variant")
         try:
             options: dict[str, Any] = {
                 k: tuple(v) if isinstance(v, list) else v for k, v in about["options"].items()
             }
             localizer = cls(device=device, **options)
-            localizer.network = Network(
-                localizer.options.input,
-                localizer.variant.fusion,
-                about["numeric_mean"],
-                about["numeric_scale"],
-            )
+            localizer.network = localizer.build(about["numeric_mean"], about["numeric_scale"])
         except (KeyError, TypeError) as error:
             raise InputError(f"{run}/model.json is damaged ({error}): train again") from None
         localizer._use(run, which)
