@@ -24,6 +24,7 @@ from localize.methods.ringvote.voting import SHAPES, counts
 SMALLEST = 20.0  # px, radius
 GROWTH = 1.05  # from one radius to the next, but at least
 STEP = 0.75  # of a coarse pixel
+LARGEST = 0.47  # of the shorter side: what is larger is mostly the picture's own frame
 PEAKS = 8  # places that are kept of each radius
 SAME = 8.0  # px between centres or radii, below which candidates are the same
 PLACED = 64  # candidates that are placed at full resolution
@@ -56,7 +57,7 @@ NOTHING = Known()
 def radii(height: int, width: int) -> list[float]:
     """The radii in px that the coarse search tries."""
     found, r = [], SMALLEST
-    while 2 * r < min(height, width) - 1:
+    while r <= LARGEST * min(height, width):
         found.append(r)
         r = max(r * GROWTH, r + STEP * POOL)
     return found
