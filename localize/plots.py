@@ -37,7 +37,7 @@ COLOURS = (
     "#6A3D9A",
     "#86B817",
 )
-MARKERS = "sD^vPX*hpd"
+MARKERS = "sD^vPX*hpd<"
 GREY = "#6B6B6B"
 BASELINE = "centre"
 STYLE: dict[Any, Any] = {
