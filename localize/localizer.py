@@ -165,15 +165,9 @@ METHODS = {
         _variant("cnn-fast", _NONE, "five convolutions, two layers; Adam 5e-4, 10 epochs"),
         _variant("cnn-slow", _NONE, "the same; Adam 1e-4, 30 epochs"),
         _variant(
-            "cnn-fuse-features",
-            _BOTH,
-            "r and ratio joined to the flattened features; Adam 5e-4, 20 epochs",
+            "cnn-fuse-features", _BOTH, "r and ratio beside the features; Adam 5e-4, 20 epochs"
         ),
-        _variant(
-            "cnn-fuse-last",
-            _BOTH,
-            "r and ratio joined before the last layer; Adam 1e-3, 30 epochs",
-        ),
+        _variant("cnn-fuse-last", _BOTH, "r and ratio before the last layer; Adam 1e-3, 30 epochs"),
         _variant(
             "cnn-fuse-embedded",
             _BOTH,
