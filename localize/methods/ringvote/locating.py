@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from localize.localizer import Finding, Told
 from localize.methods.boundary import LUMA, candidates, fast_length
 from localize.methods.ringvote.network import HYPOTHESES, POOL, REACH, Trunk
 from localize.methods.ringvote.odds import facts
-from localize.methods.ringvote.voting import ARCS, SHAPES, counts
+from localize.methods.ringvote.voting import ARCS, SHAPES, Outline, counts
 
 STRIP = 1 << 20  # px whose evidence is computed at a time, which bounds the memory
 LARGE = 1 << 22  # px from which arcs are counted one by one, likewise
@@ -146,6 +147,12 @@ def grey(image: np.ndarray) -> np.ndarray:
     return levels
 
 
+@functools.lru_cache(maxsize=512)
+def outlines(r: float, dx: float, dy: float) -> tuple[Outline, ...]:
+    """The outline of every shape; a search asks for the same ones again and again."""
+    return tuple(shape(r, dx, dy) for shape in SHAPES)
+
+
 class Ballot:
     """Counts the votes for single centres at one radius; much cheaper than for all.
 
@@ -159,7 +166,7 @@ class Ballot:
     ) -> None:
         self._planes = planes
         self._rules = network.fine.numbers(r)
-        self._outlines = [shape(r, dx, dy) for shape in SHAPES]
+        self._outlines = outlines(r, dx, dy)
 
     def logits(self, cols: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """(n,) pixels -> (shapes, n) logits of centres beside them; -inf beyond the image."""
