@@ -136,7 +136,8 @@ def rival(regions: Sequence[Anomaly], size: tuple[int, int]) -> tuple[float, int
 
     The regions alone decide, so that a run that was interrupted draws the same.
     """
-    rng = np.random.default_rng([round(1000 * v) for a in regions for v in (a.x, a.y, a.r)])
+    own = [abs(round(1000 * v)) for a in regions for v in (a.x, a.y, a.r)]
+    rng = np.random.default_rng(own)
     largest = max(1.0, (min(size) - 1) / 2 - 1)
     r = math.exp(rng.uniform(math.log(min(LEAST_RIVAL, largest)), math.log(largest)))
     return r, int(rng.integers(len(HYPOTHESES)))
