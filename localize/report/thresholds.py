@@ -177,12 +177,20 @@ def _sizes(seen: Sequence[Threshold], table: pd.DataFrame) -> Html:
     return join(_name(seen[0]), f" needs {shown[0]}, and {shown[1]}.")
 
 
+def _overlap(one: Estimate, other: Estimate) -> bool:
+    return max(one.low, other.low) <= min(one.high, other.high)
+
+
 def _times(best: Threshold, other: Threshold, pairs: pd.DataFrame) -> str:
-    """By what factor the second needs a stronger change, where both were asked the same."""
+    """By what factor the second needs a stronger change, where both were asked the same.
+
+    Else, whether their intervals overlap.
+    """
     chosen = pairs["method"].eq(best.method) & pairs["than"].eq(other.method)
     rows = pairs[chosen & pairs["side"].eq(best.side)].to_dict("records")
     if best.side != other.side or not rows:
-        return ""
+        both = not best.verdict and not other.verdict
+        return " (the intervals overlap)" if both and _overlap(best.ratio, other.ratio) else ""
     factor = estimate(rows[0], "factor")
     unclear = ", no clear difference" if factor.low <= 1 <= factor.high else ""
     return f" ({number(factor.value, 2)} {limits(factor, 2)} times the step{unclear})"

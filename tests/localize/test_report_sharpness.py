@@ -98,6 +98,11 @@ def test_three_sentences_from_known_numbers() -> None:
           "ratio of 1.020 [1.018, 1.024], 4.4 % [4.0, 5.3] in light.",
           "Next is blind, told nothing but the picture, at a ratio of 1.060 [1.040, ∞], 13 % "
           "[9, ∞] in light (2.94 [2.10, ∞] times the step)."]),
+        (("other", "<Ann>"), {"<Ann>": row("<Ann>", 1.028, 1.02, 1.04)},
+         ["other sees the faintest change: it is halfway between chance and its ceiling at a "
+          "ratio of 1.023 [1.020, 1.030], 5.1 % [4.4, 6.6] in light.",
+          "Next is &lt;Ann&gt;, at a ratio of 1.028 [1.020, 1.040], 6.2 % [4.4, 8.8] in light (the "
+          "intervals overlap)."]),
         (("told", "blind"), {"blind": row("blind", verdict="below the smallest tried")},
          ["blind sees even the smallest change that was tried: its threshold lies below, so ask "
           "for fainter ones.",
