@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from localize.sharpness import psychometric, thresholds
+from localize.sharpness import thresholds
 from localize.sharpness.psychometric import Curve
 from localize.sharpness.thresholds import Counts
 
@@ -34,7 +34,7 @@ def all_pairs(trials: pd.DataFrame, found: pd.DataFrame, curve: Curve = "weibull
         }
         counts = {name: _counts(trials, name, str(side)) for name in steps}
         draws = {
-            name: _draws(each, curve, unasked)
+            name: thresholds.drawn(each, curve, unasked).threshold
             for name, each in counts.items()
             if len(each.names) > 1
         }
@@ -53,12 +53,6 @@ def _counts(trials: pd.DataFrame, name: str, side: str) -> Counts:
     return thresholds.counted(thresholds.of_side(trials[trials["method"] == name], side))
 
 
-def _draws(counts: Counts, curve: Curve, unasked: float) -> np.ndarray:
-    """-> (DRAWS,) steps of bootstrap samples; infinite above, 0 below what was tried."""
-    fits = psychometric.fit(counts.x, *thresholds.resampled(counts), curve, unasked)
-    return thresholds.tried(fits.threshold, counts.x)
-
-
 def _limits(sharp: np.ndarray, blunt: np.ndarray) -> tuple[float, float]:
     """(DRAWS,), (DRAWS,) -> the limits of 95 % of the quotients."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -66,5 +60,4 @@ def _limits(sharp: np.ndarray, blunt: np.ndarray) -> tuple[float, float]:
     quotients = quotients[~np.isnan(quotients)]
     if not len(quotients):
         return np.nan, np.nan
-    low, high = np.quantile(quotients, (0.025, 0.975), method="inverted_cdf")
-    return float(low), float(high)
+    return thresholds.quantile(quotients, 0.025), thresholds.quantile(quotients, 0.975)

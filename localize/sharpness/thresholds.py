@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -104,7 +104,7 @@ def threshold(
     }
 
 
-def resampled(counts: Counts) -> tuple[np.ndarray, np.ndarray]:
+def _resampled(counts: Counts) -> tuple[np.ndarray, np.ndarray]:
     """-> (DRAWS, L) trials and hits of bootstrap samples of photos."""
     weights = np.concatenate(list(metrics.resamples(len(counts.n), draws=DRAWS)))
     return weights @ counts.n, weights @ counts.hits
@@ -115,23 +115,28 @@ def _intervals(counts: Counts, curve: Curve, unasked: float) -> tuple[Fits, Fits
     if len(counts.n) < 2:
         nothing = np.full(1, np.nan)
         return (Fits(*[nothing] * 5),) * 2
-    fits = psychometric.fit(counts.x, *resampled(counts), curve, unasked)
-    fields = vars(fits) | {"threshold": tried(fits.threshold, counts.x)}
+    fields = vars(drawn(counts, curve, unasked))
     low, high = (
-        Fits(**{name: np.atleast_1d(_quantile(v, q)) for name, v in fields.items()})
+        Fits(**{name: np.atleast_1d(quantile(v, q)) for name, v in fields.items()})
         for q in (0.025, 0.975)
     )
     return low, high
 
 
-def tried(found: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """(B,) thresholds, (L,) steps -> (B,): infinite above the largest step, 0 below the least."""
-    x = x[x > 0]
-    return np.where(found > x[-1], np.inf, np.where(found < x[0], 0.0, found))
+def drawn(counts: Counts, curve: Curve, unasked: float) -> Fits:
+    """-> the curves of DRAWS bootstrap samples of photos.
+
+    Thresholds above the largest step that was tried are infinite, those below the least 0.
+    """
+    fits = psychometric.fit(counts.x, *_resampled(counts), curve, unasked)
+    x, found = counts.x[counts.x > 0], fits.threshold
+    clear = np.where(found > x[-1], np.inf, np.where(found < x[0], 0.0, found))
+    return replace(fits, threshold=clear)
 
 
-def _quantile(values: np.ndarray, q: float) -> float:
-    return float(np.quantile(values, q, method="inverted_cdf"))  # of infinite ones as well
+def quantile(values: np.ndarray, q: float) -> float:
+    """(N,) values, infinite ones as well -> one of them."""
+    return float(np.quantile(values, q, method="inverted_cdf"))
 
 
 def band(trials: pd.DataFrame, x: np.ndarray, curve: Curve, unasked: float) -> np.ndarray:
@@ -141,7 +146,7 @@ def band(trials: pd.DataFrame, x: np.ndarray, curve: Curve, unasked: float) -> n
     rates = fits.rate(x, curve)[0]
     if len(counts.n) < 2:
         return np.stack([rates, rates, rates])
-    many = psychometric.fit(counts.x, *resampled(counts), curve, unasked).rate(x, curve)
+    many = psychometric.fit(counts.x, *_resampled(counts), curve, unasked).rate(x, curve)
     return np.stack([rates, *np.quantile(many, [0.025, 0.975], axis=0)])
 
 

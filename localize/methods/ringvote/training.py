@@ -196,12 +196,13 @@ def lesson_loss(
     """(1, 3, H, W) uint8 -> the loss of one picture, and each region's distance in px."""
     height, width = image.shape[2:]
     ratio = regions[0].discolor_ratio
-    r, which = rival(regions, (height, width))
     seen = network.seen(image.float())
-    evidence, other = network.evidence(seen, [ratio, HYPOTHESES[which]])[0, :, :, :height, :width]
+    evidence = network.evidence(seen, [ratio])[0, 0, :, :height, :width]
     loss = PIXELWISE * pixel_loss(evidence, regions)
     if len(regions) > FEW:  # they are there for their edges
         return loss, []
+    r, which = rival(regions, (height, width))
+    other = network.evidence(seen, [HYPOTHESES[which]])[0, 0, :, :height, :width]
     wrong = wrong_ones(network.fine, other, r, regions)
     votes, distances = vote_loss(network.fine, evidence, regions, elsewhere=wrong)
     small = [shrunk(region) for region in regions]
