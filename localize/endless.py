@@ -7,6 +7,7 @@ a picture, so that any worker draws the same one.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import json
@@ -21,6 +22,7 @@ import numpy as np
 from PIL import Image
 
 from localize.localizer import Source
+from localize.views import augmented
 from synth import anomaly as anomalies
 from synth import photos, recipe, renderer
 from synth.anomaly import Anomaly
@@ -29,8 +31,6 @@ from synth.photos import Photo
 from synth.recipe import Recipe
 from synth.renderer import Sample
 
-SCALE = (0.5, 1.25)  # of resampling, px per px of the photo
-STRETCH = 1.57  # at most, of one side against the other, in 3 of 10 pictures
 TRIES = 40  # places tried for the regions of one picture
 FEW = 4  # regions in one picture, unless a mix wants a crowd
 APART = 8.0  # px that regions of one picture keep from each other, at least
@@ -48,7 +48,7 @@ class Mix:
 
     common: dict[str, Any] = field(default_factory=dict)
     any: dict[str, list[Any]] = field(default_factory=dict)
-    until: int | None = None  # the first picture of the next mix
+    until: float | None = None  # the first picture of the next mix; below 1: a share of the run
     crowd: int = FEW  # regions in one picture, at most
 
     def __post_init__(self) -> None:
@@ -107,9 +107,15 @@ def _stages(path: Path, about: dict[str, Any]) -> tuple[Mix, ...]:
         )
         for s in stages
     )
-    if not mixes or any(not isinstance(mix.until, int) for mix in mixes[:-1]):
-        raise InputError(f"recipe {path}: every stage but the last needs a whole number until")
+    if not mixes or any(not _is_place(mix.until) for mix in mixes[:-1]):
+        raise InputError(
+            f"recipe {path}: every stage but the last needs until, a whole number or a share of 1"
+        )
     return mixes
+
+
+def _is_place(until: Any) -> bool:
+    return isinstance(until, int) or (isinstance(until, float) and 0 < until < 1)
 
 
 def split(folder: str | Path, mixes: Sequence[Mix], seed: int = 0) -> tuple[Endless, Endless]:
@@ -181,13 +187,13 @@ class Endless:
 
         They lie apart. A network that looks at the whole picture learns from each of them.
         """
-        view, draws, chosen, rng = self._drawn(index, self._mix(index).crowd)
+        view, draws, chosen, rng = self._drawn(index, self._mix(index, sys.maxsize).crowd)
         return self._painted(view, draws, chosen, rng), draws
 
     def whole(self, size: tuple[int, int]) -> Endless:
         """The same photos, only shrunk or stretched to (width, height) px, with regions to fit.
 
-        Half of the radii are then drawn up to the nearest edge.
+        Half of the radii are then drawn up to the nearest edge. There is no end to them.
         """
         mixes = []
         for mix in self.mixes:
@@ -195,10 +201,19 @@ class Endless:
             radius = [*usual, *([[min(low for low, _ in usual), "edge"]] * len(usual))]
             common = {**mix.common, "size": size, "fit": "stretch", "margin": 0.1}
             mixes.append(dataclasses.replace(mix, common=common, any={**mix.any, "radius": radius}))
-        other = Endless(
-            self.folder, mixes, self.seed, names=self.names, length=self._length, augment=False
-        )
+        other = Endless(self.folder, mixes, self.seed, names=self.names, augment=False)
         other._cache = self._cache  # the photos are the same, decoded once
+        return other
+
+    def paced(self, pictures: int) -> Endless:
+        """The same pictures, for a run of so many: shares of it become numbers of pictures."""
+        other = copy.copy(self)
+        other.mixes = tuple(
+            dataclasses.replace(mix, until=round(mix.until * pictures))
+            if isinstance(mix.until, float)
+            else mix
+            for mix in self.mixes
+        )
         return other
 
     def truth(self, index: int) -> tuple[Anomaly, tuple[int, int]]:
@@ -224,8 +239,10 @@ class Endless:
             view, _, chosen, _ = self._drawn(index, 1)
             yield self._coded(np.asarray(view.picture), chosen)
 
-    def _mix(self, index: int) -> Mix:
-        return next((m for m in self.mixes if m.until is None or index < m.until), self.mixes[-1])
+    def _mix(self, index: int, most: int) -> Mix:
+        """What a picture is drawn with; one region is never drawn as if it were of a crowd."""
+        mixes = [m for m in self.mixes[:-1] if m.crowd <= max(FEW, most)]
+        return next((m for m in mixes if m.until is None or index < m.until), self.mixes[-1])
 
     def _drawn(
         self, index: int, most: int
@@ -235,7 +252,7 @@ class Endless:
             raise IndexError(index)
         rng = np.random.default_rng([self.seed, index])
         for _ in range(TRIES):
-            chosen = self._mix(index).recipe(rng)
+            chosen = self._mix(index, most).recipe(rng)
             photo = self._photo(self.names[rng.integers(len(self.names))])
             try:
                 view = self._view(photo, chosen, rng)
@@ -258,7 +275,7 @@ class Endless:
             pixels = renderer.fit(photo, draw.size, draw.crop)
             return dataclasses.replace(photo, picture=Image.fromarray(pixels))
         size = photo.picture.size if chosen.size == "keep" else chosen.size
-        return dataclasses.replace(photo, picture=_augmented(photo.picture, size, rng))
+        return dataclasses.replace(photo, picture=augmented(photo.picture, size, rng))
 
     @staticmethod
     def _painted(
@@ -306,43 +323,3 @@ def _regions(
         if len(found) >= wanted:
             break
     return found
-
-
-def _augmented(
-    picture: Image.Image, size: tuple[int, int], rng: np.random.Generator
-) -> Image.Image:
-    """A resampled, flipped, toned cut-out of a photo, (width, height) px: the busier of two."""
-    turned = rng.random() < 0.4  # exchange x and y
-    width, height = size[::-1] if turned else size
-    scale = math.exp(rng.uniform(math.log(SCALE[0]), math.log(SCALE[1])))
-    stretch = math.exp(rng.uniform(0, math.log(STRETCH))) if rng.random() < 0.3 else 1.0
-    scales = (scale, scale * stretch) if rng.random() < 0.7 else (scale * stretch, scale)
-    across = min(picture.width, width / scales[0])
-    down = min(picture.height, height / scales[1])
-    boxes = []
-    for _ in range(2):
-        left = rng.uniform(0, picture.width - across)
-        top = rng.uniform(0, picture.height - down)
-        boxes.append((left, top, left + across, top + down))
-    box = max(boxes, key=lambda each: _busyness(picture, each))
-    kinds = (Image.Resampling.BICUBIC, Image.Resampling.LANCZOS)
-    pixels = np.asarray(picture.resize((width, height), kinds[rng.integers(2)], box=box))
-    pixels = pixels.swapaxes(0, 1) if turned else pixels
-    pixels = pixels[:, ::-1] if rng.random() < 0.5 else pixels
-    pixels = pixels[::-1] if rng.random() < 0.15 else pixels
-    if rng.random() < 0.5:
-        tone = (np.arange(256) / 255) ** math.exp(rng.normal(0, 0.15)) * math.exp(
-            rng.normal(0, 0.12)
-        )
-        pixels = np.clip(np.rint(255 * tone), 0, 255).astype(np.uint8)[pixels]
-    if rng.random() < 0.1:
-        noisy = pixels + rng.normal(0, rng.uniform(1, 4), pixels.shape)
-        pixels = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
-    return Image.fromarray(np.ascontiguousarray(pixels))
-
-
-def _busyness(picture: Image.Image, box: tuple[float, float, float, float]) -> float:
-    """Mean step between neighbouring pixels, no edge counting for much."""
-    left, top, right, bottom = (int(edge) for edge in box)
-    grey = np.asarray(picture.crop((left, top, right, bottom)).convert("L"), np.int16)[::3]
-    return float(np.minimum(np.abs(np.diff(grey, axis=1)), 30).mean())

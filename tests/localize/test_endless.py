@@ -76,6 +76,20 @@ def test_every_choice_is_drawn(photo_folder: Path) -> None:
     assert min(a.discolor_ratio for a in truths) < 0.8 < 1.2 < max(a.discolor_ratio for a in truths)
 
 
+def test_a_stage_may_last_a_share_of_the_run(photo_folder: Path) -> None:
+    easy = Mix({**SMALL.common, "ratio": [1.5, 1.6], "radius": [6, 8]}, {}, until=0.5)
+    paced = source(photo_folder, easy, SMALL).paced(6)
+    assert [paced.truth(i)[0].discolor_ratio > 1.4 for i in range(6)] == [True] * 3 + [False] * 3
+    assert paced.about()["mixes"][0]["until"] == 3
+
+
+def test_one_region_is_never_drawn_as_of_a_crowd(photo_folder: Path) -> None:
+    crowded = Mix({**SMALL.common, "ratio": [1.5, 1.6], "radius": [6, 8]}, {}, until=3, crowd=9)
+    both = source(photo_folder, crowded, SMALL)
+    assert all(both.truth(i)[0].discolor_ratio < 1.4 for i in range(3))
+    assert all(both.crowd(i)[1][0].discolor_ratio > 1.4 for i in range(3))
+
+
 def test_stages_follow_one_another(photo_folder: Path) -> None:
     easy = Mix({**SMALL.common, "ratio": [1.5, 1.6], "radius": [6, 8]}, {}, until=3)
     both = source(photo_folder, easy, SMALL)
@@ -123,6 +137,7 @@ def test_recipe_files_are_read(tmp_path: Path) -> None:
         ('{"stages": {}}', "no list"),
         ('{"stages": [{"untill": 3}]}', "no list"),
         ('{"stages": [{}, {}]}', "until"),
+        ('{"stages": [{"until": 1.5}, {}]}', "until"),
         ('{"stages": [{}], "crowd": 3}', "only recipe and any"),
         ('{"stages": [{}], "any": 3}', "objects"),
         ('{"stages": [{"any": {"shape": "circle"}}]}', "list of values"),
