@@ -1,10 +1,11 @@
-"""Time and memory of `ringvote`, told and untold, on images of several sizes.
+"""Time and memory of `ringvote`, told and untold, on images of several sizes; time to train it.
 
 python tests/bench/ringvote.py [--photos DIR]
 """
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 import resource
 import tempfile
@@ -14,10 +15,15 @@ from pathlib import Path
 import numpy as np
 from common import photo_folder
 
-from localize import localizer
+from localize import endless, localizer
+from localize.devices import device_of
 from localize.localizer import Told
+from localize.methods.ringvote.lessons import Lessons
+from localize.methods.ringvote.losses import lesson_loss
+from localize.methods.ringvote.network import Trunk
 from synth import photos
 
+RECIPE = Path(__file__).parents[2] / "data" / "recipes" / "ringvote.json"
 SIZES = ((800, 800), (2000, 1500), (6000, 4000))  # width, height
 ROUNDS = 3
 
@@ -35,10 +41,37 @@ def measure(name: str, image: np.ndarray, told: Told | None) -> tuple[float, flo
     return min(seconds), peak, method.parameters
 
 
+def learn(folder: Path, crowd: bool) -> float:
+    """-> ms a picture of a training step, without drawing the pictures."""
+    device = device_of("auto")
+    batch = 16 if device.type == "cuda" else 4
+    mix = endless.load(RECIPE)[0 if crowd else -1]
+    drawn = endless.Endless(folder, (dataclasses.replace(mix, until=None),), 1)
+    together = batch if device.type == "cuda" else 1
+    lessons = [
+        [each.to(device) for each in parts]
+        for parts in Lessons(drawn, 0, 3 * batch, batch, together)
+    ]
+    network = Trunk().to(device)
+    seconds = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        for parts in lessons:
+            for each in parts:
+                loss, _ = lesson_loss(network, each)
+                loss.backward()
+        network.decide.weight.grad.sum().item()  # waits for the device
+        seconds.append((time.perf_counter() - began) / len(lessons) / batch)
+    return 1000 * min(seconds)
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = photo_folder(Path(temporary), count=1)
         photo = photos.read(folder, photos.find(folder)[0]).picture
+        for crowd in (True, False):
+            what = "crowds of 30" if crowd else "1 to 4 regions"
+            print(f"training, {what:14} {learn(folder, crowd):8.1f} ms a picture of 320x320")
     images = {size: np.asarray(photo.resize(size)) for size in SIZES}
     processes = multiprocessing.get_context("spawn")  # each measures the memory of its own
     for name, told in (("ringvote-told", Told(40.0, 1.08)), ("ringvote", None)):
@@ -46,7 +79,7 @@ def main() -> None:
             with processes.Pool(1) as pool:
                 seconds, peak, parameters = pool.apply(measure, (name, image, told))
             print(
-                f"{name:14} {width:>5}x{height:<5} {1000 * seconds:8.0f} ms an image   "
+                f"{name:14} {width:>5}x{height:<5} {1000 * seconds:8.1f} ms an image   "
                 f"{peak:6.0f} MB at most   {parameters:,} parameters"
             )
 

@@ -36,6 +36,13 @@ def _step(padded: Tensor, pair: tuple[int, int], axis: int, out: Tensor) -> Tens
     return torch.sub(sides[0], sides[1], out=out)
 
 
+def _compress(plane: Tensor) -> Tensor:
+    """asinh, in place: many times faster than torch's own."""
+    size = plane.abs()
+    size = (size * size).add_(1).sqrt_().add_(size).log_()
+    return torch.copysign(size, plane, out=plane)
+
+
 def _texture(luma: Tensor, axis: int) -> Tensor:
     """(B, H + 2 MARGIN, W + 2 MARGIN) -> (B, H, W): 1 / sigma of a step to the next pixel.
 
@@ -71,10 +78,10 @@ def features(rgb: Tensor) -> Tensor:
     planes = iter(out.unbind(1))
     for axis in (2, 1):
         for pair in PAIRS:
-            _step(logs, pair, axis, next(planes)).mul_(1 / FINE_LOG).asinh_()
-        _step(luma, PAIRS[0], axis, next(planes)).mul_(1 / FINE_CODE).asinh_()
+            _compress(_step(logs, pair, axis, next(planes)).mul_(1 / FINE_LOG))
+        _compress(_step(luma, PAIRS[0], axis, next(planes)).mul_(1 / FINE_CODE))
         for colour in colours:
-            _step(colour, COLOURS, axis, next(planes)).mul_(1 / FINE_COLOUR).asinh_()
+            _compress(_step(colour, COLOURS, axis, next(planes)).mul_(1 / FINE_COLOUR))
     above = next(planes)
     mean = here.contiguous()
     for window in ((1, 2 * AROUND + 1), (2 * AROUND + 1, 1)):
@@ -87,6 +94,6 @@ def features(rgb: Tensor) -> Tensor:
     for axis in (2, 1):
         sharp = _texture(luma, axis)
         for pair in PAIRS:
-            _step(luma, pair, axis, next(planes)).mul_(sharp).mul_(2).asinh_()
+            _compress(_step(luma, pair, axis, next(planes)).mul_(sharp).mul_(2))
         torch.mul(level, sharp, out=next(planes)).add_(1).log_()
     return out

@@ -15,11 +15,11 @@ from torch.nn import functional as F
 
 from localize.localizer import Finding, Told
 from localize.methods.boundary import LUMA, candidates, fast_length
-from localize.methods.ringvote.network import HYPOTHESES, POOL, REACH, Trunk
+from localize.methods.ringvote.network import CELL, POOL, REACH, Trunk, band, mixed
 from localize.methods.ringvote.odds import facts
-from localize.methods.ringvote.voting import ARCS, SHAPES, Outline, counts
+from localize.methods.ringvote.voting import KINDS, PLANES, SHAPES, Outline, counts
 
-STRIP = 1 << 20  # px whose evidence is computed at a time, which bounds the memory
+STRIP = 3 << 20  # px whose evidence is computed at a time, which bounds the memory
 LARGE = 1 << 22  # px from which arcs are counted one by one, likewise
 FRACTIONS = (-0.5, -0.25, 0.0, 0.25, 0.5)
 OFFSETS = sorted(product(FRACTIONS, repeat=2), key=lambda o: math.hypot(*o))
@@ -36,7 +36,6 @@ class Candidate:
         logit: of the votes.
         square: which of the shapes it is likelier to be.
         ratio: the hypothesis under which it was found.
-        which: the number of the evidence that it was found in.
     """
 
     x: int
@@ -45,48 +44,46 @@ class Candidate:
     logit: float = -math.inf
     square: bool = False
     ratio: float = 1.0
-    which: int = 0
 
 
 @torch.inference_mode()
-def surveyed(network: Trunk, image: np.ndarray, *ratios: float) -> tuple[Tensor, Tensor]:
-    """(H, W, 3) uint8 -> (ratios, ARCS, H, W), (HYPOTHESES, ARCS, H / POOL, W / POOL) float32.
-
-    On the network's device.
-    """
-    device = next(network.parameters()).device
+def looked(network: Trunk, image: np.ndarray) -> Tensor:
+    """(H, W, 3) uint8 -> (1, width, h, w) of :meth:`Trunk.seen`, on the network's device."""
     height, width = image.shape[:2]
-    sizes = -(-height // POOL), -(-width // POOL)
-    whole = torch.empty((len(ratios), ARCS, height, width), device=device)
-    squares = torch.empty((len(HYPOTHESES), ARCS, *sizes), device=device)
+    device = next(network.parameters()).device
+    cells = -(-height // POOL) * (POOL // CELL), -(-width // POOL) * (POOL // CELL)
+    whole = torch.empty((1, network.width, *cells), device=device)
+    whole = whole.to(memory_format=torch.channels_last)
     rows = max(POOL, STRIP // width // POOL * POOL)
     for top in range(0, height, rows):
         first, last = max(0, top - REACH), min(height, top + rows + REACH)
         strip = torch.from_numpy(np.array(image[first:last])).to(device)
         seen = network.seen(strip.permute(2, 0, 1)[None].float())
-        end = min(height, top + rows)
-        used = slice(top - first, end - first)
-        whole[..., top:end, :] = network.evidence(seen, ratios)[0, ..., used, :width]
-        above, below, skipped = top // POOL, -(-end // POOL), (top - first) // POOL
-        found = network.surveyed(seen)[0, :, :, skipped:]
-        squares[:, :, above:below] = found[:, :, : below - above]
-    return whole, squares
+        end = min(cells[0], (top + rows) // CELL)
+        whole[:, :, top // CELL : end] = seen[:, :, (top - first) // CELL :][
+            :, :, : end - top // CELL
+        ]
+    return whole
 
 
-def evidence(network: Trunk, image: np.ndarray, *ratios: float) -> Tensor:
-    """(H, W, 3) uint8 -> (ratios, ARCS, H, W) float32 on the network's device."""
-    return surveyed(network, image, *ratios)[0]
+@torch.inference_mode()
+def evidence(network: Trunk, seen: Tensor, ratio: float, r: float) -> Tensor:
+    """(1, width, h, w) -> (KINDS, CELL h, CELL w) float32 of a ratio and a radius in px."""
+    mix = mixed([(ratio, band(r))])[None].to(seen)
+    rows = max(1, STRIP // (CELL**2 * seen.shape[3]))
+    strips = [network.evidence(part, mix)[0, 0] for part in seen.split(rows, dim=2)]
+    return strips[0] if len(strips) == 1 else torch.cat(strips, 1)
 
 
 @torch.inference_mode()
 def scored(network: Trunk, planes: Tensor, r: float) -> tuple[Tensor, slice, slice]:
-    """(ARCS, H, W) evidence, radius in px -> logits of possible centres; their rows, columns."""
+    """(KINDS, H, W) evidence, radius in px -> logits of possible centres; their rows, columns."""
     height, width = planes.shape[1:]
     least = 2 * math.floor(r) + 3
     sizes = fast_length(max(height, least)), fast_length(max(width, least))
     rows, cols = candidates(height, r), candidates(width, r)
     spectrum = torch.stack([torch.fft.rfft2(plane, sizes) for plane in planes])
-    together = ARCS if sizes[0] * sizes[1] < LARGE else 1
+    together = KINDS if sizes[0] * sizes[1] < LARGE else 1
     logits = network.fine.logits(counts(spectrum, r, sizes, together), r)[rows, cols]
     return logits, rows, cols
 
@@ -108,9 +105,10 @@ def peaks(logits: Tensor, most: int) -> list[tuple[int, int]]:
 def told_peaks(
     network: Trunk, image: np.ndarray, told: Told
 ) -> tuple[Tensor, list[Candidate], np.ndarray]:
-    """(H, W, 3) uint8 -> (ARCS, H, W), the likeliest places, best first, (H, W) logits."""
+    """(H, W, 3) uint8 -> (KINDS, H, W), the likeliest places, best first, (H, W) logits."""
     r = min(told.r, (min(image.shape[:2]) - 1) / 2)
-    planes = evidence(network, image, told.discolor_ratio)[0]
+    planes = evidence(network, looked(network, image), told.discolor_ratio, r)
+    planes = planes[:, : image.shape[0], : image.shape[1]]
     logits, rows, cols = scored(network, planes, r)
     shown = torch.full(planes.shape[1:], float(logits.min()))
     shown[rows, cols] = logits.cpu()
@@ -157,7 +155,7 @@ class Ballot:
     """Counts the votes for single centres at one radius; much cheaper than for all.
 
     Args:
-        planes: (ARCS, H, W) evidence.
+        planes: (KINDS, H, W) evidence.
         dx, dy: offset of the centres from whole pixels.
     """
 
@@ -183,7 +181,7 @@ class Ballot:
                 continue
             totals = np.full(int(fits.sum()), prior)
             at = (rows[fits, None] + ys) * width + cols[fits, None] + xs
-            for plane, weight in zip(self._planes, weights.T, strict=True):
+            for plane, weight in zip(self._planes[PLANES[which]], weights.T, strict=True):
                 used = np.flatnonzero(weight)
                 if len(used):
                     votes = scale * (plane.reshape(-1)[at[:, used]] @ weight[used])
@@ -193,7 +191,7 @@ class Ballot:
 
 
 def placed(network: Trunk, planes: Tensor, one: Candidate) -> tuple[float, float]:
-    """(ARCS, H, W) and a whole-pixel centre -> to a quarter of a pixel: x, y."""
+    """(KINDS, H, W) and a whole-pixel centre -> to a quarter of a pixel: x, y."""
     reach = math.ceil(one.r) + 3
     top, left = max(0, one.y - reach), max(0, one.x - reach)
     near = planes[:, top : one.y + reach + 1, left : one.x + reach + 1].cpu().numpy()

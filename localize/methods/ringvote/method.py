@@ -19,9 +19,10 @@ from torch import Tensor
 
 from localize import runs
 from localize.devices import device_of
-from localize.endless import VAL, described
+from localize.endless import VAL, Endless, described
 from localize.localizer import Finding, Learns, Source, Told, read_run
 from localize.methods.ringvote import locating, odds, searching, training
+from localize.methods.ringvote.lessons import Lessons
 from localize.methods.ringvote.network import Trunk
 from localize.runs import load_weights
 from synth import console, folders
@@ -95,9 +96,10 @@ class RingVote:
         every = min(EPOCH, -(-len(train) // batch))
         steps = max(1, round(epochs * self.options["epochs_scale"])) * every
         plan = training.Plan(steps, batch, self.options["learning_rate"], every)
+        train = train.paced(steps * batch) if isinstance(train, Endless) else train
         torch.manual_seed(self.options["seed"])
         network = Trunk(self.options["width"])
-        lessons = training.Lessons(val, 0, min(VAL, len(val)))
+        lessons = Lessons(val, 0, min(VAL, len(val)), batch, 1)
         about = {"method": self.name, "options": self.options, "source": described(train)}
         with self.progress("training") as step:
             training.train(network, train, lessons, run, plan, about, self.device, step)

@@ -17,14 +17,16 @@ from torch.nn import functional as F
 
 from localize.methods.ringvote.features import CHANNELS, features
 from localize.methods.ringvote.odds import TYPICAL, Odds
-from localize.methods.ringvote.voting import ARCS
+from localize.methods.ringvote.voting import KINDS
 
 CELL = 2  # px of a side: so many pixels are channels of one, nothing is averaged
 POOL = 4  # px, of the search
 DILATIONS = ((1, 1), (2, 1), (4, 1))  # in cells
-REACH = 36  # px beyond which nothing changes a pixel's evidence
+AROUND = ((1, 1), (2, 4))  # in squares of two cells
+REACH = 72  # px beyond which nothing changes a pixel's evidence
 _STEPS = (0.02, 0.04, 0.08, 0.16)
 STEPS = (*(-step for step in reversed(_STEPS)), *_STEPS)  # logarithms of ratios
+BANDS = (25.0, 42.0, 75.0)  # px: radii between which a small circle's edge is no large one's
 HYPOTHESES = (1.03, 1.06, 1.12, 1 / 1.03, 1 / 1.06, 1 / 1.12)  # of the search
 KNEE = 4.0  # nats
 
@@ -47,15 +49,22 @@ def between(ratio: float) -> list[float]:
     return [round(each, 9) for each in shares]
 
 
+def band(r: float) -> int:
+    """A radius in px -> the number of its band, 0 to len(BANDS)."""
+    return bisect.bisect(BANDS, r)
+
+
+def mixed(kinds: Sequence[tuple[float, int]]) -> Tensor:
+    """n ratios, each with a band -> (n, STEPS, bands): what each of the weights contributes."""
+    mix = torch.zeros(len(kinds), len(STEPS), len(BANDS) + 1)
+    for number, (ratio, which) in enumerate(kinds):
+        mix[number, :, which] = torch.tensor(between(ratio))
+    return mix
+
+
 def nearest(ratio: float) -> int:
     """A ratio -> the number of the hypothesis that serves it."""
     return min(range(len(HYPOTHESES)), key=lambda n: abs(math.log(ratio) - math.log(HYPOTHESES[n])))
-
-
-def cells(x: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B, C CELL^2, H / CELL, W / CELL), channels last in memory."""
-    split = x.unflatten(3, (-1, CELL)).unflatten(2, (-1, CELL))  # b, c, h, down, w, across
-    return split.permute(0, 2, 4, 1, 3, 5).flatten(3).permute(0, 3, 1, 2)
 
 
 class Block(nn.Module):
@@ -88,27 +97,55 @@ class Rules(nn.Module):
         self.prior = nn.Parameter(torch.zeros(2))
         self.tilt = nn.Parameter(torch.zeros(2))
 
-    def logits(self, counted: Iterable[tuple[int, Tensor]], r: float) -> Tensor:
-        """Sums (..., n, H, W) of the shapes' arcs, from `voting.counts` -> (..., H, W) logits."""
-        totals: list[Tensor] = list(self.priors(r))
+    def logits(self, counted: Iterable[tuple[int, Tensor]], r: float | Tensor) -> Tensor:
+        """Sums (..., n, H, W) of the shapes' arcs, from `voting.counts` -> (..., H, W) logits.
+
+        Args:
+            r: radius, px; or (..., 1, 1), one for each.
+        """
+        totals: list[Tensor] = [*self.priors(r)]
         scales, knees = self.scales(r), self.log_knee.exp()
         for shape, sums in counted:
-            totals[shape] = totals[shape] + tempered(sums * scales[shape], knees[shape]).sum(-3)
+            votes = tempered(sums * scales[shape][..., None], knees[shape])
+            totals[shape] = totals[shape] + votes.sum(-3)
         return torch.logsumexp(torch.stack(totals), 0)
 
-    def scales(self, r: float) -> Tensor:
-        """Radius, px -> (2,): what a vote counts for a circle and for a square."""
-        return torch.exp(self.log_scale + self.power * math.log(max(r, 1.0) / TYPICAL))
+    def scales(self, r: float | Tensor) -> Tensor:
+        """Radius, px, of any shape -> (2, ...): what a vote counts for a circle and a square."""
+        return torch.exp(_line(self.log_scale, self.power, r))
 
-    def priors(self, r: float) -> Tensor:
-        """Radius, px -> (2,): how likely each shape is before anything is seen, in nats."""
-        return self.prior + self.tilt * math.log(max(r, 1.0) / TYPICAL)
+    def priors(self, r: float | Tensor) -> Tensor:
+        """Radius, px, of any shape -> (2, ...): how likely each shape is at first, in nats."""
+        return _line(self.prior, self.tilt, r)
 
     @torch.no_grad()
     def numbers(self, r: float) -> list[tuple[float, float, float]]:
         """Radius, px -> scale, knee and prior of each shape, as :meth:`logits` uses them."""
         columns = (self.scales(r), self.log_knee.exp(), self.priors(r))
         return list(zip(*(column.tolist() for column in columns), strict=True))
+
+
+def _line(start: Tensor, slope: Tensor, r: float | Tensor) -> Tensor:
+    """(2,), (2,), radius, px, of any shape -> (2, ...), linear in its logarithm."""
+    size = torch.log(torch.as_tensor(r, device=start.device).clamp(min=1) / TYPICAL)
+    shape = (2, *[1] * size.ndim)
+    return start.view(shape) + slope.view(shape) * size
+
+
+class Context(nn.Module):
+    """(B, width, h, w) -> the same: what lies around, seen at half the resolution."""
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.down = nn.Conv2d(width, inner, 2, stride=2)
+        self.blocks = nn.Sequential(*(Block(inner, *pair) for pair in AROUND))
+        self.up = nn.ConvTranspose2d(inner, width, 2, stride=2)
+        with torch.no_grad():
+            self.up.weight.mul_(0.3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.up(self.blocks(F.relu_(self.down(x))))
+        return found
 
 
 class Trunk(nn.Module):
@@ -120,15 +157,18 @@ class Trunk(nn.Module):
     def __init__(self, width: int = 48) -> None:
         super().__init__()
         self.width = width
-        self.enter = nn.Conv2d(CHANNELS * CELL**2, width, 3, padding=1)
-        self.blocks = nn.Sequential(*(Block(width, *pair) for pair in DILATIONS))
-        self.decide = nn.Conv2d(width, len(STEPS) * ARCS * CELL**2, 1)
-        side = POOL // CELL
-        self.survey = nn.Conv2d(width, len(HYPOTHESES) * ARCS, side, stride=side)
-        for last in (self.decide, self.survey):
-            assert last.bias is not None
-            nn.init.zeros_(last.weight)
-            nn.init.constant_(last.bias, -2.0)
+        # As of 3 x 3 cells, whose pixels are channels: nothing is averaged.
+        self.enter = nn.Conv2d(CHANNELS, width, 3 * CELL, stride=CELL, padding=CELL)
+        *before, last = (Block(width, *pair) for pair in DILATIONS)
+        self.before, self.after = nn.Sequential(*before), last
+        self.context = Context(width, 4 * width // 3)
+        bands, side = len(BANDS) + 1, POOL // CELL
+        self.decide = nn.Conv2d(width, len(STEPS) * bands * KINDS * CELL**2, 1)
+        self.survey = nn.Conv2d(width, len(HYPOTHESES) * bands * KINDS, side, stride=side)
+        for head in (self.decide, self.survey):
+            assert head.bias is not None
+            nn.init.zeros_(head.weight)
+            nn.init.constant_(head.bias, -2.0)
         self.fine, self.rough = Rules(), Rules()
         # They are fitted last, to what the rest finds.
         self.told_odds, self.blind_odds = Odds(), Odds()
@@ -138,24 +178,28 @@ class Trunk(nn.Module):
         """(B, 3, H, W) code values -> (B, width, h, w) in cells, of sides rounded up to POOL."""
         height, width = rgb.shape[2:]
         padding = (0, -width % POOL, 0, -height % POOL)
-        x = cells(features(F.pad(rgb, padding, mode="replicate")))
-        found: Tensor = self.blocks(F.relu_(self.enter(x)))
+        x = features(F.pad(rgb, padding, mode="replicate"))
+        x = self.before(F.relu_(self.enter(x)))
+        found: Tensor = self.after(F.relu_(self.context(x).add_(x)))
         return found
 
-    def evidence(self, seen: Tensor, ratios: Sequence[float]) -> Tensor:
-        """(B, width, h, w) of :meth:`seen` -> (B, ratios, ARCS, CELL h, CELL w)."""
-        mix = torch.tensor([between(ratio) for ratio in ratios], device=seen.device)
-        weight = self.decide.weight.view(len(STEPS), -1)
+    def evidence(self, seen: Tensor, mix: Tensor) -> Tensor:
+        """(B, width, h, w) of :meth:`seen` -> (B, n, KINDS, CELL h, CELL w), nats a pixel.
+
+        Args:
+            mix: (B, n, STEPS, bands) of :func:`mixed`: for each picture, n kinds of region.
+        """
+        mix = mix.flatten(2)
         assert self.decide.bias is not None
-        bias = self.decide.bias.view(len(STEPS), -1)
-        weight = (mix @ weight).view(-1, self.width, 1, 1)
-        planes = F.pixel_shuffle(F.conv2d(seen, weight, (mix @ bias).flatten()), CELL)
-        return planes.unflatten(1, (len(ratios), ARCS))
+        weight = (mix @ self.decide.weight.view(mix.shape[2], -1)).view(len(mix), -1, self.width)
+        bias = (mix @ self.decide.bias.view(mix.shape[2], -1)).view(len(mix), -1, 1)
+        planes = torch.baddbmm(bias, weight, seen.flatten(2)).unflatten(2, seen.shape[2:])
+        return F.pixel_shuffle(planes, CELL).unflatten(1, (-1, KINDS))
 
     def surveyed(self, seen: Tensor) -> Tensor:
-        """(B, width, h, w) -> (B, HYPOTHESES, ARCS, H / POOL, W / POOL), nats a square."""
+        """(B, width, h, w) -> (B, HYPOTHESES, bands, KINDS, H / POOL, W / POOL), nats a square."""
         planes: Tensor = self.survey(seen)
-        return planes.unflatten(1, (len(HYPOTHESES), ARCS))
+        return planes.unflatten(1, (len(HYPOTHESES), -1, KINDS))
 
 
 def tempered(votes: Tensor, knee: Tensor) -> Tensor:

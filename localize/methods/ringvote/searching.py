@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -17,8 +17,16 @@ import torch
 from torch import Tensor
 
 from localize.localizer import Finding
-from localize.methods.ringvote.locating import Ballot, Candidate, facts_of, grey, placed, surveyed
-from localize.methods.ringvote.network import HYPOTHESES, POOL, Trunk, nearest
+from localize.methods.ringvote.locating import (
+    Ballot,
+    Candidate,
+    evidence,
+    facts_of,
+    grey,
+    looked,
+    placed,
+)
+from localize.methods.ringvote.network import CELL, HYPOTHESES, POOL, Trunk, band, nearest
 from localize.methods.ringvote.voting import SHAPES, counts
 
 SMALLEST = 20.0  # px, radius
@@ -29,6 +37,7 @@ PEAKS = 8  # places that are kept of each radius
 SAME = 8.0  # px between centres or radii, below which candidates are the same
 PLACED = 64  # candidates that are placed at full resolution
 ROUNDS = ((4, 2), (1, 1))  # of placing: reach and step, px
+ROOM = 10  # px of evidence beyond a region, which placing may move and enlarge
 NEAR_EDGE = 2  # px from the edge to the pixels whose ratio is measured
 LEAST_ERROR = 0.004  # of a measured log ratio: rounding and coding
 
@@ -65,9 +74,9 @@ def radii(height: int, width: int) -> list[float]:
 
 @torch.inference_mode()
 def coarse(network: Trunk, squares: Tensor, size: tuple[int, int], known: Known) -> list[Candidate]:
-    """(HYPOTHESES, ARCS, h, w) of an image (H, W) -> the likeliest candidates, each apart."""
+    """(HYPOTHESES, bands, KINDS, h, w) of an image (H, W) -> the likeliest, each apart."""
     squares = squares[known.hypotheses]
-    down, across = squares.shape[2:]
+    down, across = squares.shape[3:]
     spectra = torch.fft.rfft2(squares)
     found: list[Candidate] = []
     for r in radii(*size) if known.r is None else [known.r]:
@@ -76,7 +85,7 @@ def coarse(network: Trunk, squares: Tensor, size: tuple[int, int], known: Known)
             continue
         votes = (
             (shape, sums[..., low : down - low, low : across - low])
-            for shape, sums in counts(spectra, r / POOL, (down, across))
+            for shape, sums in counts(spectra[:, band(r)], r / POOL, (down, across))
         )
         logits = network.rough.logits(votes, r).flatten(1)
         values, places = logits.topk(min(PEAKS, logits.shape[1]))
@@ -85,7 +94,7 @@ def coarse(network: Trunk, squares: Tensor, size: tuple[int, int], known: Known)
                 y, x = (
                     round((i + low + 0.5) * POOL - 0.5) for i in divmod(place, across - 2 * low)
                 )
-                found.append(Candidate(x, y, r, value, False, ratio, which))
+                found.append(Candidate(x, y, r, value, False, ratio))
     return apart(found, PLACED)
 
 
@@ -105,7 +114,7 @@ def apart(candidates: Iterable[Candidate], most: int) -> list[Candidate]:
 def settled(
     network: Trunk, planes: np.ndarray, start: Candidate, reach: int, step: int, sized: bool = False
 ) -> Candidate:
-    """(ARCS, H, W) -> the best candidate on a grid around another one: whole-pixel centres.
+    """(KINDS, H, W) -> the best candidate on a grid around another one: whole-pixel centres.
 
     Of the same radius where that is known (``sized``).
     """
@@ -128,21 +137,49 @@ def settled(
     return best
 
 
+def window(
+    network: Trunk, seen: Tensor, size: tuple[int, int], group: Sequence[Candidate]
+) -> tuple[Tensor, int, int]:
+    """(1, width, h, w) of an image (H, W), candidates of one kind -> their (KINDS, h, w) evidence.
+
+    And its top and left, px.
+    """
+    reach = max(map(math.ceil, (one.r for one in group))) + ROOM
+    spans = []
+    for places, side in (([c.y for c in group], size[0]), ([c.x for c in group], size[1])):
+        first = max(0, min(places) - reach) // CELL * CELL
+        spans.append((first, min(side, max(places) + reach + 1)))
+    (top, bottom), (left, right) = spans
+    part = seen[:, :, top // CELL : -(-bottom // CELL), left // CELL : -(-right // CELL)]
+    planes = evidence(network, part, group[0].ratio, group[0].r)
+    return planes[:, : bottom - top, : right - left], top, left
+
+
+@torch.inference_mode()
 def blind_candidates(
     network: Trunk, image: np.ndarray, known: Known = NOTHING
 ) -> tuple[Tensor, list[Candidate]]:
-    """(H, W, 3) uint8 -> (which, ARCS, H, W), the likeliest regions, of what is not known any."""
-    planes, squares = surveyed(network, image, *known.ratios)
-    still, sized = planes.cpu().numpy(), known.r is not None
-    height, width = image.shape[:2]
-    found = coarse(network, squares, (height, width), known)
-    for reach, step in ROUNDS:
-        found = [settled(network, still[one.which], one, reach, step, sized) for one in found]
-    return planes, apart((one for one in found if one.logit > -math.inf), PLACED)
+    """(H, W, 3) uint8 -> (1, width, h, w) seen, the likeliest regions of what is not known any."""
+    seen = looked(network, image)
+    size, sized = (image.shape[0], image.shape[1]), known.r is not None
+    squares = network.surveyed(seen)[0, ..., : -(-size[0] // POOL), : -(-size[1] // POOL)]
+    kinds: dict[tuple[float, int], list[Candidate]] = {}
+    for one in coarse(network, squares, size, known):
+        kinds.setdefault((one.ratio, band(one.r)), []).append(one)
+    found = []
+    for group in kinds.values():
+        planes, top, left = window(network, seen, size, group)
+        still = planes.cpu().numpy()
+        for one in group:
+            moved = dataclasses.replace(one, x=one.x - left, y=one.y - top)
+            for reach, step in ROUNDS:
+                moved = settled(network, still, moved, reach, step, sized)
+            found.append(dataclasses.replace(moved, x=moved.x + left, y=moved.y + top))
+    return seen, apart((one for one in found if one.logit > -math.inf), PLACED)
 
 
 def radius(network: Trunk, planes: np.ndarray, x: float, y: float, one: Candidate) -> float:
-    """(ARCS, H, W), a centre and a region, px -> its radius to a quarter of a pixel."""
+    """(KINDS, H, W), a centre and a region, px -> its radius to a quarter of a pixel."""
     col, row = round(x), round(y)
     tried = [one.r + d for d in (0.0, -0.25, 0.25, -0.5, 0.5, -0.75, 0.75, 1.0)]
 
@@ -174,14 +211,17 @@ def measured(luma: np.ndarray, x: float, y: float, r: float, square: bool) -> tu
 @torch.inference_mode()
 def search(network: Trunk, image: np.ndarray, known: Known = NOTHING) -> Finding:
     """(H, W, 3) uint8 -> the likeliest region, px, its ratio, log odds that there is any."""
-    planes, found = blind_candidates(network, image, known)
+    seen, found = blind_candidates(network, image, known)
+    height, width = image.shape[:2]
     if not found:  # too small for any region
-        height, width = image.shape[:2]
         score = network.blind_odds.of(facts_of([]))
         return Finding((width - 1) / 2, (height - 1) / 2, score=score)
     one, score = found[0], network.blind_odds.of(facts_of(found))
-    x, y = placed(network, planes[one.which], one)
-    r = radius(network, planes[one.which].cpu().numpy(), x, y, one) if known.r is None else known.r
-    x, y = placed(network, planes[one.which], dataclasses.replace(one, r=r))
+    planes, top, left = window(network, seen, (height, width), [one])
+    here = dataclasses.replace(one, x=one.x - left, y=one.y - top)
+    x, y = placed(network, planes, here)
+    r = radius(network, planes.cpu().numpy(), x, y, here) if known.r is None else known.r
+    x, y = placed(network, planes, dataclasses.replace(here, r=r))
+    x, y = x + left, y + top
     ratio = math.exp(measured(grey(image), x, y, r, one.square)[0])
     return Finding(x, y, r=r, ratio=ratio, score=score)

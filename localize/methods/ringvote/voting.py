@@ -13,6 +13,9 @@ import torch
 from torch import Tensor
 
 ARCS = 8  # directions from inside to outside: right, right-down, down, ... 45 degrees apart
+SIDES = 4  # of a square: right, down, left, up
+PLANES = (slice(0, ARCS), slice(ARCS, ARCS + SIDES))  # of evidence, for a circle and a square
+KINDS = ARCS + SIDES
 Outline = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -48,37 +51,37 @@ def _runs(
 
 
 def square(r: float, dx: float = 0.0, dy: float = 0.0) -> Outline:
-    """As :func:`circle`, for a square of half side r px: each side has a direction of its own."""
+    """As :func:`circle`, for a square of half side r px: weights are (n, SIDES)."""
     left, right = math.ceil(dx - r), math.floor(dx + r)
     top, bottom = math.ceil(dy - r), math.floor(dy + r)
     across, along = np.arange(left, right + 1), np.arange(top, bottom + 1)
     rows = np.concatenate([along, np.full_like(across, bottom), along, np.full_like(across, top)])
     cols = np.concatenate([np.full_like(along, right), across, np.full_like(along, left), across])
     counts = [len(along), len(across), len(along), len(across)]
-    return rows, cols, np.repeat(np.eye(ARCS, dtype=np.float32)[[0, 2, 4, 6]], counts, axis=0)
+    return rows, cols, np.repeat(np.eye(SIDES, dtype=np.float32), counts, axis=0)
 
 
 SHAPES: tuple[Callable[..., Outline], ...] = (circle, square)
 
 
 def counts(
-    spectrum: Tensor, r: float, sizes: tuple[int, int], together: int = ARCS
+    spectrum: Tensor, r: float, sizes: tuple[int, int], together: int = KINDS
 ) -> Iterator[tuple[int, Tensor]]:
-    """(..., ARCS, H, W // 2 + 1) transform of evidence -> shape's number and (..., n, H, W) sums.
+    """(..., KINDS, H, W // 2 + 1) transform of evidence -> shape's number and (..., n, H, W) sums.
 
     Each sum runs along one arc of the circle or one side of the square of radius r px around
     every pixel. They mean nothing where the region leaves the image; ``sizes`` are H and W,
     each at least 2 r + 3. At most ``together`` arcs come at a time, which bounds the memory.
     """
-    for number, shape in enumerate(SHAPES):
+    for number, (shape, planes) in enumerate(zip(SHAPES, PLANES, strict=True)):
         rows, cols, weights = shape(r)
         used = np.flatnonzero(weights.any(axis=0))
         for first in range(0, len(used), together):
             arcs = used[first : first + together]
             kernel = np.zeros((len(arcs), *sizes), np.float32)
-            kernel[:, rows, cols] = weights.T[arcs]  # negative indices wrap, as transforms do
-            if shape is square:  # a corner is in two sides, and was written for one
-                for plane, weight in zip(kernel, weights.T[arcs], strict=True):
-                    plane[rows[weight > 0], cols[weight > 0]] = 1
+            for plane, weight in zip(kernel, weights.T[arcs], strict=True):
+                along = weight > 0  # negative indices wrap, as transforms do
+                plane[rows[along], cols[along]] = weight[along]
             voters = torch.fft.rfft2(torch.from_numpy(kernel).to(spectrum.device))
-            yield number, torch.fft.irfft2(spectrum[..., arcs, :, :] * voters.conj(), sizes)
+            theirs = spectrum[..., arcs + planes.start, :, :]
+            yield number, torch.fft.irfft2(theirs * voters.conj(), sizes)
