@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -209,8 +210,9 @@ def acuity(result: Measurement) -> Figure:
     x = steps(trials["discolor_ratio"])
     low, high = float(x[x > 0].min()), float(x.max())
     sides = _sides(trials)
-    methods = list(dict.fromkeys(rows["method"]))
-    looks = look(methods)
+    verdicts = {str(name): of["verdict"] for name, of in rows.groupby("method", sort=False)}
+    looks = look(list(verdicts))
+    methods = [name for name, each in verdicts.items() if not _unseen(each)]
     with styled():
         figure = Figure(figsize=(1.6 + 4.4 * len(sides), 5.4), dpi=150, layout="constrained")
         panels = figure.subplots(1, len(sides), sharey=False, squeeze=False)[0]
@@ -229,19 +231,29 @@ def acuity(result: Measurement) -> Figure:
         panels[0].set_ylabel("threshold: the ratio found half of the time\n(lower is sharper)")
         handles = [
             Line2D([], [], color=looks[name][0], marker=looks[name][1], mec="white", ms=8, lw=1.2,
-                   label=name + _unseen(rows.loc[rows["method"] == name, "verdict"]))
+                   label=name)
             for name in methods
         ]  # fmt: skip
-        figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
+        lines = []
+        for why in (NEVER, TOO_FEW):
+            names = ", ".join(name for name, each in verdicts.items() if _unseen(each) == why)
+            lines += textwrap.wrap(
+                f"{why}: {names}", 58 * len(sides), break_on_hyphens=False
+            ) * bool(names)
+        columns = min(4, max(1, 55 * len(sides) // (8 + max(map(len, methods), default=1))))
+        figure.legend(
+            handles=handles, loc="outside lower center", ncols=columns, frameon=False,
+            title="\n".join(lines) or None, title_fontsize=9,
+        )  # fmt: skip
         _suptitle(figure, "Acuity chart: the faintest change found, by size of the region")
     return figure
 
 
 def _unseen(verdicts: pd.Series) -> str:
-    """Why the chart shows nothing of a method, for its legend."""
+    """Why the chart shows nothing of a method; nothing where it shows something."""
     if not verdicts.isin((NEVER, TOO_FEW)).all():
         return ""
-    return f" ({NEVER if (verdicts == NEVER).any() else TOO_FEW})"
+    return NEVER if (verdicts == NEVER).any() else TOO_FEW
 
 
 def _usual(trials: pd.DataFrame, most: int = 12) -> np.ndarray:
