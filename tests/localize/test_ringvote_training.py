@@ -268,3 +268,14 @@ def test_training_and_validation_photos_differ(photo_folder: Path) -> None:
     train, val = endless.split(photo_folder, (LESSONS,), seed=3)
     assert not set(train.names) & set(val.names)
     assert len(train.names) + len(val.names) == 8
+
+
+def test_crowds_alone_can_be_learned_from(photo_folder: Path, tmp_path: Path) -> None:
+    """No centre of theirs is asked for: there is no distance to tell."""
+    crowd = Mix({"size": [96, 96], "margin": 0, "radius": [6, 8]}, crowd=8)
+    source = Endless(photo_folder, (crowd,), 1, length=2)
+    assert len(source.crowd(0)[1]) > 4
+    RingVote(epochs=1, batch=1, width=4, lessons=2, device="cpu", progress=False).fit(
+        source, Endless(photo_folder, (crowd,), 2, length=1), tmp_path
+    )
+    assert math.isnan(json.loads((tmp_path / "model.json").read_text())["val_distance"])

@@ -177,4 +177,4 @@ def _keep(
 @torch.no_grad()
 def _validate(network: Trunk, val: Iterable[list[Lesson]]) -> dict[str, float]:
     losses, distances = zip(*(_lost(network, lessons) for lessons in val), strict=True)
-    return _means("val", list(losses), list(distances))
+    return {"val_distance": math.nan} | _means("val", list(losses), list(distances))
