@@ -21,6 +21,7 @@ from localize.localizer import Told
 from localize.methods.ringvote.lessons import Lessons
 from localize.methods.ringvote.losses import lesson_loss
 from localize.methods.ringvote.network import Trunk
+from localize.methods.ringvote.parcels import moved
 from synth import photos
 
 RECIPE = Path(__file__).parents[2] / "data" / "recipes" / "ringvote.json"
@@ -48,10 +49,7 @@ def learn(folder: Path, crowd: bool) -> float:
     mix = endless.load(RECIPE)[0 if crowd else -1]
     drawn = endless.Endless(folder, (dataclasses.replace(mix, until=None),), 1)
     together = batch if device.type == "cuda" else 1
-    lessons = [
-        [each.to(device) for each in parts]
-        for parts in Lessons(drawn, 0, 3 * batch, batch, together)
-    ]
+    lessons = moved(list(Lessons(drawn, 0, 3 * batch, batch, together)), device)
     network = Trunk().to(device)
     seconds = []
     for _ in range(ROUNDS):

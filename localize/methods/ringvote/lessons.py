@@ -10,7 +10,6 @@ import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 import torch
@@ -30,21 +29,7 @@ NOWHERE = -1e6  # px, of a region that is not there
 
 
 @dataclass(frozen=True)
-class Parts:
-    """Tensors, and other parts, that go to a device as one."""
-
-    def to(self, device: torch.device) -> Self:
-        """The same on ``device``."""
-        moved = {
-            name: value.to(device)
-            for name, value in vars(self).items()
-            if isinstance(value, Tensor | Parts)
-        }
-        return dataclasses.replace(self, **moved)
-
-
-@dataclass(frozen=True)
-class Edges(Parts):
+class Edges:
     """The last pixels inside of regions.
 
     Args:
@@ -61,7 +46,7 @@ class Edges(Parts):
 
 
 @dataclass(frozen=True)
-class Asked(Parts):
+class Asked:
     """N centres that are asked for: of regions, and of rivals that nothing is the centre of.
 
     Args:
@@ -93,7 +78,7 @@ class Asked(Parts):
 
 
 @dataclass(frozen=True)
-class Lesson(Parts):
+class Lesson:
     """A batch.
 
     Args:

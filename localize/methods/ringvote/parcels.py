@@ -5,9 +5,9 @@ Each tensor on its own would cost a file handle between processes and a copy to 
 
 from __future__ import annotations
 
-import io
+import dataclasses
 import math
-import pickle
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,54 +19,68 @@ ALIGNED = 16  # bytes
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a tensor lies in a parcel's content, from which byte on."""
+
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    first: int
+
+
+@dataclass(frozen=True)
 class Parcel:
-    """Any object.
+    """Any object of dataclasses, lists, tuples and dicts.
 
     Args:
-        shell: the object, pickled, without its tensors.
-        kinds: dtype, shape and first byte of each tensor.
+        shell: the object, with a :class:`Place` for each tensor.
         content: (n,) uint8, their bytes.
     """
 
-    shell: bytes
-    kinds: tuple[tuple[torch.dtype, tuple[int, ...], int], ...]
+    shell: Any
     content: Tensor
 
     def opened(self, device: torch.device) -> Any:
         """The object, its tensors on ``device``."""
         content = self.content.to(device)
 
-        def tensor(number: int) -> Tensor:
-            dtype, shape, first = self.kinds[number]
-            last = first + math.prod(shape) * dtype.itemsize
-            return content[first:last].view(dtype).view(shape)
+        def tensor(place: Place) -> Tensor:
+            last = place.first + math.prod(place.shape) * place.dtype.itemsize
+            return content[place.first : last].view(place.dtype).view(place.shape)
 
-        opener = pickle.Unpickler(io.BytesIO(self.shell))
-        opener.persistent_load = tensor  # type: ignore[method-assign]
-        return opener.load()
+        return mapped(self.shell, Place, tensor)
 
 
 def packed(thing: Any) -> Parcel:
-    """Any object that can be pickled."""
-    tensors: list[Tensor] = []
+    """An object, its tensors on the CPU, in one piece."""
+    content = bytearray()
 
-    def number(part: Any) -> int | None:
-        if not isinstance(part, Tensor):
-            return None
-        tensors.append(part)
-        return len(tensors) - 1
+    def place(tensor: Tensor) -> Place:
+        found = Place(tensor.dtype, tuple(tensor.shape), len(content))
+        content.extend(tensor.numpy().tobytes())
+        content.extend(bytes(-len(content) % ALIGNED))
+        return found
 
-    shell = io.BytesIO()
-    packer = pickle.Pickler(shell)
-    packer.persistent_id = number  # type: ignore[method-assign]
-    packer.dump(thing)
-    kinds, content = [], bytearray()
-    for each in tensors:
-        kinds.append((each.dtype, tuple(each.shape), len(content)))
-        content += each.numpy().tobytes()
-        content += bytes(-len(content) % ALIGNED)
-    whole = torch.frombuffer(content or bytearray(1), dtype=torch.uint8)
-    return Parcel(shell.getvalue(), tuple(kinds), whole)
+    shell = mapped(thing, Tensor, place)
+    return Parcel(shell, torch.frombuffer(content or bytearray(1), dtype=torch.uint8))
+
+
+def mapped(thing: Any, kind: type, change: Callable[[Any], Any]) -> Any:
+    """The same object, all parts of a kind changed."""
+    if isinstance(thing, kind):
+        return change(thing)
+    if isinstance(thing, list | tuple):
+        return type(thing)(mapped(each, kind, change) for each in thing)
+    if isinstance(thing, dict):
+        return {name: mapped(value, kind, change) for name, value in thing.items()}
+    if dataclasses.is_dataclass(thing) and not isinstance(thing, type):
+        parts = {name: mapped(value, kind, change) for name, value in vars(thing).items()}
+        return dataclasses.replace(thing, **parts)
+    return thing
+
+
+def moved(thing: Any, device: torch.device) -> Any:
+    """The same object, its tensors on ``device``."""
+    return mapped(thing, Tensor, lambda tensor: tensor.to(device))
 
 
 class Parcels(Dataset[Parcel]):

@@ -19,7 +19,7 @@ from localize.localizer import Source
 from localize.methods.ringvote.lessons import Lesson, Lessons
 from localize.methods.ringvote.losses import lesson_loss
 from localize.methods.ringvote.network import Trunk
-from localize.methods.ringvote.parcels import Parcels
+from localize.methods.ringvote.parcels import Parcels, moved
 from localize.runs import CHECKPOINT, load_weights, read_history, write_history
 from synth import folders
 from synth.errors import InputError
@@ -83,7 +83,7 @@ def train(
         prefetch_factor=3,
         worker_init_fn=_alone,
     )
-    known = [[each.to(device) for each in lessons] for lessons in val]
+    known = [moved(lessons, device) for lessons in val]
     losses: list[Tensor] = []
     distances: list[Tensor] = []
     for step, parcel in enumerate(loader, begun):
