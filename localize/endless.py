@@ -176,7 +176,7 @@ class Endless:
 
     def __getitem__(self, index: int) -> Sample:
         """The index-th picture, with its clean twin."""
-        view, draws, chosen, rng = self._drawn(index, 1)
+        view, draws, chosen, rng = self._drawn(index)
         truth = draws[0] if draws else None
         clean = self._coded(np.asarray(view.picture), chosen)
         image = self._painted(view, draws, chosen, rng) if truth else clean
@@ -187,7 +187,7 @@ class Endless:
 
         They lie apart. A network that looks at the whole picture learns from each of them.
         """
-        view, draws, chosen, rng = self._drawn(index, self._mix(index, sys.maxsize).crowd)
+        view, draws, chosen, rng = self._drawn(index, crowd=True)
         return self._painted(view, draws, chosen, rng), draws
 
     def whole(self, size: tuple[int, int]) -> Endless:
@@ -218,7 +218,7 @@ class Endless:
 
     def truth(self, index: int) -> tuple[Anomaly, tuple[int, int]]:
         """The anomaly of a picture and its (width, height) px."""
-        view, draws, _, _ = self._drawn(index, 1)
+        view, draws, _, _ = self._drawn(index)
         if not draws:
             raise InputError("endless pictures need an anomaly each: clean_fraction must be 0")
         return draws[0], view.picture.size
@@ -236,23 +236,25 @@ class Endless:
     def clean(self) -> Iterator[np.ndarray]:
         """The clean twins."""
         for index in range(len(self)):
-            view, _, chosen, _ = self._drawn(index, 1)
+            view, _, chosen, _ = self._drawn(index)
             yield self._coded(np.asarray(view.picture), chosen)
 
-    def _mix(self, index: int, most: int) -> Mix:
+    def _mix(self, index: int, crowd: bool) -> Mix:
         """What a picture is drawn with; one region is never drawn as if it were of a crowd."""
-        mixes = [m for m in self.mixes[:-1] if m.crowd <= max(FEW, most)]
+        mixes = [m for m in self.mixes[:-1] if crowd or m.crowd <= FEW]
         return next((m for m in mixes if m.until is None or index < m.until), self.mixes[-1])
 
     def _drawn(
-        self, index: int, most: int
+        self, index: int, crowd: bool = False
     ) -> tuple[Photo, list[Anomaly], Recipe, np.random.Generator]:
         """The view of a photo, the regions in it, and the recipe that both were drawn with."""
         if not 0 <= index < len(self):
             raise IndexError(index)
+        mix = self._mix(index, crowd)
+        most = mix.crowd if crowd else 1
         rng = np.random.default_rng([self.seed, index])
         for _ in range(TRIES):
-            chosen = self._mix(index, most).recipe(rng)
+            chosen = mix.recipe(rng)
             photo = self._photo(self.names[rng.integers(len(self.names))])
             try:
                 view = self._view(photo, chosen, rng)

@@ -237,9 +237,9 @@ def acuity(result: Measurement) -> Figure:
         lines = []
         for why in (NEVER, TOO_FEW):
             names = ", ".join(name for name, each in verdicts.items() if _unseen(each) == why)
-            lines += textwrap.wrap(
-                f"{why}: {names}", 58 * len(sides), break_on_hyphens=False
-            ) * bool(names)
+            if names:
+                text = f"{why}: {names}"
+                lines += textwrap.wrap(text, 58 * len(sides), break_on_hyphens=False)
         columns = min(4, max(1, 55 * len(sides) // (8 + max(map(len, methods), default=1))))
         figure.legend(
             handles=handles, loc="outside lower center", ncols=columns, frameon=False,

@@ -13,6 +13,8 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Page
 
+    from localize.methods.ringvote.network import Trunk
+
 CHROMIUM = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -30,6 +32,31 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def trained() -> Trunk:
+    """The network that comes along."""
+    from localize.localizer import load
+    from localize.methods.ringvote.network import Trunk
+
+    network = load("ringvote", device="cpu").network
+    assert isinstance(network, Trunk)
+    return network
+
+
+@pytest.fixture
+def lively() -> Trunk:
+    """A narrow network whose evidence differs from place to place."""
+    import torch
+
+    from localize.methods.ringvote.network import Trunk
+
+    torch.manual_seed(0)
+    network = Trunk(8)
+    for last in (network.decide, network.survey):
+        torch.nn.init.normal_(last.weight)
+    return network.eval()
 
 
 @pytest.fixture(scope="module")

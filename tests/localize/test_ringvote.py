@@ -1,4 +1,4 @@
-"""The learned ring voter: its features are the filter's, its votes add up, its training resumes."""
+"""The learned ring voter: features as the filter's, votes that add up, regions that are found."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from localize import cli
-from localize.localizer import Told, load
+from localize.localizer import Told
 from localize.methods.boundary import LUMA
 from localize.methods.ringvote import locating, searching
 from localize.methods.ringvote.features import CHANNELS, features
@@ -44,23 +44,6 @@ def hidden(shape: str = "circle", overflow: str = "clip", ratio: float = 1.12) -
     truth = Anomaly(91, 72, 34, ratio, shape, overflow)  # type: ignore[arg-type]
     coded = renderer.encode(anomaly.apply(photo, truth), "jpeg", 90)
     return renderer.decode(coded), truth
-
-
-@pytest.fixture(scope="module")
-def trained() -> Trunk:
-    """The network that comes along."""
-    network = load("ringvote-told", device="cpu").network
-    assert isinstance(network, Trunk)
-    return network
-
-
-def lively(width: int = 8) -> Trunk:
-    """A network whose evidence differs from place to place."""
-    torch.manual_seed(0)
-    network = Trunk(width)
-    for last in (network.decide, network.survey):
-        torch.nn.init.normal_(last.weight)
-    return network.eval()
 
 
 def planes(image: np.ndarray) -> np.ndarray:
@@ -170,8 +153,8 @@ def test_told_it_finds(trained: Trunk, shape: str, overflow: str, ratio: float) 
     assert math.hypot(found.x - truth.x, found.y - truth.y) < 1
 
 
-def test_a_band_of_radii_has_weights_of_its_own() -> None:
-    network, image = lively(), torch.from_numpy(noise(24, 24)).permute(2, 0, 1)[None].float()
+def test_a_band_of_radii_has_weights_of_its_own(lively: Trunk) -> None:
+    network, image = lively, torch.from_numpy(noise(24, 24)).permute(2, 0, 1)[None].float()
     seen = network.seen(image)
     kinds = [(1.1, band(r)) for r in (20, 30, 50, 200)]
     assert [which for _, which in kinds] == list(range(len(BANDS) + 1))
@@ -184,8 +167,8 @@ def test_a_band_of_radii_has_weights_of_its_own() -> None:
 
 
 @torch.inference_mode()
-def test_strips_see_what_the_whole_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    network, image = lively(), noise(223, 38)
+def test_strips_see_what_the_whole_does(lively: Trunk, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, image = lively, noise(223, 38)
     whole = locating.looked(network, image)
     evidence = locating.evidence(network, whole, 1.1, 30)
     assert whole.shape == (1, 8, 112, 20)
@@ -197,8 +180,8 @@ def test_strips_see_what_the_whole_does(monkeypatch: pytest.MonkeyPatch) -> None
     assert torch.allclose(locating.evidence(network, whole, 1.1, 30), evidence, atol=1e-4)
 
 
-def test_nothing_beyond_the_reach_is_seen() -> None:
-    network, image = lively(), noise(200, 200)
+def test_nothing_beyond_the_reach_is_seen(lively: Trunk) -> None:
+    network, image = lively, noise(200, 200)
     far = image.copy()
     far[:, 100 + REACH + 1 :] = 0
     one, two = (locating.looked(network, each)[..., :51] for each in (image, far))

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from localize.endless import Endless, Mix
-from localize.localizer import load
 from localize.methods.ringvote import odds, searching
 from localize.methods.ringvote.locating import peaks
 from localize.methods.ringvote.network import Trunk
@@ -28,14 +27,6 @@ from synth.renderer import Sample
 def hidden(truth: Anomaly) -> np.ndarray:
     photo = scenes.scene(200, 160, np.random.default_rng(4))
     return renderer.decode(renderer.encode(anomaly.apply(photo, truth), "jpeg", 90))
-
-
-@pytest.fixture(scope="module")
-def trained() -> Trunk:
-    """The network that comes along."""
-    network = load("ringvote", device="cpu").network
-    assert isinstance(network, Trunk)
-    return network
 
 
 @pytest.mark.parametrize("ratio", [0.87, 1.15])

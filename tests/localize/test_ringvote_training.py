@@ -34,15 +34,6 @@ def small_lessons() -> Iterator[None]:
         yield
 
 
-def lively(width: int = 8) -> Trunk:
-    """A network whose evidence differs from place to place."""
-    torch.manual_seed(0)
-    network = Trunk(width)
-    for last in (network.decide, network.survey):
-        torch.nn.init.normal_(last.weight)
-    return network.eval()
-
-
 def ask(regions: list[Anomaly], size: tuple[int, int] = (64, 64)) -> lessons.Asked:
     """The regions' centres, and those of a rival of radius 20 px."""
     return lessons.asked([regions], [band(regions[0].r)], [20.0], size)
@@ -89,9 +80,9 @@ def test_other_regions_are_no_wrong_answers() -> None:
     assert lost(logits, ask([truth, other]))[0] < alone - 0.1
 
 
-def test_voters_on_the_device_count_as_the_search_does() -> None:
+def test_voters_on_the_device_count_as_the_search_does(lively: Trunk) -> None:
     """What training sums up for a centre is what `voting.counts` does."""
-    network, sizes = lively(), (64, 64)
+    network, sizes = lively, (64, 64)
     asked = ask([Anomaly(30.5, 31, 12, 1.1), Anomaly(30, 31, 9.5, 1.1)])
     evidence = torch.from_numpy(np.random.default_rng(0).normal(size=(1, KINDS, *sizes))).float()
     spectrum = torch.fft.rfft2(evidence)
@@ -103,9 +94,9 @@ def test_voters_on_the_device_count_as_the_search_does() -> None:
         assert torch.allclose(ours[16:48, 16:48], logits[number, 16:48, 16:48], atol=1e-3)
 
 
-def test_pictures_learn_the_same_together_and_one_by_one(photo_folder: Path) -> None:
+def test_pictures_learn_the_same_together_and_one_by_one(lively: Trunk, photo_folder: Path) -> None:
     mix = Mix({"size": [64, 64], "margin": 0}, {"radius": [[20, 24], [26, 28]]}, crowd=1)
-    network, found = lively(), []
+    network, found = lively, []
     for together in (4, 1):
         network.zero_grad()
         total = 0.0

@@ -60,9 +60,8 @@ def looked(network: Trunk, image: np.ndarray) -> Tensor:
         strip = torch.from_numpy(np.array(image[first:last])).to(device)
         seen = network.seen(strip.permute(2, 0, 1)[None].float())
         end = min(cells[0], (top + rows) // CELL)
-        whole[:, :, top // CELL : end] = seen[:, :, (top - first) // CELL :][
-            :, :, : end - top // CELL
-        ]
+        above = first // CELL
+        whole[:, :, top // CELL : end] = seen[:, :, top // CELL - above : end - above]
     return whole
 
 

@@ -162,7 +162,7 @@ def blind_candidates(
     """(H, W, 3) uint8 -> (1, width, h, w) seen, the likeliest regions of what is not known any."""
     seen = looked(network, image)
     size, sized = (image.shape[0], image.shape[1]), known.r is not None
-    squares = network.surveyed(seen)[0, ..., : -(-size[0] // POOL), : -(-size[1] // POOL)]
+    squares = network.surveyed(seen)[0]
     kinds: dict[tuple[float, int], list[Candidate]] = {}
     for one in coarse(network, squares, size, known):
         kinds.setdefault((one.ratio, band(one.r)), []).append(one)
