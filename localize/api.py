@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from localize import endless
-from localize import localizer as localizers
+from localize import endless, registry
 from localize.comparison import centre_distance_of, compare, evaluate
 from localize.imported import score
-from localize.localizer import RUN_FILE, Finding, Localizer, Method, Source, Told, load
+from localize.localizer import RUN_FILE, Finding, Localizer, Source, Told
 from localize.localizer import read_run as describe
+from localize.registry import Method, load
 from localize.sources import Folder
 from synth import folders
 from synth.errors import InputError
@@ -44,11 +44,11 @@ def train(
     """
     if Path(name).is_dir():
         raise InputError(f"{name} is a run folder: to train, name a method (localize methods)")
-    entry = localizers.method(name)
+    entry = registry.method(name)
     if entry.learns == "nothing":
         raise InputError(f"{name} learns nothing: use it by its name")
     train_split, val_split = _sources(entry, dataset, photos, recipe, options.get("seed", 0))
-    learner = localizers.create(name, **localizers.choose([entry], options)[name])
+    learner = registry.create(name, **registry.choose([entry], options)[name])
     with folders.staged(Path(out), RUN_FILE, overwrite=overwrite, resume=resume) as run:
         learner.fit(train_split, val_split, run)
         about = describe(run) | {"val_centre_distance": centre_distance_of(val_split)}

@@ -52,7 +52,7 @@ def methods() -> None:
 
     Example: `localize methods`
     """
-    from localize.localizer import METHODS
+    from localize.registry import METHODS
 
     wide = max(map(len, METHODS))
     for name, entry in METHODS.items():

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from localize import localizer as localizers
-from localize import metrics, record
+from localize import metrics, record, registry
 from localize.localizer import HISTORY, RUN_FILE, Localizer, Source
 from localize.scoring import CLEAN, SCORES, Answers, predict, score
 from localize.sources import Folder
@@ -23,7 +22,7 @@ from synth.console import Step, silent
 from synth.dataset import MARKER
 from synth.errors import InputError
 
-DEFAULT_METHODS = tuple(localizers.METHODS)
+DEFAULT_METHODS = tuple(name for name, entry in registry.METHODS.items() if entry.compared)
 BASELINE = "centre"
 HISTORY_FILE = "history.csv"  # in the run folder of a method that learns by epochs
 ABOUT = "comparison.json"  # in every folder that we write
@@ -79,13 +78,13 @@ def evaluate(
         InputError: a SPEC or the dataset cannot be used; nothing is written.
     """
     source = choose_split(dataset, split)
-    methods: dict[str, Localizer] = {BASELINE: localizers.load(BASELINE)}
+    methods: dict[str, Localizer] = {BASELINE: registry.load(BASELINE)}
     runs: dict[str, Path] = {}
     # What must be trained first is trained last: whatever else is wrong is known by then.
-    learners = {str(spec) for spec in specs if str(spec).startswith(localizers.ANOMALIB)}
-    created = {spec: localizers.create(spec) for spec in learners}
+    learners = {str(spec) for spec in specs if str(spec).startswith(registry.ANOMALIB)}
+    created = {spec: registry.create(spec) for spec in learners}
     ready = {
-        spec: localizers.load(spec, time_limit=time_limit)
+        spec: registry.load(spec, time_limit=time_limit)
         for spec in map(str, specs)
         if spec not in learners
     }
@@ -94,10 +93,10 @@ def evaluate(
             run = Path(spec)
             if spec in learners:
                 say(f"{spec}: training")
-                run = building / "runs" / localizers.folder_of(spec)
+                run = building / "runs" / registry.folder_of(spec)
                 created[spec].fit(Folder(dataset, "train"), Folder(dataset, "val"), run)
-                ready[spec] = localizers.load(run, time_limit=time_limit)
-            name = localizers.shown(localizers.name_of(spec), ready[spec])
+                ready[spec] = registry.load(run, time_limit=time_limit)
+            name = registry.shown(registry.name_of(spec), ready[spec])
             if name in methods and name != BASELINE:
                 raise InputError(f"two methods are called '{name}': rename a folder or function")
             methods[name] = ready[spec]
@@ -132,17 +131,17 @@ def compare(
     Raises:
         InputError: bad input; nothing is left under the name ``out``.
     """
-    entries = [localizers.method(name) for name in dict.fromkeys((BASELINE, *methods))]
+    entries = [registry.method(name) for name in dict.fromkeys((BASELINE, *methods))]
     source = choose_split(dataset, split)
     train, val = Folder(dataset, "train"), Folder(dataset, "val")
     if tuple(methods) == DEFAULT_METHODS and not train.negatives():
         for entry in [entry for entry in entries if entry.learns == "clean"]:
             say(f"{entry.name}: left out, there are no clean pictures (synth generate --twins)")
             entries.remove(entry)
-    options_of = localizers.choose(entries, options)
+    options_of = registry.choose(entries, options)
     time_limit = options.get("time_limit")
     created = {
-        entry.name: localizers.create(entry.name, **options_of[entry.name])
+        entry.name: registry.create(entry.name, **options_of[entry.name])
         for entry in entries
         if entry.learns != "nothing"
     }
@@ -152,17 +151,17 @@ def compare(
         _same_request(building, _request(source, options))
         for entry in entries:
             if entry.learns == "nothing" or entry.weights:
-                localizer = localizers.load(entry.name, time_limit=time_limit)
-                ready[localizers.name_of(entry.name)] = localizer
+                localizer = registry.load(entry.name, time_limit=time_limit)
+                ready[registry.name_of(entry.name)] = localizer
                 continue
-            run = building / "runs" / localizers.folder_of(entry.name)
+            run = building / "runs" / registry.folder_of(entry.name)
             if (run / RUN_FILE).is_file():
                 say(f"{entry.name}: trained already")
             else:
                 say(f"{entry.name}: training")
                 created[entry.name].fit(train, val, run)
-            localizer = localizers.load(run, time_limit=time_limit)
-            name = localizers.shown(entry.name, localizer)
+            localizer = registry.load(run, time_limit=time_limit)
+            name = registry.shown(entry.name, localizer)
             ready[name], runs[name] = localizer, run
         result = _scored(ready, source, runs, building, step)
         chosen = None if tuple(methods) == DEFAULT_METHODS else tuple(methods)
@@ -214,7 +213,7 @@ def _scored(
         scores.append(score(answers[-1], source, localizer.parameters))
         answers[-1].maps.clear()  # scored, and large
         if name in runs and (runs[name] / HISTORY_FILE).is_file():
-            final = localizers.load(runs[name], which="last")
+            final = registry.load(runs[name], which="last")
             last.append(score(predict(final, name, source), source, final.parameters))
             epochs = pd.read_csv(runs[name] / HISTORY_FILE)
             epochs.insert(0, "method", name)

@@ -44,6 +44,10 @@ def _flags(
         _flag(TRAINED, "Feed r and ratio unstandardised, as first done.", "--raw-numeric"),
     ] = False,
     width: Annotated[Optional[int], _flag(TRAINED, "Channels of ringvote [48].")] = None,
+    start: Annotated[
+        Optional[Path],
+        _flag(TRAINED, "Run folder of ringvote, or its name, whose weights to go on from."),
+    ] = None,
     lessons: Annotated[
         Optional[int], _flag(TRAINED, "Pictures that ringvote's odds are fitted to [200].")
     ] = None,
@@ -98,8 +102,9 @@ def _given(flags: dict[str, Any]) -> dict[str, Any]:
     """Flags -> options of the methods; flags not given are left out."""
     if flags["input"] is not None:
         flags["input"] = console.size(flags["input"], "--input")
-    if flags["weights"] is not None:
-        flags["weights"] = str(flags["weights"])
+    for name in ("weights", "start"):
+        if flags[name] is not None:
+            flags[name] = str(flags[name])
     if flags["augment"] is not None:
         flags["augment"] = tuple(flags["augment"].split(","))
     return {

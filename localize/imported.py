@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from localize import comparison, record, scoring
-from localize import localizer as localizers
+from localize import comparison, record, registry, scoring
 from localize.comparison import ABOUT, BASELINE, Comparison
 from localize.localizer import Finding
 from localize.scoring import CLEAN, ERRORS, NOTHING, Answers
@@ -100,7 +99,7 @@ def score(
     if trials:
         say(f"trials of {len(shown)} of the {len(source)} images of split {source.split}")
 
-    baseline = localizers.load(BASELINE)
+    baseline = registry.load(BASELINE)
     answers = [scoring.predict(baseline, BASELINE, shown)]
     scores = [scoring.score(answers[0], shown, baseline.parameters)]
     for method in dict.fromkeys(row.method for row in kept if row.file_name in names.hidden):

@@ -16,7 +16,7 @@ from matplotlib.patches import Circle, Rectangle
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MaxNLocator
 
-from localize.localizer import METHODS
+from localize.registry import METHODS
 from synth import folders
 
 if TYPE_CHECKING:

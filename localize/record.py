@@ -10,8 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from localize.localizer import METHODS, Localizer, Method, read_run
+from localize.localizer import Localizer, read_run
 from localize.metrics import DRAWS
+from localize.registry import METHODS, Method
 from synth.errors import InputError
 
 LOG_ODDS = "log odds"  # the ``scores`` of a method whose scores are that

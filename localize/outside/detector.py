@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from localize.devices import device_of
-from localize.localizer import ANOMALIB, RUN_FILE, Finding, Learns, Source, Told, read_run
+from localize.localizer import RUN_FILE, Finding, Learns, Source, Told, read_run
 from localize.methods.patchcore.weights import PACKAGED, sha256
 from localize.outside import anomalib_job, caller
 from localize.outside.peer import TIME_LIMIT, Failure, Peer, check_limit
+from localize.registry import ANOMALIB
 from localize.sources import Folder
 from synth import console, exporting, folders
 from synth.errors import InputError

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from localize.localizer import METHODS
+from localize.registry import METHODS
 from localize.report import figures
 from localize.report.markup import Cell, Column, Html, el, folded, join, section, table
 from localize.report.numbers import listed

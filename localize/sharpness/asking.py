@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from localize import localizer as localizers
-from localize.localizer import Localizer, Told
+from localize import registry
+from localize.localizer import Finding, Localizer, Told
 from localize.sharpness import adaptive
 from localize.sharpness.design import Design, Picture, Trial, grid, picture
 from synth import folders, photos
@@ -70,7 +70,7 @@ class Asker:
         """Load the methods that are not there yet."""
         for name, spec in self.specs.items():
             if name not in self.ready:
-                self.ready[name] = localizers.load(spec, time_limit=self.time_limit)
+                self.ready[name] = registry.load(spec, time_limit=self.time_limit)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "ready": {}, "photos": {}}  # each process loads its own
@@ -92,7 +92,7 @@ class Asker:
         """A method that fails has missed; its error is recorded."""
         localizer, truth = self.ready[name], shown.truth
         told = [Told(truth.r, truth.discolor_ratio)] if localizer.told else None
-        found, error = localizers.Finding(math.nan, math.nan), ""
+        found, error = Finding(math.nan, math.nan), ""
         began = time.perf_counter()
         try:
             found = localizer.locate([shown.image], told)[0]

@@ -13,8 +13,7 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 
-from localize import localizer as localizers
-from localize import record
+from localize import record, registry
 from localize.sharpness import adaptive, asking, elsewhere, pairs, thresholds
 from localize.sharpness.asking import TRIALS, Asker
 from localize.sharpness.design import Design, Picture, grid, picture
@@ -113,8 +112,8 @@ def _asker(
     """Load all methods once: what is wrong with one shows before anything is asked."""
     asker = Asker({}, folder, design, time_limit)
     for spec in dict.fromkeys([BASELINE, *map(str, specs)]):
-        localizer = localizers.load(spec, time_limit=time_limit)
-        name = localizers.shown(localizers.name_of(spec), localizer)
+        localizer = registry.load(spec, time_limit=time_limit)
+        name = registry.shown(registry.name_of(spec), localizer)
         if name in asker.specs:
             raise InputError(f"two methods are called '{name}': rename one of the run folders")
         asker.specs[name] = spec

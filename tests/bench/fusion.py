@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from common import photo_folder
 
-from localize import localizer, metrics
+from localize import metrics, registry
 from localize.localizer import Told
 from localize.methods.ringvote import locating, searching
 from localize.methods.ringvote.method import RingVote
@@ -23,7 +23,7 @@ RECIPE = Path(__file__).parents[2] / "data" / "recipes" / "T1.json"
 
 
 def main() -> None:
-    method = localizer.load("ringvote")
+    method = registry.load("ringvote")
     assert isinstance(method, RingVote)
     network = method.network
     assert network is not None

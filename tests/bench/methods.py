@@ -12,9 +12,10 @@ from pathlib import Path
 import torch
 from common import photo_folder, race
 
-from localize import localizer
-from localize.localizer import METHODS, Localizer, Told
+from localize import registry
+from localize.localizer import Localizer, Told
 from localize.methods.cnn import Network
+from localize.registry import METHODS
 from localize.sources import Folder
 from synth import PRESETS, generate, photos, render
 
@@ -22,10 +23,10 @@ from synth import PRESETS, generate, photos, render
 def prepared(name: str, dataset: Path) -> Localizer:
     """A method that can be asked; the time of the trained ones does not depend on the weights."""
     if METHODS[name].learns == "nothing":
-        return localizer.create(name)
+        return registry.create(name)
     if METHODS[name].weights:
-        return localizer.load(name, device="cpu")
-    method = localizer.create(name, device="cpu")
+        return registry.load(name, device="cpu")
+    method = registry.create(name, device="cpu")
     if METHODS[name].learns == "clean":
         method.fit(Folder(dataset, "train"), Folder(dataset, "val"), dataset / name)
     else:

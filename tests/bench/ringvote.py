@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from common import photo_folder
 
-from localize import endless, localizer
+from localize import endless, registry
 from localize.devices import device_of
 from localize.localizer import Told
 from localize.methods.ringvote.lessons import Lessons
@@ -31,7 +31,7 @@ ROUNDS = 3
 
 def measure(name: str, image: np.ndarray, told: Told | None) -> tuple[float, float, int]:
     """-> seconds an image (the best round), peak memory of the process in MB, parameters."""
-    method = localizer.load(name)
+    method = registry.load(name)
     given = [told] if told else None
     seconds = []
     for _ in range(1 if image.size > 10**7 else ROUNDS):

@@ -37,8 +37,8 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def trained() -> Trunk:
     """The network that comes along."""
-    from localize.localizer import load
     from localize.methods.ringvote.network import Trunk
+    from localize.registry import load
 
     network = load("ringvote", device="cpu").network
     assert isinstance(network, Trunk)

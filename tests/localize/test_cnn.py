@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from localize import batches, localizer
+from localize import batches, registry
 from localize.methods.cnn import VARIANTS, Cnn, Network
 from synth import Anomaly, InputError, Sample
 
@@ -80,7 +80,7 @@ def test_numeric_features_matter_only_where_they_are_told(name: str) -> None:
     image = torch.rand(1, 3, 32, 32)
     one = network(image, torch.tensor([[10.0, 1.05]]))
     other = network(image, torch.tensor([[50.0, 1.15]]))
-    told = localizer.METHODS[name].told
+    told = registry.METHODS[name].told
     assert torch.equal(one, other) == (not told)
 
 

@@ -12,8 +12,7 @@ import pytest
 
 import localize
 import synth.anomaly
-from localize import cli, comparison, plots, scoring
-from localize import localizer as localizers
+from localize import cli, comparison, plots, registry, scoring
 from localize.localizer import Finding, Learns, Told
 from localize.methods.boundary import Boundary
 from localize.methods.centre import Centre
@@ -373,7 +372,7 @@ def test_the_legend_covers_no_data(compared: comparison.Comparison) -> None:
 def test_colours_stay_with_their_method() -> None:
     few, many = plots.look(["cnn-slow", "mine"]), plots.look(["centre", "boundary", "cnn-slow"])
     assert few["cnn-slow"] == many["cnn-slow"]
-    assert len(set(plots.look(list(localizers.METHODS)).values())) == len(localizers.METHODS)
+    assert len(set(plots.look(list(registry.METHODS)).values())) == len(registry.METHODS)
     assert few["mine"] not in many.values()
 
 
@@ -382,7 +381,7 @@ def test_told_methods_hear_nothing_but_r_and_ratio() -> None:
 
 
 def test_the_registry_begins_with_what_needs_no_training() -> None:
-    assert list(localizers.METHODS)[:2] == ["centre", "boundary"]
+    assert list(registry.METHODS)[:2] == ["centre", "boundary"]
 
 
 def test_resuming_with_another_request_is_refused(small_set: Path, tmp_path: Path) -> None:
@@ -419,13 +418,13 @@ class Fitted(Silent):
 @pytest.fixture
 def fitted(monkeypatch: pytest.MonkeyPatch) -> None:
     """A registry of our own: the baselines and the method above."""
-    entry = localizers.Method(
+    entry = registry.Method(
         "fitted", "here:Fitted", "clean", frozenset(), "a test", takes=frozenset({"seed"})
     )
     monkeypatch.setattr(type(entry), "implementation", lambda self: entries[self.name])
-    known = {name: localizers.METHODS[name] for name in ("centre", "boundary")}
+    known = {name: registry.METHODS[name] for name in ("centre", "boundary")}
     entries = {"centre": Centre, "boundary": Boundary, "fitted": Fitted}
-    monkeypatch.setattr(localizers, "METHODS", {**known, "fitted": entry})
+    monkeypatch.setattr(registry, "METHODS", {**known, "fitted": entry})
     monkeypatch.setattr(comparison, "DEFAULT_METHODS", (*known, "fitted"))
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from localize import localizer as localizers
-from localize.localizer import METHODS, Finding, Localizer, Told
+from localize import registry
+from localize.localizer import Finding, Localizer, Told
+from localize.registry import METHODS
 from localize.sources import Folder
 from synth import InputError
 
@@ -22,7 +23,7 @@ def fitted(small_set: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     ready = {}
     for name, entry in METHODS.items():
         options = {option: value for option, value in FAST.items() if option in entry.takes}
-        localizer = localizers.create(name, **options)
+        localizer = registry.create(name, **options)
         localizer.fit(Folder(small_set, "train"), Folder(small_set, "val"), runs / name)
         localizer.run = runs / name  # type: ignore[attr-defined]
         ready[name] = localizer
@@ -91,7 +92,7 @@ def test_a_told_method_asks_for_what_it_is_told(name: str, fitted: dict[str, Loc
 def test_the_same_after_loading(name: str, fitted: dict[str, Localizer]) -> None:
     images, told = some_images()
     given = told if METHODS[name].told else None
-    loaded = localizers.load(fitted[name].run)  # type: ignore[attr-defined]
+    loaded = registry.load(fitted[name].run)  # type: ignore[attr-defined]
     assert loaded.locate(images, given) == fitted[name].locate(images, given)
     assert loaded.parameters == fitted[name].parameters
 
@@ -99,7 +100,7 @@ def test_the_same_after_loading(name: str, fitted: dict[str, Localizer]) -> None
 @pytest.mark.parametrize("name", [n for n, m in METHODS.items() if m.weights])
 def test_a_method_that_comes_trained_is_ready(name: str) -> None:
     images, told = some_images()
-    ready = localizers.load(name)
+    ready = registry.load(name)
     assert len(ready.locate(images, told if METHODS[name].told else None)) == len(images)
     assert ready.told == METHODS[name].told
 
@@ -109,18 +110,18 @@ def test_a_method_that_comes_trained_is_ready(name: str) -> None:
 )
 def test_a_method_that_learns_must_be_trained_first(name: str) -> None:
     with pytest.raises(InputError, match="train"):
-        localizers.load(name)
+        registry.load(name)
 
 
 def test_an_unknown_method_names_the_nearest() -> None:
     with pytest.raises(InputError, match="did you mean 'boundary'"):
-        localizers.method("bondary")
+        registry.method("bondary")
 
 
 def test_a_run_of_another_method_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text('{"method": "centr"}')
     with pytest.raises(InputError, match="did you mean 'centre'"):
-        localizers.load(tmp_path)
+        registry.load(tmp_path)
 
 
 def test_a_damaged_run_says_so(fitted: dict[str, Localizer], tmp_path: Path) -> None:
@@ -130,13 +131,13 @@ def test_a_damaged_run_says_so(fitted: dict[str, Localizer], tmp_path: Path) -> 
     shutil.copytree(fitted["cnn-fast"].run, run)  # type: ignore[attr-defined]
     (run / "best.safetensors").write_bytes(b"nonsense")
     with pytest.raises(InputError, match=r"best\.safetensors"):
-        localizers.load(run)
+        registry.load(run)
     (run / "best.safetensors").unlink()
     with pytest.raises(InputError, match="missing"):
-        localizers.load(run)
+        registry.load(run)
     (run / "model.json").write_text("{")
     with pytest.raises(InputError, match="damaged"):
-        localizers.load(run)
+        registry.load(run)
 
 
 def test_weights_of_another_variant_are_refused(
@@ -149,4 +150,4 @@ def test_weights_of_another_variant_are_refused(
     other = fitted["cnn-fast"].run / "best.safetensors"  # type: ignore[attr-defined]
     shutil.copy(other, run / "best.safetensors")
     with pytest.raises(InputError, match="does not fit"):
-        localizers.load(run)
+        registry.load(run)

@@ -17,8 +17,7 @@ import pandas as pd
 import pytest
 
 import localize
-from localize import cli
-from localize import localizer as localizers
+from localize import cli, registry
 from localize.localizer import Finding
 from localize.outside import caller, peer, worker
 from localize.outside.function import Function
@@ -93,7 +92,7 @@ def use(mine: Path) -> Iterator[Use]:
     used: list[Function] = []
 
     def load(name: str, **options: float) -> Function:
-        localizer = localizers.load(f"{mine}:{name}", **options)
+        localizer = registry.load(f"{mine}:{name}", **options)
         assert isinstance(localizer, Function)
         used.append(localizer)
         return localizer
@@ -177,8 +176,8 @@ def gone(process: int) -> bool:
 @pytest.mark.parametrize("end", ["", "os.kill(os.getpid(), 9)"])
 def test_it_ends_when_we_do(end: str, mine: Path) -> None:
     code = (
-        "import os, sys, numpy as np; from localize import localizer\n"
-        f"f = localizer.load({f'{mine}:fickle'!r})\n"
+        "import os, sys, numpy as np; from localize import registry\n"
+        f"f = registry.load({f'{mine}:fickle'!r})\n"
         "print(int(f.locate([np.ones((5, 5, 3), np.uint8)])[0].y), flush=True)\n"
     )
     done = subprocess.run([sys.executable, "-c", code + end], capture_output=True, text=True)

@@ -12,8 +12,7 @@ import pandas as pd
 import pytest
 
 import localize
-from localize import cli
-from localize import localizer as localizers
+from localize import cli, registry
 from localize.outside import detector
 from localize.outside.detector import Detector
 from localize.sources import Folder
@@ -107,7 +106,7 @@ def test_train_then_use_it_as_any_run(run: Run, small_set: Path, tmp_path: Path)
 @pytest.mark.usefixtures("stand_in")
 def test_its_answer_is_the_peak_of_its_map(small_set: Path, tmp_path: Path) -> None:
     localize.train("anomalib:stfpm", small_set, tmp_path / "run", progress=False)
-    localizer = localizers.load(tmp_path / "run", time_limit=30.0)
+    localizer = registry.load(tmp_path / "run", time_limit=30.0)
     assert isinstance(localizer, Detector)
     image = np.full((30, 50, 3), 128, np.uint8)
     image[7, 31] = 255
@@ -138,7 +137,7 @@ def test_a_bare_spec_is_trained_where_it_is_asked_for(
     methods = pd.read_csv(tmp_path / "compared/scores.csv")["method"].tolist()
     assert methods == ["centre", "anomalib:draem (from scratch, 2/10 epochs)"]
     for folder in (out, tmp_path / "compared"):  # what was trained can be used again
-        assert localizers.run_method(folder / "runs/anomalib-draem").name == "anomalib:draem"
+        assert registry.run_method(folder / "runs/anomalib-draem").name == "anomalib:draem"
 
 
 @pytest.mark.usefixtures("stand_in")
@@ -194,11 +193,11 @@ def test_a_damaged_run_is_refused(small_set: Path, tmp_path: Path) -> None:
     localize.train("anomalib:padim", small_set, out, progress=False)
     (out / "model.safetensors").write_bytes(b"something else")
     with pytest.raises(InputError, match="damaged: train again"):
-        localizers.load(out)
+        registry.load(out)
     about = json.loads((out / "model.json").read_text())
     (out / "model.json").write_text(json.dumps({"method": about["method"]}))
     with pytest.raises(InputError, match="damaged"):
-        localizers.load(out)
+        registry.load(out)
 
 
 @pytest.mark.slow
@@ -219,7 +218,7 @@ def test_anomalib_itself(
     folder = retabled(small_set, tmp_path / "set", table[table["label"] == 1])
     run = tmp_path / "run"
     localize.train(f"anomalib:{model}", folder, run, epochs=1, input=(128, 96), progress=False)
-    localizer = localizers.load(run, time_limit=300.0)
+    localizer = registry.load(run, time_limit=300.0)
     assert isinstance(localizer, Detector)
     source = Folder(folder, "test")
     found = localizer.locate([source[0].image])[0]

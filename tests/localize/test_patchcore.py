@@ -15,8 +15,7 @@ import torch
 from safetensors.torch import save_file
 from scipy.ndimage import gaussian_filter
 
-from localize import api, cli
-from localize import localizer as localizers
+from localize import api, cli, registry
 from localize.methods.patchcore import embedding, framing, scoring, weights
 from localize.methods.patchcore.backbones import Choice, build
 from localize.methods.patchcore.method import PatchCore
@@ -245,7 +244,7 @@ def test_a_training_image_scores_zero_with_the_whole_bank(noise: Pictures, tmp_p
 def test_bit_equal_after_saving(small_set: Path, tmp_path: Path) -> None:
     method = api.train("patchcore", small_set, tmp_path / "run", **QUICK)
     images = [Folder(small_set, "test")[i].image for i in range(3)]
-    loaded = localizers.load(tmp_path / "run", which="last", device="cpu")
+    loaded = registry.load(tmp_path / "run", which="last", device="cpu")
     for before, after in zip(method.locate(images), loaded.locate(images), strict=True):
         assert before == after
         assert before.map is not None
@@ -263,10 +262,10 @@ def test_a_changed_file_of_a_run_is_refused(small_set: Path, tmp_path: Path) -> 
     data[-1] ^= 1
     bank.write_bytes(data)
     with pytest.raises(InputError, match="safetensors is damaged"):
-        localizers.load(tmp_path / "run")
+        registry.load(tmp_path / "run")
     bank.unlink()
     with pytest.raises(InputError, match="safetensors is missing"):
-        localizers.load(tmp_path / "run")
+        registry.load(tmp_path / "run")
 
 
 def test_streaming_few_images_is_the_plain_fit(noise: Pictures, tmp_path: Path) -> None:
@@ -292,9 +291,9 @@ def test_random_weights_are_said_everywhere(small_set: Path, tmp_path: Path) -> 
     method = api.train(
         "patchcore", small_set, tmp_path / "run", backbone="resnet18", random_weights=True, **QUICK
     )
-    loaded = localizers.load(tmp_path / "run")
+    loaded = registry.load(tmp_path / "run")
     for localizer in (method, loaded):
-        assert localizers.shown("patchcore", localizer) == "patchcore (random weights)"
+        assert registry.shown("patchcore", localizer) == "patchcore (random weights)"
     assert api.describe(tmp_path / "run")["weights"]["source"].startswith("random")
 
 

@@ -17,8 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from localize import cli, sharpness
-from localize import localizer as localizers
+from localize import cli, registry, sharpness
 from localize.localizer import Finding, Learns, Told
 from localize.sharpness import adaptive, asking, design, measuring, thresholds
 from localize.sharpness.asking import Asker
@@ -74,12 +73,12 @@ class Deaf(Seer):
 def loads(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Methods that SPECs load instead of the registered ones."""
     known: dict[str, Any] = {}
-    original = localizers.load
+    original = registry.load
 
     def load(spec: str | Path, **options: Any) -> Any:
         return known[str(spec)] if str(spec) in known else original(spec, **options)
 
-    monkeypatch.setattr(localizers, "load", load)
+    monkeypatch.setattr(registry, "load", load)
     return known
 
 

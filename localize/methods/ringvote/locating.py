@@ -48,11 +48,11 @@ class Candidate:
 
 @torch.inference_mode()
 def looked(network: Trunk, image: np.ndarray) -> Tensor:
-    """(H, W, 3) uint8 -> (1, width, h, w) of :meth:`Trunk.seen`, on the network's device."""
+    """(H, W, 3) uint8 -> (1, channels, h, w) of :meth:`Trunk.seen`, on the network's device."""
     height, width = image.shape[:2]
     device = next(network.parameters()).device
     cells = -(-height // POOL) * (POOL // CELL), -(-width // POOL) * (POOL // CELL)
-    whole = torch.empty((1, network.width, *cells), device=device)
+    whole = torch.empty((1, network.channels, *cells), device=device)
     whole = whole.to(memory_format=torch.channels_last)
     rows = max(POOL, STRIP // width // POOL * POOL)
     for top in range(0, height, rows):
@@ -67,7 +67,7 @@ def looked(network: Trunk, image: np.ndarray) -> Tensor:
 
 @torch.inference_mode()
 def evidence(network: Trunk, seen: Tensor, ratio: float, r: float) -> Tensor:
-    """(1, width, h, w) -> (KINDS, CELL h, CELL w) float32 of a ratio and a radius in px."""
+    """(1, channels, h, w) -> (KINDS, CELL h, CELL w) float32 of a ratio and a radius in px."""
     mix = mixed([(ratio, band(r))])[None].to(seen)
     rows = max(1, STRIP // (CELL**2 * seen.shape[3]))
     strips = [network.evidence(part, mix)[0, 0] for part in seen.split(rows, dim=2)]

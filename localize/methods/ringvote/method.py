@@ -8,6 +8,7 @@ from pictures without end (:mod:`localize.endless`) or from a dataset; trained w
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,9 @@ from localize.endless import VAL, Endless, described
 from localize.localizer import Finding, Learns, Source, Told, read_run
 from localize.methods.ringvote import locating, odds, searching, training
 from localize.methods.ringvote.lessons import Lessons
+from localize.methods.ringvote.looks import FLIPS, MOST
 from localize.methods.ringvote.network import Trunk
+from localize.registry import WEIGHTS
 from localize.runs import load_weights
 from synth import console, folders
 from synth.anomaly import Anomaly
@@ -32,6 +35,7 @@ from synth.errors import InputError
 EPOCH = 200  # steps, or those of one pass over a smaller source
 EPOCHS = 20
 LESSONS = 200
+CAREFUL = "-careful"  # in the name of what looks MOST times
 
 
 class RingVote:
@@ -39,9 +43,12 @@ class RingVote:
 
     Args:
         blind: it is told nothing, and searches.
+        looks: how often it looks at a picture: as it is, and mirrored.
         epochs: of :data:`EPOCH` steps, times ``epochs_scale``.
         batch: pictures a step.
         width: channels of the network.
+        start: whose weights training goes on from: ``ringvote``, those that come along, or a run
+            folder; None: from scratch.
         lessons: validation pictures that the odds are fitted to, times ``epochs_scale``.
     """
 
@@ -52,12 +59,14 @@ class RingVote:
         self,
         *,
         blind: bool = False,
+        looks: int = 1,
         epochs: int = EPOCHS,
         epochs_scale: float = 1.0,
         batch: int = 4,
         learning_rate: float = 2e-3,
         seed: int = 0,
         width: int = 48,
+        start: str | Path | None = None,
         lessons: int = LESSONS,
         device: str = "auto",
         progress: bool = True,
@@ -72,12 +81,13 @@ class RingVote:
                 "learning rate: above 0"
             )
         self.told = frozenset(() if blind else ("r", "discolor_ratio"))
-        self.name = "ringvote" if blind else "ringvote-told"
+        self.name = "ringvote" + CAREFUL * (looks > 1) + "-told" * (not blind)
         self.options: dict[str, Any] = {
             "epochs": epochs, "epochs_scale": epochs_scale, "batch": batch,
             "learning_rate": learning_rate, "seed": seed, "width": width,
             "lessons": lessons,
         }  # fmt: skip
+        self._looks, self._start = looks, start
         self.device = device_of(device)
         self.progress = console.progress if progress else console.silent
         self.network: Trunk | None = None
@@ -99,11 +109,13 @@ class RingVote:
         train = train.paced(steps * batch) if isinstance(train, Endless) else train
         torch.manual_seed(self.options["seed"])
         network = Trunk(self.options["width"])
+        begun = self._begun(network)
         lessons = Lessons(val, 0, min(VAL, len(val)), batch, 1)
-        about = {"method": self.name, "options": self.options, "source": described(train)}
+        about = {"method": self.name, "options": self.options, "source": described(train)} | begun
         with self.progress("training") as step:
             training.train(network, train, lessons, run, plan, about, self.device, step)
         pictures = max(1, round(self.options["lessons"] * self.options["epochs_scale"]))
+        network.flips = FLIPS[: self._looks]
         with self.progress("odds") as step:
             self._fit_odds(network, val, pictures, step)
         fitted = {
@@ -114,6 +126,17 @@ class RingVote:
             folders.write(path, save(load_file(path) | fitted))
         runs.finish(run, about, "val_loss")
         self._use(network, run, "best")
+
+    def _begun(self, network: Trunk) -> dict[str, Any]:
+        """Fill a new network with the weights to go on from -> which these are, for the run."""
+        if self._start is None:
+            return {}
+        run = WEIGHTS / "ringvote" if str(self._start) == "ringvote" else Path(self._start)
+        if not str(read_run(run)["method"]).startswith("ringvote"):
+            raise InputError(f"{run} is no run of ringvote: --start goes on from one")
+        load_weights(network, run)
+        digest = hashlib.sha256((run / "best.safetensors").read_bytes()).hexdigest()
+        return {"start": {"name": run.name, "sha256": digest}}
 
     @staticmethod
     def _fit_odds(
@@ -139,22 +162,29 @@ class RingVote:
 
     @classmethod
     def load(
-        cls, run: Path, which: str = "best", device: str = "auto", blind: bool | None = None
+        cls,
+        run: Path,
+        which: str = "best",
+        device: str = "auto",
+        blind: bool | None = None,
+        looks: int | None = None,
     ) -> RingVote:
         """A run folder -> the method with its ``best`` or ``last`` weights.
 
-        Either form's weights serve both: ``blind`` says which it shall be, else the run does.
+        Any form's weights serve all: ``blind`` and ``looks`` say which it shall be, else the run.
 
         Raises:
             InputError: the folder is damaged or of another method.
         """
         about = read_run(run)
         try:
-            blind = about["method"] == "ringvote" if blind is None else blind
-            localizer = cls(device=device, blind=blind, **about["options"])
+            name = about["method"]
+            blind = not name.endswith("-told") if blind is None else blind
+            looks = (MOST if CAREFUL in name else 1) if looks is None else looks
+            localizer = cls(device=device, blind=blind, looks=looks, **about["options"])
         except (KeyError, TypeError) as error:
             raise InputError(f"{run}/model.json is damaged ({error}): train again") from None
-        localizer._use(Trunk(localizer.options["width"]), run, which)
+        localizer._use(Trunk(localizer.options["width"], looks), run, which)
         return localizer
 
     def locate(

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from localize.methods.ringvote.features import CHANNELS, features
+from localize.methods.ringvote.looks import FLIPS, of_all
 from localize.methods.ringvote.odds import TYPICAL, Odds
 from localize.methods.ringvote.voting import KINDS
 
@@ -152,11 +153,15 @@ class Trunk(nn.Module):
     """A picture to what is seen in it, once; that to evidence in nats, for any ratio.
 
     (B, 3, H, W) code values -> :meth:`seen` -> :meth:`evidence`, :meth:`surveyed`.
+
+    Args:
+        looks: how many times it looks at a picture, for the mean of the evidence: see
+            :mod:`looks`. More take longer; the weights are the same.
     """
 
-    def __init__(self, width: int = 48) -> None:
+    def __init__(self, width: int = 48, looks: int = 1) -> None:
         super().__init__()
-        self.width = width
+        self.width, self.flips = width, FLIPS[:looks]
         # As of 3 x 3 cells, whose pixels are channels: nothing is averaged.
         self.enter = nn.Conv2d(CHANNELS, width, 3 * CELL, stride=CELL, padding=CELL)
         *before, last = (Block(width, *pair) for pair in DILATIONS)
@@ -175,30 +180,46 @@ class Trunk(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def seen(self, rgb: Tensor) -> Tensor:
-        """(B, 3, H, W) code values -> (B, width, h, w) in cells, of sides rounded up to POOL."""
+        """(B, 3, H, W) code values -> (B, channels, h, w) in cells, of sides rounded up to POOL."""
         height, width = rgb.shape[2:]
-        padding = (0, -width % POOL, 0, -height % POOL)
-        x = features(F.pad(rgb, padding, mode="replicate"))
-        x = self.before(F.relu_(self.enter(x)))
+        rgb = F.pad(rgb, (0, -width % POOL, 0, -height % POOL), mode="replicate")
+        found = [self._look(rgb.flip(flip)).flip(flip) for flip in self.flips]
+        return found[0] if len(found) == 1 else torch.cat(found, 1)
+
+    def _look(self, rgb: Tensor) -> Tensor:
+        x = self.before(F.relu_(self.enter(features(rgb))))
         found: Tensor = self.after(F.relu_(self.context(x).add_(x)))
         return found
 
+    @property
+    def channels(self) -> int:
+        """Of what is seen: those of all looks."""
+        return self.width * len(self.flips)
+
     def evidence(self, seen: Tensor, mix: Tensor) -> Tensor:
-        """(B, width, h, w) of :meth:`seen` -> (B, n, KINDS, CELL h, CELL w), nats a pixel.
+        """(B, channels, h, w) of :meth:`seen` -> (B, n, KINDS, CELL h, CELL w), nats a pixel.
 
         Args:
             mix: (B, n, STEPS, bands) of :func:`mixed`: for each picture, n kinds of region.
         """
         mix = mix.flatten(2)
         assert self.decide.bias is not None
-        weight = (mix @ self.decide.weight.view(mix.shape[2], -1)).view(len(mix), -1, self.width)
-        bias = (mix @ self.decide.bias.view(mix.shape[2], -1)).view(len(mix), -1, 1)
+        pixels = (len(mix), -1, KINDS, CELL, CELL)
+        weight = (mix @ self.decide.weight.view(mix.shape[2], -1)).view(*pixels, self.width)
+        bias = (mix @ self.decide.bias.view(mix.shape[2], -1)).view(*pixels, 1)
+        weight = of_all(weight, self.flips, 2, 5).flatten(1, 4)
+        bias = of_all(bias, self.flips, 2, 5).sum(5, keepdim=True).flatten(1, 4)
         planes = torch.baddbmm(bias, weight, seen.flatten(2)).unflatten(2, seen.shape[2:])
         return F.pixel_shuffle(planes, CELL).unflatten(1, (-1, KINDS))
 
     def surveyed(self, seen: Tensor) -> Tensor:
-        """(B, width, h, w) -> (B, HYPOTHESES, bands, KINDS, H / POOL, W / POOL), nats a square."""
-        planes: Tensor = self.survey(seen)
+        """(B, channels, h, w) -> (B, HYPOTHESES, bands, KINDS, H / POOL, W / POOL), in nats."""
+        assert self.survey.bias is not None
+        weight = self.survey.weight.unflatten(0, (-1, KINDS))
+        bias = self.survey.bias.view(-1, KINDS, 1, 1, 1)
+        weight = of_all(weight, self.flips, 1, 2).flatten(0, 1)
+        bias = of_all(bias, self.flips, 1, 2).sum(2).flatten()
+        planes = F.conv2d(seen, weight, bias, stride=self.survey.stride)
         return planes.unflatten(1, (len(HYPOTHESES), -1, KINDS))
 
 

@@ -140,9 +140,9 @@ def settled(
 def window(
     network: Trunk, seen: Tensor, size: tuple[int, int], group: Sequence[Candidate]
 ) -> tuple[Tensor, int, int]:
-    """(1, width, h, w) of an image (H, W), candidates of one kind -> their (KINDS, h, w) evidence.
+    """(1, channels, h, w) of an image (H, W), candidates of one kind -> their evidence.
 
-    And its top and left, px.
+    It is (KINDS, h, w); and its top and left, px.
     """
     reach = max(map(math.ceil, (one.r for one in group))) + ROOM
     spans = []
@@ -159,7 +159,7 @@ def window(
 def blind_candidates(
     network: Trunk, image: np.ndarray, known: Known = NOTHING
 ) -> tuple[Tensor, list[Candidate]]:
-    """(H, W, 3) uint8 -> (1, width, h, w) seen, the likeliest regions of what is not known any."""
+    """(H, W, 3) uint8 -> (1, channels, h, w) seen, the likeliest regions of any kind."""
     seen = looked(network, image)
     size, sized = (image.shape[0], image.shape[1]), known.r is not None
     squares = network.surveyed(seen)[0]
