@@ -14,6 +14,7 @@ from localize import cli
 from localize.localizer import Told
 from localize.methods.boundary import LUMA
 from localize.methods.ringvote import locating, searching
+from localize.methods.ringvote.ballots import Ballot
 from localize.methods.ringvote.features import CHANNELS, features
 from localize.methods.ringvote.method import RingVote
 from localize.methods.ringvote.network import (
@@ -128,11 +129,33 @@ def test_a_ballot_counts_as_the_transform_does() -> None:
     network = Trunk(4)
     with torch.no_grad():
         whole = network.fine.logits(counts(torch.fft.rfft2(evidence), 9.5, (40, 50)), 9.5)
-    ballot = locating.Ballot(network, evidence.numpy(), 9.5)
+    ballot = Ballot(network, evidence, np.array([9.5]))
     places = ((10, 10), (39, 29), (25, 17))
-    for (x, y), logits in zip(places, ballot.logits(*np.array(places).T).T, strict=True):
-        assert np.logaddexp(*logits) == pytest.approx(float(whole[y, x]), abs=1e-3)
+    found = ballot.logits(*np.array(places).T)
+    assert found.shape == (1, 2, 3)
+    for (x, y), logit in zip(places, found[0].logsumexp(0).tolist(), strict=True):
+        assert logit == pytest.approx(float(whole[y, x]), abs=1e-3)
     assert (ballot.logits(np.array([3]), np.array([20])) == -math.inf).all()
+
+
+def test_ballots_together_count_as_each_alone() -> None:
+    """Of several radii and offsets, at places of their own; some leave the image."""
+    rng = np.random.default_rng(0)
+    evidence = torch.from_numpy(rng.normal(size=(KINDS, 60, 70))).float()
+    network, n = Trunk(4), 12
+    r, dx, dy = rng.uniform(0.3, 20, n), *rng.uniform(-0.5, 0.5, (2, n))
+    r[:2], dx[1], dy[1] = 0.2, 0.5, 0.5  # too small for any pixel, but one in the middle
+    dx[0] = dy[0] = 0
+    cols, rows = rng.integers(0, 70, (n, 5)), rng.integers(0, 60, (n, 5))
+    found = Ballot(network, evidence, r, dx, dy).logits(cols, rows)
+    for k in range(n):
+        one = Ballot(network, evidence, r[k : k + 1], dx[k], dy[k]).logits(cols[k], rows[k])[0]
+        assert torch.allclose(found[k], one, atol=1e-4)
+        inside = (abs(cols[k] + dx[k] - 34.5) <= 34.5 - r[k]) & (
+            abs(rows[k] + dy[k] - 29.5) <= 29.5 - r[k]
+        )
+        assert torch.isfinite(found[k]).all(0).numpy()[inside].all() == (k != 1)
+    assert (found[1] == -math.inf).all()
 
 
 def test_one_clear_arc_counts_for_less_than_all_faint_ones() -> None:

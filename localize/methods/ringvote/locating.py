@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,14 +14,15 @@ from torch.nn import functional as F
 
 from localize.localizer import Finding, Told
 from localize.methods.boundary import LUMA, candidates, fast_length
+from localize.methods.ringvote.ballots import Ballot
 from localize.methods.ringvote.network import CELL, POOL, REACH, Trunk, band, mixed
 from localize.methods.ringvote.odds import facts
-from localize.methods.ringvote.voting import KINDS, PLANES, SHAPES, Outline, counts
+from localize.methods.ringvote.voting import KINDS, counts
 
 STRIP = 3 << 20  # px whose evidence is computed at a time, which bounds the memory
 LARGE = 1 << 22  # px from which arcs are counted one by one, likewise
 FRACTIONS = (-0.5, -0.25, 0.0, 0.25, 0.5)
-OFFSETS = sorted(product(FRACTIONS, repeat=2), key=lambda o: math.hypot(*o))
+OFFSETS = np.array(sorted(product(FRACTIONS, repeat=2), key=lambda o: math.hypot(*o)))
 ZONE = 5  # px around a centre that count as the same answer
 CANDIDATES = 32  # places that say together whether there is anything
 
@@ -87,14 +87,14 @@ def scored(network: Trunk, planes: Tensor, r: float) -> tuple[Tensor, slice, sli
     return logits, rows, cols
 
 
-def peaks(logits: Tensor, most: int) -> list[tuple[int, int]]:
-    """(H, W) -> row and column of the highest values, none within ZONE px of a higher one."""
+def peaks(logits: Tensor, most: int) -> list[tuple[int, int, float]]:
+    """(H, W) -> row, column, value of the highest, none within ZONE px of a higher one."""
     highest = F.max_pool2d(logits[None, None], (2 * ZONE + 1, 1), 1, (ZONE, 0))
     highest = F.max_pool2d(highest, (1, 2 * ZONE + 1), 1, (0, ZONE))[0, 0]
     rest = torch.where(logits == highest, logits, -math.inf)
     values, places = rest.flatten().topk(min(most, rest.numel()))
     return [
-        divmod(place, logits.shape[1])
+        (*divmod(place, logits.shape[1]), value)
         for value, place in zip(values.tolist(), places.tolist(), strict=True)
         if value > -math.inf
     ]
@@ -109,15 +109,13 @@ def told_peaks(
     planes = evidence(network, looked(network, image), told.discolor_ratio, r)
     planes = planes[:, : image.shape[0], : image.shape[1]]
     logits, rows, cols = scored(network, planes, r)
-    shown = torch.full(planes.shape[1:], float(logits.min()))
-    shown[rows, cols] = logits.cpu()
-    places = (
-        (row + rows.start, col + cols.start, float(logits[row, col]))
-        for row, col in peaks(logits, CANDIDATES)
-    )
-    ratio = told.discolor_ratio
-    found = [Candidate(x, y, r, logit, ratio=ratio) for y, x, logit in places]
-    return planes, found, shown.numpy()
+    found = [
+        Candidate(col + cols.start, row + rows.start, r, logit, ratio=told.discolor_ratio)
+        for row, col, logit in peaks(logits, CANDIDATES)
+    ]
+    shown = logits.min().expand(planes.shape[1:]).clone()
+    shown[rows, cols] = logits
+    return planes, found, shown.cpu().numpy()
 
 
 @torch.inference_mode()
@@ -144,60 +142,10 @@ def grey(image: np.ndarray) -> np.ndarray:
     return levels
 
 
-@functools.lru_cache(maxsize=512)
-def outlines(r: float, dx: float, dy: float) -> tuple[Outline, ...]:
-    """The outline of every shape; a search asks for the same ones again and again."""
-    return tuple(shape(r, dx, dy) for shape in SHAPES)
-
-
-class Ballot:
-    """Counts the votes for single centres at one radius; much cheaper than for all.
-
-    Args:
-        planes: (KINDS, H, W) evidence.
-        dx, dy: offset of the centres from whole pixels.
-    """
-
-    def __init__(
-        self, network: Trunk, planes: np.ndarray, r: float, dx: float = 0.0, dy: float = 0.0
-    ) -> None:
-        self._planes = planes
-        self._rules = network.fine.numbers(r)
-        self._outlines = outlines(r, dx, dy)
-
-    def logits(self, cols: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """(n,) pixels -> (shapes, n) logits of centres beside them; -inf beyond the image."""
-        height, width = self._planes.shape[1:]
-        found = np.full((len(SHAPES), len(cols)), -math.inf)
-        for which, ((ys, xs, weights), (scale, knee, prior)) in enumerate(
-            zip(self._outlines, self._rules, strict=True)
-        ):
-            if not len(ys):
-                continue
-            fits = (rows + ys.min() >= 0) & (rows + ys.max() < height)
-            fits &= (cols + xs.min() >= 0) & (cols + xs.max() < width)
-            if not fits.any():
-                continue
-            totals = np.full(int(fits.sum()), prior)
-            at = (rows[fits, None] + ys) * width + cols[fits, None] + xs
-            for plane, weight in zip(self._planes[PLANES[which]], weights.T, strict=True):
-                used = np.flatnonzero(weight)
-                if len(used):
-                    votes = scale * (plane.reshape(-1)[at[:, used]] @ weight[used])
-                    totals += np.where(votes < 0, votes, knee * np.log1p(abs(votes) / knee))
-            found[which, fits] = totals
-        return found
-
-
 def placed(network: Trunk, planes: Tensor, one: Candidate) -> tuple[float, float]:
     """(KINDS, H, W) and a whole-pixel centre -> to a quarter of a pixel: x, y."""
-    reach = math.ceil(one.r) + 3
-    top, left = max(0, one.y - reach), max(0, one.x - reach)
-    near = planes[:, top : one.y + reach + 1, left : one.x + reach + 1].cpu().numpy()
-    near = np.ascontiguousarray(near)
-    here = np.array([one.x - left]), np.array([one.y - top])
-    scores = [
-        np.logaddexp(*Ballot(network, near, one.r, dx, dy).logits(*here))[0] for dx, dy in OFFSETS
-    ]
-    dx, dy = OFFSETS[int(np.argmax(scores))]
-    return one.x + dx, one.y + dy
+    radii = np.full(len(OFFSETS), one.r)
+    ballot = Ballot(network, planes, radii, OFFSETS[:, 0], OFFSETS[:, 1])
+    logits = ballot.logits(np.array([one.x]), np.array([one.y]))
+    dx, dy = OFFSETS[int(logits.logsumexp(1).argmax())]
+    return one.x + float(dx), one.y + float(dy)

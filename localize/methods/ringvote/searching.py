@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from localize.localizer import Finding
+from localize.methods.ringvote.ballots import Ballot
 from localize.methods.ringvote.locating import (
-    Ballot,
     Candidate,
     evidence,
     facts_of,
@@ -38,6 +38,8 @@ SAME = 8.0  # px between centres or radii, below which candidates are the same
 PLACED = 64  # candidates that are placed at full resolution
 ROUNDS = ((4, 2), (1, 1))  # of placing: reach and step, px
 ROOM = 10  # px of evidence beyond a region, which placing may move and enlarge
+TOGETHER = 4  # of them at a time, which bounds the memory
+RADII = np.array([0.0, -0.25, 0.25, -0.5, 0.5, -0.75, 0.75, 1.0])  # px more than a whole one
 NEAR_EDGE = 2  # px from the edge to the pixels whose ratio is measured
 LEAST_ERROR = 0.004  # of a measured log ratio: rounding and coding
 
@@ -112,29 +114,43 @@ def apart(candidates: Iterable[Candidate], most: int) -> list[Candidate]:
 
 
 def settled(
-    network: Trunk, planes: np.ndarray, start: Candidate, reach: int, step: int, sized: bool = False
-) -> Candidate:
-    """(KINDS, H, W) -> the best candidate on a grid around another one: whole-pixel centres.
+    network: Trunk,
+    planes: Tensor,
+    starts: Sequence[Candidate],
+    reach: int,
+    step: int,
+    sized: bool = False,
+) -> list[Candidate]:
+    """(KINDS, H, W) -> for each candidate the best on a grid around it: whole-pixel centres.
 
     Of the same radius where that is known (``sized``).
     """
     around = np.arange(-reach, reach + 1, step)
     dy, dx = (np.array(each) for each in zip(*product(around, repeat=2), strict=True))
-    best = dataclasses.replace(start, logit=-math.inf)
-    for r in [start.r] if sized else start.r + around:
-        ballot = Ballot(network, planes, float(r))
-        logits = ballot.logits(start.x + dx, start.y + dy)
-        shape, place = divmod(int(logits.argmax()), len(dx))
-        if logits[shape, place] > best.logit:
-            best = dataclasses.replace(
-                start,
-                x=start.x + int(dx[place]),
-                y=start.y + int(dy[place]),
-                r=float(r),
-                logit=float(logits[shape, place]),
-                square=bool(shape),
+    bigger = np.zeros(1) if sized else around
+    radii = np.concatenate([one.r + bigger for one in starts])
+    x, y = (
+        np.repeat([place[n] for place in ((c.x, c.y) for c in starts)], len(bigger)) for n in (0, 1)
+    )
+    logits = Ballot(network, planes, radii).logits(x[:, None] + dx, y[:, None] + dy)
+    best, places = logits.view(len(starts), -1).max(1)
+    found = []
+    for one, logit, place in zip(starts, best.tolist(), places.tolist(), strict=True):
+        if logit == -math.inf:  # it fits nowhere
+            found.append(dataclasses.replace(one, logit=logit))
+            continue
+        size, square, at = np.unravel_index(place, (len(bigger), len(SHAPES), len(dx)))
+        found.append(
+            dataclasses.replace(
+                one,
+                x=one.x + int(dx[at]),
+                y=one.y + int(dy[at]),
+                r=float(one.r + bigger[size]),
+                logit=logit,
+                square=bool(square),
             )
-    return best
+        )
+    return found
 
 
 def window(
@@ -169,25 +185,24 @@ def blind_candidates(
     found = []
     for group in kinds.values():
         planes, top, left = window(network, seen, size, group)
-        still = planes.cpu().numpy()
-        for one in group:
-            moved = dataclasses.replace(one, x=one.x - left, y=one.y - top)
+        for begun in range(0, len(group), TOGETHER):
+            some = [
+                dataclasses.replace(one, x=one.x - left, y=one.y - top)
+                for one in group[begun : begun + TOGETHER]
+            ]
             for reach, step in ROUNDS:
-                moved = settled(network, still, moved, reach, step, sized)
-            found.append(dataclasses.replace(moved, x=moved.x + left, y=moved.y + top))
+                some = settled(network, planes, some, reach, step, sized)
+            found += [dataclasses.replace(one, x=one.x + left, y=one.y + top) for one in some]
     return seen, apart((one for one in found if one.logit > -math.inf), PLACED)
 
 
-def radius(network: Trunk, planes: np.ndarray, x: float, y: float, one: Candidate) -> float:
+def radius(network: Trunk, planes: Tensor, x: float, y: float, one: Candidate) -> float:
     """(KINDS, H, W), a centre and a region, px -> its radius to a quarter of a pixel."""
     col, row = round(x), round(y)
-    tried = [one.r + d for d in (0.0, -0.25, 0.25, -0.5, 0.5, -0.75, 0.75, 1.0)]
-
-    def logit(r: float) -> float:
-        ballot = Ballot(network, planes, r, x - col, y - row)
-        return float(ballot.logits(np.array([col]), np.array([row]))[int(one.square), 0])
-
-    return max(tried, key=logit)
+    tried = one.r + RADII
+    ballot = Ballot(network, planes, tried, x - col, y - row)
+    logits = ballot.logits(np.array([col]), np.array([row]))
+    return float(tried[int(logits[:, int(one.square), 0].argmax())])
 
 
 def measured(luma: np.ndarray, x: float, y: float, r: float, square: bool) -> tuple[float, float]:
@@ -220,7 +235,7 @@ def search(network: Trunk, image: np.ndarray, known: Known = NOTHING) -> Finding
     planes, top, left = window(network, seen, (height, width), [one])
     here = dataclasses.replace(one, x=one.x - left, y=one.y - top)
     x, y = placed(network, planes, here)
-    r = radius(network, planes.cpu().numpy(), x, y, here) if known.r is None else known.r
+    r = radius(network, planes, x, y, here) if known.r is None else known.r
     x, y = placed(network, planes, dataclasses.replace(here, r=r))
     x, y = x + left, y + top
     ratio = math.exp(measured(grey(image), x, y, r, one.square)[0])
