@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from localize import api, endless
 from localize.endless import Endless, Mix
@@ -221,6 +223,37 @@ def test_training_changes_the_weights_and_loading_keeps_them(run: Path) -> None:
     assert loaded.network is not None
     assert bool(loaded.network.decide.weight.abs().sum() > 0)
     assert loaded.locate([image], told) == RingVote.load(run, "best", "cpu").locate([image], told)
+
+
+def test_training_goes_on_from_known_weights(run: Path, photo_folder: Path, tmp_path: Path) -> None:
+    """With a rate of next to nothing they stay what they are, but for the odds."""
+    source = Endless(photo_folder, (LESSONS,), 1, length=3)
+    known = {"epochs": 1, "width": 4, "lessons": 2, "device": "cpu", "progress": False}
+    RingVote(start=run, learning_rate=1e-12, **known).fit(source, source, tmp_path)
+    first, second = (load_file(folder / "best.safetensors") for folder in (run, tmp_path))
+    assert all(
+        torch.allclose(first[name], second[name], atol=1e-6) for name in first if "odds" not in name
+    )
+    about = json.loads((tmp_path / "model.json").read_text())
+    digest = hashlib.sha256((run / "best.safetensors").read_bytes()).hexdigest()
+    assert about["start"] == {"name": run.name, "sha256": digest}
+
+
+def test_weights_to_go_on_from_must_be_there_and_fit(
+    run: Path, photo_folder: Path, tmp_path: Path
+) -> None:
+    source = Endless(photo_folder, (LESSONS,), 1, length=3)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "model.json").write_text('{"method": "cnn-fast"}')
+    for start, width, said in (
+        (run, 8, "does not fit"),
+        ("ringvote", 4, "does not fit"),
+        (other, 4, "no run of ringvote"),
+        (tmp_path / "none", 4, "no run folder"),
+    ):
+        with pytest.raises(InputError, match=said):
+            RingVote(start=start, width=width, progress=False).fit(source, source, tmp_path / "new")
 
 
 def test_weights_that_do_not_fit_are_refused(run: Path, tmp_path: Path) -> None:
