@@ -18,7 +18,7 @@ from localize.methods.ringvote.locating import peaks
 from localize.methods.ringvote.network import Trunk
 from localize.methods.ringvote.odds import Odds
 from localize.methods.ringvote.searching import Known
-from localize.methods.ringvote.voting import OUTLINES, SHAPES, circle
+from localize.methods.ringvote.voting import circle
 from synth import anomaly, renderer, scenes
 from synth.anomaly import Anomaly
 from synth.renderer import Sample
@@ -54,25 +54,6 @@ def test_a_circles_outline_is_what_a_mask_has(r: float, dx: float, dy: float) ->
     drawn[rows + 64, cols + 64] = True
     assert np.array_equal(drawn, inside & ~closed)
     assert len(set(zip(rows.tolist(), cols.tolist(), strict=True))) == len(rows)
-
-
-@given(
-    st.lists(
-        st.tuples(st.floats(0.1, 40), st.floats(-0.5, 0.5), st.floats(-0.5, 0.5)),
-        min_size=1,
-        max_size=5,
-    )
-)
-def test_outlines_together_are_those_of_each(regions: list[tuple[float, float, float]]) -> None:
-    for shape, alone in zip(OUTLINES, SHAPES, strict=True):
-        found = shape(*np.array(regions).T)
-        assert (np.diff(found.owner) >= 0).all()
-        for number, region in enumerate(regions):
-            mine = found.owner == number
-            rows, cols, weights = alone(*region)
-            assert np.array_equal(found.rows[mine], rows)
-            assert np.array_equal(found.cols[mine], cols)
-            assert np.allclose(found.weights[mine], weights)
 
 
 def test_peaks_are_the_highest_and_apart() -> None:

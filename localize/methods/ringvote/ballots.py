@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -9,7 +10,23 @@ import torch
 from torch import Tensor
 
 from localize.methods.ringvote.network import Trunk, tempered
-from localize.methods.ringvote.voting import KINDS, OUTLINES, PLANES
+from localize.methods.ringvote.voting import KINDS, PLANES, SHAPES
+
+
+@functools.lru_cache(maxsize=1024)
+def _spokes(r: float, dx: float, dy: float) -> tuple[np.ndarray, ...]:
+    """A radius and an offset, px -> who votes for the centre beside the whole pixel (0, 0).
+
+    Kinds (rising), rows, columns and weights of the votes, (m,) each; (KINDS,) how many of each.
+    A search asks for the same ones again and again.
+    """
+    parts = []
+    for shape, of in zip(SHAPES, PLANES, strict=True):
+        rows, cols, weights = shape(r, dx, dy)
+        kind, along = np.nonzero(weights.T)
+        parts.append((kind + of.start, rows[along], cols[along], weights[along, kind]))
+    kinds, rows, cols, counted = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return kinds, rows, cols, counted, np.bincount(kinds, minlength=KINDS)
 
 
 class Ballot:
@@ -32,20 +49,13 @@ class Ballot:
         r, dx, dy = np.broadcast_arrays(np.asarray(r, float), dx, dy)
         height, width = self._size = planes.shape[1:]
         self._rules, self._flat = network.fine, planes.reshape(-1)
-        whose, places, weights = [], [], []
-        for shape, of in zip(OUTLINES, PLANES, strict=True):
-            found = shape(r, dx, dy)
-            kind, along = np.nonzero(found.weights.T)
-            whose.append(found.owner[along] * KINDS + of.start + kind)
-            rows = (of.start + kind) * height + found.rows[along]
-            places.append(rows * width + found.cols[along])
-            weights.append(found.weights[along, kind])
-        parts = np.concatenate(whose)
-        order = np.argsort(parts, kind="stable")
-        self._owner = torch.from_numpy(parts[order] // KINDS).to(planes.device)
-        self._counts = np.bincount(parts, minlength=len(r) * KINDS)
-        self._places = torch.from_numpy(np.concatenate(places)[order]).to(planes.device)
-        self._weights = torch.from_numpy(np.concatenate(weights)[order]).to(planes.device)
+        spokes = [_spokes(*of) for of in zip(r.tolist(), dx.tolist(), dy.tolist(), strict=True)]
+        kinds, rows, cols, weights, counts = (np.concatenate(v) for v in zip(*spokes, strict=True))
+        self._counts = counts
+        owners = np.repeat(np.arange(len(r)), [len(found[0]) for found in spokes])
+        self._owner = torch.from_numpy(owners).to(planes.device)
+        self._places = torch.from_numpy((kinds * height + rows) * width + cols).to(planes.device)
+        self._weights = torch.from_numpy(weights).to(planes.device)
         self._radii = torch.from_numpy(r.astype(np.float32)).to(planes.device)
         self._reach = [
             [function(offset + sign * r)[:, None] for offset in (dy, dx)]

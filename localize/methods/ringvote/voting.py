@@ -6,8 +6,7 @@ Source: votes for the centre of a shape, Ballard (1981).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -17,89 +16,49 @@ ARCS = 8  # directions from inside to outside: right, right-down, down, ... 45 d
 SIDES = 4  # of a square: right, down, left, up
 PLANES = (slice(0, ARCS), slice(ARCS, ARCS + SIDES))  # of evidence, for a circle and a square
 KINDS = ARCS + SIDES
-FAR = 10**6  # px, beyond every row's end
-
-
-@dataclass(frozen=True)
-class Outlines:
-    """The last pixels inside of n regions of one shape.
-
-    Args:
-        owner: (m,) numbers, rising: whose pixel it is.
-        rows, cols: (m,), counted from the whole pixel beside the centre.
-        weights: (m, ARCS or SIDES): which directions are outward there; they sum to 1.
-    """
-
-    owner: np.ndarray
-    rows: np.ndarray
-    cols: np.ndarray
-    weights: np.ndarray
-
-
-Outline = tuple[np.ndarray, np.ndarray, np.ndarray]  # rows, cols and weights of one region
-
-
-def circles(r: np.ndarray, dx: np.ndarray, dy: np.ndarray) -> Outlines:
-    """Radii and offsets of centres from whole pixels, each (n,) px -> the outlines."""
-    r, dx, dy = r[:, None], dx[:, None], dy[:, None]
-    v = np.arange(-math.ceil(r.max()) - 1, math.ceil(r.max()) + 2)
-    gap = r * r - (v - dy) ** 2
-    half = np.sqrt(np.maximum(0, gap))
-    left = np.where(gap < 0, FAR, np.ceil(dx - half)).astype(int)
-    right = np.where(gap < 0, -FAR, np.floor(dx + half)).astype(int)
-    # A pixel is the last inside where the row above or below, or its own, ends before it.
-    nothing = np.full_like(left[:, :1], FAR)
-    above, below = np.hstack([nothing, left[:, :-1]]), np.hstack([left[:, 1:], nothing])
-    ends = np.minimum(np.maximum(left, np.maximum(above, below) - 1), right)
-    above, below = np.hstack([-nothing, right[:, :-1]]), np.hstack([right[:, 1:], -nothing])
-    begins = np.maximum(np.minimum(right, np.minimum(above, below) + 1), ends + 1)
-    runs, cols = _runs(np.stack([left, begins], 2).ravel(), np.stack([ends, right], 2).ravel())
-    owner, row = np.divmod(runs // 2, len(v))
-    rows = v[row]
-    turn = np.arctan2(rows - dy[owner, 0], cols - dx[owner, 0]) / (2 * math.pi / ARCS)
-    gaps = np.abs((turn[:, None] - np.arange(ARCS) + ARCS / 2) % ARCS - ARCS / 2)
-    return Outlines(owner, rows, cols, np.maximum(0, 1 - gaps).astype(np.float32))
-
-
-def _runs(first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) first and last places (none where the last is before the first) -> whose, all places."""
-    count = np.maximum(0, last - first + 1)
-    owner = np.repeat(np.arange(len(count)), count)
-    return owner, np.arange(count.sum()) - np.repeat(np.cumsum(count) - count - first, count)
-
-
-def squares(r: np.ndarray, dx: np.ndarray, dy: np.ndarray) -> Outlines:
-    """As :func:`circles`, of half sides r: weights are (m, SIDES)."""
-    (left, top), (right, bottom) = (
-        [function(centre + sign * r).astype(int) for centre in (dx, dy)]
-        for function, sign in ((np.ceil, -1), (np.floor, 1))
-    )
-    (tall, along), (wide, across) = _runs(top, bottom), _runs(left, right)
-    owner = np.concatenate([tall, wide, tall, wide])
-    rows = np.concatenate([along, bottom[wide], along, top[wide]])
-    cols = np.concatenate([right[tall], across, left[tall], across])
-    kinds = np.repeat(np.arange(SIDES), [len(tall), len(wide)] * 2)
-    order = np.argsort(owner, kind="stable")
-    weights = np.eye(SIDES, dtype=np.float32)[kinds[order]]
-    return Outlines(owner[order], rows[order], cols[order], weights)
-
-
-OUTLINES: tuple[Callable[..., Outlines], ...] = (circles, squares)
+Outline = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def circle(r: float, dx: float = 0.0, dy: float = 0.0) -> Outline:
-    """The outline of one circle of radius r px, whose centre lies (dx, dy) px from a pixel."""
-    return _alone(circles, r, dx, dy)
+    """Radius, px -> (n,) rows and (n,) columns of the last pixels inside, (n, ARCS) their weights.
+
+    Rows and columns count from the pixel beside the centre, which lies (dx, dy) px from it.
+    A pixel's weights say which direction is outward there; they sum to 1.
+    """
+    v = np.arange(math.ceil(dy - r), math.floor(dy + r) + 1)
+    half = np.sqrt(np.maximum(0, r * r - (v - dy) ** 2))
+    left, right = np.ceil(dx - half).astype(int), np.floor(dx + half).astype(int)
+    # A pixel is the last inside where the row above or below, or its own, ends before it.
+    nothing = np.array([10**6])
+    above, below = np.concatenate([nothing, left[:-1]]), np.concatenate([left[1:], nothing])
+    ends = np.minimum(np.maximum(left, np.maximum(above, below) - 1), right)
+    above, below = np.concatenate([-nothing, right[:-1]]), np.concatenate([right[1:], -nothing])
+    begins = np.maximum(np.minimum(right, np.minimum(above, below) + 1), ends + 1)
+    rows, cols = _runs([(v, left, ends), (v, begins, right)])
+    turn = np.arctan2(rows - dy, cols - dx) / (2 * math.pi / ARCS)
+    gap = np.abs((turn[:, None] - np.arange(ARCS) + ARCS / 2) % ARCS - ARCS / 2)
+    return rows, cols, np.maximum(0, 1 - gap).astype(np.float32)
+
+
+def _runs(
+    spans: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows, first and last columns (none where the last is before the first) -> all pixels."""
+    rows, first, last = (np.concatenate(each) for each in zip(*spans, strict=True))
+    count = np.maximum(0, last - first + 1)
+    along = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    return np.repeat(rows, count), np.repeat(first, count) + along
 
 
 def square(r: float, dx: float = 0.0, dy: float = 0.0) -> Outline:
-    """As :func:`circle`, of one square of half side r px."""
-    return _alone(squares, r, dx, dy)
-
-
-def _alone(shape: Callable[..., Outlines], *of: float) -> Outline:
-    found = shape(*(np.array([float(value)]) for value in of))
-    return found.rows, found.cols, found.weights
+    """As :func:`circle`, for a square of half side r px: weights are (n, SIDES)."""
+    left, right = math.ceil(dx - r), math.floor(dx + r)
+    top, bottom = math.ceil(dy - r), math.floor(dy + r)
+    across, along = np.arange(left, right + 1), np.arange(top, bottom + 1)
+    rows = np.concatenate([along, np.full_like(across, bottom), along, np.full_like(across, top)])
+    cols = np.concatenate([np.full_like(along, right), across, np.full_like(along, left), across])
+    counts = [len(along), len(across), len(along), len(across)]
+    return rows, cols, np.repeat(np.eye(SIDES, dtype=np.float32), counts, axis=0)
 
 
 SHAPES: tuple[Callable[..., Outline], ...] = (circle, square)
