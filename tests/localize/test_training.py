@@ -66,7 +66,7 @@ def test_training_learns_a_bright_spot(tmp_path: Path) -> None:
     scenes.write(tmp_path / "photos", 40, 64, 64, seed=1)
     recipe = Recipe(size="keep", per_photo=4, radius=(10, 14), ratio=(3, 3), split=(0.8, 0.2, 0))
     generate(tmp_path / "photos", tmp_path / "set", recipe)
-    cnn = fit(tmp_path / "set", tmp_path / "run", "cnn-fast", input=(64, 64), epochs=25)
+    cnn = fit(tmp_path / "set", tmp_path / "run", "cnn-fast", input=(64, 64), epochs=14)
     del cnn
     from localize.comparison import centre_distance
 
