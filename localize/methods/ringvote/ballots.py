@@ -26,7 +26,9 @@ def _spokes(r: float, dx: float, dy: float) -> tuple[np.ndarray, ...]:
         kind, along = np.nonzero(weights.T)
         parts.append((kind + of.start, rows[along], cols[along], weights[along, kind]))
     kinds, rows, cols, counted = (np.concatenate(each) for each in zip(*parts, strict=True))
-    return kinds, rows, cols, counted, np.bincount(kinds, minlength=KINDS)
+    counts = np.bincount(kinds, minlength=KINDS)
+    small = (each.astype(np.int32) for each in (kinds, rows, cols))  # many are remembered
+    return *small, counted, counts
 
 
 class Ballot:
@@ -54,7 +56,8 @@ class Ballot:
         self._counts = counts
         owners = np.repeat(np.arange(len(r)), [len(found[0]) for found in spokes])
         self._owner = torch.from_numpy(owners).to(planes.device)
-        self._places = torch.from_numpy((kinds * height + rows) * width + cols).to(planes.device)
+        places = (kinds.astype(np.int64) * height + rows) * width + cols
+        self._places = torch.from_numpy(places).to(planes.device)
         self._weights = torch.from_numpy(weights).to(planes.device)
         self._radii = torch.from_numpy(r.astype(np.float32)).to(planes.device)
         self._reach = [
