@@ -8,7 +8,6 @@ from pictures without end (:mod:`localize.endless`) or from a dataset; trained w
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from localize import runs
 from localize.devices import device_of
 from localize.endless import VAL, Endless, described
 from localize.localizer import Finding, Learns, Source, Told, read_run
+from localize.methods.patchcore.weights import sha256
 from localize.methods.ringvote import locating, odds, searching, training
 from localize.methods.ringvote.lessons import Lessons
 from localize.methods.ringvote.looks import FLIPS, MOST
@@ -135,8 +135,7 @@ class RingVote:
         if not str(read_run(run)["method"]).startswith("ringvote"):
             raise InputError(f"{run} is no run of ringvote: --start goes on from one")
         load_weights(network, run)
-        digest = hashlib.sha256((run / "best.safetensors").read_bytes()).hexdigest()
-        return {"start": {"name": run.name, "sha256": digest}}
+        return {"start": {"name": run.name, "sha256": sha256(run / "best.safetensors")}}
 
     @staticmethod
     def _fit_odds(

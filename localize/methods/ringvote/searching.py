@@ -129,9 +129,7 @@ def settled(
     dy, dx = (np.array(each) for each in zip(*product(around, repeat=2), strict=True))
     bigger = np.zeros(1) if sized else around
     radii = np.concatenate([one.r + bigger for one in starts])
-    x, y = (
-        np.repeat([place[n] for place in ((c.x, c.y) for c in starts)], len(bigger)) for n in (0, 1)
-    )
+    x, y = np.repeat([(one.x, one.y) for one in starts], len(bigger), axis=0).T
     logits = Ballot(network, planes, radii).logits(x[:, None] + dx, y[:, None] + dy)
     best, places = logits.view(len(starts), -1).max(1)
     found = []

@@ -78,10 +78,11 @@ def counts(
         used = np.flatnonzero(weights.any(axis=0))
         for first in range(0, len(used), together):
             arcs = used[first : first + together]
-            plane, along = np.nonzero(weights.T[arcs])  # what lies before 0 wraps, as transforms do
+            counted = weights.T[arcs]
+            plane, along = np.nonzero(counted)  # what lies before 0 wraps, as transforms do
             at = (plane * sizes[0] + rows[along] % sizes[0]) * sizes[1] + cols[along] % sizes[1]
             kernel = torch.zeros(len(arcs) * sizes[0] * sizes[1], device=spectrum.device)
-            count = torch.from_numpy(weights.T[arcs][plane, along]).to(kernel)
+            count = torch.from_numpy(counted[plane, along]).to(kernel)
             kernel[torch.from_numpy(at).to(kernel.device)] = count
             voters = torch.fft.rfft2(kernel.view(len(arcs), *sizes))
             theirs = spectrum[..., arcs + planes.start, :, :]
