@@ -4,6 +4,7 @@ BIN := .venv/bin
 DEMO := data/demo
 SCENES ?= 60
 SHARE ?= 1
+WORKERS ?= 2
 
 .PHONY: demo test slow lint bench peers clean
 
@@ -25,8 +26,9 @@ demo: .venv/installed
 	$(BIN)/localize compare $(DEMO)/set --out $(DEMO)/results --input 200x200 --epochs-scale $(SHARE) --overwrite
 	@echo "demo: dataset in $(DEMO)/set, tables and pictures in $(DEMO)/results"
 
+# WORKERS processes share the tests; each computes in one thread.
 test: .venv/installed
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 slow: .venv/installed
 	$(BIN)/python -m pytest -m slow
