@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from localize.sources import Folder
 
-# Okabe and Ito's colours, told apart by all kinds of colour vision, and two; grey: the baseline.
+# Okabe and Ito's colours, told apart by all kinds of colour vision, and three; grey: the baseline.
 COLOURS = (
     "#D55E00",
     "#8A6D00",
@@ -36,6 +36,7 @@ COLOURS = (
     "#0072B2",
     "#6A3D9A",
     "#86B817",
+    "#9C0F3F",
 )
 MARKERS = "sD^vPX*hpd<"
 GREY = "#6B6B6B"

@@ -138,6 +138,14 @@ METHODS = {
             "a U-Net's heat map, whose mean is the centre; Adam 1e-3, 30 epochs",
             "localize.methods.unet:UnetDsnt",
         ),
+        Method(
+            "prewhitened",
+            "localize.methods.prewhitened:Prewhitened",
+            "nothing",
+            _BOTH,
+            "matched filter in what the texture around does not predict, without training",
+            takes=frozenset({"device"}),
+        ),
         _careful("ringvote-careful-told", _BOTH),
         _careful("ringvote-careful", _NONE),
     )
@@ -237,7 +245,8 @@ def load(spec: str | Path, *, time_limit: float | None = None, **options: Any) -
             f"{entry.name} must be trained first: localize train {entry.name} DATASET --out RUN, "
             "then name the folder RUN"
         )
-    return create(entry.name, **_limited(entry, time_limit))
+    taken = {name: value for name, value in options.items() if name in entry.takes}
+    return create(entry.name, **taken, **_limited(entry, time_limit))
 
 
 def _limited(entry: Method, time_limit: float | None) -> dict[str, float]:

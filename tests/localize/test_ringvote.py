@@ -129,7 +129,7 @@ def test_a_ballot_counts_as_the_transform_does() -> None:
     network = Trunk(4)
     with torch.no_grad():
         whole = network.fine.logits(counts(torch.fft.rfft2(evidence), 9.5, (40, 50)), 9.5)
-    ballot = Ballot(network, evidence, np.array([9.5]))
+    ballot = Ballot(network.fine, evidence, np.array([9.5]))
     places = ((10, 10), (39, 29), (25, 17))
     found = ballot.logits(*np.array(places).T)
     assert found.shape == (1, 2, 3)
@@ -147,9 +147,9 @@ def test_ballots_together_count_as_each_alone() -> None:
     r[:2], dx[1], dy[1] = 0.2, 0.5, 0.5  # too small for any pixel, but one in the middle
     dx[0] = dy[0] = 0
     cols, rows = rng.integers(0, 70, (n, 5)), rng.integers(0, 60, (n, 5))
-    found = Ballot(network, evidence, r, dx, dy).logits(cols, rows)
+    found = Ballot(network.fine, evidence, r, dx, dy).logits(cols, rows)
     for k in range(n):
-        one = Ballot(network, evidence, r[k : k + 1], dx[k], dy[k]).logits(cols[k], rows[k])[0]
+        one = Ballot(network.fine, evidence, r[k : k + 1], dx[k], dy[k]).logits(cols[k], rows[k])[0]
         assert torch.allclose(found[k], one, atol=1e-4)
         inside = (abs(cols[k] + dx[k] - 34.5) <= 34.5 - r[k]) & (
             abs(rows[k] + dy[k] - 29.5) <= 29.5 - r[k]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from localize.methods.ringvote.network import Trunk, tempered
+from localize.methods.ringvote.network import Rules, tempered
 from localize.methods.ringvote.voting import KINDS, PLANES, SHAPES
 
 
@@ -35,6 +35,7 @@ class Ballot:
     """Counts the votes for centres of n kinds, on the device where the evidence is.
 
     Args:
+        rules: how votes become a logit.
         planes: (KINDS, H, W) evidence.
         r: (n,) radii, px.
         dx, dy: (n,) offsets of the centres from whole pixels, or one for all.
@@ -42,7 +43,7 @@ class Ballot:
 
     def __init__(
         self,
-        network: Trunk,
+        rules: Rules,
         planes: Tensor,
         r: np.ndarray,
         dx: np.ndarray | float = 0.0,
@@ -50,7 +51,7 @@ class Ballot:
     ) -> None:
         r, dx, dy = np.broadcast_arrays(np.asarray(r, float), dx, dy)
         height, width = self._size = planes.shape[1:]
-        self._rules, self._flat = network.fine, planes.reshape(-1)
+        self._rules, self._flat = rules, planes.reshape(-1)
         spokes = [_spokes(*of) for of in zip(r.tolist(), dx.tolist(), dy.tolist(), strict=True)]
         kinds, rows, cols, weights, counts = (np.concatenate(v) for v in zip(*spokes, strict=True))
         self._counts = counts

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from localize.localizer import Finding, Told
 from localize.methods.boundary import LUMA, candidates, fast_length
 from localize.methods.ringvote.ballots import Ballot
-from localize.methods.ringvote.network import CELL, POOL, REACH, Trunk, band, mixed
+from localize.methods.ringvote.network import CELL, POOL, REACH, Rules, Trunk, band, mixed
 from localize.methods.ringvote.odds import facts
 from localize.methods.ringvote.voting import KINDS, counts
 
@@ -75,7 +75,7 @@ def evidence(network: Trunk, seen: Tensor, ratio: float, r: float) -> Tensor:
 
 
 @torch.inference_mode()
-def scored(network: Trunk, planes: Tensor, r: float) -> tuple[Tensor, slice, slice]:
+def scored(rules: Rules, planes: Tensor, r: float) -> tuple[Tensor, slice, slice]:
     """(KINDS, H, W) evidence, radius in px -> logits of possible centres; their rows, columns."""
     height, width = planes.shape[1:]
     least = 2 * math.floor(r) + 3
@@ -83,7 +83,7 @@ def scored(network: Trunk, planes: Tensor, r: float) -> tuple[Tensor, slice, sli
     rows, cols = candidates(height, r), candidates(width, r)
     spectrum = torch.stack([torch.fft.rfft2(plane, sizes) for plane in planes])
     together = KINDS if sizes[0] * sizes[1] < LARGE else 1
-    logits = network.fine.logits(counts(spectrum, r, sizes, together), r)[rows, cols]
+    logits = rules.logits(counts(spectrum, r, sizes, together), r)[rows, cols]
     return logits, rows, cols
 
 
@@ -108,7 +108,7 @@ def told_peaks(
     r = min(told.r, (min(image.shape[:2]) - 1) / 2)
     planes = evidence(network, looked(network, image), told.discolor_ratio, r)
     planes = planes[:, : image.shape[0], : image.shape[1]]
-    logits, rows, cols = scored(network, planes, r)
+    logits, rows, cols = scored(network.fine, planes, r)
     found = [
         Candidate(col + cols.start, row + rows.start, r, logit, ratio=told.discolor_ratio)
         for row, col, logit in peaks(logits, CANDIDATES)
@@ -126,7 +126,7 @@ def find(network: Trunk, image: np.ndarray, told: Told) -> Finding:
     """
     planes, found, shown = told_peaks(network, image, told)
     score = network.told_odds.of(facts_of(found))
-    x, y = placed(network, planes, found[0])
+    x, y = placed(network.fine, planes, found[0])
     return Finding(x, y, r=told.r, ratio=told.discolor_ratio, score=score, map=shown)
 
 
@@ -142,10 +142,10 @@ def grey(image: np.ndarray) -> np.ndarray:
     return levels
 
 
-def placed(network: Trunk, planes: Tensor, one: Candidate) -> tuple[float, float]:
+def placed(rules: Rules, planes: Tensor, one: Candidate) -> tuple[float, float]:
     """(KINDS, H, W) and a whole-pixel centre -> to a quarter of a pixel: x, y."""
     radii = np.full(len(OFFSETS), one.r)
-    ballot = Ballot(network, planes, radii, OFFSETS[:, 0], OFFSETS[:, 1])
+    ballot = Ballot(rules, planes, radii, OFFSETS[:, 0], OFFSETS[:, 1])
     logits = ballot.logits(np.array([one.x]), np.array([one.y]))
     dx, dy = OFFSETS[int(logits.logsumexp(1).argmax())]
     return one.x + float(dx), one.y + float(dy)

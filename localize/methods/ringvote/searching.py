@@ -26,7 +26,7 @@ from localize.methods.ringvote.locating import (
     looked,
     placed,
 )
-from localize.methods.ringvote.network import CELL, HYPOTHESES, POOL, Trunk, band, nearest
+from localize.methods.ringvote.network import CELL, HYPOTHESES, POOL, Rules, Trunk, band, nearest
 from localize.methods.ringvote.voting import SHAPES, counts
 
 SMALLEST = 20.0  # px, radius
@@ -114,7 +114,7 @@ def apart(candidates: Iterable[Candidate], most: int) -> list[Candidate]:
 
 
 def settled(
-    network: Trunk,
+    rules: Rules,
     planes: Tensor,
     starts: Sequence[Candidate],
     reach: int,
@@ -130,7 +130,7 @@ def settled(
     bigger = np.zeros(1) if sized else around
     radii = np.concatenate([one.r + bigger for one in starts])
     x, y = np.repeat([(one.x, one.y) for one in starts], len(bigger), axis=0).T
-    logits = Ballot(network, planes, radii).logits(x[:, None] + dx, y[:, None] + dy)
+    logits = Ballot(rules, planes, radii).logits(x[:, None] + dx, y[:, None] + dy)
     best, places = logits.view(len(starts), -1).max(1)
     found = []
     for one, logit, place in zip(starts, best.tolist(), places.tolist(), strict=True):
@@ -189,16 +189,16 @@ def blind_candidates(
                 for one in group[begun : begun + TOGETHER]
             ]
             for reach, step in ROUNDS:
-                some = settled(network, planes, some, reach, step, sized)
+                some = settled(network.fine, planes, some, reach, step, sized)
             found += [dataclasses.replace(one, x=one.x + left, y=one.y + top) for one in some]
     return seen, apart((one for one in found if one.logit > -math.inf), PLACED)
 
 
-def radius(network: Trunk, planes: Tensor, x: float, y: float, one: Candidate) -> float:
+def radius(rules: Rules, planes: Tensor, x: float, y: float, one: Candidate) -> float:
     """(KINDS, H, W), a centre and a region, px -> its radius to a quarter of a pixel."""
     col, row = round(x), round(y)
     tried = one.r + RADII
-    ballot = Ballot(network, planes, tried, x - col, y - row)
+    ballot = Ballot(rules, planes, tried, x - col, y - row)
     logits = ballot.logits(np.array([col]), np.array([row]))
     return float(tried[int(logits[:, int(one.square), 0].argmax())])
 
@@ -232,9 +232,9 @@ def search(network: Trunk, image: np.ndarray, known: Known = NOTHING) -> Finding
     one, score = found[0], network.blind_odds.of(facts_of(found))
     planes, top, left = window(network, seen, (height, width), [one])
     here = dataclasses.replace(one, x=one.x - left, y=one.y - top)
-    x, y = placed(network, planes, here)
-    r = radius(network, planes, x, y, here) if known.r is None else known.r
-    x, y = placed(network, planes, dataclasses.replace(here, r=r))
+    x, y = placed(network.fine, planes, here)
+    r = radius(network.fine, planes, x, y, here) if known.r is None else known.r
+    x, y = placed(network.fine, planes, dataclasses.replace(here, r=r))
     x, y = x + left, y + top
     ratio = math.exp(measured(grey(image), x, y, r, one.square)[0])
     return Finding(x, y, r=r, ratio=ratio, score=score)
