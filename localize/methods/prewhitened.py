@@ -40,6 +40,7 @@ CELL = 32  # px of a side, with one rule; fitted to it and the eight cells aroun
 NOISE = 8.0  # code values: what coding does to a faint step, as noise
 SPREAD = 1.5  # px, of the Gaussian in which the leftovers' variance is measured
 NU = 3.0  # degrees of freedom of Student's t: heavy tails, no pixel counts for much
+SPARE = 2  # px between those that rules are fitted to, which are enough
 ROUNDS = 2  # of fitting: flat parts count more once it is known where they are
 RIDGE = 1e-3  # of the mean variance
 DARK, BRIGHT = 6.0, 250.0  # code values between which a step is a ratio
@@ -70,57 +71,61 @@ def texture(logs: Tensor, noise: Tensor) -> Texture:
     Source: weighted least squares, repeated with the weights that follow from the last fit.
     """
     height, width = logs.shape
-    padded = F.pad(logs[None, None], (REACH, REACH, REACH, 0), mode="replicate")[0, 0]
+    border = (REACH, REACH + -width % CELL, REACH, -height % CELL)
+    padded = F.pad(logs[None, None], border, mode="replicate")[0, 0]
+    tiles = padded.unfold(0, CELL + REACH, CELL).unfold(1, CELL + 2 * REACH, CELL)
+    across = tiles.shape[1]
+    tiles = tiles.flatten(0, 1)[None]
 
     def lagged(dy: int, dx: int) -> Tensor:
-        return padded[REACH + dy :, REACH + dx :][:height, :width]
+        there = padded[REACH + dy :, REACH + dx :][:height, :width]
+        return there[::SPARE, ::SPARE]
 
     beside = lagged(0, -1)
-    others = [lagged(*lag) - beside for lag in LAGS if lag != (0, -1)]
-    steps, wanted = torch.stack(others), logs - beside
-    blocks, targets = _cells(steps), _cells(wanted[None])[..., 0]
-    variance = _blurred(wanted.square()) + noise
+    others = torch.stack([lagged(*lag) - beside for lag in LAGS if lag != (0, -1)])
+    blocks, wanted = _cells(others), _cells((lagged(0, 0) - beside)[None])
+    unit = torch.eye(len(others), device=logs.device, dtype=torch.float64)
+    variance = _blurred((logs - padded[REACH:, REACH - 1 :][:height, :width]).square()) + noise
     for _ in range(ROUNDS):
-        weights = _cells((1 / variance)[None])[..., 0]
-        weighted = blocks * weights[..., None]
-        products = _around(weighted.transpose(-1, -2) @ blocks)
-        answers = _around((weighted.transpose(-1, -2) @ targets[..., None])[..., 0])
+        weights = _cells((1 / variance)[None, ::SPARE, ::SPARE])
+        weighted = (blocks * weights).transpose(-1, -2)
+        products, answers = _around(weighted @ blocks), _around(weighted @ wanted)
         # As if that much white noise lay on every level, so that no rule trusts fine detail.
-        blurring = _around((weights * _cells(noise[None])[..., 0]).sum(-1))
-        size = products.diagonal(dim1=-2, dim2=-1).mean(-1)
-        unit = torch.eye(len(others), device=logs.device, dtype=torch.float64)
-        products = products + blurring[..., None, None] * (unit + 1)
-        products = products + (RIDGE * size + 1e-12)[..., None, None] * unit
-        rules = torch.linalg.solve(products, answers + blurring[..., None]).to(logs)
-        rest = _whole(targets - (blocks @ rules[..., None])[..., 0], height, width)
+        blurring = _around((weights * _cells(noise[None, ::SPARE, ::SPARE])).sum(2, keepdim=True))
+        size = products.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None]
+        products = products + blurring * (unit + 1) + (RIDGE * size + 1e-12) * unit
+        rules = torch.linalg.solve(products, answers + blurring)[..., 0].to(logs)
+        last = 1 - rules.sum(-1, keepdim=True)
+        rules = torch.cat([rules[..., :BESIDE], last, rules[..., BESIDE:]], -1)
+        rest = _rest(tiles, rules.flatten(0, 1), across)[:height, :width]
         variance = _blurred(rest.square()) + noise
-    before, after = rules[..., :BESIDE], rules[..., BESIDE:]
-    whole = torch.cat([before, 1 - rules.sum(-1, keepdim=True), after], -1)
-    return Texture(rest, variance, whole)
+    return Texture(rest, variance, rules)
+
+
+def _rest(tiles: Tensor, rules: Tensor, across: int) -> Tensor:
+    """(1, cells, CELL + REACH, CELL + 2 REACH), (cells, LAGS) -> all leftovers, by pixel."""
+    kernels = torch.zeros((len(rules), (REACH + 1) * (2 * REACH + 1)), device=rules.device)
+    kernels[:, : len(LAGS)] = -rules
+    kernels[:, len(LAGS)] = 1  # the pixel itself comes after those
+    kernels = kernels.view(-1, 1, REACH + 1, 2 * REACH + 1)
+    rest = F.conv2d(tiles, kernels, groups=len(rules))[0].unflatten(0, (-1, across))
+    return rest.permute(0, 2, 1, 3).flatten(2).flatten(0, 1)
 
 
 def _cells(planes: Tensor) -> Tensor:
-    """(n, H, W) -> (h, w, pixels of a cell, n); pixels beyond the edge are 0."""
-    height, width = planes.shape[1:]
-    planes = F.pad(planes, (0, -width % CELL, 0, -height % CELL))
-    blocks = planes.unflatten(2, (-1, CELL)).unflatten(1, (-1, CELL))
+    """(n, H, W), every SPARE-th pixel -> (h, w, those of a cell, n); beyond the edge are zeros."""
+    side = CELL // SPARE
+    planes = F.pad(planes, (0, -planes.shape[2] % side, 0, -planes.shape[1] % side))
+    blocks = planes.unflatten(2, (-1, side)).unflatten(1, (-1, side))
     return blocks.permute(1, 3, 2, 4, 0).flatten(2, 3)
 
 
 def _around(values: Tensor) -> Tensor:
-    """(h, w, ...) by cell -> float64, the sums over it and the eight around it."""
-    flat = values.double().flatten(2).permute(2, 0, 1) if values.ndim > 2 else values.double()[None]
-    padded = F.pad(flat, (1, 1, 1, 1))
+    """(h, w, n, m) by cell -> float64, the sums over it and the eight around it."""
     height, width = values.shape[:2]
-    total = sum(padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3))
-    assert isinstance(total, Tensor)
-    return total.permute(1, 2, 0).reshape(values.shape)
-
-
-def _whole(blocks: Tensor, height: int, width: int) -> Tensor:
-    """(h, w, pixels of a cell) -> (H, W)."""
-    planes = blocks.unflatten(2, (CELL, CELL)).permute(0, 2, 1, 3)
-    return planes.flatten(2).flatten(0, 1)[:height, :width]
+    padded = F.pad(values.double(), (0, 0, 0, 0, 1, 1, 1, 1))
+    rows = padded[:height] + padded[1 : height + 1] + padded[2:]
+    return rows[:, :width] + rows[:, 1 : width + 1] + rows[:, 2:]
 
 
 def _blurred(values: Tensor) -> Tensor:

@@ -1,0 +1,148 @@
+"""What missed regions lack: python docs/limits.py SET [--every N] [--out PICTURE]
+
+A told method's map says, in nats, how likely each place is the centre. The clean twin tells how far
+the true place lies behind the loudest other one before anything is changed; the image, how much
+the change adds there. A region is found where that is enough. Two methods that have nothing in
+common, one learned and one not, tell whether it is the method or the picture that lacks it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+
+from localize import plots, registry
+from localize.localizer import Told
+from localize.sources import Folder
+from synth import console, folders
+
+METHODS = ("ringvote-told", "prewhitened")
+NEAR = 5.0  # px around the truth that count as found
+SAME = 1.0  # nats: so much may a place change with what is far away
+
+
+def measure(name: str, source: Folder, index: int) -> dict[str, float | str]:
+    """A method, a row -> nats at the true place, clean and changed, and of the loudest other."""
+    torch.set_num_threads(1)
+    method, sample = _loaded(name), source[index]
+    truth = sample.truth
+    assert truth is not None
+    clean = source.picture(source.table["clean_file_name"][index])
+    told = Told(truth.r, truth.discolor_ratio)
+    before, after = (found.map for found in method.locate([clean, sample.image], [told, told]))
+    assert before is not None
+    assert after is not None
+    rows, cols = np.ogrid[: after.shape[0], : after.shape[1]]
+    there = np.hypot(rows - truth.y, cols - truth.x) <= NEAR
+    other = np.where(there, -np.inf, after)
+    return {
+        "photo": sample.photo,
+        "clean": float(before[there].max()),
+        "changed": float(after[there].max()),
+        "other": float(other.max()),
+        "other_clean": float(before.flat[int(other.argmax())]),
+    }
+
+
+@functools.cache
+def _loaded(name: str) -> registry.Localizer:
+    return registry.load(name, device="cpu")
+
+
+def draw(tables: dict[str, pd.DataFrame]) -> Figure:
+    """Method -> its rows of :func:`measure`: what is added against what is needed."""
+    looks = plots.look(list(tables))
+    with plots.styled():
+        figure = Figure(figsize=(13, 4.4), dpi=130, layout="constrained")
+        *each, both = figure.subplots(1, len(tables) + 1)
+        for axes, (name, rows) in zip(each, tables.items(), strict=True):
+            needed, added = rows["other"] - rows["clean"], rows["changed"] - rows["clean"]
+            for found, colour, label in (
+                (True, looks[name][0], "found"),
+                (False, "black", "missed"),
+            ):
+                some = (added > needed) == found
+                axes.plot(
+                    needed[some], added[some], "o" if found else "x", color=colour, ms=5,
+                    mec="white" if found else colour, label=f"{label}: {some.sum()}", ls="",
+                )  # fmt: skip
+            line = np.linspace(0, max(needed.max(), 1), 2)
+            axes.plot(line, line, color=plots.GREY, lw=1)
+            axes.set_yscale("symlog", linthresh=10)
+            axes.set(
+                title=f"{name}: what the change adds",
+                xlabel="needed: how far the true place lies behind, nats",
+                ylabel="added, nats",
+            )
+            axes.legend(frameon=False, loc="upper right")
+        first, second = tables.values()
+        gains = [rows["changed"] - rows["clean"] for rows in (first, second)]
+        hits = [rows["changed"] > rows["other"] for rows in (first, second)]
+        count = hits[0].astype(int) + hits[1]
+        for number, mark, label in ((2, "o", "both"), (1, "D", "one of them"), (0, "x", "neither")):
+            some = count == number
+            both.plot(
+                gains[0][some], gains[1][some], mark, color=plots.COLOURS[(2, 0, 6)[2 - number]],
+                ms=5, ls="", label=f"found by {label}: {some.sum()}",
+            )  # fmt: skip
+        both.set_xscale("symlog", linthresh=10)
+        both.set_yscale("symlog", linthresh=10)
+        both.set(
+            title="Both lack the same",
+            xlabel=f"added for {METHODS[0]}, nats",
+            ylabel=f"for {METHODS[1]}, nats",
+        )
+        both.legend(frameon=False, loc="upper left")
+    return figure
+
+
+def told(name: str, rows: pd.DataFrame) -> str:
+    """What there is to say of the misses, a line."""
+    missed = rows[rows["changed"] <= rows["other"]]
+    added, needed = missed["changed"] - missed["clean"], missed["other"] - missed["clean"]
+    natural = (missed["other_clean"] > missed["other"] - SAME).mean()
+    hits = rows[rows["changed"] > rows["other"]]
+    return (
+        f"{name}: {len(missed)} of {len(rows)} missed; added {added.median():.1f} of "
+        f"{needed.median():.1f} nats needed (medians), of those found "
+        f"{(hits['changed'] - hits['clean']).median():.0f} of "
+        f"{(hits['other'] - hits['clean']).median():.1f}; {natural:.0%} lost to a place that is "
+        "as loud in the clean twin"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("set", type=Path, help="dataset with clean twins (synth generate --twins)")
+    parser.add_argument("--every", type=int, default=1, help="take every N-th row")
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("limits.png"))
+    chosen = parser.parse_args()
+    source = Folder(chosen.set)
+    rows = range(0, len(source), chosen.every)
+    tables = {}
+    with ProcessPoolExecutor(2) as pool:
+        for name in METHODS:
+            found = []
+            with console.progress(name) as step:
+                for each in pool.map(functools.partial(measure, name, source), rows):
+                    found.append(each)
+                    step(len(found), len(rows))
+            tables[name] = pd.DataFrame(found)
+            print(told(name, tables[name]))
+    first, second = (rows["changed"] > rows["other"] for rows in tables.values())
+    print(
+        f"found by both {(first & second).sum()}, by the first alone {(first & ~second).sum()}, "
+        f"by the second alone {(~first & second).sum()}, by neither {(~first & ~second).sum()}"
+    )
+    folders.write(chosen.out, plots.picture(draw(tables), "png"))
+
+
+if __name__ == "__main__":
+    main()
