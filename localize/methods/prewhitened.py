@@ -1,219 +1,26 @@
 """`prewhitened`: a matched filter for the texture at hand, without training; told r and the ratio.
 
-Every pixel is predicted from those before it, by a rule fitted to the texture around it. What is
-left over is nearly white noise, and in it the edge of a region has a shape that follows from the
-rule. So each pixel of a possible edge says, by a likelihood ratio, whether the leftovers there
-have that shape; the votes are summed along circles and squares as :mod:`ringvote` sums its own.
-
-Source: prewhitening matched filter as an observer, Wagner and Brown (1985); Student-t noise,
-Lange, Little and Taylor (1989).
+What the texture around does not predict (:mod:`localize.methods.texture`) gives the evidence; the
+votes are summed along circles and squares as :mod:`ringvote` sums its own.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from localize.devices import device_of
 from localize.localizer import Finding, Learns, Source, Told
-from localize.methods.boundary import LUMA
 from localize.methods.ringvote.locating import Candidate, peaks, placed, scored
-from localize.methods.ringvote.looks import COLS, FLIPS, ROWS, exchanged
 from localize.methods.ringvote.network import Rules
-from localize.methods.ringvote.voting import ARCS, SIDES
+from localize.methods.texture import evidence
 from synth.errors import InputError
 
-REACH = 4  # px that a prediction looks back
-LAGS = tuple(
-    (dy, dx) for dy, dx in product(range(-REACH, 1), range(-REACH, REACH + 1)) if (dy, dx) < (0, 0)
-)
-BESIDE = LAGS.index((0, -1))  # what all others are compared with: so level does not count
-CELL = 32  # px of a side, with one rule; fitted to it and the eight cells around it
-NOISE = 8.0  # code values: what coding does to a faint step, as noise
-SPREAD = 1.5  # px, of the Gaussian in which the leftovers' variance is measured
-NU = 3.0  # degrees of freedom of Student's t: heavy tails, no pixel counts for much
-SPARE = 2  # px between those that rules are fitted to, which are enough
-ROUNDS = 2  # of fitting: flat parts count more once it is known where they are
-RIDGE = 1e-3  # of the mean variance
-DARK, BRIGHT = 6.0, 250.0  # code values between which a step is a ratio
 WEIGHT, KNEE = 0.6, 10.0  # of votes, as neighbours say alike; nats
-SAFE = 4  # cells beyond a strip that its answers depend on
-STRIP = 1 << 19  # px that are looked at together, which bounds the memory
-FAR = 1e30  # variance of what lies outside: it says nothing
-
-
-@dataclass(frozen=True)
-class Texture:
-    """What predictions leave over.
-
-    Args:
-        rest: (H, W), logarithms of grey levels less their predictions.
-        variance: (H, W), of these.
-        rules: (h, w, LAGS), by cell: what each pixel before counts in a prediction; sums to 1.
-    """
-
-    rest: Tensor
-    variance: Tensor
-    rules: Tensor
-
-
-def texture(logs: Tensor, noise: Tensor) -> Texture:
-    """(H, W) logarithms of grey levels, (H, W) variance of their noise -> what is left over.
-
-    Source: weighted least squares, repeated with the weights that follow from the last fit.
-    """
-    height, width = logs.shape
-    border = (REACH, REACH + -width % CELL, REACH, -height % CELL)
-    padded = F.pad(logs[None, None], border, mode="replicate")[0, 0]
-    tiles = padded.unfold(0, CELL + REACH, CELL).unfold(1, CELL + 2 * REACH, CELL)
-    across = tiles.shape[1]
-    tiles = tiles.flatten(0, 1)[None]
-
-    def lagged(dy: int, dx: int) -> Tensor:
-        there = padded[REACH + dy :, REACH + dx :][:height, :width]
-        return there[::SPARE, ::SPARE]
-
-    beside = lagged(0, -1)
-    others = torch.stack([lagged(*lag) - beside for lag in LAGS if lag != (0, -1)])
-    blocks, wanted = _cells(others), _cells((lagged(0, 0) - beside)[None])
-    unit = torch.eye(len(others), device=logs.device, dtype=torch.float64)
-    variance = _blurred((logs - padded[REACH:, REACH - 1 :][:height, :width]).square()) + noise
-    for _ in range(ROUNDS):
-        weights = _cells((1 / variance)[None, ::SPARE, ::SPARE])
-        weighted = (blocks * weights).transpose(-1, -2)
-        products, answers = _around(weighted @ blocks), _around(weighted @ wanted)
-        # As if that much white noise lay on every level, so that no rule trusts fine detail.
-        blurring = _around((weights * _cells(noise[None, ::SPARE, ::SPARE])).sum(2, keepdim=True))
-        size = products.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None]
-        products = products + blurring * (unit + 1) + (RIDGE * size + 1e-12) * unit
-        rules = torch.linalg.solve(products, answers + blurring)[..., 0].to(logs)
-        last = 1 - rules.sum(-1, keepdim=True)
-        rules = torch.cat([rules[..., :BESIDE], last, rules[..., BESIDE:]], -1)
-        rest = _rest(tiles, rules.flatten(0, 1), across)[:height, :width]
-        variance = _blurred(rest.square()) + noise
-    return Texture(rest, variance, rules)
-
-
-def _rest(tiles: Tensor, rules: Tensor, across: int) -> Tensor:
-    """(1, cells, CELL + REACH, CELL + 2 REACH), (cells, LAGS) -> all leftovers, by pixel."""
-    kernels = torch.zeros((len(rules), (REACH + 1) * (2 * REACH + 1)), device=rules.device)
-    kernels[:, : len(LAGS)] = -rules
-    kernels[:, len(LAGS)] = 1  # the pixel itself comes after those
-    kernels = kernels.view(-1, 1, REACH + 1, 2 * REACH + 1)
-    rest = F.conv2d(tiles, kernels, groups=len(rules))[0].unflatten(0, (-1, across))
-    return rest.permute(0, 2, 1, 3).flatten(2).flatten(0, 1)
-
-
-def _cells(planes: Tensor) -> Tensor:
-    """(n, H, W), every SPARE-th pixel -> (h, w, those of a cell, n); beyond the edge are zeros."""
-    side = CELL // SPARE
-    planes = F.pad(planes, (0, -planes.shape[2] % side, 0, -planes.shape[1] % side))
-    blocks = planes.unflatten(2, (-1, side)).unflatten(1, (-1, side))
-    return blocks.permute(1, 3, 2, 4, 0).flatten(2, 3)
-
-
-def _around(values: Tensor) -> Tensor:
-    """(h, w, n, m) by cell -> float64, the sums over it and the eight around it."""
-    height, width = values.shape[:2]
-    padded = F.pad(values.double(), (0, 0, 0, 0, 1, 1, 1, 1))
-    rows = padded[:height] + padded[1 : height + 1] + padded[2:]
-    return rows[:, :width] + rows[:, 1 : width + 1] + rows[:, 2:]
-
-
-def _blurred(values: Tensor) -> Tensor:
-    """(H, W) -> (H, W), its Gaussian mean."""
-    reach = math.ceil(4 * SPREAD)
-    offsets = torch.arange(-reach, reach + 1, device=values.device, dtype=values.dtype)
-    kernel = torch.exp(-0.5 * (offsets / SPREAD) ** 2)
-    kernel = kernel / kernel.sum()
-    padded = F.pad(values[None, None], (reach,) * 4, mode="replicate")
-    return F.conv2d(F.conv2d(padded, kernel.view(1, 1, -1, 1)), kernel.view(1, 1, 1, -1))[0, 0]
-
-
-def shape_of_step(rules: Tensor, turn: int, ahead: int) -> Tensor:
-    """(h, w, LAGS) -> (h, w): what a step of height 1 leaves over, ``ahead`` px beyond its edge.
-
-    The edge is straight; outward is ``turn`` eighths from the right, clockwise.
-    """
-    down, right = math.sin(turn * math.tau / ARCS), math.cos(turn * math.tau / ARCS)
-    inside = [float(ahead + dy * down + dx * right <= 1e-6) for dy, dx in LAGS]
-    return float(ahead <= 0) - rules @ torch.tensor(inside).to(rules)
-
-
-def votes(found: Texture, step: float) -> Tensor:
-    """(H, W) of leftovers -> (ARCS, H, W), nats: is this the last pixel inside of such an edge?
-
-    Args:
-        step: its height, the logarithm of a ratio.
-    """
-    height, width = found.rest.shape
-    room = REACH + 1
-    tall, wide = (CELL * count for count in found.rules.shape[:2])
-    border = (room, room + wide - width, room, room + tall - height)
-    rest = F.pad(found.rest, border)
-    certain = 1 / (NU * F.pad(found.variance, border, value=FAR))
-    usual = torch.log1p(rest.square() * certain)
-    cells = {0: (-1, CELL), 2: (-1, CELL)}  # so that a cell's value serves all of its pixels
-    planes = []
-    for turn in range(ARCS):
-        nats = torch.zeros((tall, wide), device=rest.device)
-        product_ = torch.ones_like(nats).unflatten(0, cells[0]).unflatten(2, cells[2])
-        for count, ahead in enumerate(range(-room, room)):
-            shape = step * shape_of_step(found.rules, turn, ahead)
-            y = room + round(ahead * math.sin(turn * math.tau / ARCS))
-            x = room + round(ahead * math.cos(turn * math.tau / ARCS))
-            there = (slice(y, y + tall), slice(x, x + wide))
-            nats += usual[there]
-            left, sure = (
-                each[there].unflatten(0, cells[0]).unflatten(2, cells[2])
-                for each in (rest, certain)
-            )
-            product_ = product_ * (1 + (left - shape[:, None, :, None]).square() * sure)
-            if count % 2:  # a logarithm of a product is quicker, while it fits a float
-                nats -= product_.log().flatten(2).flatten(0, 1)
-                product_ = torch.ones_like(product_)
-        planes.append(nats[:height, :width])
-    return (NU + 1) / 2 * torch.stack(planes)
-
-
-def evidence(image: np.ndarray, ratio: float, device: torch.device) -> Tensor:
-    """(H, W, 3) uint8 -> (KINDS, H, W) float32, nats: is this the last pixel inside of an edge?
-
-    The mean over four orders of reading, as what comes before a pixel depends on that.
-    """
-    height, width = image.shape[:2]
-    whole = torch.zeros((ARCS, height, width), device=device)
-    for flip in FLIPS:
-        axes = [{ROWS: 0, COLS: 1}[side] for side in flip]
-        seen = np.flip(image, tuple(axes))
-        rows = max(1, STRIP // (width * CELL)) * CELL
-        for top in range(0, height, rows):
-            first = max(0, top - SAFE * CELL)
-            last = min(height, top + rows + SAFE * CELL)
-            found = _votes_of(seen[first:last], ratio, device)[:, top - first :][:, :rows]
-            found = found[exchanged(flip)[:ARCS]].flip([1 + axis for axis in axes])
-            place = slice(top, top + found.shape[1])
-            if 0 in axes:
-                place = slice(height - place.stop, height - place.start)
-            whole[:, place] += found / len(FLIPS)
-    return torch.cat([whole, whole[:: ARCS // SIDES]])
-
-
-def _votes_of(image: np.ndarray, ratio: float, device: torch.device) -> Tensor:
-    """(H, W, 3) uint8 -> (ARCS, H, W) of one order of reading."""
-    levels = torch.from_numpy(np.array(image)).to(device).float()
-    grey = levels @ torch.from_numpy(LUMA).to(device)
-    logs, noise = torch.log(grey + 1), (NOISE / (grey + 1)).square()
-    found = votes(texture(logs, noise), math.log(ratio))
-    return found * ((grey > DARK) & (grey < BRIGHT))
 
 
 def rules_of_votes() -> Rules:

@@ -9,18 +9,10 @@ import pytest
 import torch
 
 from localize.localizer import Told
-from localize.methods import prewhitened
-from localize.methods.prewhitened import (
-    BESIDE,
-    LAGS,
-    Prewhitened,
-    Texture,
-    evidence,
-    shape_of_step,
-    texture,
-    votes,
-)
+from localize.methods import texture as module
+from localize.methods.prewhitened import Prewhitened
 from localize.methods.ringvote.voting import ARCS, KINDS, circle
+from localize.methods.texture import BESIDE, LAGS, Texture, evidence, shape_of_step, texture, votes
 from synth.anomaly import Anomaly, Shape, apply
 
 CPU = torch.device("cpu")
@@ -129,7 +121,7 @@ def test_votes_are_the_likelihood_ratio() -> None:
     beyond = rest[:, 1:].double()
 
     def nats(left: torch.Tensor) -> torch.Tensor:
-        nu = prewhitened.NU
+        nu = module.NU
         return -(nu + 1) / 2 * torch.log1p(left**2 / (nu * 0.05**2))
 
     expected = nats(beyond + 0.1) - nats(beyond)
@@ -140,9 +132,9 @@ def test_votes_are_the_likelihood_ratio() -> None:
 def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int]) -> None:
     image = grain(shape[1], shape[0])
     image[40:] //= 2  # a natural edge, of another texture
-    monkeypatch.setattr(prewhitened, "STRIP", 1 << 30)
+    monkeypatch.setattr(module, "STRIP", 1 << 30)
     whole = evidence(image, 1.1, CPU)
-    monkeypatch.setattr(prewhitened, "STRIP", 1)
+    monkeypatch.setattr(module, "STRIP", 1)
     np.testing.assert_allclose(evidence(image, 1.1, CPU), whole, atol=2e-3)
 
 
