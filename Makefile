@@ -17,7 +17,7 @@ WORKERS ?= 2
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,dev]'
 	@touch $@
 
-# Procedural photos, a dataset, eleven methods, tables and pictures: minutes on 2 cores. SCENES=15
+# Procedural photos, a dataset, twelve methods, tables and pictures: minutes on 2 cores. SCENES=15
 # SHARE=0.2 makes it short: fewer photos, a fifth of the networks' epochs.
 demo: .venv/installed
 	$(BIN)/synth scenes $(DEMO)/photos --count $(SCENES) --size 480x480 --seed 1 --overwrite

@@ -73,15 +73,16 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
                     needed[some], added[some], "o" if found else "x", color=colour, ms=5,
                     mec="white" if found else colour, label=f"{label}: {some.sum()}", ls="",
                 )  # fmt: skip
-            line = np.linspace(0, max(needed.max(), 1), 2)
+            line = np.linspace(0, max(needed.max(), added.max()), 500)
             axes.plot(line, line, color=plots.GREY, lw=1)
+            axes.set_xscale("symlog", linthresh=10)
             axes.set_yscale("symlog", linthresh=10)
             axes.set(
-                title=f"{name}: what the change adds",
-                xlabel="needed: how far the true place lies behind, nats",
-                ylabel="added, nats",
+                title=name,
+                xlabel="needed, nats",
+                ylabel="added by the change, nats",
             )
-            axes.legend(frameon=False, loc="upper right")
+            axes.legend(frameon=False, loc="upper left")
         first, second = tables.values()
         gains = [rows["changed"] - rows["clean"] for rows in (first, second)]
         hits = [rows["changed"] > rows["other"] for rows in (first, second)]
@@ -95,8 +96,8 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
         both.set_xscale("symlog", linthresh=10)
         both.set_yscale("symlog", linthresh=10)
         both.set(
-            title="Both lack the same",
-            xlabel=f"added for {METHODS[0]}, nats",
+            title="What the change adds for both",
+            xlabel=f"for {METHODS[0]}, nats",
             ylabel=f"for {METHODS[1]}, nats",
         )
         both.legend(frameon=False, loc="upper left")

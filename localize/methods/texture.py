@@ -30,7 +30,7 @@ LAGS = tuple(
 )
 BESIDE = LAGS.index((0, -1))  # what all others are compared with: so level does not count
 CELL = 32  # px of a side, with one rule; fitted to it and the eight cells around it
-NOISE = 8.0  # code values: what coding does to a faint step, as noise
+NOISE = 5.0  # code values: what coding does to a faint step, as noise
 SPREAD = 1.5  # px, of the Gaussian in which the leftovers' variance is measured
 NU = 3.0  # degrees of freedom of Student's t: heavy tails, no pixel counts for much
 SPARE = 2  # px between those that rules are fitted to, which are enough
