@@ -38,6 +38,7 @@ ROUNDS = 2  # of fitting: flat parts count more once it is known where they are
 RIDGE = 1e-3  # of the mean variance
 DARK, BRIGHT = 6.0, 250.0  # code values between which a step is a ratio
 SAFE = 4  # cells beyond a strip that its answers depend on
+BORDER = 8  # px from the image's edge: predicted from what is not there, they say nothing
 STRIP = 1 << 19  # px that are looked at together, which bounds the memory
 FAR = 1e30  # variance of what lies outside: it says nothing
 
@@ -196,6 +197,9 @@ def evidence(image: np.ndarray, ratio: float, device: torch.device) -> Tensor:
             if 0 in axes:
                 place = slice(height - place.stop, height - place.start)
             whole[:, place] += found / len(FLIPS)
+    inner = torch.zeros_like(whole[0])
+    inner[BORDER : max(0, height - BORDER), BORDER : max(0, width - BORDER)] = 1
+    whole *= inner
     return torch.cat([whole, whole[:: ARCS // SIDES]])
 
 
