@@ -38,7 +38,7 @@ COLOURS = (
     "#86B817",
     "#9C0F3F",
 )
-MARKERS = "sD^vPX*hpd<"
+MARKERS = "sD^vPX*hpd<>"
 GREY = "#6B6B6B"
 BASELINE = "centre"
 STYLE: dict[Any, Any] = {
