@@ -45,7 +45,9 @@ class Prewhitened:
     parameters = 0
 
     def __init__(self, device: str = "auto") -> None:
-        self.device = device_of(device)
+        found = device_of(device)
+        # Rules are fitted in double precision, which Apple's GPUs do not have.
+        self.device = found if found.type != "mps" else device_of("cpu")
         self._rules = rules_of_votes().to(self.device)
 
     def fit(self, train: Source, val: Source, run: Path) -> None:
