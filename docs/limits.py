@@ -28,9 +28,8 @@ NEAR = 5.0  # px around the truth that count as found
 SAME = 1.0  # nats: so much may a place change with what is far away
 
 
-def measure(name: str, source: Folder, index: int) -> dict[str, float | str]:
+def measure(name: str, source: Folder, index: int) -> dict[str, float]:
     """A method, a row -> nats at the true place, clean and changed, and of the loudest other."""
-    torch.set_num_threads(1)
     method, sample = _loaded(name), source[index]
     truth = sample.truth
     assert truth is not None
@@ -43,7 +42,6 @@ def measure(name: str, source: Folder, index: int) -> dict[str, float | str]:
     there = np.hypot(rows - truth.y, cols - truth.x) <= NEAR
     other = np.where(there, -np.inf, after)
     return {
-        "photo": sample.photo,
         "clean": float(before[there].max()),
         "changed": float(after[there].max()),
         "other": float(other.max()),
@@ -56,19 +54,28 @@ def _loaded(name: str) -> registry.Localizer:
     return registry.load(name, device="cpu")
 
 
+def judged(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of :func:`measure` -> with what the change adds, what is needed, whether it is found."""
+    return rows.assign(
+        added=rows["changed"] - rows["clean"],
+        needed=rows["other"] - rows["clean"],
+        found=rows["changed"] > rows["other"],
+    )
+
+
 def draw(tables: dict[str, pd.DataFrame]) -> Figure:
-    """Method -> its rows of :func:`measure`: what is added against what is needed."""
+    """Method -> its rows of :func:`judged`: what is added against what is needed."""
     looks = plots.look(list(tables))
     with plots.styled():
         figure = Figure(figsize=(13, 4.4), dpi=130, layout="constrained")
         *each, both = figure.subplots(1, len(tables) + 1)
         for axes, (name, rows) in zip(each, tables.items(), strict=True):
-            needed, added = rows["other"] - rows["clean"], rows["changed"] - rows["clean"]
+            needed, added = rows["needed"], rows["added"]
             for found, colour, label in (
                 (True, looks[name][0], "found"),
                 (False, "black", "missed"),
             ):
-                some = (added > needed) == found
+                some = rows["found"] == found
                 axes.plot(
                     needed[some], added[some], "o" if found else "x", color=colour, ms=5,
                     mec="white" if found else colour, label=f"{label}: {some.sum()}", ls="",
@@ -84,14 +91,13 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
             )
             axes.legend(frameon=False, loc="upper left")
         first, second = tables.values()
-        gains = [rows["changed"] - rows["clean"] for rows in (first, second)]
-        hits = [rows["changed"] > rows["other"] for rows in (first, second)]
-        count = hits[0].astype(int) + hits[1]
+        count = first["found"].astype(int) + second["found"]
         for number, mark, label in ((2, "o", "both"), (1, "D", "one of them"), (0, "x", "neither")):
             some = count == number
             both.plot(
-                gains[0][some], gains[1][some], mark, color=plots.COLOURS[(2, 0, 6)[2 - number]],
-                ms=5, ls="", label=f"found by {label}: {some.sum()}",
+                first["added"][some], second["added"][some], mark, ms=5,
+                color=plots.COLOURS[(2, 0, 6)[2 - number]], ls="",
+                label=f"found by {label}: {some.sum()}",
             )  # fmt: skip
         both.set_xscale("symlog", linthresh=10)
         both.set_yscale("symlog", linthresh=10)
@@ -106,15 +112,13 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
 
 def told(name: str, rows: pd.DataFrame) -> str:
     """What there is to say of the misses, a line."""
-    missed = rows[rows["changed"] <= rows["other"]]
-    added, needed = missed["changed"] - missed["clean"], missed["other"] - missed["clean"]
+    missed, hits = rows[~rows["found"]], rows[rows["found"]]
     natural = (missed["other_clean"] > missed["other"] - SAME).mean()
-    hits = rows[rows["changed"] > rows["other"]]
     return (
-        f"{name}: {len(missed)} of {len(rows)} missed; added {added.median():.1f} of "
-        f"{needed.median():.1f} nats needed (medians), of those found "
-        f"{(hits['changed'] - hits['clean']).median():.0f} of "
-        f"{(hits['other'] - hits['clean']).median():.1f}; {natural:.0%} lost to a place that is "
+        f"{name}: {len(missed)} of {len(rows)} missed; added {missed['added'].median():.1f} of "
+        f"{missed['needed'].median():.1f} nats needed (medians), of those found "
+        f"{hits['added'].median():.0f} of "
+        f"{hits['needed'].median():.1f}; {natural:.0%} lost to a place that is "
         "as loud in the clean twin"
     )
 
@@ -128,16 +132,16 @@ def main() -> None:
     source = Folder(chosen.set)
     rows = range(0, len(source), chosen.every)
     tables = {}
-    with ProcessPoolExecutor(2) as pool:
+    with ProcessPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         for name in METHODS:
             found = []
             with console.progress(name) as step:
                 for each in pool.map(functools.partial(measure, name, source), rows):
                     found.append(each)
                     step(len(found), len(rows))
-            tables[name] = pd.DataFrame(found)
+            tables[name] = judged(pd.DataFrame(found))
             print(told(name, tables[name]))
-    first, second = (rows["changed"] > rows["other"] for rows in tables.values())
+    first, second = (rows["found"] for rows in tables.values())
     print(
         f"found by both {(first & second).sum()}, by the first alone {(first & ~second).sum()}, "
         f"by the second alone {(~first & second).sum()}, by neither {(~first & ~second).sum()}"

@@ -38,6 +38,10 @@ class Method:
     weights: str = ""
     compared: bool = True
 
+    def own(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of the options that it takes."""
+        return {name: value for name, value in options.items() if name in self.takes}
+
     def implementation(self) -> Any:
         """The class itself."""
         module, _, name = self.target.partition(":")
@@ -194,10 +198,7 @@ def choose(entries: Iterable[Method], options: Mapping[str, Any]) -> dict[str, d
     Raises:
         InputError: an option is for none of them.
     """
-    chosen = {
-        entry.name: {name: value for name, value in options.items() if name in entry.takes}
-        for entry in entries
-    }
+    chosen = {entry.name: entry.own(options) for entry in entries}
     taken = _SHARED.union(*chosen.values())
     for name in options:
         if name not in taken:
@@ -245,8 +246,7 @@ def load(spec: str | Path, *, time_limit: float | None = None, **options: Any) -
             f"{entry.name} must be trained first: localize train {entry.name} DATASET --out RUN, "
             "then name the folder RUN"
         )
-    taken = {name: value for name, value in options.items() if name in entry.takes}
-    return create(entry.name, **taken, **_limited(entry, time_limit))
+    return create(entry.name, **entry.own(options), **_limited(entry, time_limit))
 
 
 def _limited(entry: Method, time_limit: float | None) -> dict[str, float]:

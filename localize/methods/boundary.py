@@ -13,14 +13,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from itertools import product
-from pathlib import Path
 from typing import get_args
 
 import numpy as np
 
-from localize.localizer import Finding, Learns, Source, Told
+from localize.localizer import Finding, Told
+from localize.methods.matched import MatchedFilter
 from synth.anomaly import Shape
-from synth.errors import InputError
 
 # JPEG keeps luminance sharp and smears chroma over five pixels: wrapped ("neon") pixels,
 # whose colour gives them away, are compared further apart and all others by luminance.
@@ -224,24 +223,11 @@ def find(image: np.ndarray, told: Told) -> Finding:
     return Finding(x, y, r=told.r, ratio=told.discolor_ratio, score=value, map=shown)
 
 
-class Boundary:
+class Boundary(MatchedFilter):
     """The localizer; see the module."""
 
-    told: frozenset[str] = frozenset({"r", "discolor_ratio"})
-    learns: Learns = "nothing"
-    parameters = 0
+    name = "boundary"
 
-    def fit(self, train: Source, val: Source, run: Path) -> None:
-        """There is nothing to learn."""
-
-    def locate(
-        self, images: Sequence[np.ndarray], told: Sequence[Told] | None = None
-    ) -> list[Finding]:
-        """B x (H, W, 3) uint8 and what is told of each -> B findings, px.
-
-        Raises:
-            InputError: nothing is told.
-        """
-        if told is None:
-            raise InputError("boundary must be told r and discolor_ratio: it has no other way")
-        return [find(image, each) for image, each in zip(images, told, strict=True)]
+    def find(self, image: np.ndarray, told: Told) -> Finding:
+        """As :func:`find`."""
+        return find(image, told)

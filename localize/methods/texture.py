@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from localize.methods.boundary import LUMA
-from localize.methods.ringvote.looks import COLS, FLIPS, ROWS, exchanged
+from localize.methods.ringvote.looks import FLIPS, ROWS, exchanged
 from localize.methods.ringvote.voting import ARCS, SIDES
 
 REACH = 4  # px that a prediction looks back
@@ -77,6 +77,7 @@ def texture(logs: Tensor, noise: Tensor) -> Texture:
     beside = lagged(0, -1)
     others = torch.stack([lagged(*lag) - beside for lag in LAGS if lag != (0, -1)])
     blocks, wanted = _cells(others), _cells((lagged(0, 0) - beside)[None])
+    noises = _cells(noise[None, ::SPARE, ::SPARE])
     unit = torch.eye(len(others), device=logs.device, dtype=torch.float64)
     variance = _blurred((logs - padded[REACH:, REACH - 1 :][:height, :width]).square()) + noise
     for _ in range(ROUNDS):
@@ -84,7 +85,7 @@ def texture(logs: Tensor, noise: Tensor) -> Texture:
         weighted = (blocks * weights).transpose(-1, -2)
         products, answers = _around(weighted @ blocks), _around(weighted @ wanted)
         # As if that much white noise lay on every level, so that no rule trusts fine detail.
-        blurring = _around((weights * _cells(noise[None, ::SPARE, ::SPARE])).sum(2, keepdim=True))
+        blurring = _around((weights * noises).sum(2, keepdim=True))
         size = products.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None]
         products = products + blurring * (unit + 1) + (RIDGE * size + 1e-12) * unit
         rules = torch.linalg.solve(products, answers + blurring)[..., 0].to(logs)
@@ -154,26 +155,26 @@ def votes(found: Texture, step: float) -> Tensor:
     rest = F.pad(found.rest, border)
     certain = 1 / (NU * F.pad(found.variance, border, value=FAR))
     usual = torch.log1p(rest.square() * certain)
-    cells = {0: (-1, CELL), 2: (-1, CELL)}  # so that a cell's value serves all of its pixels
+
+    def ahead_by(plane: Tensor, turn: int, px: int) -> Tensor:
+        """Its value so many px beyond each pixel, (h, CELL, w, CELL), as a rule serves a cell."""
+        top = room + round(px * math.sin(turn * math.tau / ARCS))
+        left = room + round(px * math.cos(turn * math.tau / ARCS))
+        there = plane[top : top + tall, left : left + wide]
+        return there.unflatten(1, (-1, CELL)).unflatten(0, (-1, CELL))
+
     planes = []
     for turn in range(ARCS):
-        nats = torch.zeros((tall, wide), device=rest.device)
-        product_ = torch.ones_like(nats).unflatten(0, cells[0]).unflatten(2, cells[2])
-        for count, ahead in enumerate(range(-room, room)):
-            shape = step * shape_of_step(found.rules, turn, ahead)
-            y = room + round(ahead * math.sin(turn * math.tau / ARCS))
-            x = room + round(ahead * math.cos(turn * math.tau / ARCS))
-            there = (slice(y, y + tall), slice(x, x + wide))
-            nats += usual[there]
-            left, sure = (
-                each[there].unflatten(0, cells[0]).unflatten(2, cells[2])
-                for each in (rest, certain)
-            )
-            product_ = product_ * (1 + (left - shape[:, None, :, None]).square() * sure)
-            if count % 2:  # a logarithm of a product is quicker, while it fits a float
-                nats -= product_.log().flatten(2).flatten(0, 1)
-                product_ = torch.ones_like(product_)
-        planes.append(nats[:height, :width])
+        nats = torch.zeros_like(ahead_by(rest, turn, 0))
+        for first in range(-room, room, 2):
+            odds = torch.ones(())  # a logarithm of a product is quicker, while it fits a float
+            for px in (first, first + 1):
+                shape = step * shape_of_step(found.rules, turn, px)[:, None, :, None]
+                sure = ahead_by(certain, turn, px)
+                nats += ahead_by(usual, turn, px)
+                odds = odds * (1 + (ahead_by(rest, turn, px) - shape).square() * sure)
+            nats -= odds.log()
+        planes.append(nats.flatten(2).flatten(0, 1)[:height, :width])
     return (NU + 1) / 2 * torch.stack(planes)
 
 
@@ -186,7 +187,7 @@ def evidence(image: np.ndarray, ratio: float, device: torch.device) -> Tensor:
     whole = torch.zeros((ARCS, height, width), device=device)
     rows = max(1, STRIP // (width * CELL)) * CELL
     for flip in FLIPS:
-        axes = [{ROWS: 0, COLS: 1}[side] for side in flip]
+        axes = [side - ROWS for side in flip]
         seen = np.flip(image, tuple(axes))
         for top in range(0, height, rows):
             first = max(0, top - SAFE * CELL)

@@ -101,21 +101,39 @@ def peaks(logits: Tensor, most: int) -> list[tuple[int, int, float]]:
 
 
 @torch.inference_mode()
+def ranked(
+    rules: Rules, planes: Tensor, told: Told, most: int
+) -> tuple[list[Candidate], np.ndarray]:
+    """(KINDS, H, W) evidence of the told ratio -> the likeliest places, best first, (H, W) logits.
+
+    The radius is the told one, or the largest that fits.
+    """
+    r = fitting(told.r, planes.shape[1:])
+    logits, rows, cols = scored(rules, planes, r)
+    found = [
+        Candidate(col + cols.start, row + rows.start, r, logit, ratio=told.discolor_ratio)
+        for row, col, logit in peaks(logits, most)
+    ]
+    shown = logits.min().expand(planes.shape[1:]).clone()
+    shown[rows, cols] = logits
+    return found, shown.cpu().numpy()
+
+
+def fitting(r: float, size: Sequence[int]) -> float:
+    """A radius and an image's (H, W), px -> the radius, or the largest that fits."""
+    return min(r, (min(size) - 1) / 2)
+
+
+@torch.inference_mode()
 def told_peaks(
     network: Trunk, image: np.ndarray, told: Told
 ) -> tuple[Tensor, list[Candidate], np.ndarray]:
     """(H, W, 3) uint8 -> (KINDS, H, W), the likeliest places, best first, (H, W) logits."""
-    r = min(told.r, (min(image.shape[:2]) - 1) / 2)
+    height, width = image.shape[:2]
+    r = fitting(told.r, (height, width))
     planes = evidence(network, looked(network, image), told.discolor_ratio, r)
-    planes = planes[:, : image.shape[0], : image.shape[1]]
-    logits, rows, cols = scored(network.fine, planes, r)
-    found = [
-        Candidate(col + cols.start, row + rows.start, r, logit, ratio=told.discolor_ratio)
-        for row, col, logit in peaks(logits, CANDIDATES)
-    ]
-    shown = logits.min().expand(planes.shape[1:]).clone()
-    shown[rows, cols] = logits
-    return planes, found, shown.cpu().numpy()
+    planes = planes[:, :height, :width]
+    return planes, *ranked(network.fine, planes, told, CANDIDATES)
 
 
 @torch.inference_mode()

@@ -1,0 +1,40 @@
+"""What matched filters share: they learn nothing and are told radius and ratio."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from localize.localizer import Finding, Learns, Source, Told
+from synth.errors import InputError
+
+
+class MatchedFilter(ABC):
+    """A localizer but for :meth:`find`."""
+
+    name: str
+    told: frozenset[str] = frozenset({"r", "discolor_ratio"})
+    learns: Learns = "nothing"
+    parameters = 0
+
+    @abstractmethod
+    def find(self, image: np.ndarray, told: Told) -> Finding:
+        """(H, W, 3) uint8 -> the likeliest centre of a region of the told radius and ratio, px."""
+
+    def fit(self, train: Source, val: Source, run: Path) -> None:  # noqa: B027
+        """There is nothing to learn."""
+
+    def locate(
+        self, images: Sequence[np.ndarray], told: Sequence[Told] | None = None
+    ) -> list[Finding]:
+        """B x (H, W, 3) uint8 and what is told of each -> B findings, px.
+
+        Raises:
+            InputError: nothing is told.
+        """
+        if told is None:
+            raise InputError(f"{self.name} must be told r and discolor_ratio: it has no other way")
+        return [self.find(image, each) for image, each in zip(images, told, strict=True)]
