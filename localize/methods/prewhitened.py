@@ -41,9 +41,7 @@ class Prewhitened(MatchedFilter):
     name = "prewhitened"
 
     def __init__(self, device: str = "auto") -> None:
-        found = device_of(device)
-        # Rules are fitted in double precision, which Apple's GPUs do not have.
-        self.device = found if found.type != "mps" else device_of("cpu")
+        self.device = device_of(device)
         self._rules = rules_of_votes().to(self.device)
 
     @torch.inference_mode()

@@ -179,12 +179,20 @@ def votes(found: Texture, step: float) -> Tensor:
 
 
 def evidence(image: np.ndarray, ratio: float, device: torch.device) -> Tensor:
-    """(H, W, 3) uint8 -> (KINDS, H, W) float32, nats: is this the last pixel inside of an edge?
+    """(H, W, 3) uint8 -> (KINDS, H, W) float32, nats: is this the last pixel inside of an edge?"""
+    whole = heard(image, ratio, device)
+    return torch.cat([whole, whole[:: ARCS // SIDES]])
+
+
+def heard(image: np.ndarray, ratio: float, device: torch.device) -> Tensor:
+    """(H, W, 3) uint8 -> (ARCS, H, W) float32, nats: is this the last pixel inside of an edge?
 
     The mean over four orders of reading, as what comes before a pixel depends on that.
     """
     height, width = image.shape[:2]
-    whole = torch.zeros((ARCS, height, width), device=device)
+    # Rules are fitted in double precision, which Apple's GPUs do not have.
+    able = device if device.type != "mps" else torch.device("cpu")
+    whole = torch.zeros((ARCS, height, width), device=able)
     rows = max(1, STRIP // (width * CELL)) * CELL
     for flip in FLIPS:
         axes = [side - ROWS for side in flip]
@@ -192,7 +200,7 @@ def evidence(image: np.ndarray, ratio: float, device: torch.device) -> Tensor:
         for top in range(0, height, rows):
             first = max(0, top - SAFE * CELL)
             strip = seen[first : min(height, top + rows + SAFE * CELL)]
-            found = _votes_of(strip, ratio, device)[:, top - first :][:, :rows]
+            found = _votes_of(strip, ratio, able)[:, top - first :][:, :rows]
             found = found[exchanged(flip)[:ARCS]].flip([1 + axis for axis in axes])
             place = slice(top, top + found.shape[1])
             if 0 in axes:
@@ -200,8 +208,7 @@ def evidence(image: np.ndarray, ratio: float, device: torch.device) -> Tensor:
             whole[:, place] += found / len(FLIPS)
     inner = torch.zeros_like(whole[0])
     inner[BORDER : max(0, height - BORDER), BORDER : max(0, width - BORDER)] = 1
-    whole *= inner
-    return torch.cat([whole, whole[:: ARCS // SIDES]])
+    return whole.mul_(inner).to(device)
 
 
 def _votes_of(image: np.ndarray, ratio: float, device: torch.device) -> Tensor:

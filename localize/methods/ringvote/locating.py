@@ -17,7 +17,9 @@ from localize.methods.boundary import LUMA, candidates, fast_length
 from localize.methods.ringvote.ballots import Ballot
 from localize.methods.ringvote.network import CELL, POOL, REACH, Rules, Trunk, band, mixed
 from localize.methods.ringvote.odds import facts
+from localize.methods.ringvote.second import seconded
 from localize.methods.ringvote.voting import KINDS, counts
+from localize.methods.texture import heard
 
 STRIP = 3 << 20  # px whose evidence is computed at a time, which bounds the memory
 LARGE = 1 << 22  # px from which arcs are counted one by one, likewise
@@ -133,6 +135,9 @@ def told_peaks(
     r = fitting(told.r, (height, width))
     planes = evidence(network, looked(network, image), told.discolor_ratio, r)
     planes = planes[:, :height, :width]
+    if len(network.flips) > 1:
+        votes = heard(image, told.discolor_ratio, planes.device)
+        planes = seconded(network.fine, planes, votes, r)
     return planes, *ranked(network.fine, planes, told, CANDIDATES)
 
 
