@@ -122,3 +122,16 @@ def browse(browser: Browser) -> Iterator[Browse]:
 
         yield opened
     assert not faults, "\n".join(faults)
+
+
+@pytest.fixture
+def looking() -> Callable[[Trunk, int], Trunk]:
+    """A function: the same weights, another number of looks."""
+    from localize.methods.ringvote.network import Trunk
+
+    def changed(network: Trunk, times: int) -> Trunk:
+        other = Trunk(network.width, times).eval()
+        other.load_state_dict(network.state_dict())
+        return other
+
+    return changed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -17,18 +18,12 @@ from synth import anomaly, renderer, scenes
 from synth.anomaly import Anomaly
 
 KIND = (1.1, 1)
+Looking = Callable[[Trunk, int], Trunk]
 
 
 def pixels(height: int = 40, width: int = 56) -> torch.Tensor:
     image = np.random.default_rng(0).integers(0, 256, (1, 3, height, width))
     return torch.from_numpy(image).float()
-
-
-def looking(network: Trunk, times: int) -> Trunk:
-    """The same weights, another number of looks."""
-    other = Trunk(network.width, times).eval()
-    other.load_state_dict(network.state_dict())
-    return other
 
 
 @torch.inference_mode()
@@ -57,7 +52,9 @@ def test_directions_are_those_of_the_mirror(flip: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("flip", looks.FLIPS)
-def test_all_looks_see_in_a_mirror_what_they_see(flip: tuple[int, ...], lively: Trunk) -> None:
+def test_all_looks_see_in_a_mirror_what_they_see(
+    flip: tuple[int, ...], lively: Trunk, looking: Looking
+) -> None:
     """One look does not; the mean of all is the same but for the exchange, to rounding."""
     order, space = looks.exchanged(flip), [dimension - 4 for dimension in flip]
     for times, alike in ((looks.MOST, True), (1, not flip)):
@@ -69,7 +66,7 @@ def test_all_looks_see_in_a_mirror_what_they_see(flip: tuple[int, ...], lively: 
             assert torch.allclose(ours, back, atol=1e-3) == alike
 
 
-def test_the_mean_is_of_each_look(lively: Trunk) -> None:
+def test_the_mean_is_of_each_look(lively: Trunk, looking: Looking) -> None:
     rgb, means = pixels(), []
     for flip in looks.FLIPS[:2]:
         planes = shown(lively, rgb.flip(flip))[0]
@@ -80,7 +77,7 @@ def test_the_mean_is_of_each_look(lively: Trunk) -> None:
 
 
 def test_an_odd_picture_in_strips_is_seen_as_the_whole(
-    lively: Trunk, monkeypatch: pytest.MonkeyPatch
+    lively: Trunk, looking: Looking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Mirrored, its last rows come first: the cells must be the same ones."""
     network = looking(lively, looks.MOST)

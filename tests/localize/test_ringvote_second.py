@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -16,11 +18,8 @@ TOLD = Told(24, 1.1)
 
 
 @pytest.fixture
-def careful(lively: Trunk) -> Trunk:
-    """The same weights, and four looks."""
-    network = Trunk(lively.width, looks.MOST).eval()
-    network.load_state_dict(lively.state_dict())
-    return network
+def careful(lively: Trunk, looking: Callable[[Trunk, int], Trunk]) -> Trunk:
+    return looking(lively, looks.MOST)
 
 
 def added(votes: torch.Tensor, r: float = 50.0) -> torch.Tensor:
