@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from localize.endless import Endless, Mix
 from localize.methods.ringvote import odds, searching
-from localize.methods.ringvote.locating import peaks
+from localize.methods.ringvote.locating import Candidate, peaks
 from localize.methods.ringvote.network import Trunk
 from localize.methods.ringvote.odds import Odds
 from localize.methods.ringvote.searching import Known
@@ -60,6 +60,38 @@ def test_peaks_are_the_highest_and_apart() -> None:
     logits = torch.zeros(30, 40)
     logits[4, 5], logits[4, 7], logits[20, 30] = 9.0, 8.0, 7.0
     assert peaks(logits, 2) == [(4, 5, 9.0), (20, 30, 7.0)]
+
+
+regions = st.builds(
+    Candidate, st.integers(0, 800), st.integers(0, 800), r=st.just(40.0), logit=st.floats(-9, 30)
+)
+
+
+@given(found=st.lists(regions, min_size=1, max_size=12))
+def test_no_other_region_is_expected_to_be_nearer_to_the_truth(found: list[Candidate]) -> None:
+    def expected(one: Candidate) -> float:
+        weights = [math.exp(each.logit / searching.TEMPERATURE) for each in found]
+        far = [math.dist((one.x, one.y), (each.x, each.y)) for each in found]
+        return sum(map(math.prod, zip(weights, far, strict=True))) / sum(weights)
+
+    least = min(map(expected, found))
+    assert expected(searching.nearest_of(found)) == pytest.approx(least, rel=1e-9, abs=1e-9)
+
+
+@given(found=st.lists(regions, min_size=1, max_size=12), where=st.integers(0, 11))
+def test_a_region_likelier_than_all_others_is_the_answer(
+    found: list[Candidate], where: int
+) -> None:
+    total = sum(math.exp(each.logit / searching.TEMPERATURE) for each in found)
+    sure = Candidate(400, 300, 40.0, searching.TEMPERATURE * math.log(total) + 0.01)
+    found.insert(where, sure)
+    answer = searching.nearest_of(found)
+    assert (answer.x, answer.y) == (sure.x, sure.y)
+
+
+def test_many_that_lie_together_outweigh_a_likelier_one_apart() -> None:
+    together = [Candidate(500 + dx, 300, 40.0, 9.0) for dx in (-20, 0, 20)]
+    assert searching.nearest_of([Candidate(50, 50, 40.0, 10.0), *together]) in together
 
 
 @given(

@@ -1,7 +1,7 @@
 """Without being told: the same evidence for a few ratios, searched over place and radius.
 
 Coarse to fine: squares of a few pixels vote at many radii, which gives candidates; these are
-placed at full resolution, and the likeliest is the answer.
+placed at full resolution, and the one that is expected to be nearest to the truth is the answer.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ LARGEST = 0.47  # of the shorter side: what is larger is mostly the picture's ow
 PEAKS = 8  # places that are kept of each radius
 SAME = 8.0  # px between centres or radii, below which candidates are the same
 PLACED = 64  # candidates that are placed at full resolution
+TEMPERATURE = 2.0  # of their logits: neighbours vote alike, so a difference claims too much
 ROUNDS = ((4, 2), (1, 1))  # of placing: reach and step, px
 ROOM = 10  # px of evidence beyond a region, which placing may move and enlarge
 TOGETHER = 4  # of them at a time, which bounds the memory
@@ -194,6 +195,20 @@ def blind_candidates(
     return seen, apart((one for one in found if one.logit > -math.inf), PLACED)
 
 
+def nearest_of(found: Sequence[Candidate]) -> Candidate:
+    """The region whose centre is expected to be nearest to the truth, were it one of these.
+
+    It is the likeliest, if more likely than all the others together; else maybe one of many that
+    lie close to each other.
+
+    Source: Bayes' estimate for a loss that is a distance: a spatial median, Weber's problem.
+    """
+    x, y, logits = np.array([(one.x, one.y, one.logit) for one in found]).T
+    chances = np.exp((logits - logits.max()) / TEMPERATURE)
+    expected = np.hypot(x[:, None] - x, y[:, None] - y) @ chances
+    return found[int(expected.argmin())]
+
+
 def radius(rules: Rules, planes: Tensor, x: float, y: float, one: Candidate) -> float:
     """(KINDS, H, W), a centre and a region, px -> its radius to a quarter of a pixel."""
     col, row = round(x), round(y)
@@ -223,13 +238,13 @@ def measured(luma: np.ndarray, x: float, y: float, r: float, square: bool) -> tu
 
 @torch.inference_mode()
 def search(network: Trunk, image: np.ndarray, known: Known = NOTHING) -> Finding:
-    """(H, W, 3) uint8 -> the likeliest region, px, its ratio, log odds that there is any."""
+    """(H, W, 3) uint8 -> where a region likely is, px, its ratio, log odds that there is any."""
     seen, found = blind_candidates(network, image, known)
     height, width = image.shape[:2]
     if not found:  # too small for any region
         score = network.blind_odds.of(facts_of([]))
         return Finding((width - 1) / 2, (height - 1) / 2, score=score)
-    one, score = found[0], network.blind_odds.of(facts_of(found))
+    one, score = nearest_of(found), network.blind_odds.of(facts_of(found))
     planes, top, left = window(network, seen, (height, width), [one])
     here = dataclasses.replace(one, x=one.x - left, y=one.y - top)
     x, y = placed(network.fine, planes, here)
