@@ -12,6 +12,7 @@ Lange, Little and Taylor (1989).
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
@@ -178,6 +179,32 @@ def votes(found: Texture, step: float) -> Tensor:
     return (NU + 1) / 2 * torch.stack(planes)
 
 
+def votes_at(found: Texture, steps: Tensor, rows: Tensor, cols: Tensor, turns: Tensor) -> Tensor:
+    """(H, W) of leftovers, (n, m) steps at m pixels -> (n, m), nats: as :func:`votes`, for few.
+
+    Args:
+        steps: heights, n at each pixel.
+        rows, cols, turns: (m,) the pixels, and in which of ARCS directions outward is there.
+    """
+    room = REACH + 1
+    rest = F.pad(found.rest, (room,) * 4)
+    certain = 1 / (NU * F.pad(found.variance, (room,) * 4, value=FAR))
+    nats = torch.zeros_like(steps)
+    for px in range(-room, room):
+        shapes = [shape_of_step(found.rules, turn, px) for turn in range(ARCS)]
+        shape = torch.stack(shapes)[turns, rows // CELL, cols // CELL]
+        ahead = [
+            [round(px * along(turn * math.tau / ARCS)) for turn in range(ARCS)]
+            for along in (math.sin, math.cos)
+        ]
+        down, right = torch.tensor(ahead, device=rows.device)[:, turns]
+        there = rows + room + down, cols + room + right
+        left, sure = rest[there], certain[there]
+        nats += torch.log1p(left.square() * sure)
+        nats -= torch.log1p((left - steps * shape).square() * sure)
+    return (NU + 1) / 2 * nats
+
+
 def evidence(image: np.ndarray, ratio: float, device: torch.device) -> Tensor:
     """(H, W, 3) uint8 -> (KINDS, H, W) float32, nats: is this the last pixel inside of an edge?"""
     whole = heard(image, ratio, device)
@@ -190,29 +217,84 @@ def heard(image: np.ndarray, ratio: float, device: torch.device) -> Tensor:
     The mean over four orders of reading, as what comes before a pixel depends on that.
     """
     height, width = image.shape[:2]
-    # Rules are fitted in double precision, which Apple's GPUs do not have.
-    able = device if device.type != "mps" else torch.device("cpu")
-    whole = torch.zeros((ARCS, height, width), device=able)
-    rows = max(1, STRIP // (width * CELL)) * CELL
-    for flip in FLIPS:
-        axes = [side - ROWS for side in flip]
-        seen = np.flip(image, tuple(axes))
-        for top in range(0, height, rows):
-            first = max(0, top - SAFE * CELL)
-            strip = seen[first : min(height, top + rows + SAFE * CELL)]
-            found = _votes_of(strip, ratio, able)[:, top - first :][:, :rows]
-            found = found[exchanged(flip)[:ARCS]].flip([1 + axis for axis in axes])
-            place = slice(top, top + found.shape[1])
-            if 0 in axes:
-                place = slice(height - place.stop, height - place.start)
-            whole[:, place] += found / len(FLIPS)
+    whole = torch.zeros((ARCS, height, width), device=_able(device))
+    for strip in _strips(image, _able(device)):
+        axes = [side - ROWS for side in strip.flip]
+        found = votes(strip.found, math.log(ratio)) * strip.speaks
+        found = found[:, strip.top - strip.first : strip.end - strip.first]
+        found = found[exchanged(strip.flip)[:ARCS]].flip([1 + axis for axis in axes])
+        place = slice(strip.top, strip.end)
+        if 0 in axes:
+            place = slice(height - place.stop, height - place.start)
+        whole[:, place] += found / len(FLIPS)
     inner = torch.zeros_like(whole[0])
     inner[BORDER : max(0, height - BORDER), BORDER : max(0, width - BORDER)] = 1
     return whole.mul_(inner).to(device)
 
 
-def _votes_of(image: np.ndarray, ratio: float, device: torch.device) -> Tensor:
-    """(H, W, 3) uint8 -> (ARCS, H, W) of one order of reading."""
-    grey = torch.from_numpy(np.array(image)).to(device).float() @ torch.from_numpy(LUMA).to(device)
-    found = texture(torch.log(grey + 1), (NOISE / (grey + 1)).square())
-    return votes(found, math.log(ratio)) * ((grey > DARK) & (grey < BRIGHT))
+def heard_at(
+    image: np.ndarray,
+    steps: Tensor,
+    rows: Tensor,
+    cols: Tensor,
+    turns: Tensor,
+    device: torch.device,
+) -> Tensor:
+    """(H, W, 3) uint8, (n, m) steps at m pixels -> (n, m) nats: as :func:`heard`, for few.
+
+    Args:
+        steps, rows, cols, turns: as of :func:`votes_at`; pixels beyond the image say nothing.
+    """
+    height, width = image.shape[:2]
+    steps, rows, cols, turns = (each.to(_able(device)) for each in (steps, rows, cols, turns))
+    total = torch.zeros_like(steps)
+    inner = (rows >= BORDER) & (rows < height - BORDER) & (cols >= BORDER) & (cols < width - BORDER)
+    for strip in _strips(image, _able(device)):
+        axes = [side - ROWS for side in strip.flip]
+        down = height - 1 - rows if 0 in axes else rows
+        here = inner & (down >= strip.top) & (down < strip.end)
+        down = down[here] - strip.first
+        right = (width - 1 - cols if 1 in axes else cols)[here]
+        order = torch.tensor(exchanged(strip.flip)[:ARCS], device=rows.device)
+        found = votes_at(strip.found, steps[:, here], down, right, order[turns[here]])
+        total[:, here] += found * strip.speaks[down, right] / len(FLIPS)
+    return total.to(device)
+
+
+@dataclass(frozen=True)
+class _Strip:
+    """Part of a mirrored picture.
+
+    Args:
+        first: its first row in that.
+        top, end: from which row on to which one its answers hold.
+        found: what predictions leave over.
+        speaks: (H, W), whether a step is a ratio there.
+    """
+
+    flip: tuple[int, ...]
+    first: int
+    top: int
+    end: int
+    found: Texture
+    speaks: Tensor
+
+
+def _strips(image: np.ndarray, device: torch.device) -> Iterator[_Strip]:
+    """(H, W, 3) uint8 -> strips of each order of reading."""
+    height, width = image.shape[:2]
+    luma = torch.from_numpy(LUMA).to(device)
+    rows = max(1, STRIP // (width * CELL)) * CELL
+    for flip in FLIPS:
+        seen = np.flip(image, tuple(side - ROWS for side in flip))
+        for top in range(0, height, rows):
+            first, end = max(0, top - SAFE * CELL), min(height, top + rows)
+            part = np.array(seen[first : end + SAFE * CELL])
+            grey = torch.from_numpy(part).to(device).float() @ luma
+            found = texture(torch.log(grey + 1), (NOISE / (grey + 1)).square())
+            yield _Strip(flip, first, top, end, found, (grey > DARK) & (grey < BRIGHT))
+
+
+def _able(device: torch.device) -> torch.device:
+    """Where rules can be fitted: in double precision, which Apple's GPUs do not have."""
+    return device if device.type != "mps" else torch.device("cpu")

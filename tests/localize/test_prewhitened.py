@@ -12,7 +12,17 @@ from localize.localizer import Told
 from localize.methods import texture as module
 from localize.methods.prewhitened import Prewhitened
 from localize.methods.ringvote.voting import ARCS, KINDS, circle
-from localize.methods.texture import BESIDE, LAGS, Texture, evidence, shape_of_step, texture, votes
+from localize.methods.texture import (
+    BESIDE,
+    LAGS,
+    Texture,
+    evidence,
+    heard,
+    heard_at,
+    shape_of_step,
+    texture,
+    votes,
+)
 from synth.anomaly import Anomaly, Shape, apply
 
 CPU = torch.device("cpu")
@@ -136,6 +146,26 @@ def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch, shape: tuple[int, i
     whole = evidence(image, 1.1, CPU)
     monkeypatch.setattr(module, "STRIP", 1)
     np.testing.assert_allclose(evidence(image, 1.1, CPU), whole, atol=2e-3)
+
+
+@pytest.mark.parametrize("strip", [1 << 30, 1])
+def test_single_pixels_hear_what_all_do(strip: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In every direction, for two ratios; beyond the border and the image there is silence."""
+    image = apply(grain(100, 150), Anomaly(48, 60, 25, 1.1))
+    monkeypatch.setattr(module, "STRIP", strip)
+    rng = np.random.default_rng(2)
+    rows, cols, turns = (
+        torch.from_numpy(rng.integers(low, high, 600))
+        for low, high in ((-9, 159), (-9, 109), (0, ARCS))
+    )
+    ratios = (1.1, 0.95)
+    steps = torch.tensor([[math.log(ratio)] * 600 for ratio in ratios])
+    given = heard_at(image, steps, rows, cols, turns, CPU)
+    inside = (rows >= 0) & (rows < 150) & (cols >= 0) & (cols < 100)
+    for ratio, nats in zip(ratios, given, strict=True):
+        every = heard(image, ratio, CPU)[turns, rows.clamp(0, 149), cols.clamp(0, 99)]
+        np.testing.assert_allclose(nats, every * inside, atol=1e-4)
+    assert float(given.abs().max()) > 0.1
 
 
 def test_a_mirrored_image_gives_mirrored_evidence() -> None:

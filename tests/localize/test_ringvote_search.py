@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from localize.endless import Endless, Mix
 from localize.methods.ringvote import odds, searching
-from localize.methods.ringvote.locating import Candidate, peaks
+from localize.methods.ringvote.candidate import Candidate
+from localize.methods.ringvote.locating import peaks
 from localize.methods.ringvote.network import Trunk
 from localize.methods.ringvote.odds import Odds
 from localize.methods.ringvote.searching import Known

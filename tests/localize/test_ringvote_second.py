@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -9,11 +11,15 @@ import pytest
 import torch
 
 from localize.localizer import Told
-from localize.methods.ringvote import locating, looks, second
-from localize.methods.ringvote.network import Rules, Trunk
-from localize.methods.ringvote.voting import ARCS, KINDS
+from localize.methods.ringvote import locating, looks, searching, second
+from localize.methods.ringvote.candidate import Candidate
+from localize.methods.ringvote.network import STEPS, Rules, Trunk
+from localize.methods.ringvote.voting import ARCS, KINDS, SHAPES, SIDES
+from localize.methods.texture import heard
 from synth import scenes
+from synth.anomaly import Anomaly, apply
 
+CPU = torch.device("cpu")
 TOLD = Told(24, 1.1)
 
 
@@ -79,6 +85,40 @@ def test_mirror_images_are_judged_alike(flip: tuple[int, ...], careful: Trunk) -
     assert torch.allclose(ours, back, atol=2e-2)
 
 
+REGIONS = [
+    Candidate(44, 30, 18.5, logit=3.0, ratio=1.06),
+    Candidate(40, 29, 21.0, logit=2.5, square=True, ratio=1 / 1.03),
+    Candidate(60, 30, 12.0, logit=2.0, ratio=1.12),
+]
+
+
+@pytest.mark.parametrize("ratio", [None, 1.1])
+def test_a_region_hears_what_lies_along_its_edge(ratio: float | None) -> None:
+    """As the sum over its outline of what all pixels say; of an unknown ratio the mean chance."""
+    image = apply(scenes.scene(88, 60, np.random.default_rng(5)), Anomaly(44, 30, 18.5, 1.1))
+    found = second.reconsidered(REGIONS, image, ratio, CPU)
+    assert [one.logit for one in found] == sorted((one.logit for one in found), reverse=True)
+    for one in REGIONS:
+        brighter = one.ratio > 1
+        sizes = [ratio] if ratio else [math.exp(step) for step in STEPS if step > 0]
+        sums = []
+        for size in sizes:
+            votes = second.doubted(heard(image, size if brighter else 1 / size, CPU))
+            rows, cols, weights = SHAPES[one.square](one.r)
+            there = votes[:, rows + one.y, cols + one.x].T.numpy()
+            there = there[:, :: ARCS // SIDES] if one.square else there
+            sums.append((there * weights).sum() * second.trusted(one.r))
+        expected = one.logit + math.log(np.mean(np.exp(sums)))
+        same = dataclasses.replace(one, logit=0.0)
+        given = next(e for e in found if dataclasses.replace(e, logit=0.0) == same)
+        assert given.logit == pytest.approx(expected, abs=1e-3)
+    assert found[0].logit > REGIONS[0].logit
+
+
+def test_of_no_region_nothing_is_said() -> None:
+    assert second.reconsidered([], np.zeros((9, 9, 3), np.uint8), None, CPU) == []
+
+
 def test_only_who_looks_several_times_asks_for_it(
     careful: Trunk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,3 +130,17 @@ def test_only_who_looks_several_times_asks_for_it(
     monkeypatch.delattr(locating, "heard")
     careful.flips = looks.FLIPS[:1]
     locating.told_peaks(careful, image, TOLD)
+
+
+def test_only_who_looks_several_times_asks_for_it_untold(
+    careful: Trunk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = scenes.scene(88, 60, np.random.default_rng(5))
+    _, heeding = searching.blind_candidates(careful, image)
+    monkeypatch.setattr(searching, "reconsidered", lambda found, *_: found)
+    _, alone = searching.blind_candidates(careful, image)
+    assert {one.logit for one in heeding}.isdisjoint(one.logit for one in alone)
+    assert len(heeding) == len(alone) > 0
+    monkeypatch.delattr(searching, "reconsidered")
+    careful.flips = looks.FLIPS[:1]
+    searching.blind_candidates(careful, image)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -15,6 +14,7 @@ from torch.nn import functional as F
 from localize.localizer import Finding, Told
 from localize.methods.boundary import LUMA, candidates, fast_length
 from localize.methods.ringvote.ballots import Ballot
+from localize.methods.ringvote.candidate import Candidate
 from localize.methods.ringvote.network import CELL, POOL, REACH, Rules, Trunk, band, mixed
 from localize.methods.ringvote.odds import facts
 from localize.methods.ringvote.second import seconded
@@ -27,25 +27,6 @@ FRACTIONS = (-0.5, -0.25, 0.0, 0.25, 0.5)
 OFFSETS = np.array(sorted(product(FRACTIONS, repeat=2), key=lambda o: math.hypot(*o)))
 ZONE = 5  # px around a centre that count as the same answer
 CANDIDATES = 32  # places that say together whether there is anything
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A region that may be there, px.
-
-    Args:
-        x, y: a whole pixel, the centre.
-        logit: of the votes.
-        square: which of the shapes it is likelier to be.
-        ratio: the hypothesis under which it was found.
-    """
-
-    x: int
-    y: int
-    r: float
-    logit: float = -math.inf
-    square: bool = False
-    ratio: float = 1.0
 
 
 @torch.inference_mode()

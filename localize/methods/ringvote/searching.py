@@ -18,15 +18,10 @@ from torch import Tensor
 
 from localize.localizer import Finding
 from localize.methods.ringvote.ballots import Ballot
-from localize.methods.ringvote.locating import (
-    Candidate,
-    evidence,
-    facts_of,
-    grey,
-    looked,
-    placed,
-)
+from localize.methods.ringvote.candidate import Candidate
+from localize.methods.ringvote.locating import evidence, facts_of, grey, looked, placed
 from localize.methods.ringvote.network import CELL, HYPOTHESES, POOL, Rules, Trunk, band, nearest
+from localize.methods.ringvote.second import reconsidered
 from localize.methods.ringvote.voting import SHAPES, counts
 
 SMALLEST = 20.0  # px, radius
@@ -192,7 +187,10 @@ def blind_candidates(
             for reach, step in ROUNDS:
                 some = settled(network.fine, planes, some, reach, step, sized)
             found += [dataclasses.replace(one, x=one.x + left, y=one.y + top) for one in some]
-    return seen, apart((one for one in found if one.logit > -math.inf), PLACED)
+    found = apart((one for one in found if one.logit > -math.inf), PLACED)
+    if len(network.flips) > 1:
+        found = reconsidered(found, image, known.ratio, seen.device)
+    return seen, found
 
 
 def nearest_of(found: Sequence[Candidate]) -> Candidate:

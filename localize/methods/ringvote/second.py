@@ -7,12 +7,19 @@ other way round.
 
 from __future__ import annotations
 
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import Tensor
 
-from localize.methods.ringvote.network import Rules
+from localize.methods.ringvote.candidate import Candidate
+from localize.methods.ringvote.network import STEPS, Rules
 from localize.methods.ringvote.odds import TYPICAL
-from localize.methods.ringvote.voting import ARCS, SIDES
+from localize.methods.ringvote.voting import ARCS, SHAPES, SIDES
+from localize.methods.texture import heard_at
 
 TRUST = 0.31  # weight of these votes beside the evidence
 FADING = -0.6  # power of the radius: neighbours on a long edge say alike
@@ -26,6 +33,51 @@ def seconded(rules: Rules, evidence: Tensor, votes: Tensor, r: float) -> Tensor:
     Args:
         rules: by which the sum will be counted; it is in the units of the evidence.
     """
-    votes = torch.log((1 - DOUBT) * votes.clamp(max=LOUDEST).exp() + DOUBT)
-    circles, squares = TRUST * (r / TYPICAL) ** FADING / rules.scales(r)
+    votes = doubted(votes)
+    circles, squares = trusted(r) / rules.scales(r)
     return evidence + torch.cat([votes * circles, votes[:: ARCS // SIDES] * squares])
+
+
+def reconsidered(
+    found: Sequence[Candidate], image: np.ndarray, ratio: float | None, device: torch.device
+) -> list[Candidate]:
+    """Regions in an (H, W, 3) uint8 -> the same, likeliest first: the votes count in the logits.
+
+    Args:
+        ratio: that of all of them; None: any on the same side of 1 as a region's own.
+    """
+    if not found:
+        return []
+    heights = [abs(math.log(ratio))] if ratio else [step for step in STEPS if step > 0]
+    parts = []
+    for number, one in enumerate(found):
+        rows, cols, weights = SHAPES[one.square](one.r)
+        along, arc = np.nonzero(weights)
+        turns = arc * (ARCS // SIDES) if one.square else arc
+        owner = np.full_like(arc, number)
+        at = rows[along] + one.y, cols[along] + one.x
+        parts.append((*at, turns, owner, weights[along, arc]))
+    down, right, outward, whose, counted = (
+        torch.from_numpy(np.concatenate(each)).to(device) for each in zip(*parts, strict=True)
+    )
+    signs = torch.tensor([math.copysign(1, one.ratio - 1) for one in found], device=device)
+    steps = torch.tensor(heights, device=device)[:, None] * signs[whose]
+    votes = doubted(heard_at(image, steps, down, right, outward, device)) * counted
+    sums = votes.new_zeros(len(heights), len(found)).index_add_(1, whose, votes)
+    sums *= torch.tensor([trusted(one.r) for one in found], device=device)
+    added = sums.logsumexp(0) - math.log(len(heights))
+    told = [
+        dataclasses.replace(one, logit=one.logit + more)
+        for one, more in zip(found, added.tolist(), strict=True)
+    ]
+    return sorted(told, key=lambda one: -one.logit)
+
+
+def doubted(votes: Tensor) -> Tensor:
+    """Votes in nats of an edge all of one ratio -> of one of which DOUBT is not."""
+    return torch.log((1 - DOUBT) * votes.clamp(max=LOUDEST).exp() + DOUBT)
+
+
+def trusted(r: float) -> float:
+    """Radius, px -> the weight of a vote beside the evidence, in nats of a logit."""
+    return float(TRUST * (r / TYPICAL) ** FADING)
