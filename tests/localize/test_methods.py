@@ -57,6 +57,17 @@ def test_finds_something_in_images_of_any_size(name: str, fitted: dict[str, Loca
 
 
 @pytest.mark.parametrize("name", METHODS)
+def test_tiny_images_get_an_answer(name: str, fitted: dict[str, Localizer]) -> None:
+    """Also where what is told cannot be."""
+    told = [Told(r, 0.93) for r in (0.0, 3.0, 500.0)]
+    for height, width in ((1, 1), (2, 3), (60, 47)):
+        image = np.full((height, width, 3), 90, np.uint8)
+        given = told if METHODS[name].told else None
+        for found in fitted[name].locate([image] * len(told), given):
+            assert np.isfinite([found.x, found.y]).all()
+
+
+@pytest.mark.parametrize("name", METHODS)
 def test_an_answer_does_not_depend_on_its_neighbours(
     name: str, fitted: dict[str, Localizer]
 ) -> None:

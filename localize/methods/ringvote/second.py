@@ -80,4 +80,4 @@ def doubted(votes: Tensor) -> Tensor:
 
 def trusted(r: float) -> float:
     """Radius, px -> the weight of a vote beside the evidence, in nats of a logit."""
-    return float(TRUST * (r / TYPICAL) ** FADING)
+    return float(TRUST * (max(r, 1.0) / TYPICAL) ** FADING)
