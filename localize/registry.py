@@ -72,11 +72,11 @@ def _variant(
     return Method(name, target, "labelled", told, summary, options, _TRAINED)
 
 
-def _careful(name: str, told: frozenset[str], besides: str = "") -> Method:
+def _careful(name: str, told: frozenset[str]) -> Method:
     usual = name.replace("-careful", "")
     return Method(
         name, "localize.methods.ringvote.method:RingVote", "labelled", told,
-        f"{usual} that looks four times{besides}: slower, finds a little more",
+        f"{usual} that looks four times and heeds what prewhitened sees: slower, finds more",
         MappingProxyType({"blind": not told, "looks": 4}), _VOTED, "ringvote", compared=False,
     )  # fmt: skip
 
@@ -150,7 +150,7 @@ METHODS = {
             "matched filter in what the texture around does not predict, without training",
             takes=frozenset({"device"}),
         ),
-        _careful("ringvote-careful-told", _BOTH, " and heeds what prewhitened sees"),
+        _careful("ringvote-careful-told", _BOTH),
         _careful("ringvote-careful", _NONE),
     )
 }

@@ -1,5 +1,7 @@
 """Time and memory of `ringvote`, told and untold, on images of several sizes; time to train it.
 
+The careful ones, too.
+
 python tests/bench/ringvote.py [--photos DIR]
 """
 
@@ -72,12 +74,17 @@ def main() -> None:
             print(f"training, {what:14} {learn(folder, crowd):8.1f} ms a picture of 320x320")
     images = {size: np.asarray(photo.resize(size)) for size in SIZES}
     processes = multiprocessing.get_context("spawn")  # each measures the memory of its own
-    for name, told in (("ringvote-told", Told(40.0, 1.08)), ("ringvote", None)):
+    known = Told(40.0, 1.08)
+    asked = (
+        ("ringvote-told", known), ("ringvote", None),
+        ("ringvote-careful-told", known), ("ringvote-careful", None),
+    )  # fmt: skip
+    for name, told in asked:
         for (width, height), image in images.items():
             with processes.Pool(1) as pool:
                 seconds, peak, parameters = pool.apply(measure, (name, image, told))
             print(
-                f"{name:14} {width:>5}x{height:<5} {1000 * seconds:8.1f} ms an image   "
+                f"{name:21} {width:>5}x{height:<5} {1000 * seconds:8.1f} ms an image   "
                 f"{peak:6.0f} MB at most   {parameters:,} parameters"
             )
 
