@@ -40,7 +40,7 @@ RIDGE = 1e-3  # of the mean variance
 DARK, BRIGHT = 6.0, 250.0  # code values between which a step is a ratio
 SAFE = 4  # cells beyond a strip that its answers depend on
 BORDER = 8  # px from the image's edge: predicted from what is not there, they say nothing
-STRIP = 1 << 19  # px that are looked at together, which bounds the memory
+STRIP = 1 << 21  # px that are looked at together, which bounds the memory
 FAR = 1e30  # variance of what lies outside: it says nothing
 
 
