@@ -76,7 +76,7 @@ def _careful(name: str, told: frozenset[str]) -> Method:
     usual = name.replace("-careful", "")
     return Method(
         name, "localize.methods.ringvote.method:RingVote", "labelled", told,
-        f"{usual} that looks four times and heeds what prewhitened sees: slower, finds more",
+        f"{usual} that looks four times and heeds what prewhitened sees: slower, mostly finds more",
         MappingProxyType({"blind": not told, "looks": 4}), _VOTED, "ringvote", compared=False,
     )  # fmt: skip
 
