@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from localize.methods.boundary import LUMA
 from localize.methods.ringvote.looks import FLIPS, ROWS, exchanged
-from localize.methods.ringvote.voting import ARCS, SIDES
+from localize.methods.ringvote.voting import ARCS, TURNS
 
 REACH = 4  # px that a prediction looks back
 LAGS = tuple(
@@ -133,12 +133,18 @@ def _blurred(values: Tensor) -> Tensor:
     return F.conv2d(F.conv2d(padded, kernel.view(1, 1, -1, 1)), kernel.view(1, 1, 1, -1))[0, 0]
 
 
+def _ahead(turn: int, px: float) -> tuple[float, float]:
+    """So many px outward, where that is ``turn`` eighths from the right, clockwise: down, right."""
+    angle = turn * math.tau / ARCS
+    return px * math.sin(angle), px * math.cos(angle)
+
+
 def shape_of_step(rules: Tensor, turn: int, ahead: int) -> Tensor:
     """(h, w, LAGS) -> (h, w): what a step of height 1 leaves over, ``ahead`` px beyond its edge.
 
     The edge is straight; outward is ``turn`` eighths from the right, clockwise.
     """
-    down, right = math.sin(turn * math.tau / ARCS), math.cos(turn * math.tau / ARCS)
+    down, right = _ahead(turn, 1)
     inside = [float(ahead + dy * down + dx * right <= 1e-6) for dy, dx in LAGS]
     return float(ahead <= 0) - rules @ torch.tensor(inside).to(rules)
 
@@ -159,8 +165,7 @@ def votes(found: Texture, step: float) -> Tensor:
 
     def ahead_by(plane: Tensor, turn: int, px: int) -> Tensor:
         """Its value so many px beyond each pixel, (h, CELL, w, CELL), as a rule serves a cell."""
-        top = room + round(px * math.sin(turn * math.tau / ARCS))
-        left = room + round(px * math.cos(turn * math.tau / ARCS))
+        top, left = (room + round(each) for each in _ahead(turn, px))
         there = plane[top : top + tall, left : left + wide]
         return there.unflatten(1, (-1, CELL)).unflatten(0, (-1, CELL))
 
@@ -193,11 +198,8 @@ def votes_at(found: Texture, steps: Tensor, rows: Tensor, cols: Tensor, turns: T
     for px in range(-room, room):
         shapes = [shape_of_step(found.rules, turn, px) for turn in range(ARCS)]
         shape = torch.stack(shapes)[turns, rows // CELL, cols // CELL]
-        ahead = [
-            [round(px * along(turn * math.tau / ARCS)) for turn in range(ARCS)]
-            for along in (math.sin, math.cos)
-        ]
-        down, right = torch.tensor(ahead, device=rows.device)[:, turns]
+        ahead = [[round(each) for each in _ahead(turn, px)] for turn in range(ARCS)]
+        down, right = torch.tensor(ahead, device=rows.device)[turns].T
         there = rows + room + down, cols + room + right
         left, sure = rest[there], certain[there]
         nats += torch.log1p(left.square() * sure)
@@ -208,7 +210,7 @@ def votes_at(found: Texture, steps: Tensor, rows: Tensor, cols: Tensor, turns: T
 def evidence(image: np.ndarray, ratio: float, device: torch.device) -> Tensor:
     """(H, W, 3) uint8 -> (KINDS, H, W) float32, nats: is this the last pixel inside of an edge?"""
     whole = heard(image, ratio, device)
-    return torch.cat([whole, whole[:: ARCS // SIDES]])
+    return whole[list(TURNS)]
 
 
 def heard(image: np.ndarray, ratio: float, device: torch.device) -> Tensor:
@@ -219,12 +221,11 @@ def heard(image: np.ndarray, ratio: float, device: torch.device) -> Tensor:
     height, width = image.shape[:2]
     whole = torch.zeros((ARCS, height, width), device=_able(device))
     for strip in _strips(image, _able(device)):
-        axes = [side - ROWS for side in strip.flip]
         found = votes(strip.found, math.log(ratio)) * strip.speaks
         found = found[:, strip.top - strip.first : strip.end - strip.first]
-        found = found[exchanged(strip.flip)[:ARCS]].flip([1 + axis for axis in axes])
+        found = found[strip.order].flip([1 + axis for axis in strip.axes])
         place = slice(strip.top, strip.end)
-        if 0 in axes:
+        if 0 in strip.axes:
             place = slice(height - place.stop, height - place.start)
         whole[:, place] += found / len(FLIPS)
     inner = torch.zeros_like(whole[0])
@@ -250,12 +251,11 @@ def heard_at(
     total = torch.zeros_like(steps)
     inner = (rows >= BORDER) & (rows < height - BORDER) & (cols >= BORDER) & (cols < width - BORDER)
     for strip in _strips(image, _able(device)):
-        axes = [side - ROWS for side in strip.flip]
-        down = height - 1 - rows if 0 in axes else rows
+        down = height - 1 - rows if 0 in strip.axes else rows
         here = inner & (down >= strip.top) & (down < strip.end)
         down = down[here] - strip.first
-        right = (width - 1 - cols if 1 in axes else cols)[here]
-        order = torch.tensor(exchanged(strip.flip)[:ARCS], device=rows.device)
+        right = (width - 1 - cols if 1 in strip.axes else cols)[here]
+        order = torch.tensor(strip.order, device=rows.device)
         found = votes_at(strip.found, steps[:, here], down, right, order[turns[here]])
         total[:, here] += found * strip.speaks[down, right] / len(FLIPS)
     return total.to(device)
@@ -266,13 +266,16 @@ class _Strip:
     """Part of a mirrored picture.
 
     Args:
+        axes: of the picture, that are mirrored; 0: rows.
+        order: which direction each of ARCS has become.
         first: its first row in that.
         top, end: from which row on to which one its answers hold.
         found: what predictions leave over.
         speaks: (H, W), whether a step is a ratio there.
     """
 
-    flip: tuple[int, ...]
+    axes: tuple[int, ...]
+    order: list[int]
     first: int
     top: int
     end: int
@@ -286,13 +289,14 @@ def _strips(image: np.ndarray, device: torch.device) -> Iterator[_Strip]:
     luma = torch.from_numpy(LUMA).to(device)
     rows = max(1, STRIP // (width * CELL)) * CELL
     for flip in FLIPS:
-        seen = np.flip(image, tuple(side - ROWS for side in flip))
+        axes, order = tuple(side - ROWS for side in flip), exchanged(flip)[:ARCS]
+        seen = np.flip(image, axes)
         for top in range(0, height, rows):
             first, end = max(0, top - SAFE * CELL), min(height, top + rows)
             part = np.array(seen[first : end + SAFE * CELL])
             grey = torch.from_numpy(part).to(device).float() @ luma
             found = texture(torch.log(grey + 1), (NOISE / (grey + 1)).square())
-            yield _Strip(flip, first, top, end, found, (grey > DARK) & (grey < BRIGHT))
+            yield _Strip(axes, order, first, top, end, found, (grey > DARK) & (grey < BRIGHT))
 
 
 def _able(device: torch.device) -> torch.device:

@@ -1,6 +1,4 @@
-"""Time and memory of `ringvote`, told and untold, on images of several sizes; time to train it.
-
-The careful ones, too.
+"""Time and memory of `ringvote` in all its forms on images of several sizes; time to train it.
 
 python tests/bench/ringvote.py [--photos DIR]
 """

@@ -43,13 +43,15 @@ def test_brightened_and_darkened_regions_are_found(
     assert found.ratio == pytest.approx(ratio, abs=0.03)
 
 
-sixty_fourths = st.integers(-32, 32).map(lambda n: n / 64)  # squares and sums of which are exact
+def sixty_fourths(low: float, high: float) -> st.SearchStrategy[float]:
+    """Numbers whose squares and sums are exact."""
+    return st.integers(round(64 * low), round(64 * high)).map(lambda n: n / 64)
 
 
 @given(
-    r=st.integers(2 * 64, 60 * 64).map(lambda n: n / 64),
+    r=sixty_fourths(2, 60),
     dx=st.sampled_from([-0.5, -0.25, 0, 0.25, 0.5]),
-    dy=sixty_fourths,
+    dy=sixty_fourths(-0.5, 0.5),
 )
 def test_a_circles_outline_is_what_a_mask_has(r: float, dx: float, dy: float) -> None:
     span = np.arange(-64, 65)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from localize.methods.ringvote.network import Rules, tempered
-from localize.methods.ringvote.voting import KINDS, PLANES, SHAPES
+from localize.methods.ringvote.voting import KINDS, PLANES, SHAPES, spokes
 
 
 @functools.lru_cache(maxsize=1024)
@@ -20,11 +20,7 @@ def _spokes(r: float, dx: float, dy: float) -> tuple[np.ndarray, ...]:
     Kinds (rising), rows, columns and weights of the votes, (m,) each; (KINDS,) how many of each.
     A search asks for the same ones again and again.
     """
-    parts = []
-    for shape, of in zip(SHAPES, PLANES, strict=True):
-        rows, cols, weights = shape(r, dx, dy)
-        kind, along = np.nonzero(weights.T)
-        parts.append((kind + of.start, rows[along], cols[along], weights[along, kind]))
+    parts = [spokes(number, r, dx, dy) for number in range(len(SHAPES))]
     kinds, rows, cols, counted = (np.concatenate(each) for each in zip(*parts, strict=True))
     counts = np.bincount(kinds, minlength=KINDS)
     small = (each.astype(np.int32) for each in (kinds, rows, cols))  # many are remembered

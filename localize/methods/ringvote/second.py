@@ -18,7 +18,7 @@ from torch import Tensor
 from localize.methods.ringvote.candidate import Candidate
 from localize.methods.ringvote.network import STEPS, Rules
 from localize.methods.ringvote.odds import TYPICAL
-from localize.methods.ringvote.voting import ARCS, SHAPES, SIDES
+from localize.methods.ringvote.voting import PLANES, TURNS, spokes
 from localize.methods.texture import heard_at
 
 TRUST = 0.31  # weight of these votes beside the evidence
@@ -33,9 +33,10 @@ def seconded(rules: Rules, evidence: Tensor, votes: Tensor, r: float) -> Tensor:
     Args:
         rules: by which the sum will be counted; it is in the units of the evidence.
     """
-    votes = doubted(votes)
-    circles, squares = trusted(r) / rules.scales(r)
-    return evidence + torch.cat([votes * circles, votes[:: ARCS // SIDES] * squares])
+    heard = doubted(votes)[list(TURNS)]
+    for of, scale in zip(PLANES, rules.scales(r), strict=True):
+        heard[of] *= trusted(r) / scale
+    return evidence + heard
 
 
 def reconsidered(
@@ -51,12 +52,9 @@ def reconsidered(
     heights = [abs(math.log(ratio))] if ratio else [step for step in STEPS if step > 0]
     parts = []
     for number, one in enumerate(found):
-        rows, cols, weights = SHAPES[one.square](one.r)
-        along, arc = np.nonzero(weights)
-        turns = arc * (ARCS // SIDES) if one.square else arc
-        owner = np.full_like(arc, number)
-        at = rows[along] + one.y, cols[along] + one.x
-        parts.append((*at, turns, owner, weights[along, arc]))
+        kinds, rows, cols, weights = spokes(one.square, one.r)
+        owner = np.full_like(kinds, number)
+        parts.append((rows + one.y, cols + one.x, np.take(TURNS, kinds), owner, weights))
     down, right, outward, whose, counted = (
         torch.from_numpy(np.concatenate(each)).to(device) for each in zip(*parts, strict=True)
     )
@@ -66,11 +64,11 @@ def reconsidered(
     sums = votes.new_zeros(len(heights), len(found)).index_add_(1, whose, votes)
     sums *= torch.tensor([trusted(one.r) for one in found], device=device)
     added = sums.logsumexp(0) - math.log(len(heights))
-    told = [
+    heeding = [
         dataclasses.replace(one, logit=one.logit + more)
         for one, more in zip(found, added.tolist(), strict=True)
     ]
-    return sorted(told, key=lambda one: -one.logit)
+    return sorted(heeding, key=lambda one: -one.logit)
 
 
 def doubted(votes: Tensor) -> Tensor:

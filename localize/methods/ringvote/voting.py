@@ -16,6 +16,7 @@ ARCS = 8  # directions from inside to outside: right, right-down, down, ... 45 d
 SIDES = 4  # of a square: right, down, left, up
 PLANES = (slice(0, ARCS), slice(ARCS, ARCS + SIDES))  # of evidence, for a circle and a square
 KINDS = ARCS + SIDES
+TURNS = (*range(ARCS), *range(0, ARCS, ARCS // SIDES))  # directions of all kinds, in arcs
 Outline = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -62,6 +63,13 @@ def square(r: float, dx: float = 0.0, dy: float = 0.0) -> Outline:
 
 
 SHAPES: tuple[Callable[..., Outline], ...] = (circle, square)
+
+
+def spokes(number: int, r: float, dx: float = 0.0, dy: float = 0.0) -> tuple[np.ndarray, ...]:
+    """A shape's number, as :func:`circle` -> its votes: kinds (rising), rows, columns, weights."""
+    rows, cols, weights = SHAPES[number](r, dx, dy)
+    kind, along = np.nonzero(weights.T)
+    return kind + PLANES[number].start, rows[along], cols[along], weights[along, kind]
 
 
 def counts(
