@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from localize.methods.border import Border
 from localize.methods.boundary import LUMA
 from localize.methods.ringvote.looks import FLIPS, ROWS, exchanged
 from localize.methods.ringvote.voting import ARCS, TURNS
@@ -39,7 +40,6 @@ ROUNDS = 2  # of fitting: flat parts count more once it is known where they are
 RIDGE = 1e-3  # of the mean variance
 DARK, BRIGHT = 6.0, 250.0  # code values between which a step is a ratio
 SAFE = 4  # cells beyond a strip that its answers depend on
-BORDER = 8  # px from the image's edge: predicted from what is not there, they say nothing
 STRIP = 1 << 21  # px that are looked at together, which bounds the memory
 FAR = 1e30  # variance of what lies outside: it says nothing
 
@@ -228,9 +228,7 @@ def heard(image: np.ndarray, ratio: float, device: torch.device) -> Tensor:
         if 0 in strip.axes:
             place = slice(height - place.stop, height - place.start)
         whole[:, place] += found / len(FLIPS)
-    inner = torch.zeros_like(whole[0])
-    inner[BORDER : max(0, height - BORDER), BORDER : max(0, width - BORDER)] = 1
-    return whole.mul_(inner).to(device)
+    return Border.of(image).silence(whole).to(device)
 
 
 def heard_at(
@@ -249,7 +247,9 @@ def heard_at(
     height, width = image.shape[:2]
     steps, rows, cols, turns = (each.to(_able(device)) for each in (steps, rows, cols, turns))
     total = torch.zeros_like(steps)
-    inner = (rows >= BORDER) & (rows < height - BORDER) & (cols >= BORDER) & (cols < width - BORDER)
+    inner = (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)
+    whole = torch.ones((height, width), dtype=torch.bool, device=rows.device)
+    inner &= Border.of(image).silence(whole)[rows.clamp(0, height - 1), cols.clamp(0, width - 1)]
     for strip in _strips(image, _able(device)):
         down = height - 1 - rows if 0 in strip.axes else rows
         here = inner & (down >= strip.top) & (down < strip.end)

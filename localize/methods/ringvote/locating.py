@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from localize.localizer import Finding, Told
+from localize.methods.border import Border
 from localize.methods.boundary import LUMA, candidates, fast_length
 from localize.methods.ringvote.ballots import Ballot
 from localize.methods.ringvote.candidate import Candidate
@@ -115,7 +116,7 @@ def told_peaks(
     height, width = image.shape[:2]
     r = fitting(told.r, (height, width))
     planes = evidence(network, looked(network, image), told.discolor_ratio, r)
-    planes = planes[:, :height, :width]
+    planes = Border.of(image).silence(planes[:, :height, :width])
     if len(network.flips) > 1:
         votes = heard(image, told.discolor_ratio, planes.device)
         planes = seconded(network.fine, planes, votes, r)

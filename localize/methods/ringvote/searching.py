@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from localize.localizer import Finding
+from localize.methods.border import Border
 from localize.methods.ringvote.ballots import Ballot
 from localize.methods.ringvote.candidate import Candidate
 from localize.methods.ringvote.locating import evidence, facts_of, grey, looked, placed
@@ -71,7 +72,7 @@ def radii(height: int, width: int) -> list[float]:
 
 
 @torch.inference_mode()
-def coarse(network: Trunk, squares: Tensor, size: tuple[int, int], known: Known) -> list[Candidate]:
+def coarse(network: Trunk, squares: Tensor, size: Sequence[int], known: Known) -> list[Candidate]:
     """(HYPOTHESES, bands, KINDS, h, w) of an image (H, W) -> the likeliest, each apart."""
     squares = squares[known.hypotheses]
     down, across = squares.shape[3:]
@@ -147,22 +148,24 @@ def settled(
     return found
 
 
+@torch.inference_mode()
 def window(
-    network: Trunk, seen: Tensor, size: tuple[int, int], group: Sequence[Candidate]
+    network: Trunk, seen: Tensor, border: Border, group: Sequence[Candidate]
 ) -> tuple[Tensor, int, int]:
-    """(1, channels, h, w) of an image (H, W), candidates of one kind -> their evidence.
+    """(1, channels, h, w) of a bordered image, candidates of one kind -> their evidence.
 
     It is (KINDS, h, w); and its top and left, px.
     """
     reach = max(map(math.ceil, (one.r for one in group))) + ROOM
     spans = []
-    for places, side in (([c.y for c in group], size[0]), ([c.x for c in group], size[1])):
+    for places, lines in (([c.y for c in group], border.rows), ([c.x for c in group], border.cols)):
         first = max(0, min(places) - reach) // CELL * CELL
-        spans.append((first, min(side, max(places) + reach + 1)))
+        spans.append((first, min(len(lines), max(places) + reach + 1)))
     (top, bottom), (left, right) = spans
     part = seen[:, :, top // CELL : -(-bottom // CELL), left // CELL : -(-right // CELL)]
     planes = evidence(network, part, group[0].ratio, group[0].r)
-    return planes[:, : bottom - top, : right - left], top, left
+    planes = planes[:, : bottom - top, : right - left]
+    return border.silence(planes, top, left), top, left
 
 
 @torch.inference_mode()
@@ -171,14 +174,14 @@ def blind_candidates(
 ) -> tuple[Tensor, list[Candidate]]:
     """(H, W, 3) uint8 -> (1, channels, h, w) seen, the likeliest regions of any kind."""
     seen = looked(network, image)
-    size, sized = (image.shape[0], image.shape[1]), known.r is not None
-    squares = network.surveyed(seen)[0]
+    border, sized = Border.of(image), known.r is not None
+    squares = border.silence(network.surveyed(seen)[0], cell=POOL)
     kinds: dict[tuple[float, int], list[Candidate]] = {}
-    for one in coarse(network, squares, size, known):
+    for one in coarse(network, squares, image.shape[:2], known):
         kinds.setdefault((one.ratio, band(one.r)), []).append(one)
     found = []
     for group in kinds.values():
-        planes, top, left = window(network, seen, size, group)
+        planes, top, left = window(network, seen, border, group)
         for begun in range(0, len(group), TOGETHER):
             some = [
                 dataclasses.replace(one, x=one.x - left, y=one.y - top)
@@ -243,7 +246,7 @@ def search(network: Trunk, image: np.ndarray, known: Known = NOTHING) -> Finding
         score = network.blind_odds.of(facts_of([]))
         return Finding((width - 1) / 2, (height - 1) / 2, score=score)
     one, score = nearest_of(found), network.blind_odds.of(facts_of(found))
-    planes, top, left = window(network, seen, (height, width), [one])
+    planes, top, left = window(network, seen, Border.of(image), [one])
     here = dataclasses.replace(one, x=one.x - left, y=one.y - top)
     x, y = placed(network.fine, planes, here)
     r = radius(network.fine, planes, x, y, here) if known.r is None else known.r
