@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 NEAR = 8  # px from the edge: blurred lines, what coding does, what a prediction looks back to
@@ -53,8 +54,8 @@ class Border:
         """
         for axis, at in ((-2, self.rows[top:]), (-1, self.cols[left:])):
             numbers = np.unique(np.flatnonzero(at) // cell)
-            for number in numbers[numbers < planes.shape[axis]].tolist():
-                planes.select(axis, number).zero_()
+            inside = torch.from_numpy(numbers[numbers < planes.shape[axis]])
+            planes.index_fill_(axis, inside.to(planes.device), 0)
         return planes
 
 

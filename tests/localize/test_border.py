@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 from localize.localizer import Told
 from localize.methods.border import LEAST, NEAR, Border, framed
@@ -19,7 +17,7 @@ from localize.methods.ringvote import locating, looks, searching
 from localize.methods.ringvote.candidate import Candidate
 from localize.methods.ringvote.network import POOL, Trunk
 from localize.methods.texture import heard
-from synth import scenes
+from synth import renderer, scenes
 from synth.anomaly import Anomaly, apply
 
 CPU = torch.device("cpu")
@@ -40,13 +38,6 @@ def in_frame(
     return image
 
 
-def jpeg(image: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 -> the same, coded."""
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, "JPEG", quality=90)
-    return np.asarray(Image.open(file))
-
-
 def ends(image: np.ndarray) -> tuple[int, ...]:
     """(H, W, 3) uint8 -> widths of its frame: top, bottom, left, right, px."""
     across = image.swapaxes(0, 1)
@@ -63,7 +54,9 @@ def test_a_frame_ends_where_the_picture_begins(
 @pytest.mark.parametrize("colour", [*COLOURS[:2], COLOURS[3]])
 @pytest.mark.parametrize("side", range(8, 25))  # from a block of its own on
 def test_coding_does_not_move_the_edge(side: int, colour: tuple[int, ...]) -> None:
-    assert ends(jpeg(in_frame(PHOTO, (side, 0, 0, side), colour))) == (side, 0, 0, side)
+    sides = (side, 0, 0, side)
+    coded = renderer.encode(in_frame(PHOTO, sides, colour), "jpeg", 90)
+    assert ends(renderer.decode(coded)) == sides
 
 
 @pytest.mark.parametrize("image", [PHOTO, np.full((40, 50, 3), 90, np.uint8), PHOTO[:1, :1]])
@@ -137,11 +130,11 @@ def test_untold_neither_squares_nor_pixels_say_anything_there(
         return coarse(network, squares, *known)
 
     def there(region: Candidate) -> bool:
-        planes, top, _ = searching.window(lively, seen, Border.of(FRAMED), [region])
+        planes, top, _ = searching.window(lively, seen, border, [region])
         return bool(planes[:, EDGE.start - top : EDGE.stop - top].any())
 
     monkeypatch.setattr(searching, "coarse", watched)
-    seen, _ = searching.blind_candidates(lively, FRAMED)
+    seen, border, _ = searching.blind_candidates(lively, FRAMED)
     loud.append(there(Candidate(60, 60, 24)))
     monkeypatch.setattr(Border, "silence", lambda _, planes, *__, **___: planes)
     searching.blind_candidates(lively, FRAMED)

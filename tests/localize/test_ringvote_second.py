@@ -136,9 +136,9 @@ def test_only_who_looks_several_times_asks_for_it_untold(
     careful: Trunk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = scenes.scene(88, 60, np.random.default_rng(5))
-    _, heeding = searching.blind_candidates(careful, image)
+    _, _, heeding = searching.blind_candidates(careful, image)
     monkeypatch.setattr(searching, "reconsidered", lambda found, *_: found)
-    _, alone = searching.blind_candidates(careful, image)
+    _, _, alone = searching.blind_candidates(careful, image)
     assert {one.logit for one in heeding}.isdisjoint(one.logit for one in alone)
     assert len(heeding) == len(alone) > 0
     monkeypatch.delattr(searching, "reconsidered")

@@ -149,7 +149,7 @@ class RingVote:
             return locating.facts_of(locating.told_peaks(network, image, known)[1])
 
         def blind(image: np.ndarray, truth: Anomaly) -> Tensor:
-            return locating.facts_of(searching.blind_candidates(network, image)[1])
+            return locating.facts_of(searching.blind_candidates(network, image)[2])
 
         odds.learn(network.told_odds, told, source, pictures, step)
         odds.learn(network.blind_odds, blind, source, pictures, step)

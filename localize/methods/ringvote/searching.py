@@ -171,8 +171,8 @@ def window(
 @torch.inference_mode()
 def blind_candidates(
     network: Trunk, image: np.ndarray, known: Known = NOTHING
-) -> tuple[Tensor, list[Candidate]]:
-    """(H, W, 3) uint8 -> (1, channels, h, w) seen, the likeliest regions of any kind."""
+) -> tuple[Tensor, Border, list[Candidate]]:
+    """(H, W, 3) uint8 -> (1, channels, h, w) seen, the border, the likeliest of any kind."""
     seen = looked(network, image)
     border, sized = Border.of(image), known.r is not None
     squares = border.silence(network.surveyed(seen)[0], cell=POOL)
@@ -193,7 +193,7 @@ def blind_candidates(
     found = apart((one for one in found if one.logit > -math.inf), PLACED)
     if len(network.flips) > 1:
         found = reconsidered(found, image, known.ratio, seen.device)
-    return seen, found
+    return seen, border, found
 
 
 def nearest_of(found: Sequence[Candidate]) -> Candidate:
@@ -240,13 +240,13 @@ def measured(luma: np.ndarray, x: float, y: float, r: float, square: bool) -> tu
 @torch.inference_mode()
 def search(network: Trunk, image: np.ndarray, known: Known = NOTHING) -> Finding:
     """(H, W, 3) uint8 -> where a region likely is, px, its ratio, log odds that there is any."""
-    seen, found = blind_candidates(network, image, known)
+    seen, border, found = blind_candidates(network, image, known)
     height, width = image.shape[:2]
     if not found:  # too small for any region
         score = network.blind_odds.of(facts_of([]))
         return Finding((width - 1) / 2, (height - 1) / 2, score=score)
     one, score = nearest_of(found), network.blind_odds.of(facts_of(found))
-    planes, top, left = window(network, seen, Border.of(image), [one])
+    planes, top, left = window(network, seen, border, [one])
     here = dataclasses.replace(one, x=one.x - left, y=one.y - top)
     x, y = placed(network.fine, planes, here)
     r = radius(network.fine, planes, x, y, here) if known.r is None else known.r
