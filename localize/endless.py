@@ -190,10 +190,11 @@ class Endless:
         view, draws, chosen, rng = self._drawn(index, crowd=True)
         return self._painted(view, draws, chosen, rng), draws
 
-    def whole(self, size: tuple[int, int]) -> Endless:
+    def whole(self, size: tuple[int, int], augment: bool = False) -> Endless:
         """The same photos, only shrunk or stretched to (width, height) px, with regions to fit.
 
-        Half of the radii are then drawn up to the nearest edge. There is no end to them.
+        Half of the radii are then drawn up to the nearest edge. There is no end to them. Or
+        pictures of that size in which the photos are resampled, flipped and toned.
         """
         mixes = []
         for mix in self.mixes:
@@ -201,7 +202,7 @@ class Endless:
             radius = [*usual, *([[min(low for low, _ in usual), "edge"]] * len(usual))]
             common = {**mix.common, "size": size, "fit": "stretch", "margin": 0.1}
             mixes.append(dataclasses.replace(mix, common=common, any={**mix.any, "radius": radius}))
-        other = Endless(self.folder, mixes, self.seed, names=self.names, augment=False)
+        other = Endless(self.folder, mixes, self.seed, names=self.names, augment=augment)
         other._cache = self._cache  # the photos are the same, decoded once
         return other
 

@@ -51,7 +51,16 @@ class Method:
 _NONE: frozenset[str] = frozenset()
 _BOTH = frozenset({"r", "discolor_ratio"})
 _SHARED = frozenset({"seed", "device", "progress"})  # of all methods that learn
-_VOTED = _SHARED | {"epochs", "epochs_scale", "learning_rate", "batch", "width", "start", "lessons"}
+_VOTED = _SHARED | {
+    "epochs",
+    "epochs_scale",
+    "learning_rate",
+    "batch",
+    "width",
+    "start",
+    "lessons",
+    "second",
+}
 _TRAINED = _SHARED | {
     "input", "epochs", "epochs_scale", "learning_rate", "batch", "patience", "augment",
     "raw_numeric", "devices",

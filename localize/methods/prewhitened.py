@@ -15,7 +15,7 @@ from localize.devices import device_of
 from localize.localizer import Finding, Told
 from localize.methods.matched import MatchedFilter
 from localize.methods.ringvote.locating import placed, ranked
-from localize.methods.ringvote.network import Rules
+from localize.methods.ringvote.rules import Rules
 from localize.methods.texture import evidence
 
 WEIGHT, KNEE = 0.6, 10.0  # of votes, as neighbours say alike; nats

@@ -12,7 +12,7 @@ Lange, Little and Taylor (1989).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -218,47 +218,25 @@ def heard(image: np.ndarray, ratio: float, device: torch.device) -> Tensor:
 
     The mean over four orders of reading, as what comes before a pixel depends on that.
     """
+    able = _able(device)
+    return _spoken(_strips(image, able), image, math.log(ratio), able).to(device)
+
+
+def _spoken(
+    strips: Iterable[_Strip], image: np.ndarray, step: float, device: torch.device
+) -> Tensor:
+    """All strips of an (H, W, 3) uint8 -> (ARCS, H, W), nats, on their device."""
     height, width = image.shape[:2]
-    whole = torch.zeros((ARCS, height, width), device=_able(device))
-    for strip in _strips(image, _able(device)):
-        found = votes(strip.found, math.log(ratio)) * strip.speaks
+    whole = torch.zeros((ARCS, height, width), device=device)
+    for strip in strips:
+        found = votes(strip.found, step) * strip.speaks
         found = found[:, strip.top - strip.first : strip.end - strip.first]
         found = found[strip.order].flip([1 + axis for axis in strip.axes])
         place = slice(strip.top, strip.end)
         if 0 in strip.axes:
             place = slice(height - place.stop, height - place.start)
         whole[:, place] += found / len(FLIPS)
-    return Border.of(image).silence(whole).to(device)
-
-
-def heard_at(
-    image: np.ndarray,
-    steps: Tensor,
-    rows: Tensor,
-    cols: Tensor,
-    turns: Tensor,
-    device: torch.device,
-) -> Tensor:
-    """(H, W, 3) uint8, (n, m) steps at m pixels -> (n, m) nats: as :func:`heard`, for few.
-
-    Args:
-        steps, rows, cols, turns: as of :func:`votes_at`; pixels beyond the image say nothing.
-    """
-    height, width = image.shape[:2]
-    steps, rows, cols, turns = (each.to(_able(device)) for each in (steps, rows, cols, turns))
-    total = torch.zeros_like(steps)
-    inner = (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)
-    whole = torch.ones((height, width), dtype=torch.bool, device=rows.device)
-    inner &= Border.of(image).silence(whole)[rows.clamp(0, height - 1), cols.clamp(0, width - 1)]
-    for strip in _strips(image, _able(device)):
-        down = height - 1 - rows if 0 in strip.axes else rows
-        here = inner & (down >= strip.top) & (down < strip.end)
-        down = down[here] - strip.first
-        right = (width - 1 - cols if 1 in strip.axes else cols)[here]
-        order = torch.tensor(strip.order, device=rows.device)
-        found = votes_at(strip.found, steps[:, here], down, right, order[turns[here]])
-        total[:, here] += found * strip.speaks[down, right] / len(FLIPS)
-    return total.to(device)
+    return Border.of(image).silence(whole)
 
 
 @dataclass(frozen=True)
@@ -281,6 +259,51 @@ class _Strip:
     end: int
     found: Texture
     speaks: Tensor
+
+
+@dataclass(frozen=True)
+class Listener:
+    """An image's leftovers, from which single pixels can be asked, as :func:`heard` asks all.
+
+    Args:
+        strips: of each order of reading.
+        picture: (H, W) bool, where the picture does not end.
+    """
+
+    strips: Sequence[_Strip]
+    picture: Tensor
+
+    @classmethod
+    def of(cls, image: np.ndarray, device: torch.device) -> Listener:
+        """(H, W, 3) uint8 -> who answers for its pixels."""
+        whole = torch.ones(image.shape[:2], dtype=torch.bool, device=_able(device))
+        return cls(list(_strips(image, _able(device))), Border.of(image).silence(whole))
+
+    def everywhere(self, image: np.ndarray, ratio: float) -> Tensor:
+        """The image itself -> (ARCS, H, W), nats: :func:`heard`."""
+        return _spoken(self.strips, image, math.log(ratio), self.picture.device)
+
+    def at(self, steps: Tensor, rows: Tensor, cols: Tensor, turns: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, m) steps at m pixels -> (n, m) nats, and (m,) logarithms of the leftovers' variance.
+
+        Args:
+            steps, rows, cols, turns: as of :func:`votes_at`; pixels beyond the image say nothing.
+        """
+        device, (height, width) = steps.device, self.picture.shape
+        steps, rows, cols, turns = (v.to(self.picture.device) for v in (steps, rows, cols, turns))
+        total, variance = torch.zeros_like(steps), steps.new_zeros(steps.shape[1])
+        inner = (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)
+        told = self.picture[rows.clamp(0, height - 1), cols.clamp(0, width - 1)]
+        for strip in self.strips:
+            down = height - 1 - rows if 0 in strip.axes else rows
+            here = inner & (down >= strip.top) & (down < strip.end)
+            down = down[here] - strip.first
+            right = (width - 1 - cols if 1 in strip.axes else cols)[here]
+            order = torch.tensor(strip.order, device=rows.device)
+            found = votes_at(strip.found, steps[:, here], down, right, order[turns[here]])
+            total[:, here] += found * (strip.speaks[down, right] & told[here]) / len(FLIPS)
+            variance[here] += strip.found.variance[down, right].log() / len(FLIPS)
+        return total.to(device), variance.to(device)
 
 
 def _strips(image: np.ndarray, device: torch.device) -> Iterator[_Strip]:

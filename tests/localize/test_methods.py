@@ -13,7 +13,14 @@ from localize.registry import METHODS
 from localize.sources import Folder
 from synth import InputError
 
-FAST = {"input": (48, 32), "epochs": 2, "lessons": 4, "progress": False, "device": "cpu"}
+FAST = {
+    "input": (48, 32),
+    "epochs": 2,
+    "lessons": 4,
+    "second": 4,
+    "progress": False,
+    "device": "cpu",
+}
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,10 @@ from localize.methods.ringvote.voting import ARCS, KINDS, circle
 from localize.methods.texture import (
     BESIDE,
     LAGS,
+    Listener,
     Texture,
     evidence,
     heard,
-    heard_at,
     shape_of_step,
     texture,
     votes,
@@ -150,7 +150,10 @@ def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch, shape: tuple[int, i
 
 @pytest.mark.parametrize("strip", [1 << 30, 1])
 def test_single_pixels_hear_what_all_do(strip: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In every direction, for two ratios; beyond the border and the image there is silence."""
+    """In every direction, for two ratios; beyond the border and the image there is silence.
+
+    And how well they could be predicted, the mean over the orders of reading.
+    """
     image = apply(grain(100, 150), Anomaly(48, 60, 25, 1.1))
     monkeypatch.setattr(module, "STRIP", strip)
     rng = np.random.default_rng(2)
@@ -160,12 +163,22 @@ def test_single_pixels_hear_what_all_do(strip: int, monkeypatch: pytest.MonkeyPa
     )
     ratios = (1.1, 0.95)
     steps = torch.tensor([[math.log(ratio)] * 600 for ratio in ratios])
-    given = heard_at(image, steps, rows, cols, turns, CPU)
+    given, variance = Listener.of(image, CPU).at(steps, rows, cols, turns)
     inside = (rows >= 0) & (rows < 150) & (cols >= 0) & (cols < 100)
     for ratio, nats in zip(ratios, given, strict=True):
         every = heard(image, ratio, CPU)[turns, rows.clamp(0, 149), cols.clamp(0, 99)]
         np.testing.assert_allclose(nats, every * inside, atol=1e-4)
+        np.testing.assert_array_equal(
+            Listener.of(image, CPU).everywhere(image, ratio), heard(image, ratio, CPU)
+        )
     assert float(given.abs().max()) > 0.1
+    logs = torch.zeros(150, 100)
+    for one in module._strips(image, CPU):
+        found = one.found.variance[one.top - one.first : one.end - one.first].log()
+        first = 150 - one.end if 0 in one.axes else one.top
+        logs[first : first + len(found)] += found.flip(one.axes) / 4
+    expected = logs[rows.clamp(0, 149), cols.clamp(0, 99)] * inside
+    np.testing.assert_allclose(variance, expected, atol=1e-4)
 
 
 def test_a_mirrored_image_gives_mirrored_evidence() -> None:

@@ -27,8 +27,8 @@ from localize.methods.ringvote.network import (
     band,
     between,
     mixed,
-    tempered,
 )
+from localize.methods.ringvote.rules import tempered
 from localize.methods.ringvote.voting import ARCS, KINDS, PLANES, SIDES, circle, counts, square
 from synth import InputError, anomaly, console, renderer, scenes
 from synth.anomaly import Anomaly, Shape, apply

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from localize.methods.ringvote.network import Rules, tempered
+from localize.methods.ringvote.rules import Rules, tempered
 from localize.methods.ringvote.voting import KINDS, PLANES, SHAPES, spokes
 
 

@@ -16,11 +16,11 @@ from localize.methods.border import Border
 from localize.methods.boundary import LUMA, candidates, fast_length
 from localize.methods.ringvote.ballots import Ballot
 from localize.methods.ringvote.candidate import Candidate
-from localize.methods.ringvote.network import CELL, POOL, REACH, Rules, Trunk, band, mixed
+from localize.methods.ringvote.network import CELL, POOL, REACH, Trunk, band, mixed
 from localize.methods.ringvote.odds import facts
-from localize.methods.ringvote.second import seconded
+from localize.methods.ringvote.rules import Rules
+from localize.methods.ringvote.second import weighed
 from localize.methods.ringvote.voting import KINDS, counts
-from localize.methods.texture import heard
 
 STRIP = 3 << 20  # px whose evidence is computed at a time, which bounds the memory
 LARGE = 1 << 22  # px from which arcs are counted one by one, likewise
@@ -28,6 +28,7 @@ FRACTIONS = (-0.5, -0.25, 0.0, 0.25, 0.5)
 OFFSETS = np.array(sorted(product(FRACTIONS, repeat=2), key=lambda o: math.hypot(*o)))
 ZONE = 5  # px around a centre that count as the same answer
 CANDIDATES = 32  # places that say together whether there is anything
+RECONSIDERED = 128  # of which a second opinion is asked
 
 
 @torch.inference_mode()
@@ -109,18 +110,28 @@ def fitting(r: float, size: Sequence[int]) -> float:
 
 
 @torch.inference_mode()
+def told_planes(network: Trunk, seen: Tensor, border: Border, told: Told) -> Tensor:
+    """(1, channels, h, w) of a bordered image (H, W) -> (KINDS, H, W) of what it is told of."""
+    height, width = len(border.rows), len(border.cols)
+    r = fitting(told.r, (height, width))
+    planes = evidence(network, seen, told.discolor_ratio, r)[:, :height, :width]
+    return border.silence(planes)
+
+
+@torch.inference_mode()
 def told_peaks(
     network: Trunk, image: np.ndarray, told: Told
 ) -> tuple[Tensor, list[Candidate], np.ndarray]:
-    """(H, W, 3) uint8 -> (KINDS, H, W), the likeliest places, best first, (H, W) logits."""
-    height, width = image.shape[:2]
-    r = fitting(told.r, (height, width))
-    planes = evidence(network, looked(network, image), told.discolor_ratio, r)
-    planes = Border.of(image).silence(planes[:, :height, :width])
-    if len(network.flips) > 1:
-        votes = heard(image, told.discolor_ratio, planes.device)
-        planes = seconded(network.fine, planes, votes, r)
-    return planes, *ranked(network.fine, planes, told, CANDIDATES)
+    """(H, W, 3) uint8 -> (KINDS, H, W), the likeliest places, best first, (H, W) logits.
+
+    Planes and logits are of the evidence alone, the order heeds the second opinion if asked for.
+    """
+    planes = told_planes(network, looked(network, image), Border.of(image), told)
+    if not network.careful:
+        return planes, *ranked(network.fine, planes, told, CANDIDATES)
+    found, shown = ranked(network.fine, planes, told, RECONSIDERED)
+    found = weighed(network.weighing, network.fine, image, planes, found)
+    return planes, found, shown
 
 
 @torch.inference_mode()
@@ -130,7 +141,7 @@ def find(network: Trunk, image: np.ndarray, told: Told) -> Finding:
     The score is the log odds that there is such a region.
     """
     planes, found, shown = told_peaks(network, image, told)
-    score = network.told_odds.of(facts_of(found))
+    score = network.odds(blind=False).of(facts_of(found))
     x, y = placed(network.fine, planes, found[0])
     return Finding(x, y, r=told.r, ratio=told.discolor_ratio, score=score, map=shown)
 

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from localize.methods.ringvote.lessons import Asked, Edges, Lesson
-from localize.methods.ringvote.network import POOL, Rules, Trunk
+from localize.methods.ringvote.network import POOL, Trunk
+from localize.methods.ringvote.rules import Rules
 from localize.methods.ringvote.voting import KINDS, PLANES
 
 RIGHT = 1.5  # px from the centre within which an answer is right

@@ -22,7 +22,7 @@ from localize.devices import device_of
 from localize.endless import VAL, Endless, described
 from localize.localizer import Finding, Learns, Source, Told, read_run
 from localize.methods.patchcore.weights import sha256
-from localize.methods.ringvote import locating, odds, searching, training
+from localize.methods.ringvote import heeding, locating, odds, searching, training
 from localize.methods.ringvote.lessons import Lessons
 from localize.methods.ringvote.looks import FLIPS, MOST
 from localize.methods.ringvote.network import Trunk
@@ -35,6 +35,7 @@ from synth.errors import InputError
 EPOCH = 200  # steps, or those of one pass over a smaller source
 EPOCHS = 20
 LESSONS = 200
+SECOND = 400
 CAREFUL = "-careful"  # in the name of what looks MOST times
 
 
@@ -50,6 +51,7 @@ class RingVote:
         start: whose weights training goes on from: ``ringvote``, those that come along, or a run
             folder; None: from scratch.
         lessons: validation pictures that the odds are fitted to, times ``epochs_scale``.
+        second: training pictures that the second opinion is learned from, likewise.
     """
 
     learns: Learns = "labelled"
@@ -68,24 +70,25 @@ class RingVote:
         width: int = 48,
         start: str | Path | None = None,
         lessons: int = LESSONS,
+        second: int = SECOND,
         device: str = "auto",
         progress: bool = True,
     ) -> None:
         if (
-            min(epochs, batch, width, lessons) < 1
+            min(epochs, batch, width, lessons, second) < 1
             or not 0 < epochs_scale <= 100
             or not learning_rate > 0
         ):
             raise InputError(
-                "epochs, batch, width and lessons: whole numbers from 1 up; epochs-scale and "
-                "learning rate: above 0"
+                "epochs, batch, width, lessons and second: whole numbers from 1 up; "
+                "epochs-scale and learning rate: above 0"
             )
         self.told = frozenset(() if blind else ("r", "discolor_ratio"))
         self.name = "ringvote" + CAREFUL * (looks > 1) + "-told" * (not blind)
         self.options: dict[str, Any] = {
             "epochs": epochs, "epochs_scale": epochs_scale, "batch": batch,
             "learning_rate": learning_rate, "seed": seed, "width": width,
-            "lessons": lessons,
+            "lessons": lessons, "second": second,
         }  # fmt: skip
         self._looks, self._start = looks, start
         self.device = device_of(device)
@@ -114,12 +117,24 @@ class RingVote:
         about = {"method": self.name, "options": self.options, "source": described(train)} | begun
         with self.progress("training") as step:
             training.train(network, train, lessons, run, plan, about, self.device, step)
-        pictures = max(1, round(self.options["lessons"] * self.options["epochs_scale"]))
+        second, pictures = (
+            max(1, round(self.options[name] * self.options["epochs_scale"]))
+            for name in ("second", "lessons")
+        )
+        network.flips = FLIPS[:1]
+        with self.progress("second opinions") as step:
+            heeding.gather(network, train, range(second), run, step)
+        with self.progress("whom to heed") as step:
+            heeding.learn(network, run, self.options["seed"], step)
+        for looks in (1, MOST):
+            network.flips = FLIPS[:looks]
+            with self.progress("odds") as step:
+                self._fit_odds(network, val, pictures, step)
         network.flips = FLIPS[: self._looks]
-        with self.progress("odds") as step:
-            self._fit_odds(network, val, pictures, step)
         fitted = {
-            name: value.cpu() for name, value in network.state_dict().items() if "odds" in name
+            name: value.cpu()
+            for name, value in network.state_dict().items()
+            if "odds" in name or name.startswith("weighing")
         }
         for which in ("best", "last"):
             path = run / f"{which}.safetensors"
@@ -141,7 +156,7 @@ class RingVote:
     def _fit_odds(
         network: Trunk, source: Source, pictures: int, step: Callable[[int, int], None]
     ) -> None:
-        """Both forms', for either form's weights serve both."""
+        """Both forms', for either form's weights serve both; of as many looks as it takes now."""
         network.eval()
 
         def told(image: np.ndarray, truth: Anomaly) -> Tensor:
@@ -151,8 +166,8 @@ class RingVote:
         def blind(image: np.ndarray, truth: Anomaly) -> Tensor:
             return locating.facts_of(searching.blind_candidates(network, image)[2])
 
-        odds.learn(network.told_odds, told, source, pictures, step)
-        odds.learn(network.blind_odds, blind, source, pictures, step)
+        odds.learn(network.odds(blind=False), told, source, pictures, step)
+        odds.learn(network.odds(blind=True), blind, source, pictures, step)
 
     def _use(self, network: Trunk, run: Path, which: str) -> None:
         load_weights(network, run, which)

@@ -1,4 +1,4 @@
-"""The network: a picture to oriented evidence for any ratio; and how evidence becomes a score.
+"""The network: a picture to oriented evidence for any ratio.
 
 It looks once. What it saw says, for each of a few ratios, how likely the edge of such a region
 passes here: per pixel, interpolated between the ratios, for those who know where to look; and
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +17,10 @@ from torch.nn import functional as F
 
 from localize.methods.ringvote.features import CHANNELS, features
 from localize.methods.ringvote.looks import FLIPS, of_all
-from localize.methods.ringvote.odds import TYPICAL, Odds
+from localize.methods.ringvote.odds import Odds
+from localize.methods.ringvote.rules import Rules
 from localize.methods.ringvote.voting import KINDS
+from localize.methods.ringvote.weighing import Weighing
 
 CELL = 2  # px of a side: so many pixels are channels of one, nothing is averaged
 POOL = 4  # px, of the search
@@ -29,7 +31,6 @@ _STEPS = (0.02, 0.04, 0.08, 0.16)
 STEPS = (*(-step for step in reversed(_STEPS)), *_STEPS)  # logarithms of ratios
 BANDS = (25.0, 42.0, 75.0)  # px: radii between which a small circle's edge is no large one's
 HYPOTHESES = (1.03, 1.06, 1.12, 1 / 1.03, 1 / 1.06, 1 / 1.12)  # of the search
-KNEE = 4.0  # nats
 
 
 def between(ratio: float) -> list[float]:
@@ -83,56 +84,6 @@ class Block(nn.Module):
         return F.relu_(added.add_(x))
 
 
-class Rules(nn.Module):
-    """How the votes of a shape's arcs become the logit of a centre.
-
-    By shape: how much a vote counts, how that depends on the radius, from where on it counts
-    less, how likely the shape is, and how that depends on the radius.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.log_scale = nn.Parameter(torch.full((2,), -1.5))
-        self.power = nn.Parameter(torch.full((2,), -0.8))
-        self.log_knee = nn.Parameter(torch.full((2,), math.log(KNEE)))
-        self.prior = nn.Parameter(torch.zeros(2))
-        self.tilt = nn.Parameter(torch.zeros(2))
-
-    def logits(self, counted: Iterable[tuple[int, Tensor]], r: float | Tensor) -> Tensor:
-        """Sums (..., n, H, W) of the shapes' arcs, from `voting.counts` -> (..., H, W) logits.
-
-        Args:
-            r: radius, px; or (..., 1, 1), one for each.
-        """
-        totals: list[Tensor] = [*self.priors(r)]
-        scales, knees = self.scales(r), self.log_knee.exp()
-        for shape, sums in counted:
-            votes = tempered(sums * scales[shape][..., None], knees[shape])
-            totals[shape] = totals[shape] + votes.sum(-3)
-        return torch.logsumexp(torch.stack(totals), 0)
-
-    def scales(self, r: float | Tensor) -> Tensor:
-        """Radius, px, of any shape -> (2, ...): what a vote counts for a circle and a square."""
-        return torch.exp(_line(self.log_scale, self.power, r))
-
-    def priors(self, r: float | Tensor) -> Tensor:
-        """Radius, px, of any shape -> (2, ...): how likely each shape is at first, in nats."""
-        return _line(self.prior, self.tilt, r)
-
-    @torch.no_grad()
-    def numbers(self, r: float) -> list[tuple[float, float, float]]:
-        """Radius, px -> scale, knee and prior of each shape, as :meth:`logits` uses them."""
-        columns = (self.scales(r), self.log_knee.exp(), self.priors(r))
-        return list(zip(*(column.tolist() for column in columns), strict=True))
-
-
-def _line(start: Tensor, slope: Tensor, r: float | Tensor) -> Tensor:
-    """(2,), (2,), radius, px, of any shape -> (2, ...), linear in its logarithm."""
-    size = torch.log(torch.as_tensor(r, device=start.device).clamp(min=1) / TYPICAL)
-    shape = (2, *[1] * size.ndim)
-    return start.view(shape) + slope.view(shape) * size
-
-
 class Context(nn.Module):
     """(B, width, h, w) -> the same: what lies around, seen at half the resolution."""
 
@@ -176,7 +127,9 @@ class Trunk(nn.Module):
             nn.init.constant_(head.bias, -2.0)
         self.fine, self.rough = Rules(), Rules()
         # They are fitted last, to what the rest finds.
+        self.weighing = Weighing()
         self.told_odds, self.blind_odds = Odds(), Odds()
+        self.careful_told_odds, self.careful_blind_odds = Odds(), Odds()
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def seen(self, rgb: Tensor) -> Tensor:
@@ -190,6 +143,17 @@ class Trunk(nn.Module):
         x = self.before(F.relu_(self.enter(features(rgb))))
         found: Tensor = self.after(F.relu_(self.context(x).add_(x)))
         return found
+
+    def odds(self, blind: bool) -> Odds:
+        """Those of who looks as often as this network does, and is told or not."""
+        if self.careful:
+            return self.careful_blind_odds if blind else self.careful_told_odds
+        return self.blind_odds if blind else self.told_odds
+
+    @property
+    def careful(self) -> bool:
+        """Whether it looks more than once, and then asks for a second opinion."""
+        return len(self.flips) > 1
 
     @property
     def channels(self) -> int:
@@ -221,12 +185,3 @@ class Trunk(nn.Module):
         bias = of_all(bias, self.flips, 1, 2).sum(2).flatten()
         planes = F.conv2d(seen, weight, bias, stride=self.survey.stride)
         return planes.unflatten(1, (len(HYPOTHESES), -1, KINDS))
-
-
-def tempered(votes: Tensor, knee: Tensor) -> Tensor:
-    """The votes of an arc: against, they count in full; for, ever less above ``knee`` nats.
-
-    So a region must be seen all around: a fence or a roof, however clear, is no circle.
-    """
-    positive = votes.clamp(min=0)
-    return (positive / knee).log1p().mul_(knee).add_(votes).sub_(positive)

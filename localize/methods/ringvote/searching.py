@@ -21,7 +21,8 @@ from localize.methods.border import Border
 from localize.methods.ringvote.ballots import Ballot
 from localize.methods.ringvote.candidate import Candidate
 from localize.methods.ringvote.locating import evidence, facts_of, grey, looked, placed
-from localize.methods.ringvote.network import CELL, HYPOTHESES, POOL, Rules, Trunk, band, nearest
+from localize.methods.ringvote.network import CELL, HYPOTHESES, POOL, Trunk, band, nearest
+from localize.methods.ringvote.rules import Rules
 from localize.methods.ringvote.second import reconsidered
 from localize.methods.ringvote.voting import SHAPES, counts
 
@@ -191,7 +192,7 @@ def blind_candidates(
                 some = settled(network.fine, planes, some, reach, step, sized)
             found += [dataclasses.replace(one, x=one.x + left, y=one.y + top) for one in some]
     found = apart((one for one in found if one.logit > -math.inf), PLACED)
-    if len(network.flips) > 1:
+    if network.careful:
         found = reconsidered(found, image, known.ratio, seen.device)
     return seen, border, found
 
@@ -243,9 +244,9 @@ def search(network: Trunk, image: np.ndarray, known: Known = NOTHING) -> Finding
     seen, border, found = blind_candidates(network, image, known)
     height, width = image.shape[:2]
     if not found:  # too small for any region
-        score = network.blind_odds.of(facts_of([]))
+        score = network.odds(blind=True).of(facts_of([]))
         return Finding((width - 1) / 2, (height - 1) / 2, score=score)
-    one, score = nearest_of(found), network.blind_odds.of(facts_of(found))
+    one, score = nearest_of(found), network.odds(blind=True).of(facts_of(found))
     planes, top, left = window(network, seen, border, [one])
     here = dataclasses.replace(one, x=one.x - left, y=one.y - top)
     x, y = placed(network.fine, planes, here)

@@ -1,8 +1,10 @@
-"""A second opinion: what the texture at hand does not predict, added to the network's evidence.
+"""A second opinion: what the texture at hand does not predict, beside the network's evidence.
 
 The votes of :mod:`localize.methods.texture` come from elsewhere: no example taught them, and a
 rule is fitted to the very texture around. Where a network is deceived they seldom are, and the
-other way round.
+other way round. Whom to believe along the outline of a region whose radius and ratio are told,
+:mod:`weighing` has learned; untold, where the likeliest of many kinds of region are looked at,
+votes count with a fixed weight.
 """
 
 from __future__ import annotations
@@ -15,28 +17,102 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from localize.methods.boundary import LUMA
 from localize.methods.ringvote.candidate import Candidate
-from localize.methods.ringvote.network import STEPS, Rules
-from localize.methods.ringvote.odds import TYPICAL
-from localize.methods.ringvote.voting import PLANES, TURNS, spokes
-from localize.methods.texture import heard_at
+from localize.methods.ringvote.network import STEPS
+from localize.methods.ringvote.rules import Rules
+from localize.methods.ringvote.voting import ARCS, PLANES, SHAPES, TURNS, spokes
+from localize.methods.ringvote.weighing import Outlines, Weighing, doubted, plain, trusted
+from localize.methods.texture import Listener
 
-TRUST = 0.31  # weight of these votes beside the evidence
-FADING = -0.6  # power of the radius: neighbours on a long edge say alike
-DOUBT = 0.3  # share of pixels whose step is none of that ratio: wrapped, clipped, half covered
-LOUDEST = 30.0  # nats, beyond which floats end
+BESIDE = np.array(
+    [(round(math.sin(turn)), round(math.cos(turn))) for turn in np.arange(ARCS) * math.tau / ARCS]
+)  # px outward: rows, columns
+OPPOSITE = np.concatenate(
+    [np.roll(np.arange(of.stop)[of], (of.start - of.stop) // 2) for of in PLANES]
+)
+
+
+@torch.inference_mode()
+def weighed(
+    weighing: Weighing,
+    rules: Rules,
+    image: np.ndarray,
+    planes: Tensor,
+    found: Sequence[Candidate],
+) -> list[Candidate]:
+    """(H, W, 3) uint8, its (KINDS, H, W), candidates -> these, likeliest first, with other logits.
+
+    The order is by what was learned, which compares places in one picture; the logits are those
+    of votes with a fixed weight, by the rules, which say as much of any picture.
+
+    Args:
+        found: all of one radius and ratio, the planes'; of any shape.
+    """
+    if not found:
+        return []
+    seen = outlines(image, Listener.of(image, planes.device), planes, found)
+    order = weighing(seen).argsort(descending=True).tolist()
+    logits = plain(rules, seen).tolist()
+    return [dataclasses.replace(found[n], logit=logits[n]) for n in order]
+
+
+def outlines(
+    image: np.ndarray, listener: Listener, planes: Tensor, found: Sequence[Candidate]
+) -> Outlines:
+    """(H, W, 3) uint8, its (KINDS, H, W), n candidates -> what there is to see along outlines.
+
+    Args:
+        listener: the image's.
+        found: all of one radius and ratio, the planes'.
+    """
+    height, width = image.shape[:2]
+    r, step = found[0].r, math.log(found[0].ratio)
+    parts = [spokes(number, r) for number in range(len(SHAPES))]
+    kinds, down, right, weights = (np.concatenate(each) for each in zip(*parts, strict=True))
+    owner = np.repeat(np.arange(len(found)), len(kinds))
+    rows = np.concatenate([down + one.y for one in found])
+    cols = np.concatenate([right + one.x for one in found])
+    kinds, weights = (np.tile(each, len(found)) for each in (kinds, weights))
+    turns = np.take(TURNS, kinds)
+    below, beside = BESIDE[turns].T
+    # The edge itself, one the other way, what lies a pixel outward and a pixel inward.
+    ways = (
+        (kinds, turns, 0),
+        (OPPOSITE[kinds], (turns + ARCS // 2) % ARCS, 0),
+        (kinds, turns, 1),
+        (kinds, turns, -1),
+    )
+    evidence, votes = [], []
+    for kind, turn, by in ways:
+        y, x = rows + by * below, cols + by * beside
+        inside = y.clip(0, height - 1), x.clip(0, width - 1)
+        evidence.append(
+            planes[tuple(torch.from_numpy(v).to(planes.device) for v in (kind, *inside))]
+        )
+        votes.append([torch.from_numpy(v).to(planes.device) for v in (y, x, turn)])
+    places = [torch.cat(each) for each in zip(*votes, strict=True)]
+    nats, variance = listener.at(planes.new_full((1, len(places[0])), step), *places)
+    grey = image[rows, cols].astype(np.float32) @ LUMA
+    levels, whose, kind, weight = (
+        torch.from_numpy(v).to(planes.device) for v in (grey, owner, kinds, weights)
+    )
+    seen = torch.stack(evidence), nats.view(len(ways), -1), variance[: len(rows)], levels
+    return Outlines(*seen, whose, kind, weight, r, step)
 
 
 def seconded(rules: Rules, evidence: Tensor, votes: Tensor, r: float) -> Tensor:
     """(KINDS, H, W) evidence of a radius in px, (ARCS, H, W) votes -> (KINDS, H, W).
 
+    The votes count with their fixed weight.
+
     Args:
         rules: by which the sum will be counted; it is in the units of the evidence.
     """
-    heard = doubted(votes)[list(TURNS)]
+    spoken = doubted(votes)[list(TURNS)]
     for of, scale in zip(PLANES, rules.scales(r), strict=True):
-        heard[of] *= trusted(r) / scale
-    return evidence + heard
+        spoken[of] *= trusted(r) / scale
+    return evidence + spoken
 
 
 def reconsidered(
@@ -60,7 +136,7 @@ def reconsidered(
     )
     signs = torch.tensor([math.copysign(1, one.ratio - 1) for one in found], device=device)
     steps = torch.tensor(heights, device=device)[:, None] * signs[whose]
-    votes = doubted(heard_at(image, steps, down, right, outward, device)) * counted
+    votes = doubted(Listener.of(image, device).at(steps, down, right, outward)[0]) * counted
     sums = votes.new_zeros(len(heights), len(found)).index_add_(1, whose, votes)
     sums *= torch.tensor([trusted(one.r) for one in found], device=device)
     added = sums.logsumexp(0) - math.log(len(heights))
@@ -69,13 +145,3 @@ def reconsidered(
         for one, more in zip(found, added.tolist(), strict=True)
     ]
     return sorted(heeding, key=lambda one: -one.logit)
-
-
-def doubted(votes: Tensor) -> Tensor:
-    """Votes in nats of an edge all of one ratio -> of one of which DOUBT is not."""
-    return torch.log((1 - DOUBT) * votes.clamp(max=LOUDEST).exp() + DOUBT)
-
-
-def trusted(r: float) -> float:
-    """Radius, px -> the weight of a vote beside the evidence, in nats of a logit."""
-    return float(TRUST * (max(r, 1.0) / TYPICAL) ** FADING)
