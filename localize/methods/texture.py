@@ -133,7 +133,7 @@ def _blurred(values: Tensor) -> Tensor:
     return F.conv2d(F.conv2d(padded, kernel.view(1, 1, -1, 1)), kernel.view(1, 1, 1, -1))[0, 0]
 
 
-def _ahead(turn: int, px: float) -> tuple[float, float]:
+def outward(turn: int, px: float) -> tuple[float, float]:
     """So many px outward, where that is ``turn`` eighths from the right, clockwise: down, right."""
     angle = turn * math.tau / ARCS
     return px * math.sin(angle), px * math.cos(angle)
@@ -144,7 +144,7 @@ def shape_of_step(rules: Tensor, turn: int, ahead: int) -> Tensor:
 
     The edge is straight; outward is ``turn`` eighths from the right, clockwise.
     """
-    down, right = _ahead(turn, 1)
+    down, right = outward(turn, 1)
     inside = [float(ahead + dy * down + dx * right <= 1e-6) for dy, dx in LAGS]
     return float(ahead <= 0) - rules @ torch.tensor(inside).to(rules)
 
@@ -165,7 +165,7 @@ def votes(found: Texture, step: float) -> Tensor:
 
     def ahead_by(plane: Tensor, turn: int, px: int) -> Tensor:
         """Its value so many px beyond each pixel, (h, CELL, w, CELL), as a rule serves a cell."""
-        top, left = (room + round(each) for each in _ahead(turn, px))
+        top, left = (room + round(each) for each in outward(turn, px))
         there = plane[top : top + tall, left : left + wide]
         return there.unflatten(1, (-1, CELL)).unflatten(0, (-1, CELL))
 
@@ -198,7 +198,7 @@ def votes_at(found: Texture, steps: Tensor, rows: Tensor, cols: Tensor, turns: T
     for px in range(-room, room):
         shapes = [shape_of_step(found.rules, turn, px) for turn in range(ARCS)]
         shape = torch.stack(shapes)[turns, rows // CELL, cols // CELL]
-        ahead = [[round(each) for each in _ahead(turn, px)] for turn in range(ARCS)]
+        ahead = [[round(each) for each in outward(turn, px)] for turn in range(ARCS)]
         down, right = torch.tensor(ahead, device=rows.device)[turns].T
         there = rows + room + down, cols + room + right
         left, sure = rest[there], certain[there]

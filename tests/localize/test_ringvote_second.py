@@ -245,7 +245,8 @@ def test_what_was_gathered_is_not_drawn_again(
 @pytest.mark.usefixtures("small_pictures")
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_the_first_candidate_is_the_region(lively: Trunk, photo_folder: Path, number: int) -> None:
-    image, regions = heeding._picture(Endless(photo_folder, (MIX,), 4), number)
+    source = heeding.framed(Endless(photo_folder, (MIX,), 4), number)
+    image, regions = heeding.picture(source, number)
     seen, border = locating.looked(lively, image), Border.of(image)
     for region in regions:
         others = [other for other in regions if other is not region]

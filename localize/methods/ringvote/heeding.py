@@ -25,9 +25,11 @@ from localize.localizer import Source, Told
 from localize.methods.border import Border
 from localize.methods.ringvote import locating
 from localize.methods.ringvote.candidate import Candidate
+from localize.methods.ringvote.lessons import picture
 from localize.methods.ringvote.losses import HOPELESS, NEAR, RIGHT
 from localize.methods.ringvote.network import Trunk
 from localize.methods.ringvote.second import outlines, seconded
+from localize.methods.ringvote.training import CLIP, Plan
 from localize.methods.ringvote.weighing import Outlines, Weighing
 from localize.methods.texture import Listener
 from synth import folders
@@ -42,7 +44,8 @@ CLOSE = 5.0  # px from its centre within which nothing is wrong
 APART = 2  # px between rivals, along rows and columns, below which they are the same
 CASES = "cases"  # folder in the run, a file for each picture
 PASSES, BATCH = 5, 8
-RATE, WARM, DECAY, CLIP = 3e-3, 30, 0.5, 1.0
+RATE, WARM = 3e-3, 30
+LARGEST = 65504.0  # of half precision
 
 
 def learn(network: Trunk, run: Path, seed: int, progress: Callable[[int, int], None]) -> None:
@@ -75,7 +78,7 @@ def gather(
     for count, number in enumerate(numbers):
         path = folder / f"{number:06}.safetensors"
         if not path.is_file():
-            image, regions = _picture(source, number)
+            image, regions = picture(framed(source, number), number)
             values = {
                 f"{which}.{name}": value
                 for which, case in enumerate(cases(network, image, regions))
@@ -85,27 +88,23 @@ def gather(
         progress(count + 1, len(numbers))
 
 
-def _picture(source: Source, number: int) -> tuple[np.ndarray, list[Anomaly]]:
-    if isinstance(source, Endless):
-        size, augmented = FRAMES[number % len(FRAMES)]
-        return source.whole(size, augmented).crowd(number)
-    sample = source[number % len(source)]
-    assert sample.truth is not None
-    return sample.image, [sample.truth]
+def framed(source: Source, number: int) -> Source:
+    """A source of pictures of the size that such a number has; of a dataset's, their own."""
+    return source.whole(*FRAMES[number % len(FRAMES)]) if isinstance(source, Endless) else source
 
 
 @torch.inference_mode()
 def cases(network: Trunk, image: np.ndarray, regions: Sequence[Anomaly]) -> Iterator[Outlines]:
-    """(H, W, 3) uint8 and its regions -> for the first ASKED that fit in, the candidates'.
+    """(H, W, 3) uint8, its regions of one ratio -> for the first ASKED that fit in, the outlines.
 
-    The first candidate is the region.
+    The first candidate of each is the region.
     """
     seen, border = locating.looked(network, image), Border.of(image)
-    listener = Listener.of(image, seen.device)
+    listener, ratio = Listener.of(image, seen.device), regions[0].discolor_ratio
+    votes = listener.everywhere(image, ratio).to(seen.device)
     for number, region in enumerate(regions[:ASKED]):
         others = [*regions[:number], *regions[number + 1 :]]
-        planes = locating.told_planes(network, seen, border, Told(region.r, region.discolor_ratio))
-        votes = listener.everywhere(image, region.discolor_ratio).to(planes.device)
+        planes = locating.told_planes(network, seen, border, Told(region.r, ratio))
         if found := candidates(network, planes, votes, region, others):
             yield outlines(image, listener, planes, found)
 
@@ -160,12 +159,12 @@ def fit(
     optimiser = torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.98))
     every = -(-len(known) // BATCH)
     steps = PASSES * every
+    plan = Plan(steps, BATCH, RATE, every, WARM)
     for step in range(steps):
         if step % every == 0:
             order = rng.permutation(len(known))
-        rate = min(1.0, (step + 1) / WARM, (steps - step) / (steps * DECAY))
         for group in optimiser.param_groups:
-            group["lr"] = RATE * rate
+            group["lr"] = plan.rate(step)
         optimiser.zero_grad()
         first = step % every * BATCH
         for which in order[first : first + BATCH]:
@@ -184,14 +183,13 @@ def lost(weighing: Weighing, case: Outlines) -> Tensor:
 
 def kept(case: Outlines) -> dict[str, Tensor]:
     """A case's tensors by name, in fewer bytes."""
-    small = {torch.float32: torch.float16, torch.int64: torch.int16}
     found: dict[str, Tensor] = {}
     for field in dataclasses.fields(Outlines):
         value = getattr(case, field.name)
         if isinstance(value, Tensor):
-            most = torch.finfo(torch.float16).max if value.is_floating_point() else None
-            value = value.cpu() if most is None else value.cpu().clamp(-most, most)
-            found[field.name] = value.to(small[value.dtype]).contiguous()
+            real = value.is_floating_point()
+            value = value.cpu().contiguous()
+            found[field.name] = value.clamp(-LARGEST, LARGEST).half() if real else value.short()
         else:
             found[field.name] = torch.tensor(value, dtype=torch.float64)
     return found

@@ -117,10 +117,12 @@ class Lessons(Dataset[list[Lesson]]):
         if not 0 <= index < len(self):
             raise IndexError(index)
         first = self._start + index * self._batch
-        pictures = [self._picture(n) for n in range(first, min(self._stop, first + self._batch))]
+        pictures = [
+            picture(self._source, n) for n in range(first, min(self._stop, first + self._batch))
+        ]
         alike: dict[tuple[int, ...], list[tuple[np.ndarray, list[Anomaly]]]] = {}
-        for picture in pictures:
-            alike.setdefault(picture[0].shape, []).append(picture)
+        for each in pictures:
+            alike.setdefault(each[0].shape, []).append(each)
         return [
             lesson(each[begun : begun + self._together])
             for each in alike.values()
@@ -130,13 +132,15 @@ class Lessons(Dataset[list[Lesson]]):
     def __iter__(self) -> Iterator[list[Lesson]]:
         return (self[index] for index in range(len(self)))
 
-    def _picture(self, number: int) -> tuple[np.ndarray, list[Anomaly]]:
-        number %= len(self._source)
-        if isinstance(self._source, Endless):
-            return self._source.crowd(number)
-        sample = self._source[number]
-        assert sample.truth is not None
-        return sample.image, [sample.truth]
+
+def picture(source: Source, number: int) -> tuple[np.ndarray, list[Anomaly]]:
+    """A picture of a source, (H, W, 3) uint8, and its regions, all of one ratio."""
+    number %= len(source)
+    if isinstance(source, Endless):
+        return source.crowd(number)
+    sample = source[number]
+    assert sample.truth is not None
+    return sample.image, [sample.truth]
 
 
 def lesson(pictures: Sequence[tuple[np.ndarray, list[Anomaly]]]) -> Lesson:

@@ -49,12 +49,6 @@ class Rules(nn.Module):
         """Radius, px, of any shape -> (2, ...): how likely each shape is at first, in nats."""
         return _line(self.prior, self.tilt, r)
 
-    @torch.no_grad()
-    def numbers(self, r: float) -> list[tuple[float, float, float]]:
-        """Radius, px -> scale, knee and prior of each shape, as :meth:`logits` uses them."""
-        columns = (self.scales(r), self.log_knee.exp(), self.priors(r))
-        return list(zip(*(column.tolist() for column in columns), strict=True))
-
 
 def _line(start: Tensor, slope: Tensor, r: float | Tensor) -> Tensor:
     """(2,), (2,), radius, px, of any shape -> (2, ...), linear in its logarithm."""

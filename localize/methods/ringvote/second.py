@@ -19,18 +19,15 @@ from torch import Tensor
 
 from localize.methods.boundary import LUMA
 from localize.methods.ringvote.candidate import Candidate
+from localize.methods.ringvote.looks import COLS, ROWS, exchanged
 from localize.methods.ringvote.network import STEPS
 from localize.methods.ringvote.rules import Rules
 from localize.methods.ringvote.voting import ARCS, PLANES, SHAPES, TURNS, spokes
 from localize.methods.ringvote.weighing import Outlines, Weighing, doubted, plain, trusted
-from localize.methods.texture import Listener
+from localize.methods.texture import Listener, outward
 
-BESIDE = np.array(
-    [(round(math.sin(turn)), round(math.cos(turn))) for turn in np.arange(ARCS) * math.tau / ARCS]
-)  # px outward: rows, columns
-OPPOSITE = np.concatenate(
-    [np.roll(np.arange(of.stop)[of], (of.start - of.stop) // 2) for of in PLANES]
-)
+BESIDE = np.array([outward(turn, 1) for turn in range(ARCS)]).round().astype(int)  # px: down, right
+OPPOSITE = np.array(exchanged((ROWS, COLS)))  # the kind of an edge that faces the other way
 
 
 @torch.inference_mode()
@@ -131,12 +128,12 @@ def reconsidered(
         kinds, rows, cols, weights = spokes(one.square, one.r)
         owner = np.full_like(kinds, number)
         parts.append((rows + one.y, cols + one.x, np.take(TURNS, kinds), owner, weights))
-    down, right, outward, whose, counted = (
+    down, right, turns, whose, counted = (
         torch.from_numpy(np.concatenate(each)).to(device) for each in zip(*parts, strict=True)
     )
     signs = torch.tensor([math.copysign(1, one.ratio - 1) for one in found], device=device)
     steps = torch.tensor(heights, device=device)[:, None] * signs[whose]
-    votes = doubted(Listener.of(image, device).at(steps, down, right, outward)[0]) * counted
+    votes = doubted(Listener.of(image, device).at(steps, down, right, turns)[0]) * counted
     sums = votes.new_zeros(len(heights), len(found)).index_add_(1, whose, votes)
     sums *= torch.tensor([trusted(one.r) for one in found], device=device)
     added = sums.logsumexp(0) - math.log(len(heights))

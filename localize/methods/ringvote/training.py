@@ -38,11 +38,12 @@ class Plan:
     batch: int
     learning_rate: float
     every: int  # steps between checkpoints: an epoch
+    warm: int = WARM
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
         left = (self.steps - step) / max(1, self.steps * DECAY)
-        return self.learning_rate * min(1.0, left, (step + 1) / WARM)
+        return self.learning_rate * min(1.0, left, (step + 1) / self.warm)
 
 
 def _alone(worker: int) -> None:

@@ -79,18 +79,21 @@ class Weighing(nn.Module):
 
     def forward(self, outlines: Outlines) -> Tensor:
         size = math.log(max(outlines.r, 1.0) / TYPICAL)
-        square = (outlines.kind >= PLANES[1].start).long()
-        heeded = torch.exp(self.trust + self.fading * size) / self.rules.scales(outlines.r)[square]
+        nats = both(self.rules, outlines, torch.exp(self.trust + self.fading * size))
         learned = self.layers(described(outlines, size)).squeeze(1) * torch.exp(self.waning * size)
-        nats = outlines.evidence[0] + heeded * doubted(outlines.votes[0]) + learned
-        return counted(self.rules, outlines, nats)
+        return counted(self.rules, outlines, nats + learned)
 
 
 def plain(rules: Rules, outlines: Outlines) -> Tensor:
     """Outlines of n candidates -> (n,) logits by what nobody learned: votes of a fixed weight."""
+    return counted(rules, outlines, both(rules, outlines, trusted(outlines.r)))
+
+
+def both(rules: Rules, outlines: Outlines, trust: Tensor | float) -> Tensor:
+    """Outlines, the weight of a vote in nats of a logit -> (m,) evidence and votes of pixels."""
     square = (outlines.kind >= PLANES[1].start).long()
-    heeded = trusted(outlines.r) / rules.scales(outlines.r)[square]
-    return counted(rules, outlines, outlines.evidence[0] + heeded * doubted(outlines.votes[0]))
+    heeded = trust / rules.scales(outlines.r)[square]
+    return outlines.evidence[0] + heeded * doubted(outlines.votes[0])
 
 
 def counted(rules: Rules, outlines: Outlines, nats: Tensor) -> Tensor:
