@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from pathlib import Path
 
@@ -156,12 +155,3 @@ def test_odds_stay_where_there_is_nothing_to_tell_apart() -> None:
     known = odds.facts([15.0], 50, 1.0, False)
     fitted.fit(torch.stack([known, 2 * known]), torch.tensor([True, True]))
     assert fitted.of(known) == pytest.approx(1.5)
-
-
-@pytest.mark.parametrize("size", [(480, 640), (800, 800), (2000, 900)])
-def test_radii_are_searched_up_to_the_pictures_own_frame(size: tuple[int, int]) -> None:
-    found = searching.radii(*size)
-    assert found[0] == searching.SMALLEST
-    assert 0.43 * min(size) < found[-1] <= searching.LARGEST * min(size)
-    assert all(b / a <= 1.15 for a, b in itertools.pairwise(found))
-    assert searching.radii(40, 50) == []

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
+from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from localize.methods.ringvote.candidate import Candidate
 from localize.methods.ringvote.rules import Rules, tempered
 from localize.methods.ringvote.voting import KINDS, PLANES, SHAPES, spokes
 
@@ -35,6 +39,7 @@ class Ballot:
         planes: (KINDS, H, W) evidence.
         r: (n,) radii, px.
         dx, dy: (n,) offsets of the centres from whole pixels, or one for all.
+        unit: px of the image that a pixel of the evidence is; radii are in px of the image.
     """
 
     def __init__(
@@ -44,8 +49,11 @@ class Ballot:
         r: np.ndarray,
         dx: np.ndarray | float = 0.0,
         dy: np.ndarray | float = 0.0,
+        unit: int = 1,
     ) -> None:
         r, dx, dy = np.broadcast_arrays(np.asarray(r, float), dx, dy)
+        self._radii = torch.from_numpy(r.astype(np.float32)).to(planes.device)
+        r = r / unit
         height, width = self._size = planes.shape[1:]
         self._rules, self._flat = rules, planes.reshape(-1)
         spokes = [_spokes(*of) for of in zip(r.tolist(), dx.tolist(), dy.tolist(), strict=True)]
@@ -56,7 +64,6 @@ class Ballot:
         places = (kinds.astype(np.int64) * height + rows) * width + cols
         self._places = torch.from_numpy(places).to(planes.device)
         self._weights = torch.from_numpy(weights).to(planes.device)
-        self._radii = torch.from_numpy(r.astype(np.float32)).to(planes.device)
         self._reach = [
             [function(offset + sign * r)[:, None] for offset in (dy, dx)]
             for function, sign in ((np.ceil, -1), (np.floor, 1))
@@ -87,3 +94,52 @@ class Ballot:
         some = self._counts.reshape(-1, KINDS)
         there = np.stack([fits & some[:, of].any(1, keepdims=True) for of in PLANES], 1)
         return torch.stack(found, 1).masked_fill(~torch.from_numpy(there).to(device), -math.inf)
+
+
+def middle(number: int, unit: int) -> int:
+    """Which of the pixels of ``unit`` px -> its middle, px of the image."""
+    return round((number + 0.5) * unit - 0.5)
+
+
+def settled(
+    rules: Rules,
+    planes: Tensor,
+    starts: Sequence[Candidate],
+    reach: int,
+    step: int = 1,
+    sized: bool = False,
+    unit: int = 1,
+) -> list[Candidate]:
+    """(KINDS, H, W) -> for each candidate the best on a grid around it: centres of whole pixels.
+
+    Of the same radius where that is known (``sized``).
+
+    Args:
+        reach, step: of the grid, along x, y and radius, in pixels of the evidence.
+        unit: px of the image that such a pixel is.
+    """
+    around = np.arange(-reach, reach + 1, step)
+    dy, dx = (np.array(each) for each in zip(*product(around, repeat=2), strict=True))
+    bigger = np.zeros(1) if sized else around * unit
+    cols = [round((one.x + 0.5) / unit - 0.5) for one in starts]
+    rows = [round((one.y + 0.5) / unit - 0.5) for one in starts]
+    radii = np.concatenate([one.r + bigger for one in starts])
+    x, y = (np.repeat(each, len(bigger)) for each in (cols, rows))
+    logits = Ballot(rules, planes, radii, unit=unit).logits(x[:, None] + dx, y[:, None] + dy)
+    best, places = logits.view(len(starts), -1).max(1)
+    found = []
+    for number, (logit, place) in enumerate(zip(best.tolist(), places.tolist(), strict=True)):
+        size, square, at = np.unravel_index(place, (len(bigger), len(SHAPES), len(dx)))
+        found.append(
+            dataclasses.replace(
+                starts[number],
+                x=middle(cols[number] + int(dx[at]), unit),
+                y=middle(rows[number] + int(dy[at]), unit),
+                r=starts[number].r + float(bigger[size]),
+                logit=logit,
+                square=bool(square),
+            )
+            if logit > -math.inf
+            else dataclasses.replace(starts[number], logit=logit)  # it fits nowhere
+        )
+    return found

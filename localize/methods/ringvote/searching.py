@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -18,21 +16,15 @@ from torch import Tensor
 
 from localize.localizer import Finding
 from localize.methods.border import Border
-from localize.methods.ringvote.ballots import Ballot
+from localize.methods.ringvote.ballots import Ballot, settled
 from localize.methods.ringvote.candidate import Candidate
 from localize.methods.ringvote.locating import evidence, facts_of, grey, looked, placed
-from localize.methods.ringvote.network import CELL, HYPOTHESES, POOL, Trunk, band, nearest
+from localize.methods.ringvote.network import CELL, POOL, Trunk, band
 from localize.methods.ringvote.rules import Rules
 from localize.methods.ringvote.second import reconsidered
-from localize.methods.ringvote.voting import SHAPES, counts
+from localize.methods.ringvote.surveying import NOTHING, PLACED, Known, apart, coarse
+from localize.methods.ringvote.voting import SHAPES
 
-SMALLEST = 20.0  # px, radius
-GROWTH = 1.05  # from one radius to the next, but at least
-STEP = 0.75  # of a coarse pixel
-LARGEST = 0.47  # of the shorter side: what is larger is mostly the picture's own frame
-PEAKS = 8  # places that are kept of each radius
-SAME = 8.0  # px between centres or radii, below which candidates are the same
-PLACED = 64  # candidates that are placed at full resolution
 TEMPERATURE = 2.0  # of their logits: neighbours vote alike, so a difference claims too much
 ROUNDS = ((4, 2), (1, 1))  # of placing: reach and step, px
 ROOM = 10  # px of evidence beyond a region, which placing may move and enlarge
@@ -40,113 +32,6 @@ TOGETHER = 4  # of them at a time, which bounds the memory
 RADII = np.array([0.0, -0.25, 0.25, -0.5, 0.5, -0.75, 0.75, 1.0])  # px more than a whole one
 NEAR_EDGE = 2  # px from the edge to the pixels whose ratio is measured
 LEAST_ERROR = 0.004  # of a measured log ratio: rounding and coding
-
-
-@dataclass(frozen=True)
-class Known:
-    """What need not be searched for: a radius in px, a ratio."""
-
-    r: float | None = None
-    ratio: float | None = None
-
-    @property
-    def ratios(self) -> tuple[float, ...]:
-        """The hypotheses whose evidence is gathered."""
-        return HYPOTHESES if self.ratio is None else (self.ratio,)
-
-    @property
-    def hypotheses(self) -> list[int]:
-        """Their numbers in the survey."""
-        return [nearest(ratio) for ratio in self.ratios]
-
-
-NOTHING = Known()
-
-
-def radii(height: int, width: int) -> list[float]:
-    """The radii in px that the coarse search tries."""
-    found, r = [], SMALLEST
-    while r <= LARGEST * min(height, width):
-        found.append(r)
-        r = max(r * GROWTH, r + STEP * POOL)
-    return found
-
-
-@torch.inference_mode()
-def coarse(network: Trunk, squares: Tensor, size: Sequence[int], known: Known) -> list[Candidate]:
-    """(HYPOTHESES, bands, KINDS, h, w) of an image (H, W) -> the likeliest, each apart."""
-    squares = squares[known.hypotheses]
-    down, across = squares.shape[3:]
-    spectra = torch.fft.rfft2(squares)
-    found: list[Candidate] = []
-    for r in radii(*size) if known.r is None else [known.r]:
-        low = math.ceil(r / POOL)
-        if low >= min(down, across) - low:
-            continue
-        votes = (
-            (shape, sums[..., low : down - low, low : across - low])
-            for shape, sums in counts(spectra[:, band(r)], r / POOL, (down, across))
-        )
-        logits = network.rough.logits(votes, r).flatten(1)
-        values, places = logits.topk(min(PEAKS, logits.shape[1]))
-        for which, ratio in enumerate(known.ratios):
-            for value, place in zip(values[which].tolist(), places[which].tolist(), strict=True):
-                y, x = (
-                    round((i + low + 0.5) * POOL - 0.5) for i in divmod(place, across - 2 * low)
-                )
-                found.append(Candidate(x, y, r, value, False, ratio))
-    return apart(found, PLACED)
-
-
-def apart(candidates: Iterable[Candidate], most: int) -> list[Candidate]:
-    """The likeliest, at most one for a place and radius."""
-    best: list[Candidate] = []
-    for one in sorted(candidates, key=lambda c: -c.logit):
-        if all(
-            math.hypot(one.x - c.x, one.y - c.y) > SAME or abs(one.r - c.r) > SAME for c in best
-        ):
-            best.append(one)
-        if len(best) == most:
-            break
-    return best
-
-
-def settled(
-    rules: Rules,
-    planes: Tensor,
-    starts: Sequence[Candidate],
-    reach: int,
-    step: int,
-    sized: bool = False,
-) -> list[Candidate]:
-    """(KINDS, H, W) -> for each candidate the best on a grid around it: whole-pixel centres.
-
-    Of the same radius where that is known (``sized``).
-    """
-    around = np.arange(-reach, reach + 1, step)
-    dy, dx = (np.array(each) for each in zip(*product(around, repeat=2), strict=True))
-    bigger = np.zeros(1) if sized else around
-    radii = np.concatenate([one.r + bigger for one in starts])
-    x, y = np.repeat([(one.x, one.y) for one in starts], len(bigger), axis=0).T
-    logits = Ballot(rules, planes, radii).logits(x[:, None] + dx, y[:, None] + dy)
-    best, places = logits.view(len(starts), -1).max(1)
-    found = []
-    for one, logit, place in zip(starts, best.tolist(), places.tolist(), strict=True):
-        if logit == -math.inf:  # it fits nowhere
-            found.append(dataclasses.replace(one, logit=logit))
-            continue
-        size, square, at = np.unravel_index(place, (len(bigger), len(SHAPES), len(dx)))
-        found.append(
-            dataclasses.replace(
-                one,
-                x=one.x + int(dx[at]),
-                y=one.y + int(dy[at]),
-                r=float(one.r + bigger[size]),
-                logit=logit,
-                square=bool(square),
-            )
-        )
-    return found
 
 
 @torch.inference_mode()

@@ -72,6 +72,26 @@ def spokes(number: int, r: float, dx: float = 0.0, dy: float = 0.0) -> tuple[np.
     return kind + PLANES[number].start, rows[along], cols[along], weights[along, kind]
 
 
+def voters(
+    r: float, sizes: tuple[int, int], together: int, device: torch.device
+) -> Iterator[tuple[int, slice, Tensor]]:
+    """Radius, px, H and W -> shape's number, n kinds of edges, (n, H, W // 2 + 1): who votes.
+
+    The transform of where the votes for a centre come from; at most ``together`` kinds at a time.
+    """
+    for number, (shape, planes) in enumerate(zip(SHAPES, PLANES, strict=True)):
+        rows, cols, weights = shape(r)
+        for first in range(planes.start, planes.stop, together):
+            kinds = slice(first, min(first + together, planes.stop))
+            counted = weights.T[kinds.start - planes.start : kinds.stop - planes.start]
+            plane, along = np.nonzero(counted)  # what lies before 0 wraps, as transforms do
+            at = (plane * sizes[0] + rows[along] % sizes[0]) * sizes[1] + cols[along] % sizes[1]
+            kernel = torch.zeros(len(counted) * sizes[0] * sizes[1], device=device)
+            count = torch.from_numpy(counted[plane, along]).to(kernel)
+            kernel[torch.from_numpy(at).to(device)] = count
+            yield number, kinds, torch.fft.rfft2(kernel.view(-1, *sizes)).conj()
+
+
 def counts(
     spectrum: Tensor, r: float, sizes: tuple[int, int], together: int = KINDS
 ) -> Iterator[tuple[int, Tensor]]:
@@ -81,17 +101,5 @@ def counts(
     every pixel. They mean nothing where the region leaves the image; ``sizes`` are H and W,
     each at least 2 r + 3. At most ``together`` arcs come at a time, which bounds the memory.
     """
-    for number, (shape, planes) in enumerate(zip(SHAPES, PLANES, strict=True)):
-        rows, cols, weights = shape(r)
-        used = np.flatnonzero(weights.any(axis=0))
-        for first in range(0, len(used), together):
-            arcs = used[first : first + together]
-            counted = weights.T[arcs]
-            plane, along = np.nonzero(counted)  # what lies before 0 wraps, as transforms do
-            at = (plane * sizes[0] + rows[along] % sizes[0]) * sizes[1] + cols[along] % sizes[1]
-            kernel = torch.zeros(len(arcs) * sizes[0] * sizes[1], device=spectrum.device)
-            count = torch.from_numpy(counted[plane, along]).to(kernel)
-            kernel[torch.from_numpy(at).to(kernel.device)] = count
-            voters = torch.fft.rfft2(kernel.view(len(arcs), *sizes))
-            theirs = spectrum[..., arcs + planes.start, :, :]
-            yield number, torch.fft.irfft2(theirs * voters.conj(), sizes)
+    for number, kinds, kernel in voters(r, sizes, together, spectrum.device):
+        yield number, torch.fft.irfft2(spectrum[..., kinds, :, :] * kernel, sizes)

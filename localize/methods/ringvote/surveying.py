@@ -1,0 +1,205 @@
+"""Where in a picture, and how large, might a region be? Squares of pixels vote, coarse to fine.
+
+Small regions are looked for in squares of a few pixels, larger ones in ever larger squares, so
+that from each radius that is tried to the next is as little to a square as an edge is wide. What
+is found there is followed down to the finest squares, where all that was found is compared.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from localize.methods.ringvote.ballots import middle, settled
+from localize.methods.ringvote.candidate import Candidate
+from localize.methods.ringvote.network import BANDS, HYPOTHESES, POOL, Trunk, band, nearest
+from localize.methods.ringvote.rules import Rules
+from localize.methods.ringvote.voting import KINDS, TURNS, voters
+
+SMALLEST = 20.0  # px, radius
+LARGEST = 0.47  # of the shorter side: what is larger is mostly the picture's own frame
+COARSER = 100.0  # px, radius from which on squares are larger; at twice that, again
+STEP = 0.75  # of a square, from one radius to the next
+PEAKS = 8  # places that are kept of each radius
+FOLLOWED = 48  # candidates of each size of square that are followed down
+FOLLOWING = 2  # of the smaller squares: how far from where they were found
+PLACED = 64  # of all
+SAME = 8.0  # px between centres or radii, below which candidates are the same
+
+
+@dataclass(frozen=True)
+class Known:
+    """What need not be searched for: a radius in px, a ratio."""
+
+    r: float | None = None
+    ratio: float | None = None
+
+    @property
+    def ratios(self) -> tuple[float, ...]:
+        """The hypotheses whose evidence is gathered."""
+        return HYPOTHESES if self.ratio is None else (self.ratio,)
+
+    @property
+    def hypotheses(self) -> list[int]:
+        """Their numbers in the survey."""
+        return [nearest(ratio) for ratio in self.ratios]
+
+
+NOTHING = Known()
+_ACROSS = [[kind for kind, turn in enumerate(TURNS) if turn % 4 == each] for each in range(4)]
+# Kinds of edges, and through which of a square's quarters (0 1 / 2 3) such a one may go.
+COURSES = (
+    (_ACROSS[0], ((0, 2), (1, 3))),
+    (_ACROSS[1], ((1, 2), (0,), (3,))),
+    (_ACROSS[2], ((0, 1), (2, 3))),
+    (_ACROSS[3], ((0, 3), (1,), (2,))),
+)
+
+
+def level(r: float) -> int:
+    """A radius, px -> how often the sides of the squares are doubled for it."""
+    return max(0, math.floor(math.log2(r / COARSER)) + 1)
+
+
+def last(r: float) -> int:
+    """A radius, px -> the number of its band, counted from the last one, which is -1.
+
+    For levels of large squares have no bands of small radii.
+    """
+    return band(r) - len(BANDS) - 1
+
+
+def side(level: int) -> int:
+    """The side of a level's squares, px."""
+    return POOL << level
+
+
+def radii(height: int, width: int) -> list[float]:
+    """The radii in px that the coarse search tries."""
+    found, r = [], SMALLEST
+    while r <= LARGEST * min(height, width):
+        found.append(r)
+        r += STEP * side(level(r))
+    return found
+
+
+def coarser(planes: Tensor) -> Tensor:
+    """(..., KINDS, h, w) evidence of an edge in each square -> the same of squares twice as large.
+
+    An edge goes through two of the four, side by side in its own direction; an oblique one also
+    through one in a corner alone. Where is not known: the mean of the likelihoods counts.
+    """
+    planes = F.pad(planes, (0, planes.shape[-1] % 2, 0, planes.shape[-2] % 2))
+    a, b = planes[..., ::2, ::2], planes[..., ::2, 1::2]
+    c, d = planes[..., 1::2, ::2], planes[..., 1::2, 1::2]
+    found = torch.empty_like(a)
+    for kinds, courses in COURSES:
+        some = [each[..., kinds, :, :] for each in (a, b, c, d)]
+        ways = [functools.reduce(torch.add, (some[n] for n in way)) for way in courses]
+        found[..., kinds, :, :] = torch.stack(ways).logsumexp(0) - math.log(len(ways))
+    return found
+
+
+@torch.inference_mode()
+def coarse(network: Trunk, squares: Tensor, size: Sequence[int], known: Known) -> list[Candidate]:
+    """(HYPOTHESES, bands, KINDS, h, w) of an image (H, W) -> the likeliest, each apart."""
+    tried: dict[int, list[float]] = {}
+    for r in radii(*size) if known.r is None else [known.r]:
+        tried.setdefault(level(r), []).append(r)
+    pyramid = [squares[known.hypotheses]]
+    for _ in range(max(tried, default=0)):
+        pyramid.append(coarser(pyramid[-1][:, last(COARSER) :]))
+    found: list[Candidate] = []
+    for number in sorted(tried, reverse=True):
+        some = listened(network.rough, pyramid[number], tried[number], known, number)
+        some = apart(some, FOLLOWED, 0.75 * side(number))
+        for below in reversed(range(number)):
+            some = followed(network.rough, pyramid[below], some, known, below)
+            some = apart(some, FOLLOWED, 0.75 * side(below))
+        found += some
+    return apart(found, PLACED)
+
+
+def listened(
+    rules: Rules, planes: Tensor, tried: Sequence[float], known: Known, number: int
+) -> list[Candidate]:
+    """(ratios, bands, KINDS, h, w) of a level, radii in px -> the likeliest places of each."""
+    found: list[Candidate] = []
+    for which, some in itertools.groupby(tried, last):
+        spectrum = torch.fft.rfft2(planes[:, which])
+        for r in some:
+            found += likeliest(rules, spectrum, planes.shape[3:], r, known.ratios, side(number))
+    return found
+
+
+def likeliest(
+    rules: Rules,
+    spectrum: Tensor,
+    sizes: Sequence[int],
+    r: float,
+    ratios: Sequence[float],
+    unit: int,
+) -> list[Candidate]:
+    """(ratios, KINDS, h, w // 2 + 1) transform of squares' evidence -> the PEAKS of each ratio.
+
+    Args:
+        sizes: h and w.
+        r: px.
+        unit: the squares' side, px.
+    """
+    low = math.ceil(r / unit)
+    if low >= min(sizes) - low:
+        return []
+    high, wide = sizes
+    inside = slice(low, high - low), slice(low, wide - low)
+    kernels = list(voters(r / unit, (high, wide), KINDS, spectrum.device))
+    # One ratio after the other: its sums stay in a processor's cache.
+    together = len(ratios) if spectrum.is_cuda else 1
+    found = []
+    for begun in range(0, len(ratios), together):
+        heard = spectrum[begun : begun + together]
+        votes = (
+            (shape, torch.fft.irfft2(heard[:, kinds] * kernel, (high, wide))[..., *inside])
+            for shape, kinds, kernel in kernels
+        )
+        logits = rules.logits(votes, r)
+        best, places = logits.flatten(1).topk(min(PEAKS, logits[0].numel()))
+        for ratio, values, at in zip(ratios[begun:], best.tolist(), places.tolist(), strict=False):
+            for value, place in zip(values, at, strict=True):
+                y, x = (middle(i + low, unit) for i in divmod(place, logits.shape[2]))
+                found.append(Candidate(x, y, r, value, False, ratio))
+    return found
+
+
+def followed(
+    rules: Rules, planes: Tensor, starts: Sequence[Candidate], known: Known, number: int
+) -> list[Candidate]:
+    """(ratios, bands, KINDS, h, w) of a level, candidates of the one above -> the best around."""
+    kinds: dict[tuple[int, int], list[Candidate]] = {}
+    for one in starts:
+        kinds.setdefault((known.ratios.index(one.ratio), last(one.r)), []).append(one)
+    found: list[Candidate] = []
+    for kind, group in kinds.items():
+        sized, unit = known.r is not None, side(number)
+        found += settled(rules, planes[kind], group, FOLLOWING, sized=sized, unit=unit)
+    return [one for one in found if one.logit > -math.inf]
+
+
+def apart(candidates: Iterable[Candidate], most: int, same: float = SAME) -> list[Candidate]:
+    """The likeliest, at most one for a place and radius."""
+    best: list[Candidate] = []
+    for one in sorted(candidates, key=lambda c: -c.logit):
+        if all(
+            math.hypot(one.x - c.x, one.y - c.y) > same or abs(one.r - c.r) > same for c in best
+        ):
+            best.append(one)
+        if len(best) == most:
+            break
+    return best

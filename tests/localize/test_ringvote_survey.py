@@ -1,0 +1,117 @@
+"""Where a region might be: squares that vote, coarse to fine."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from localize.methods.border import NEAR
+from localize.methods.ringvote import surveying
+from localize.methods.ringvote.candidate import Candidate
+from localize.methods.ringvote.looks import COLS, ROWS, exchanged
+from localize.methods.ringvote.network import BANDS, HYPOTHESES, POOL, Trunk, band, nearest
+from localize.methods.ringvote.surveying import Known
+from localize.methods.ringvote.voting import KINDS, spokes
+
+HEIGHT, WIDTH = 640, 840  # px
+
+
+@pytest.fixture(scope="module")
+def untaught() -> Trunk:
+    return Trunk(8).eval()
+
+
+def drawn(x: float, y: float, r: float, square: bool, ratio: float) -> torch.Tensor:
+    """Squares of a picture in which a region's edge is seen, and nothing else."""
+    planes = torch.full(
+        (len(HYPOTHESES), len(BANDS) + 1, KINDS, HEIGHT // POOL, WIDTH // POOL), -0.2
+    )
+    kinds, rows, cols, weights = spokes(int(square), r, x - round(x), y - round(y))
+    some = weights > 0.2
+    down, right = ((at[some] + round(of)) // POOL for at, of in ((rows, y), (cols, x)))
+    planes[nearest(ratio), band(r), kinds[some], down, right] = 2.0
+    return planes
+
+
+@given(
+    r=st.floats(25, 0.45 * HEIGHT),
+    across=st.floats(0, 1),
+    down=st.floats(0, 1),
+    square=st.booleans(),
+    ratio=st.sampled_from(HYPOTHESES),
+    told=st.sampled_from(["nothing", "r", "ratio"]),
+)
+@settings(max_examples=25, deadline=None)
+def test_a_region_of_any_size_is_where_its_edge_is_seen(
+    untaught: Trunk, r: float, across: float, down: float, square: bool, ratio: float, told: str
+) -> None:
+    """To two squares: what is missing then, placing finds at full resolution."""
+    x = NEAR + r + across * (WIDTH - 2 * (NEAR + r))
+    y = NEAR + r + down * (HEIGHT - 2 * (NEAR + r))
+    known = Known(r if told == "r" else None, ratio if told == "ratio" else None)
+    found = surveying.coarse(untaught, drawn(x, y, r, square, ratio), (HEIGHT, WIDTH), known)
+    best = found[0]
+    assert math.hypot(best.x - x, best.y - y) <= 2 * POOL
+    assert best.r == pytest.approx(r, abs=1.5 * POOL)
+    assert best.ratio == ratio
+
+
+@pytest.mark.parametrize("size", [(480, 640), (800, 800), (2000, 900), (4000, 6000)])
+def test_radii_are_searched_up_to_the_pictures_own_frame(size: tuple[int, int]) -> None:
+    found = surveying.radii(*size)
+    assert found[0] == surveying.SMALLEST
+    assert 0.43 * min(size) < found[-1] <= surveying.LARGEST * min(size)
+    assert len(found) < 150
+    for one, next_ in itertools.pairwise(found):
+        squares = surveying.side(surveying.level(one))
+        assert next_ - one <= surveying.STEP * squares
+        assert one / squares >= surveying.SMALLEST / POOL  # of no fewer squares than the smallest
+    assert surveying.radii(40, 50) == []
+
+
+def test_what_is_followed_is_as_far_apart_as_squares() -> None:
+    """Going down, what is next to the likeliest is kept: it may be nearer to the truth."""
+    beside = [Candidate(100 + 16 * n, 100, 150.0, -float(n)) for n in range(3)]
+    assert surveying.apart(beside, 9, 0.75 * 16) == beside
+    assert surveying.apart(beside, 2, 0.75 * 16) == beside[:2]
+    assert surveying.apart(beside, 9, 17) == beside[::2]
+
+
+planes = st.integers(0, 99).map(
+    lambda seed: torch.randn((2, KINDS, 10, 14), generator=torch.Generator().manual_seed(seed))
+)
+
+
+@given(seen=planes, flip=st.sampled_from([(ROWS,), (COLS,), (ROWS, COLS)]))
+def test_larger_squares_of_the_mirror_image_are_the_mirror_images_larger_squares(
+    seen: torch.Tensor, flip: tuple[int, ...]
+) -> None:
+    def mirrored(planes: torch.Tensor) -> torch.Tensor:
+        return planes.flip(flip)[:, exchanged(flip)]
+
+    assert torch.allclose(
+        surveying.coarser(mirrored(seen)), mirrored(surveying.coarser(seen)), atol=1e-5
+    )
+
+
+@given(seen=planes)
+def test_no_way_of_an_edge_is_likelier_than_the_likeliest(seen: torch.Tensor) -> None:
+    """Outward to the right, down a column; a mean of likelihoods lies between them."""
+    found = surveying.coarser(seen)[:, 0]
+    down = seen[:, 0, ::2] + seen[:, 0, 1::2]
+    ways = torch.stack([down[..., ::2], down[..., 1::2]])
+    assert bool((found <= ways.amax(0) + 1e-5).all())
+    assert bool((found >= ways.amax(0) - math.log(2) - 1e-5).all())
+
+
+def test_nothing_seen_is_nothing_at_any_size() -> None:
+    nothing = torch.zeros(KINDS, 5, 7)  # of odd sides
+    larger = surveying.coarser(nothing)
+    assert larger.shape == (KINDS, 3, 4)
+    assert np.abs(larger.numpy()).max() < 1e-6
