@@ -263,25 +263,35 @@ class _Strip:
 
 @dataclass(frozen=True)
 class Listener:
-    """An image's leftovers, from which single pixels can be asked, as :func:`heard` asks all.
+    """An image, of which single pixels can be asked, as :func:`heard` asks all.
 
     Args:
-        strips: of each order of reading.
-        picture: (H, W) bool, where the picture does not end.
+        image: (H, W, 3) uint8.
+        picture: (H, W) bool, where the picture does not end; on the device that answers.
+        kept: all strips, for those who ask again; None: they come anew for each question, one
+            after the other, which bounds the memory.
     """
 
-    strips: Sequence[_Strip]
+    image: np.ndarray
     picture: Tensor
+    kept: Sequence[_Strip] | None = None
 
     @classmethod
-    def of(cls, image: np.ndarray, device: torch.device) -> Listener:
+    def of(cls, image: np.ndarray, device: torch.device, keep: bool = False) -> Listener:
         """(H, W, 3) uint8 -> who answers for its pixels."""
-        whole = torch.ones(image.shape[:2], dtype=torch.bool, device=_able(device))
-        return cls(list(_strips(image, _able(device))), Border.of(image).silence(whole))
+        able = _able(device)
+        whole = torch.ones(image.shape[:2], dtype=torch.bool, device=able)
+        kept = list(_strips(image, able)) if keep else None
+        return cls(image, Border.of(image).silence(whole), kept)
 
-    def everywhere(self, image: np.ndarray, ratio: float) -> Tensor:
-        """The image itself -> (ARCS, H, W), nats: :func:`heard`."""
-        return _spoken(self.strips, image, math.log(ratio), self.picture.device)
+    @property
+    def strips(self) -> Iterable[_Strip]:
+        """Those of each order of reading."""
+        return _strips(self.image, self.picture.device) if self.kept is None else self.kept
+
+    def everywhere(self, ratio: float) -> Tensor:
+        """A ratio -> (ARCS, H, W), nats: :func:`heard`."""
+        return _spoken(self.strips, self.image, math.log(ratio), self.picture.device)
 
     def at(self, steps: Tensor, rows: Tensor, cols: Tensor, turns: Tensor) -> tuple[Tensor, Tensor]:
         """(n, m) steps at m pixels -> (n, m) nats, and (m,) logarithms of the leftovers' variance.

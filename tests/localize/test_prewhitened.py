@@ -148,8 +148,10 @@ def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch, shape: tuple[int, i
     np.testing.assert_allclose(evidence(image, 1.1, CPU), whole, atol=2e-3)
 
 
-@pytest.mark.parametrize("strip", [1 << 30, 1])
-def test_single_pixels_hear_what_all_do(strip: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("strip", "keep"), [(1 << 30, False), (1, False), (1, True)])
+def test_single_pixels_hear_what_all_do(
+    strip: int, keep: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In every direction, for two ratios; beyond the border and the image there is silence.
 
     And how well they could be predicted, the mean over the orders of reading.
@@ -163,14 +165,13 @@ def test_single_pixels_hear_what_all_do(strip: int, monkeypatch: pytest.MonkeyPa
     )
     ratios = (1.1, 0.95)
     steps = torch.tensor([[math.log(ratio)] * 600 for ratio in ratios])
-    given, variance = Listener.of(image, CPU).at(steps, rows, cols, turns)
+    listener = Listener.of(image, CPU, keep)
+    given, variance = listener.at(steps, rows, cols, turns)
     inside = (rows >= 0) & (rows < 150) & (cols >= 0) & (cols < 100)
     for ratio, nats in zip(ratios, given, strict=True):
         every = heard(image, ratio, CPU)[turns, rows.clamp(0, 149), cols.clamp(0, 99)]
         np.testing.assert_allclose(nats, every * inside, atol=1e-4)
-        np.testing.assert_array_equal(
-            Listener.of(image, CPU).everywhere(image, ratio), heard(image, ratio, CPU)
-        )
+        np.testing.assert_array_equal(listener.everywhere(ratio), heard(image, ratio, CPU))
     assert float(given.abs().max()) > 0.1
     logs = torch.zeros(150, 100)
     for one in module._strips(image, CPU):

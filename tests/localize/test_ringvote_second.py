@@ -38,7 +38,7 @@ CPU = torch.device("cpu")
 TOLD = Told(24, 1.1)
 IMAGE = apply(scenes.scene(88, 60, np.random.default_rng(5)), Anomaly(44, 30, 18.5, 1.1))
 PLANES_OF_IT = torch.randn(KINDS, 60, 88, generator=torch.Generator().manual_seed(3))
-LISTENER = Listener.of(IMAGE, CPU)
+LISTENER = Listener.of(IMAGE, CPU, keep=True)
 REGIONS = [
     Candidate(44, 30, 18.5, logit=3.0, ratio=1.06),
     Candidate(40, 29, 21.0, logit=2.5, square=True, ratio=1 / 1.03),

@@ -100,8 +100,8 @@ def cases(network: Trunk, image: np.ndarray, regions: Sequence[Anomaly]) -> Iter
     The first candidate of each is the region.
     """
     seen, border = locating.looked(network, image), Border.of(image)
-    listener, ratio = Listener.of(image, seen.device), regions[0].discolor_ratio
-    votes = listener.everywhere(image, ratio).to(seen.device)
+    listener, ratio = Listener.of(image, seen.device, keep=True), regions[0].discolor_ratio
+    votes = listener.everywhere(ratio).to(seen.device)
     for number, region in enumerate(regions[:ASKED]):
         others = [*regions[:number], *regions[number + 1 :]]
         planes = locating.told_planes(network, seen, border, Told(region.r, ratio))
