@@ -78,8 +78,8 @@ def test_radii_are_searched_up_to_the_pictures_own_frame(size: tuple[int, int]) 
 def test_what_is_followed_is_as_far_apart_as_squares() -> None:
     """Going down, what is next to the likeliest is kept: it may be nearer to the truth."""
     beside = [Candidate(100 + 16 * n, 100, 150.0, -float(n)) for n in range(3)]
-    assert surveying.apart(beside, 9, 0.75 * 16) == beside
-    assert surveying.apart(beside, 2, 0.75 * 16) == beside[:2]
+    assert surveying.apart(beside, 9, surveying.STEP * 16) == beside
+    assert surveying.apart(beside, 2, surveying.STEP * 16) == beside[:2]
     assert surveying.apart(beside, 9, 17) == beside[::2]
 
 

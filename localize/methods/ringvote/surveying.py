@@ -1,8 +1,9 @@
 """Where in a picture, and how large, might a region be? Squares of pixels vote, coarse to fine.
 
-Small regions are looked for in squares of a few pixels, larger ones in ever larger squares, so
-that from each radius that is tried to the next is as little to a square as an edge is wide. What
-is found there is followed down to the finest squares, where all that was found is compared.
+Small regions are looked for in squares of a few pixels, larger ones in ever larger squares: from
+one radius that is tried to the next is always less than a square, so that none falls in between,
+and yet the radii are few. What is found is followed down to the smallest squares, where regions of
+all sizes are compared.
 """
 
 from __future__ import annotations
@@ -119,10 +120,10 @@ def coarse(network: Trunk, squares: Tensor, size: Sequence[int], known: Known) -
     found: list[Candidate] = []
     for number in sorted(tried, reverse=True):
         some = listened(network.rough, pyramid[number], tried[number], known, number)
-        some = apart(some, FOLLOWED, 0.75 * side(number))
+        some = apart(some, FOLLOWED, STEP * side(number))
         for below in reversed(range(number)):
             some = followed(network.rough, pyramid[below], some, known, below)
-            some = apart(some, FOLLOWED, 0.75 * side(below))
+            some = apart(some, FOLLOWED, STEP * side(below))
         found += some
     return apart(found, PLACED)
 
