@@ -18,7 +18,6 @@ from torch.nn import functional as F
 from localize.endless import Endless
 from localize.localizer import Source
 from synth.anomaly import Anomaly
-from synth.renderer import Sample
 
 SIZES = ((768, 512), (800, 800), (512, 768))  # of whole pictures, px
 NONE = -20.0  # logit of an image without a candidate
@@ -92,13 +91,13 @@ def learn(
 ) -> None:
     """Fit the odds to pictures of a source, every other one without its anomaly.
 
-    Half of either are photos as they are, half resampled, flipped and toned ones: enlarged, say.
     ``asked`` gives the facts of an image; what is told of a picture without an anomaly is its
     partner's.
     """
     known, there = [], []
     for number in range(pictures):
-        sample = _whole(source, number)
+        whole = source.whole(SIZES[number % len(SIZES)]) if isinstance(source, Endless) else source
+        sample = whole[number % len(whole)]
         assert sample.truth is not None
         clean = sample.clean if number % 2 else None
         image = sample.image if clean is None else clean
@@ -108,10 +107,3 @@ def learn(
     values = torch.stack(known)
     if math.isfinite(float(values.sum())):
         odds.fit(values, torch.tensor(there))
-
-
-def _whole(source: Source, number: int) -> Sample:
-    """A picture of a source: of an endless one, a whole one; of a dataset's, their own."""
-    if isinstance(source, Endless):
-        source = source.whole(SIZES[number % len(SIZES)], augment=number // 2 % 2 == 1)
-    return source[number % len(source)]
