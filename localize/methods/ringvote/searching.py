@@ -19,10 +19,10 @@ from localize.methods.border import Border
 from localize.methods.ringvote.ballots import Ballot, settled
 from localize.methods.ringvote.candidate import Candidate
 from localize.methods.ringvote.locating import evidence, facts_of, grey, looked, placed
-from localize.methods.ringvote.network import CELL, POOL, Trunk, band
+from localize.methods.ringvote.network import CELL, POOL, Trunk
 from localize.methods.ringvote.rules import Rules
 from localize.methods.ringvote.second import reconsidered
-from localize.methods.ringvote.surveying import NOTHING, PLACED, Known, apart, coarse
+from localize.methods.ringvote.surveying import NOTHING, PLACED, Known, apart, by_kind, coarse
 from localize.methods.ringvote.voting import SHAPES
 
 TEMPERATURE = 2.0  # of their logits: neighbours vote alike, so a difference claims too much
@@ -62,11 +62,8 @@ def blind_candidates(
     seen = looked(network, image)
     border, sized = Border.of(image), known.r is not None
     squares = border.silence(network.surveyed(seen)[0], cell=POOL)
-    kinds: dict[tuple[float, int], list[Candidate]] = {}
-    for one in coarse(network, squares, image.shape[:2], known):
-        kinds.setdefault((one.ratio, band(one.r)), []).append(one)
     found = []
-    for group in kinds.values():
+    for group in by_kind(coarse(network, squares, image.shape[:2], known)).values():
         planes, top, left = window(network, seen, border, group)
         for begun in range(0, len(group), TOGETHER):
             some = [

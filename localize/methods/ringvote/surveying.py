@@ -172,7 +172,8 @@ def likeliest(
         )
         logits = rules.logits(votes, r)
         best, places = logits.flatten(1).topk(min(PEAKS, logits[0].numel()))
-        for ratio, values, at in zip(ratios[begun:], best.tolist(), places.tolist(), strict=False):
+        some = ratios[begun : begun + together]
+        for ratio, values, at in zip(some, best.tolist(), places.tolist(), strict=True):
             for value, place in zip(values, at, strict=True):
                 y, x = (middle(i + low, unit) for i in divmod(place, logits.shape[2]))
                 found.append(Candidate(x, y, r, value, False, ratio))
@@ -183,14 +184,20 @@ def followed(
     rules: Rules, planes: Tensor, starts: Sequence[Candidate], known: Known, number: int
 ) -> list[Candidate]:
     """(ratios, bands, KINDS, h, w) of a level, candidates of the one above -> the best around."""
-    kinds: dict[tuple[int, int], list[Candidate]] = {}
-    for one in starts:
-        kinds.setdefault((known.ratios.index(one.ratio), last(one.r)), []).append(one)
+    sized, unit = known.r is not None, side(number)
     found: list[Candidate] = []
-    for kind, group in kinds.items():
-        sized, unit = known.r is not None, side(number)
-        found += settled(rules, planes[kind], group, FOLLOWING, sized=sized, unit=unit)
+    for (ratio, which), group in by_kind(starts).items():
+        theirs = planes[known.ratios.index(ratio), which]
+        found += settled(rules, theirs, group, FOLLOWING, sized=sized, unit=unit)
     return [one for one in found if one.logit > -math.inf]
+
+
+def by_kind(candidates: Iterable[Candidate]) -> dict[tuple[float, int], list[Candidate]]:
+    """Candidates by what their evidence depends on: the ratio and the band of radii."""
+    kinds: dict[tuple[float, int], list[Candidate]] = {}
+    for one in candidates:
+        kinds.setdefault((one.ratio, last(one.r)), []).append(one)
+    return kinds
 
 
 def apart(candidates: Iterable[Candidate], most: int, same: float = SAME) -> list[Candidate]:
