@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from localize.methods.border import NEAR
@@ -17,7 +17,8 @@ from localize.methods.ringvote.candidate import Candidate
 from localize.methods.ringvote.looks import COLS, ROWS, exchanged
 from localize.methods.ringvote.network import BANDS, HYPOTHESES, POOL, Trunk, band, nearest
 from localize.methods.ringvote.surveying import Known
-from localize.methods.ringvote.voting import KINDS, spokes
+from localize.methods.ringvote.voting import KINDS, TURNS, spokes
+from localize.methods.texture import outward
 
 HEIGHT, WIDTH = 640, 840  # px
 
@@ -28,14 +29,16 @@ def untaught() -> Trunk:
 
 
 def drawn(x: float, y: float, r: float, square: bool, ratio: float) -> torch.Tensor:
-    """Squares of a picture in which a region's edge is seen, and nothing else."""
-    planes = torch.full(
-        (len(HYPOTHESES), len(BANDS) + 1, KINDS, HEIGHT // POOL, WIDTH // POOL), -0.2
-    )
+    """Squares of a picture in which only a region's edge is seen, and less surely beside it."""
+    shape = (len(HYPOTHESES), len(BANDS) + 1, KINDS, HEIGHT // POOL, WIDTH // POOL)
+    planes = torch.full(shape, -0.2)
     kinds, rows, cols, weights = spokes(int(square), r, x - round(x), y - round(y))
     some = weights > 0.2
-    down, right = ((at[some] + round(of)) // POOL for at, of in ((rows, y), (cols, x)))
-    planes[nearest(ratio), band(r), kinds[some], down, right] = 2.0
+    kinds, rows, cols = kinds[some], rows[some] + round(y), cols[some] + round(x)
+    down, right = np.array([outward(turn, POOL) for turn in np.take(TURNS, kinds)]).T
+    for by, nats in ((-1, 1.0), (1, 1.0), (0, 2.0)):
+        at = np.rint(rows + by * down) // POOL, np.rint(cols + by * right) // POOL
+        planes[nearest(ratio), band(r), kinds, *(each.astype(int) for each in at)] = nats
     return planes
 
 
@@ -47,6 +50,7 @@ def drawn(x: float, y: float, r: float, square: bool, ratio: float) -> torch.Ten
     ratio=st.sampled_from(HYPOTHESES),
     told=st.sampled_from(["nothing", "r", "ratio"]),
 )
+@example(r=225.0, across=0.0, down=0.0, square=True, ratio=1.03, told="r")
 @settings(max_examples=25, deadline=None)
 def test_a_region_of_any_size_is_where_its_edge_is_seen(
     untaught: Trunk, r: float, across: float, down: float, square: bool, ratio: float, told: str
@@ -60,6 +64,20 @@ def test_a_region_of_any_size_is_where_its_edge_is_seen(
     assert math.hypot(best.x - x, best.y - y) <= 2 * POOL
     assert best.r == pytest.approx(r, abs=1.5 * POOL)
     assert best.ratio == ratio
+
+
+@pytest.mark.parametrize("r", [201.0, 225.0, 257.0, 281.0])
+@pytest.mark.parametrize("square", [False, True])
+def test_large_squares_do_not_end_with_the_image(untaught: Trunk, r: float, square: bool) -> None:
+    """A region that ends beside its edges has its centre in one of them, not in the next one."""
+    number, known = surveying.level(r), Known(r, HYPOTHESES[0])
+    planes = drawn(NEAR + r, NEAR + r, r, square, HYPOTHESES[0])[known.hypotheses]
+    for _ in range(number):
+        planes = surveying.coarser(planes)
+    planes = torch.nn.functional.pad(planes, (surveying.BEYOND,) * 4)
+    found = surveying.listened(untaught.rough, planes, [r], known, number)
+    gaps = [max(abs(one.x - NEAR - r), abs(one.y - NEAR - r)) for one in found]
+    assert min(gaps) <= surveying.side(number) / 2
 
 
 @pytest.mark.parametrize("size", [(480, 640), (800, 800), (2000, 900), (4000, 6000)])

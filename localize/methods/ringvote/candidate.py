@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -23,3 +24,7 @@ class Candidate:
     logit: float = -math.inf
     square: bool = False
     ratio: float = 1.0
+
+    def moved(self, dx: int, dy: int) -> Candidate:
+        """The same, so many px to the right and down."""
+        return dataclasses.replace(self, x=self.x + dx, y=self.y + dy)

@@ -66,13 +66,10 @@ def blind_candidates(
     for group in by_kind(coarse(network, squares, image.shape[:2], known)).values():
         planes, top, left = window(network, seen, border, group)
         for begun in range(0, len(group), TOGETHER):
-            some = [
-                dataclasses.replace(one, x=one.x - left, y=one.y - top)
-                for one in group[begun : begun + TOGETHER]
-            ]
+            some = [one.moved(-left, -top) for one in group[begun : begun + TOGETHER]]
             for reach, step in ROUNDS:
                 some = settled(network.fine, planes, some, reach, step, sized)
-            found += [dataclasses.replace(one, x=one.x + left, y=one.y + top) for one in some]
+            found += [one.moved(left, top) for one in some]
     found = apart((one for one in found if one.logit > -math.inf), PLACED)
     if network.careful:
         found = reconsidered(found, image, known.ratio, seen.device)
@@ -130,7 +127,7 @@ def search(network: Trunk, image: np.ndarray, known: Known = NOTHING) -> Finding
         return Finding((width - 1) / 2, (height - 1) / 2, score=score)
     one, score = nearest_of(found), network.odds(blind=True).of(facts_of(found))
     planes, top, left = window(network, seen, border, [one])
-    here = dataclasses.replace(one, x=one.x - left, y=one.y - top)
+    here = one.moved(-left, -top)
     x, y = placed(network.fine, planes, here)
     r = radius(network.fine, planes, x, y, here) if known.r is None else known.r
     x, y = placed(network.fine, planes, dataclasses.replace(here, r=r))

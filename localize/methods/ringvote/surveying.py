@@ -31,6 +31,7 @@ STEP = 0.75  # of a square, from one radius to the next
 PEAKS = 8  # places that are kept of each radius
 FOLLOWED = 48  # candidates of each size of square that are followed down
 FOLLOWING = 2  # of the smaller squares: how far from where they were found
+BEYOND = 1  # large squares, in which nothing is seen, on each side of the image
 PLACED = 64  # of all
 SAME = 8.0  # px between centres or radii, below which candidates are the same
 
@@ -82,6 +83,11 @@ def side(level: int) -> int:
     return POOL << level
 
 
+def beyond(level: int) -> int:
+    """How far a level's squares begin before the image, px."""
+    return BEYOND * side(level) if level else 0
+
+
 def radii(height: int, width: int) -> list[float]:
     """The radii in px that the coarse search tries."""
     found, r = [], SMALLEST
@@ -117,6 +123,8 @@ def coarse(network: Trunk, squares: Tensor, size: Sequence[int], known: Known) -
     pyramid = [squares[known.hypotheses]]
     for _ in range(max(tried, default=0)):
         pyramid.append(coarser(pyramid[-1][:, last(COARSER) :]))
+    # A region that ends within a large square of the image's edge sticks out by part of one.
+    pyramid[1:] = (F.pad(planes, (BEYOND,) * 4) for planes in pyramid[1:])
     found: list[Candidate] = []
     for number in sorted(tried, reverse=True):
         some = listened(network.rough, pyramid[number], tried[number], known, number)
@@ -137,7 +145,7 @@ def listened(
         spectrum = torch.fft.rfft2(planes[:, which])
         for r in some:
             found += likeliest(rules, spectrum, planes.shape[3:], r, known.ratios, side(number))
-    return found
+    return [one.moved(-beyond(number), -beyond(number)) for one in found]
 
 
 def likeliest(
@@ -184,12 +192,13 @@ def followed(
     rules: Rules, planes: Tensor, starts: Sequence[Candidate], known: Known, number: int
 ) -> list[Candidate]:
     """(ratios, bands, KINDS, h, w) of a level, candidates of the one above -> the best around."""
-    sized, unit = known.r is not None, side(number)
+    sized, unit, before = known.r is not None, side(number), beyond(number)
     found: list[Candidate] = []
     for (ratio, which), group in by_kind(starts).items():
         theirs = planes[known.ratios.index(ratio), which]
+        group = [one.moved(before, before) for one in group]
         found += settled(rules, theirs, group, FOLLOWING, sized=sized, unit=unit)
-    return [one for one in found if one.logit > -math.inf]
+    return [one.moved(-before, -before) for one in found if one.logit > -math.inf]
 
 
 def by_kind(candidates: Iterable[Candidate]) -> dict[tuple[float, int], list[Candidate]]:
