@@ -76,20 +76,20 @@ def texture(logs: Tensor, noise: Tensor) -> Texture:
         return there[::SPARE, ::SPARE]
 
     beside = lagged(0, -1)
-    others = torch.stack([lagged(*lag) - beside for lag in LAGS if lag != (0, -1)])
-    blocks, wanted = _cells(others), _cells((lagged(0, 0) - beside)[None])
-    noises = _cells(noise[None, ::SPARE, ::SPARE])
-    unit = torch.eye(len(others), device=logs.device, dtype=torch.float64)
+    seen = [*(lag for lag in LAGS if lag != (0, -1)), (0, 0)]  # the last is to be predicted
+    blocks = _cells([lagged(*lag) - beside for lag in seen])
+    noises = _cells([noise[::SPARE, ::SPARE]])
+    unit = torch.eye(len(seen) - 1, device=logs.device)
     variance = _blurred((logs - padded[REACH:, REACH - 1 :][:height, :width]).square()) + noise
     for _ in range(ROUNDS):
-        weights = _cells((1 / variance)[None, ::SPARE, ::SPARE])
-        weighted = (blocks * weights).transpose(-1, -2)
-        products, answers = _around(weighted @ blocks), _around(weighted @ wanted)
+        weights = _cells([1 / variance[::SPARE, ::SPARE]])
+        moments = _around(blocks[:, :, :-1] * weights @ blocks.mT)
+        products, answers = moments[..., :-1], moments[..., -1:]
         # As if that much white noise lay on every level, so that no rule trusts fine detail.
-        blurring = _around((weights * noises).sum(2, keepdim=True))
+        blurring = _around((weights * noises).sum(3, keepdim=True))
         size = products.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None]
         products = products + blurring * (unit + 1) + (RIDGE * size + 1e-12) * unit
-        rules = torch.linalg.solve(products, answers + blurring)[..., 0].to(logs)
+        rules = torch.linalg.solve(products, answers + blurring)[..., 0]
         last = 1 - rules.sum(-1, keepdim=True)
         rules = torch.cat([rules[..., :BESIDE], last, rules[..., BESIDE:]], -1)
         rest = _rest(tiles, rules.flatten(0, 1), across)[:height, :width]
@@ -107,18 +107,22 @@ def _rest(tiles: Tensor, rules: Tensor, across: int) -> Tensor:
     return rest.permute(0, 2, 1, 3).flatten(2).flatten(0, 1)
 
 
-def _cells(planes: Tensor) -> Tensor:
-    """(n, H, W), every SPARE-th pixel -> (h, w, those of a cell, n); beyond the edge are zeros."""
+def _cells(planes: Sequence[Tensor]) -> Tensor:
+    """n (H, W), every SPARE-th pixel -> (h, w, n, those of a cell); beyond the edge are zeros."""
     side = CELL // SPARE
-    planes = F.pad(planes, (0, -planes.shape[2] % side, 0, -planes.shape[1] % side))
-    blocks = planes.unflatten(2, (-1, side)).unflatten(1, (-1, side))
-    return blocks.permute(1, 3, 2, 4, 0).flatten(2, 3)
+    height, width = planes[0].shape
+    tall, wide = -(-height // side), -(-width // side)
+    blocks = planes[0].new_empty(tall, wide, len(planes), side, side)
+    for number, plane in enumerate(planes):
+        padded = F.pad(plane, (0, -width % side, 0, -height % side))
+        blocks[:, :, number] = padded.view(tall, side, wide, side).transpose(1, 2)
+    return blocks.flatten(3)
 
 
 def _around(values: Tensor) -> Tensor:
-    """(h, w, n, m) by cell -> float64, the sums over it and the eight around it."""
+    """(h, w, n, m) by cell -> the sums over it and the eight around it."""
     height, width = values.shape[:2]
-    padded = F.pad(values.double(), (0, 0, 0, 0, 1, 1, 1, 1))
+    padded = F.pad(values, (0, 0, 0, 0, 1, 1, 1, 1))
     rows = padded[:height] + padded[1 : height + 1] + padded[2:]
     return rows[:, :width] + rows[:, 1 : width + 1] + rows[:, 2:]
 
@@ -126,11 +130,17 @@ def _around(values: Tensor) -> Tensor:
 def _blurred(values: Tensor) -> Tensor:
     """(H, W) -> (H, W), its Gaussian mean."""
     reach = math.ceil(4 * SPREAD)
-    offsets = torch.arange(-reach, reach + 1, device=values.device, dtype=values.dtype)
-    kernel = torch.exp(-0.5 * (offsets / SPREAD) ** 2)
-    kernel = kernel / kernel.sum()
-    padded = F.pad(values[None, None], (reach,) * 4, mode="replicate")
-    return F.conv2d(F.conv2d(padded, kernel.view(1, 1, -1, 1)), kernel.view(1, 1, 1, -1))[0, 0]
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / SPREAD) ** 2)
+    shares = (kernel / kernel.sum()).tolist()
+    # Sums of what lies as far to either side: on a CPU many times faster than a convolution.
+    for axis, border in enumerate(((0, 0, reach, reach), (reach, reach, 0, 0))):
+        count = values.shape[axis]
+        padded = F.pad(values[None, None], border, mode="replicate")[0, 0]
+        values = padded.narrow(axis, reach, count) * shares[reach]
+        for near in range(reach):
+            ends = (padded.narrow(axis, at, count) for at in (near, 2 * reach - near))
+            values.add_(next(ends) + next(ends), alpha=shares[near])
+    return values
 
 
 def outward(turn: int, px: float) -> tuple[float, float]:
@@ -193,17 +203,22 @@ def votes_at(found: Texture, steps: Tensor, rows: Tensor, cols: Tensor, turns: T
     """
     room = REACH + 1
     rest = F.pad(found.rest, (room,) * 4)
-    certain = 1 / (NU * F.pad(found.variance, (room,) * 4, value=FAR))
+    certain = (1 / NU) / F.pad(found.variance, (room,) * 4, value=FAR)
+    across, (tall, wide) = rest.shape[1], found.rules.shape[:2]
+    here = (rows + room) * across + cols + room
+    cells = (turns * tall + rows // CELL) * wide + cols // CELL
     nats = torch.zeros_like(steps)
-    for px in range(-room, room):
-        shapes = [shape_of_step(found.rules, turn, px) for turn in range(ARCS)]
-        shape = torch.stack(shapes)[turns, rows // CELL, cols // CELL]
-        ahead = [[round(each) for each in outward(turn, px)] for turn in range(ARCS)]
-        down, right = torch.tensor(ahead, device=rows.device)[turns].T
-        there = rows + room + down, cols + room + right
-        left, sure = rest[there], certain[there]
-        nats += torch.log1p(left.square() * sure)
-        nats -= torch.log1p((left - steps * shape).square() * sure)
+    for first in range(-room, room, room):
+        odds = torch.ones(())  # a logarithm of a product is quicker, while it fits a float
+        for px in range(first, first + room):
+            ways = [[round(each) for each in outward(turn, px)] for turn in range(ARCS)]
+            ahead = torch.tensor([down * across + right for down, right in ways])
+            there = here + ahead.to(here.device)[turns]
+            shapes = torch.stack([shape_of_step(found.rules, turn, px) for turn in range(ARCS)])
+            left, sure, shape = rest.take(there), certain.take(there), shapes.take(cells)
+            usual = (left.square() * sure).add_(1)
+            odds = odds * (usual / (left - steps * shape).square_().mul_(sure).add_(1))
+        nats += odds.log()
     return (NU + 1) / 2 * nats
 
 
@@ -333,5 +348,5 @@ def _strips(image: np.ndarray, device: torch.device) -> Iterator[_Strip]:
 
 
 def _able(device: torch.device) -> torch.device:
-    """Where rules can be fitted: in double precision, which Apple's GPUs do not have."""
+    """Where rules can be fitted: PyTorch 2.6 and older solve no equations on Apple's GPUs."""
     return device if device.type != "mps" else torch.device("cpu")
