@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -13,7 +14,13 @@ from hypothesis import strategies as st
 
 from localize.endless import Endless, Mix
 from localize.methods.ringvote import odds, searching
-from localize.methods.ringvote.candidate import Candidate
+from localize.methods.ringvote.candidate import (
+    FOUND,
+    MISSED,
+    TEMPERATURE,
+    Candidate,
+    best_of,
+)
 from localize.methods.ringvote.locating import peaks
 from localize.methods.ringvote.network import Trunk
 from localize.methods.ringvote.odds import Odds
@@ -76,31 +83,59 @@ regions = st.builds(
 )
 
 
-@given(found=st.lists(regions, min_size=1, max_size=12))
-def test_no_other_region_is_expected_to_be_nearer_to_the_truth(found: list[Candidate]) -> None:
+@given(
+    found=st.lists(regions, min_size=1, max_size=12),
+    height=st.integers(100, 900),
+    width=st.integers(100, 900),
+    known=st.booleans(),
+)
+def test_no_other_region_is_expected_to_cost_less(
+    found: list[Candidate], height: int, width: int, known: bool
+) -> None:
+    """Neither where the logits say how likely each is nor where more is known of it."""
+    if known:
+        found = [
+            dataclasses.replace(one, logit=float(n), chance=one.logit)
+            for n, one in enumerate(found)
+        ]
+
+    def chance(one: Candidate) -> float:
+        return math.exp(one.logit / TEMPERATURE if one.chance is None else one.chance)
+
+    def cost(one: Candidate, true: Candidate) -> float:
+        far = math.dist((one.x, one.y), (true.x, true.y))
+        return far / math.sqrt(height * width) + MISSED * min(far / FOUND, 1)
+
     def expected(one: Candidate) -> float:
-        weights = [math.exp(each.logit / searching.TEMPERATURE) for each in found]
-        far = [math.dist((one.x, one.y), (each.x, each.y)) for each in found]
-        return sum(map(math.prod, zip(weights, far, strict=True))) / sum(weights)
+        return sum(chance(each) * cost(one, each) for each in found) / sum(map(chance, found))
 
     least = min(map(expected, found))
-    assert expected(searching.nearest_of(found)) == pytest.approx(least, rel=1e-9, abs=1e-9)
+    assert expected(best_of(found, (height, width))) == pytest.approx(least, rel=1e-9, abs=1e-9)
 
 
 @given(found=st.lists(regions, min_size=1, max_size=12), where=st.integers(0, 11))
 def test_a_region_likelier_than_all_others_is_the_answer(
     found: list[Candidate], where: int
 ) -> None:
-    total = sum(math.exp(each.logit / searching.TEMPERATURE) for each in found)
-    sure = Candidate(400, 300, 40.0, searching.TEMPERATURE * math.log(total) + 0.01)
+    total = sum(math.exp(each.logit / TEMPERATURE) for each in found)
+    sure = Candidate(400, 300, 40.0, TEMPERATURE * math.log(total) + 0.01)
     found.insert(where, sure)
-    answer = searching.nearest_of(found)
+    answer = best_of(found, (600, 800))
     assert (answer.x, answer.y) == (sure.x, sure.y)
 
 
 def test_many_that_lie_together_outweigh_a_likelier_one_apart() -> None:
     together = [Candidate(500 + dx, 300, 40.0, 9.0) for dx in (-20, 0, 20)]
-    assert searching.nearest_of([Candidate(50, 50, 40.0, 10.0), *together]) in together
+    assert best_of([Candidate(50, 50, 40.0, 10.0), *together], (600, 800)) in together
+
+
+def test_a_hit_is_worth_a_longer_way_where_that_is_unlikely() -> None:
+    """Of two that are about as likely the likelier one; far behind, what lies amid the others."""
+    corners = [Candidate(x, y, 40.0, 8.0) for x in (50, 750) for y in (50, 550)]
+    amid = Candidate(400, 300, 40.0, 7.9)
+    assert best_of([*corners, amid], (600, 800)) == amid
+    far = dataclasses.replace(corners[0], logit=10.0)
+    assert best_of([far, *corners[1:], amid], (600, 800)) == far
 
 
 @given(

@@ -15,7 +15,7 @@ from localize.localizer import Finding, Told
 from localize.methods.border import Border
 from localize.methods.boundary import LUMA, candidates, fast_length
 from localize.methods.ringvote.ballots import Ballot
-from localize.methods.ringvote.candidate import Candidate
+from localize.methods.ringvote.candidate import Candidate, best_of
 from localize.methods.ringvote.network import CELL, POOL, REACH, Trunk, band, mixed
 from localize.methods.ringvote.odds import facts
 from localize.methods.ringvote.rules import Rules
@@ -28,7 +28,7 @@ FRACTIONS = (-0.5, -0.25, 0.0, 0.25, 0.5)
 OFFSETS = np.array(sorted(product(FRACTIONS, repeat=2), key=lambda o: math.hypot(*o)))
 ZONE = 5  # px around a centre that count as the same answer
 CANDIDATES = 32  # places that say together whether there is anything
-RECONSIDERED = 128  # of which a second opinion is asked
+RECONSIDERED = 64  # of which a second opinion is asked
 
 
 @torch.inference_mode()
@@ -136,13 +136,14 @@ def told_peaks(
 
 @torch.inference_mode()
 def find(network: Trunk, image: np.ndarray, told: Told) -> Finding:
-    """(H, W, 3) uint8 -> the likeliest centre of a region of the told radius and ratio, px.
+    """(H, W, 3) uint8 -> where a region of the told radius and ratio likely is, px.
 
     The score is the log odds that there is such a region.
     """
     planes, found, shown = told_peaks(network, image, told)
     score = network.odds(blind=False).of(facts_of(found))
-    x, y = placed(network.fine, planes, found[0])
+    height, width = planes.shape[1:]
+    x, y = placed(network.fine, planes, best_of(found, (height, width)))
     return Finding(x, y, r=told.r, ratio=told.discolor_ratio, score=score, map=shown)
 
 

@@ -1,7 +1,7 @@
 """Without being told: the same evidence for a few ratios, searched over place and radius.
 
 Coarse to fine: squares of a few pixels vote at many radii, which gives candidates; these are
-placed at full resolution, and the one that is expected to be nearest to the truth is the answer.
+placed at full resolution, and the one that is expected to cost least is the answer.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 from localize.localizer import Finding
 from localize.methods.border import Border
 from localize.methods.ringvote.ballots import Ballot, settled
-from localize.methods.ringvote.candidate import Candidate
+from localize.methods.ringvote.candidate import Candidate, best_of
 from localize.methods.ringvote.locating import evidence, facts_of, grey, looked, placed
 from localize.methods.ringvote.network import CELL, POOL, Trunk
 from localize.methods.ringvote.rules import Rules
@@ -25,7 +25,6 @@ from localize.methods.ringvote.second import reconsidered
 from localize.methods.ringvote.surveying import NOTHING, PLACED, Known, apart, by_kind, coarse
 from localize.methods.ringvote.voting import SHAPES
 
-TEMPERATURE = 2.0  # of their logits: neighbours vote alike, so a difference claims too much
 ROUNDS = ((4, 2), (1, 1))  # of placing: reach and step, px
 ROOM = 10  # px of evidence beyond a region, which placing may move and enlarge
 TOGETHER = 4  # of them at a time, which bounds the memory
@@ -76,20 +75,6 @@ def blind_candidates(
     return seen, border, found
 
 
-def nearest_of(found: Sequence[Candidate]) -> Candidate:
-    """The region whose centre is expected to be nearest to the truth, were it one of these.
-
-    It is the likeliest, if more likely than all the others together; else maybe one of many that
-    lie close to each other.
-
-    Source: Bayes' estimate for a loss that is a distance: a spatial median, Weber's problem.
-    """
-    x, y, logits = np.array([(one.x, one.y, one.logit) for one in found]).T
-    chances = np.exp((logits - logits.max()) / TEMPERATURE)
-    expected = np.hypot(x[:, None] - x, y[:, None] - y) @ chances
-    return found[int(expected.argmin())]
-
-
 def radius(rules: Rules, planes: Tensor, x: float, y: float, one: Candidate) -> float:
     """(KINDS, H, W), a centre and a region, px -> its radius to a quarter of a pixel."""
     col, row = round(x), round(y)
@@ -125,7 +110,7 @@ def search(network: Trunk, image: np.ndarray, known: Known = NOTHING) -> Finding
     if not found:  # too small for any region
         score = network.odds(blind=True).of(facts_of([]))
         return Finding((width - 1) / 2, (height - 1) / 2, score=score)
-    one, score = nearest_of(found), network.odds(blind=True).of(facts_of(found))
+    one, score = best_of(found, (height, width)), network.odds(blind=True).of(facts_of(found))
     planes, top, left = window(network, seen, border, [one])
     here = one.moved(-left, -top)
     x, y = placed(network.fine, planes, here)

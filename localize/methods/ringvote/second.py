@@ -26,6 +26,7 @@ from localize.methods.ringvote.voting import ARCS, PLANES, SHAPES, TURNS, spokes
 from localize.methods.ringvote.weighing import Outlines, Weighing, doubted, plain, trusted
 from localize.methods.texture import Listener, outward
 
+OVERSURE = 1.5  # what was learned is that many times too sure, in pictures it did not learn from
 BESIDE = np.array([outward(turn, 1) for turn in range(ARCS)]).round().astype(int)  # px: down, right
 OPPOSITE = np.array(exchanged((ROWS, COLS)))  # the kind of an edge that faces the other way
 
@@ -40,8 +41,8 @@ def weighed(
 ) -> list[Candidate]:
     """(H, W, 3) uint8, its (KINDS, H, W), candidates -> these, likeliest first, with other logits.
 
-    The order is by what was learned, which compares places in one picture; the logits are those
-    of votes with a fixed weight, by the rules, which say as much of any picture.
+    The order and the chances are by what was learned, which compares places in one picture; the
+    logits are those of votes with a fixed weight, by the rules, which say as much of any picture.
 
     Args:
         found: all of one radius and ratio, the planes'; of any shape.
@@ -49,9 +50,10 @@ def weighed(
     if not found:
         return []
     seen = outlines(image, Listener.of(image, planes.device), planes, found)
-    order = weighing(seen).argsort(descending=True).tolist()
-    logits = plain(rules, seen).tolist()
-    return [dataclasses.replace(found[n], logit=logits[n]) for n in order]
+    learned, logits = weighing(seen), plain(rules, seen).tolist()
+    chances = (learned / OVERSURE).tolist()
+    order = learned.argsort(descending=True).tolist()
+    return [dataclasses.replace(found[n], logit=logits[n], chance=chances[n]) for n in order]
 
 
 def outlines(
