@@ -1,6 +1,6 @@
 """`prewhitened`: a matched filter for the texture at hand, without training; told r and the ratio.
 
-What the texture around does not predict (:mod:`localize.methods.texture`) gives the evidence; the
+What the texture around does not predict (:mod:`localize.methods.listening`) gives the evidence; the
 votes are summed along circles and squares as :mod:`ringvote` sums its own.
 """
 
@@ -13,10 +13,10 @@ import torch
 
 from localize.devices import device_of
 from localize.localizer import Finding, Told
+from localize.methods.listening import evidence
 from localize.methods.matched import MatchedFilter
 from localize.methods.ringvote.locating import placed, ranked
 from localize.methods.ringvote.rules import Rules
-from localize.methods.texture import evidence
 
 WEIGHT, KNEE = 0.6, 10.0  # of votes, as neighbours say alike; nats
 

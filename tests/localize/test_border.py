@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from localize.localizer import Told
 from localize.methods.border import LEAST, NEAR, Border, framed
+from localize.methods.listening import heard
 from localize.methods.ringvote import locating, looks, searching
 from localize.methods.ringvote.candidate import Candidate
 from localize.methods.ringvote.network import POOL, Trunk
-from localize.methods.texture import heard
 from synth import renderer, scenes
 from synth.anomaly import Anomaly, apply
 

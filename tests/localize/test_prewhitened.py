@@ -9,20 +9,11 @@ import pytest
 import torch
 
 from localize.localizer import Told
-from localize.methods import texture as module
+from localize.methods import listening as module
+from localize.methods.listening import Listener, evidence, heard, shape_of_step, votes
 from localize.methods.prewhitened import Prewhitened
 from localize.methods.ringvote.voting import ARCS, KINDS, circle
-from localize.methods.texture import (
-    BESIDE,
-    LAGS,
-    Listener,
-    Texture,
-    evidence,
-    heard,
-    shape_of_step,
-    texture,
-    votes,
-)
+from localize.methods.texture import BESIDE, LAGS, Texture, texture
 from synth.anomaly import Anomaly, Shape, apply
 
 CPU = torch.device("cpu")

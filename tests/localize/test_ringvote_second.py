@@ -15,6 +15,7 @@ from localize.endless import Endless, Mix
 from localize.localizer import Told
 from localize.methods.border import Border
 from localize.methods.boundary import LUMA
+from localize.methods.listening import Listener, heard
 from localize.methods.ringvote import heeding, locating, looks, searching, second
 from localize.methods.ringvote.ballots import Ballot
 from localize.methods.ringvote.candidate import Candidate
@@ -30,7 +31,6 @@ from localize.methods.ringvote.weighing import (
     plain,
     trusted,
 )
-from localize.methods.texture import Listener, heard
 from synth import scenes
 from synth.anomaly import Anomaly, apply
 

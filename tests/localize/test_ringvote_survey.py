@@ -12,13 +12,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from localize.methods.border import NEAR
+from localize.methods.listening import outward
 from localize.methods.ringvote import surveying
 from localize.methods.ringvote.candidate import Candidate
 from localize.methods.ringvote.looks import COLS, ROWS, exchanged
 from localize.methods.ringvote.network import BANDS, HYPOTHESES, POOL, Trunk, band, nearest
 from localize.methods.ringvote.surveying import Known
 from localize.methods.ringvote.voting import KINDS, TURNS, spokes
-from localize.methods.texture import outward
 
 HEIGHT, WIDTH = 640, 840  # px
 

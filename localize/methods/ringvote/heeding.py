@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from localize.endless import Endless
 from localize.localizer import Source, Told
 from localize.methods.border import Border
+from localize.methods.listening import Listener
 from localize.methods.ringvote import locating
 from localize.methods.ringvote.candidate import Candidate
 from localize.methods.ringvote.lessons import picture
@@ -31,7 +32,6 @@ from localize.methods.ringvote.network import Trunk
 from localize.methods.ringvote.second import outlines, seconded
 from localize.methods.ringvote.training import CLIP, Plan
 from localize.methods.ringvote.weighing import Outlines, Weighing
-from localize.methods.texture import Listener
 from synth import folders
 from synth.anomaly import Anomaly
 

@@ -1,6 +1,6 @@
 """A second opinion: what the texture at hand does not predict, beside the network's evidence.
 
-The votes of :mod:`localize.methods.texture` come from elsewhere: no example taught them, and a
+The votes of :mod:`localize.methods.listening` come from elsewhere: no example taught them, and a
 rule is fitted to the very texture around. Where a network is deceived they seldom are, and the
 other way round. Whom to believe along the outline of a region whose radius and ratio are told,
 :mod:`weighing` has learned; untold, where the likeliest of many kinds of region are looked at,
@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 
 from localize.methods.boundary import LUMA
+from localize.methods.listening import Listener, outward
 from localize.methods.ringvote.candidate import Candidate
 from localize.methods.ringvote.looks import COLS, ROWS, exchanged
 from localize.methods.ringvote.network import STEPS
 from localize.methods.ringvote.rules import Rules
 from localize.methods.ringvote.voting import ARCS, PLANES, SHAPES, TURNS, spokes
 from localize.methods.ringvote.weighing import Outlines, Weighing, doubted, plain, trusted
-from localize.methods.texture import Listener, outward
 
 OVERSURE = 1.5  # what was learned is that many times too sure, in pictures it did not learn from
 BESIDE = np.array([outward(turn, 1) for turn in range(ARCS)]).round().astype(int)  # px: down, right

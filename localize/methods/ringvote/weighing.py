@@ -1,7 +1,7 @@
 """What the network sees and what the texture does not predict, weighed by who was right before.
 
 Each pixel on the outline of a candidate has evidence, of :mod:`network`, and a vote, of
-:mod:`localize.methods.texture`. Which of them to believe, and how far, depends on the pixel: a
+:mod:`localize.methods.listening`. Which of them to believe, and how far, depends on the pixel: a
 few weights, learned once the network is, say what both together count.
 """
 
