@@ -130,7 +130,7 @@ def test_the_order_is_learned_and_the_logits_are_not() -> None:
     for n, one in zip(order, together, strict=True):
         assert one == dataclasses.replace(ALIKE[n], logit=one.logit, chance=one.chance)
         assert one.logit == pytest.approx(fixed[n], abs=1e-3)
-        assert one.chance == pytest.approx(learned[n] / second.OVERSURE, abs=1e-3)
+        assert one.chance == pytest.approx(learned[n], abs=1e-3)
 
 
 def test_candidates_do_not_depend_on_who_else_is_asked_about() -> None:

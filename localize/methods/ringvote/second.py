@@ -26,7 +26,6 @@ from localize.methods.ringvote.rules import Rules
 from localize.methods.ringvote.voting import ARCS, PLANES, SHAPES, TURNS, spokes
 from localize.methods.ringvote.weighing import Outlines, Weighing, doubted, plain, trusted
 
-OVERSURE = 1.5  # what was learned is that many times too sure, in pictures it did not learn from
 BESIDE = np.array([outward(turn, 1) for turn in range(ARCS)]).round().astype(int)  # px: down, right
 OPPOSITE = np.array(exchanged((ROWS, COLS)))  # the kind of an edge that faces the other way
 
@@ -50,9 +49,8 @@ def weighed(
     if not found:
         return []
     seen = outlines(image, Listener.of(image, planes.device), planes, found)
-    learned, logits = weighing(seen), plain(rules, seen).tolist()
-    chances = (learned / OVERSURE).tolist()
-    order = learned.argsort(descending=True).tolist()
+    chances, logits = weighing(seen).tolist(), plain(rules, seen).tolist()
+    order = sorted(range(len(found)), key=lambda n: -chances[n])
     return [dataclasses.replace(found[n], logit=logits[n], chance=chances[n]) for n in order]
 
 
