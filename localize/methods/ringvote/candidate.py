@@ -44,8 +44,8 @@ def best_of(found: Sequence[Candidate], size: tuple[int, int]) -> Candidate:
     """The candidate, of an image of (H, W), that is expected to cost least as an answer.
 
     An answer costs its distance from the truth in sides of the image, and MISSED more from FOUND
-    px on, nearer in proportion. The best is the likeliest if that is more likely than all the others together; else maybe
-    one of many that lie close to each other.
+    px on, nearer in proportion. The best is the likeliest if that is more likely than all the
+    others together; else maybe one of many that lie close to each other.
 
     Source: Bayes' estimate for a loss; for a distance a spatial median, Weber's problem.
     """
