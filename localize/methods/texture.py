@@ -122,6 +122,6 @@ def _blurred(values: Tensor) -> Tensor:
         padded = F.pad(values[None, None], border, mode="replicate")[0, 0]
         values = padded.narrow(axis, reach, count) * shares[reach]
         for near in range(reach):
-            ends = (padded.narrow(axis, at, count) for at in (near, 2 * reach - near))
-            values.add_(next(ends) + next(ends), alpha=shares[near])
+            before, after = (padded.narrow(axis, at, count) for at in (near, 2 * reach - near))
+            values.add_(before + after, alpha=shares[near])
     return values

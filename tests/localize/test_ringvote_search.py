@@ -129,8 +129,8 @@ def test_many_that_lie_together_outweigh_a_likelier_one_apart() -> None:
     assert best_of([Candidate(50, 50, 40.0, 10.0), *together], (600, 800)) in together
 
 
-def test_a_hit_is_worth_a_longer_way_where_that_is_unlikely() -> None:
-    """Of two that are about as likely the likelier one; far behind, what lies amid the others."""
+def test_who_is_likelier_outweighs_who_lies_amid_the_others() -> None:
+    """A miss costs more than its distance. Where all are as likely, who lies amid them is best."""
     corners = [Candidate(x, y, 40.0, 8.0) for x in (50, 750) for y in (50, 550)]
     amid = Candidate(400, 300, 40.0, 7.9)
     assert best_of([*corners, amid], (600, 800)) == amid

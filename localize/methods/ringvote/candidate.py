@@ -40,7 +40,7 @@ class Candidate:
         return dataclasses.replace(self, x=self.x + dx, y=self.y + dy)
 
 
-def best_of(found: Sequence[Candidate], size: tuple[int, int]) -> Candidate:
+def best_of(found: Sequence[Candidate], size: Sequence[int]) -> Candidate:
     """The candidate, of an image of (H, W), that is expected to cost least as an answer.
 
     An answer costs its distance from the truth in sides of the image, and MISSED more from FOUND

@@ -142,8 +142,7 @@ def find(network: Trunk, image: np.ndarray, told: Told) -> Finding:
     """
     planes, found, shown = told_peaks(network, image, told)
     score = network.odds(blind=False).of(facts_of(found))
-    height, width = planes.shape[1:]
-    x, y = placed(network.fine, planes, best_of(found, (height, width)))
+    x, y = placed(network.fine, planes, best_of(found, planes.shape[1:]))
     return Finding(x, y, r=told.r, ratio=told.discolor_ratio, score=score, map=shown)
 
 
