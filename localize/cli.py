@@ -129,6 +129,7 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="Folder to write.")],
     split: Split = None,
     overwrite: Overwrite = False,
+    resume: Resume = False,
     time_limit: TimeLimit = None,
 ) -> None:
     """Score methods on a dataset; the centre guess is always scored with them.
@@ -143,8 +144,8 @@ def evaluate(
     from localize import comparison
 
     result = comparison.evaluate(
-        specs, dataset, out, split=split, overwrite=overwrite, step=console.progress,
-        time_limit=time_limit, say=lambda line: print(line, flush=True),
+        specs, dataset, out, split=split, overwrite=overwrite, resume=resume,
+        step=console.progress, time_limit=time_limit, say=lambda line: print(line, flush=True),
     )  # fmt: skip
     _report(result, split)
 

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
 
 from localize import metrics, record, registry
+from localize.journal import Journal
 from localize.localizer import HISTORY, RUN_FILE, Localizer, Source
 from localize.scoring import CLEAN, SCORES, Answers, predict, score
 from localize.sources import Folder
 from synth import dataset as datasets
 from synth import folders
-from synth.console import Step, silent
+from synth.console import Progress, Step, silent
 from synth.dataset import MARKER
 from synth.errors import InputError
 
@@ -26,6 +30,7 @@ DEFAULT_METHODS = tuple(name for name, entry in registry.METHODS.items() if entr
 BASELINE = "centre"
 HISTORY_FILE = "history.csv"  # in the run folder of a method that learns by epochs
 ABOUT = "comparison.json"  # in every folder that we write
+ANSWERS = "answers"  # in an unfinished one: a journal a method
 
 
 @dataclass(frozen=True)
@@ -63,13 +68,15 @@ def evaluate(
     *,
     split: str | None = None,
     overwrite: bool = False,
+    resume: bool = False,
     step: Step = silent,
     say: Callable[[str], None] = lambda line: None,
     time_limit: float | None = None,
 ) -> Comparison:
     """Score methods on one split of a dataset; write predictions, scores and pictures.
 
-    The constant-centre guess is always scored with them.
+    The constant-centre guess is always scored with them. A run that was interrupted goes on
+    with ``resume``: what has been answered is not asked again.
 
     Args:
         time_limit: seconds for an image, of what runs in a process of its own [60].
@@ -79,7 +86,7 @@ def evaluate(
     """
     source = choose_split(dataset, split)
     methods: dict[str, Localizer] = {BASELINE: registry.load(BASELINE)}
-    runs: dict[str, Path] = {}
+    answering: dict[str, str | Path] = {BASELINE: BASELINE}
     # What must be trained first is trained last: whatever else is wrong is known by then.
     learners = {str(spec) for spec in specs if str(spec).startswith(registry.ANOMALIB)}
     created = {spec: registry.create(spec) for spec in learners}
@@ -88,23 +95,27 @@ def evaluate(
         for spec in map(str, specs)
         if spec not in learners
     }
-    with folders.staged(Path(out), ABOUT, overwrite=overwrite) as building:
+    with folders.staged(Path(out), ABOUT, overwrite=overwrite, resume=resume) as building:
+        _same_request(building, _request(source, {}))
         for spec in map(str, specs):
-            run = Path(spec)
+            answers: str | Path = spec
             if spec in learners:
-                say(f"{spec}: training")
-                run = building / "runs" / registry.folder_of(spec)
-                created[spec].fit(Folder(dataset, "train"), Folder(dataset, "val"), run)
+                answers = run = building / "runs" / registry.folder_of(spec)
+                if (run / RUN_FILE).is_file():
+                    say(f"{spec}: trained already")
+                else:
+                    say(f"{spec}: training")
+                    created[spec].fit(Folder(dataset, "train"), Folder(dataset, "val"), run)
                 ready[spec] = registry.load(run, time_limit=time_limit)
             name = registry.shown(registry.name_of(spec), ready[spec])
             if name in methods and name != BASELINE:
                 raise InputError(f"two methods are called '{name}': rename a folder or function")
-            methods[name] = ready[spec]
-            if run.is_dir():
-                runs[name] = run
-        result = _scored(methods, source, runs, building, step)
+            methods[name], answering[name] = ready[spec], answers
+        runs = _runs(answering)
+        result = _scored(methods, source, answering, building, step)
         asked = record.command("evaluate", *specs, dataset, split=split, out=out)
         write(result, source, {}, {"methods": record.described(methods, runs), "command": asked})
+        shutil.rmtree(building / ANSWERS)
     return replace(result, folder=Path(out))
 
 
@@ -146,13 +157,14 @@ def compare(
         if entry.learns != "nothing"
     }
     ready: dict[str, Localizer] = {}
-    runs: dict[str, Path] = {}
+    answering: dict[str, str | Path] = {}
     with folders.staged(Path(out), ABOUT, overwrite=overwrite, resume=resume) as building:
         _same_request(building, _request(source, options))
         for entry in entries:
             if entry.learns == "nothing" or entry.weights:
                 localizer = registry.load(entry.name, time_limit=time_limit)
-                ready[registry.name_of(entry.name)] = localizer
+                name = registry.name_of(entry.name)
+                ready[name], answering[name] = localizer, entry.name
                 continue
             run = building / "runs" / registry.folder_of(entry.name)
             if (run / RUN_FILE).is_file():
@@ -162,11 +174,13 @@ def compare(
                 created[entry.name].fit(train, val, run)
             localizer = registry.load(run, time_limit=time_limit)
             name = registry.shown(entry.name, localizer)
-            ready[name], runs[name] = localizer, run
-        result = _scored(ready, source, runs, building, step)
+            ready[name], answering[name] = localizer, run
+        runs = _runs(answering)
+        result = _scored(ready, source, answering, building, step)
         chosen = None if tuple(methods) == DEFAULT_METHODS else tuple(methods)
         asked = record.command("compare", dataset, methods=chosen, split=split, **options, out=out)
         write(result, source, options, {"methods": record.described(ready, runs), "command": asked})
+        shutil.rmtree(building / ANSWERS)
     return replace(result, folder=Path(out))
 
 
@@ -198,23 +212,42 @@ def _same_request(building: Path, request: dict[str, Any]) -> None:
         )
 
 
+def _runs(answering: Mapping[str, str | Path]) -> dict[str, Path]:
+    """The run folders among what methods were loaded from."""
+    return {name: Path(spec) for name, spec in answering.items() if Path(spec).is_dir()}
+
+
 def _scored(
     methods: dict[str, Localizer],
     source: Folder,
-    runs: dict[str, Path],
+    answering: Mapping[str, str | Path],
     folder: Path,
     step: Step,
 ) -> Comparison:
-    """Ask every method, and what has epochs once more with its last epoch's weights."""
+    """Ask every method, and what has epochs once more with its last epoch's weights.
+
+    Args:
+        answering: the SPEC of each method, or the run folder that it was loaded from.
+    """
+
+    def asked(localizer: Localizer, name: str, file: str, progress: Progress | None) -> Answers:
+        request = {f"code or weights of {name}": record.fingerprint(answering[name])}
+        path = folder / ANSWERS / f"{quote(file, safe='')}.jsonl"
+        with closing(Journal(path, request)) as journal:
+            return predict(localizer, name, source, progress, journal)
+
+    (folder / ANSWERS).mkdir(exist_ok=True)
+    runs = _runs(answering)
     answers, scores, last, history = [], [], [], []
     for name, localizer in methods.items():
         with step(name) as progress:
-            answers.append(predict(localizer, name, source, progress))
+            answers.append(asked(localizer, name, name, progress))
         scores.append(score(answers[-1], source, localizer.parameters))
         answers[-1].maps.clear()  # scored, and large
         if name in runs and (runs[name] / HISTORY_FILE).is_file():
             final = registry.load(runs[name], which="last")
-            last.append(score(predict(final, name, source), source, final.parameters))
+            again = asked(final, name, f"{name} last", None)
+            last.append(score(again, source, final.parameters))
             epochs = pd.read_csv(runs[name] / HISTORY_FILE)
             epochs.insert(0, "method", name)
             history.append(epochs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import platform
 from collections.abc import Mapping
@@ -39,6 +40,22 @@ def described(
         }
         for name, localizer in methods.items()
     }
+
+
+def fingerprint(spec: str | Path) -> str:
+    """SHA-256 of what answers for a SPEC: a run folder's files, or the file of a function.
+
+    Empty for a method by its name, which comes with the package.
+    """
+    path, _, _ = str(spec).rpartition(":")
+    files = [Path(path)] if path.endswith(".py") else []
+    if Path(spec).is_dir():
+        files = sorted(each for each in Path(spec).rglob("*") if each.is_file())
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as opened:
+            digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest() if files else ""
 
 
 def _entry(name: str, runs: Mapping[str, Path]) -> Method | None:

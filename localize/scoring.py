@@ -13,6 +13,7 @@ import pandas as pd
 
 from localize import detection, metrics
 from localize.detection import Sketch
+from localize.journal import Journal
 from localize.localizer import Finding, Localizer, Told
 from localize.sources import Folder
 from synth import anomaly
@@ -38,6 +39,7 @@ SCORES = (
     "parameters", "ms_per_image",
 )  # fmt: skip
 NOTHING = Finding(float("nan"), float("nan"))
+SAID = ("x", "y", "r", "ratio", "score")  # of a finding: all but its map
 
 Progress = Callable[[int, int], None]
 
@@ -81,20 +83,48 @@ class _Answer:
     sketch: Sketch | None = None
     mapped: bool = False
 
+    def line(self) -> dict[str, Any]:
+        """JSON types: all but the question, for the journal."""
+        finding = {name: _plain(getattr(self.finding, name)) for name in SAID}
+        return finding | {
+            "reason": self.reason,
+            "seconds": self.seconds,
+            "sketch": self.sketch and self.sketch.packed(),
+            "mapped": self.mapped,
+        }
+
+    @staticmethod
+    def of(question: _Question, line: dict[str, Any]) -> _Answer:
+        """What :meth:`line` gave, and the question -> the same again."""
+        sketch = line["sketch"] and Sketch.unpacked(line["sketch"])
+        finding = Finding(**{name: line[name] for name in SAID})
+        return _Answer(question, finding, line["reason"], line["seconds"], sketch, line["mapped"])
+
+
+def _plain(value: Any) -> float | None:
+    return None if value is None else float(value)
+
 
 def predict(
-    localizer: Localizer, name: str, source: Folder, progress: Progress | None = None
+    localizer: Localizer,
+    name: str,
+    source: Folder,
+    progress: Progress | None = None,
+    journal: Journal | None = None,
 ) -> Answers:
     """Ask a method about every image with an anomaly, then about clean ones if it can tell.
 
     A method can tell if it gives a score or a map of the region. It gets r and discolor_ratio
     only if it is told them; with a clean twin it gets its partner's. An image that it fails
     on gets no answer, and a line among the errors.
+
+    Args:
+        journal: where answers are kept, and those of a run that was stopped are.
     """
-    hidden = _asked(localizer, _hidden(source), 0, progress)
+    hidden = _asked(localizer, _hidden(source), 0, progress, journal)
     tells = any(a.finding.score is not None or a.mapped for a in hidden)
     questions = _clean(source, told=bool(localizer.told)) if tells else []
-    clean = _asked(localizer, questions, len(hidden), progress)
+    clean = _asked(localizer, questions, len(hidden), progress, journal)
     both = hidden + clean
     mapped = any(answer.mapped for answer in both)
     return Answers(
@@ -134,12 +164,25 @@ def _clean(source: Folder, told: bool) -> list[_Question]:
 
 
 def _asked(
-    localizer: Localizer, questions: Sequence[_Question], before: int, progress: Progress | None
+    localizer: Localizer,
+    questions: Sequence[_Question],
+    before: int,
+    progress: Progress | None,
+    journal: Journal | None,
 ) -> list[_Answer]:
-    answers: list[_Answer] = []
     chunk = min(CHUNK, getattr(localizer, "at_once", CHUNK))
-    for start in range(0, len(questions), chunk):
-        answers += _asked_together(localizer, questions[start : start + chunk])
+    groups = [questions[start : start + chunk] for start in range(0, len(questions), chunk)]
+    known = journal.take(len(groups)) if journal else []
+    answers = [
+        _Answer.of(*each)
+        for group, lines in zip(groups, known, strict=False)
+        for each in zip(group, lines, strict=True)
+    ]
+    for group in groups[len(known) :]:  # the same groups as ever, for the very same answers
+        some = _asked_together(localizer, group)
+        answers += some
+        if journal:
+            journal.add([answer.line() for answer in some])
         if progress:
             progress(before + len(answers), before + len(questions))
     return answers

@@ -16,7 +16,7 @@ from synth.errors import InputError
 
 Progress = Callable[[int, int], None]  # is told how much is done, and of how much
 Step = Callable[[str], contextlib.AbstractContextManager[Progress]]
-RESUMABLE = ("generate", "train", "compare", "sharpness")  # commands that have --resume
+RESUMABLE = ("generate", "train", "evaluate", "compare", "sharpness")  # commands that have --resume
 
 
 def run(app: typer.Typer, name: str, argv: Sequence[str] | None = None) -> int:

@@ -6,12 +6,9 @@ grid (one batch) and the adaptive mode (many) run, stop and go on in the same wa
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -21,12 +18,12 @@ from typing import Any
 import numpy as np
 
 from localize import registry
+from localize.journal import Journal
 from localize.localizer import Finding, Localizer, Told
 from localize.sharpness import adaptive
 from localize.sharpness.design import Design, Picture, Trial, grid, picture
-from synth import folders, photos
+from synth import photos
 from synth.console import Progress
-from synth.errors import InputError
 from synth.photos import Photo
 from synth.workers import crew
 
@@ -177,48 +174,6 @@ def run(
             rows += [row for found in answers for row in found]
     order = {name: i for i, name in enumerate(asker.specs)}
     return sorted(rows, key=lambda row: (order[row["method"]], row["trial"]))
-
-
-class Journal:
-    """Answers on disk, a line an item, in order.
-
-    Args:
-        request: what the run was asked for, in JSON types; a run that goes on must ask the same.
-
-    Raises:
-        InputError: the file was begun with another request.
-    """
-
-    def __init__(self, path: Path, request: dict[str, Any]) -> None:
-        lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
-        if lines and not lines[-1].endswith(b"\n"):  # cut short by an interruption
-            lines.pop()
-        request = json.loads(json.dumps(request))
-        if not lines:
-            folders.write(path, json.dumps(request) + "\n")
-        else:
-            earlier = json.loads(lines[0])
-            differ = [name for name, value in request.items() if earlier.get(name) != value]
-            if differ:
-                raise InputError(
-                    f"{path.parent} was begun with other {', '.join(differ)}: "
-                    "resume with the same, or pass --overwrite"
-                )
-            os.truncate(path, sum(map(len, lines)))
-        self._known = deque(json.loads(line) for line in lines[1:])
-        self._file = path.open("a", encoding="utf-8")
-
-    def take(self, count: int) -> list[list[Row]]:
-        """Up to ``count`` answers that an earlier run left, in order."""
-        return [self._known.popleft() for _ in range(min(count, len(self._known)))]
-
-    def add(self, rows: list[Row]) -> None:
-        """Write an answer down; it is in the file when this returns."""
-        self._file.write(json.dumps(rows) + "\n")
-        self._file.flush()
-
-    def close(self) -> None:
-        self._file.close()
 
 
 Ask = Callable[[Sequence[Item]], Generator[list[Row], None, None]]
