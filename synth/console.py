@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from synth.errors import InputError
 
 Progress = Callable[[int, int], None]  # is told how much is done, and of how much
 Step = Callable[[str], contextlib.AbstractContextManager[Progress]]
+MINUTE = 60.0  # s between lines where there is no terminal for a bar
 RESUMABLE = ("generate", "train", "evaluate", "compare", "sharpness")  # commands that have --resume
 
 
@@ -64,7 +66,13 @@ def silent(what: str) -> Iterator[Progress]:
 
 @contextlib.contextmanager
 def progress(what: str) -> Iterator[Progress]:
-    """A progress bar with rate and end on stderr; gives a function of (done, total)."""
+    """A progress bar with rate and end on stderr; gives a function of (done, total).
+
+    Where stderr is no terminal but a log: a line a minute.
+    """
+    if not sys.stderr.isatty() and "FORCE_PROGRESS" not in os.environ:
+        yield _logged(what)
+        return
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -89,11 +97,23 @@ def progress(what: str) -> Iterator[Progress]:
         Rate(),
         TimeRemainingColumn(elapsed_when_finished=True),
         console=Console(stderr=True),
-        disable=not sys.stderr.isatty() and "FORCE_PROGRESS" not in os.environ,
     )
     with bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _logged(what: str) -> Progress:
+    """Says how far it is, but seldom."""
+    said = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal said
+        if time.monotonic() - said >= MINUTE:
+            said = time.monotonic()
+            print(f"{what}: {done} of {total}", file=sys.stderr, flush=True)
+
+    return tell
 
 
 def pair(text: str, flag: str) -> tuple[float, float]:

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -494,3 +495,14 @@ def test_a_reader_that_leaves_early_is_no_error(made: Path) -> None:
     command = f"'{sys.executable}' -m synth verify '{made}' | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
     assert done.stderr == ""
+
+
+def test_a_log_gets_a_line_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    times = iter([0.0, 59.0, 61.0, 61.0, 62.0, 130.0, 130.0])
+    monkeypatch.setattr(console, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    with console.progress("rows") as tell:
+        for done in range(1, 5):
+            tell(done, 9)
+    assert capsys.readouterr().err.splitlines() == ["rows: 2 of 9", "rows: 4 of 9"]
