@@ -101,11 +101,7 @@ def evaluate(
             answers: str | Path = spec
             if spec in learners:
                 answers = run = building / "runs" / registry.folder_of(spec)
-                if (run / RUN_FILE).is_file():
-                    say(f"{spec}: trained already")
-                else:
-                    say(f"{spec}: training")
-                    created[spec].fit(Folder(dataset, "train"), Folder(dataset, "val"), run)
+                _train(created[spec], spec, dataset, run, say)
                 ready[spec] = registry.load(run, time_limit=time_limit)
             name = registry.shown(registry.name_of(spec), ready[spec])
             if name in methods and name != BASELINE:
@@ -144,8 +140,7 @@ def compare(
     """
     entries = [registry.method(name) for name in dict.fromkeys((BASELINE, *methods))]
     source = choose_split(dataset, split)
-    train, val = Folder(dataset, "train"), Folder(dataset, "val")
-    if tuple(methods) == DEFAULT_METHODS and not train.negatives():
+    if tuple(methods) == DEFAULT_METHODS and not Folder(dataset, "train").negatives():
         for entry in [entry for entry in entries if entry.learns == "clean"]:
             say(f"{entry.name}: left out, there are no clean pictures (synth generate --twins)")
             entries.remove(entry)
@@ -167,11 +162,7 @@ def compare(
                 ready[name], answering[name] = localizer, entry.name
                 continue
             run = building / "runs" / registry.folder_of(entry.name)
-            if (run / RUN_FILE).is_file():
-                say(f"{entry.name}: trained already")
-            else:
-                say(f"{entry.name}: training")
-                created[entry.name].fit(train, val, run)
+            _train(created[entry.name], entry.name, dataset, run, say)
             localizer = registry.load(run, time_limit=time_limit)
             name = registry.shown(entry.name, localizer)
             ready[name], answering[name] = localizer, run
@@ -182,6 +173,17 @@ def compare(
         write(result, source, options, {"methods": record.described(ready, runs), "command": asked})
         shutil.rmtree(building / ANSWERS)
     return replace(result, folder=Path(out))
+
+
+def _train(
+    localizer: Localizer, name: str, dataset: str | Path, run: Path, say: Callable[[str], None]
+) -> None:
+    """Train a method, unless a run that was stopped has."""
+    if (run / RUN_FILE).is_file():
+        say(f"{name}: trained already")
+        return
+    say(f"{name}: training")
+    localizer.fit(Folder(dataset, "train"), Folder(dataset, "val"), run)
 
 
 def _request(source: Folder, options: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import pandas as pd
 from localize.localizer import Localizer, read_run
 from localize.metrics import DRAWS
 from localize.registry import METHODS, Method
+from synth import folders
 from synth.errors import InputError
 
 LOG_ODDS = "log odds"  # the ``scores`` of a method whose scores are that
@@ -53,8 +54,7 @@ def fingerprint(spec: str | Path) -> str:
         files = sorted(each for each in Path(spec).rglob("*") if each.is_file())
     digest = hashlib.sha256()
     for file in files:
-        with file.open("rb") as opened:
-            digest.update(hashlib.file_digest(opened, "sha256").digest())
+        digest.update(folders.sha256(file).encode())
     return digest.hexdigest() if files else ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import tempfile
@@ -31,6 +32,12 @@ def write(path: Path, data: str | bytes) -> None:
     """Write a file so that it is there whole or not at all."""
     with writing(path) as temporary:
         temporary.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
+
+
+def sha256(path: Path) -> str:
+    """A file -> the SHA-256 of its bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def partial(out: Path) -> Path:

@@ -16,7 +16,7 @@ import numpy as np
 
 from localize.devices import device_of
 from localize.localizer import RUN_FILE, Finding, Learns, Source, Told, read_run
-from localize.methods.patchcore.weights import PACKAGED, sha256
+from localize.methods.patchcore.weights import PACKAGED
 from localize.outside import anomalib_job, caller
 from localize.outside.peer import TIME_LIMIT, Failure, Peer, check_limit
 from localize.registry import ANOMALIB
@@ -133,7 +133,7 @@ class Detector:
             "method": name,
             "settings": settings,
             "about": self.about,
-            "sha256": sha256(run / anomalib_job.WEIGHTS),
+            "sha256": folders.sha256(run / anomalib_job.WEIGHTS),
             "trained": f"{self.about['train_images']} clean images, {self.about['epochs']} epochs "
             f"({self.note})",
         }
@@ -158,7 +158,7 @@ class Detector:
         except (KeyError, TypeError) as error:
             raise InputError(f"{run}/{RUN_FILE} is damaged ({error}): train again") from None
         weights = run / anomalib_job.WEIGHTS
-        if not weights.is_file() or sha256(weights) != expected:
+        if not weights.is_file() or folders.sha256(weights) != expected:
             raise InputError(f"{weights} is missing or damaged: train again")
         localizer._peer = Peer(
             localizer._python, (JOB, run.resolve()), foreign=True, log=Path(os.devnull)

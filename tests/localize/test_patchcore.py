@@ -20,7 +20,7 @@ from localize.methods.patchcore import embedding, framing, scoring, weights
 from localize.methods.patchcore.backbones import Choice, build
 from localize.methods.patchcore.method import PatchCore
 from localize.sources import Folder
-from synth import InputError, console
+from synth import InputError, console, folders
 
 Retabled = Callable[[Path, Path, pd.DataFrame], Path]
 QUICK: dict[str, Any] = {"progress": False, "device": "cpu", "coreset_ratio": 0.05}
@@ -301,7 +301,7 @@ def test_a_weight_file_is_checked_and_used(tmp_path: Path) -> None:
     donor, _ = build(Choice("resnet18", random=True, seed=5))
     path = tmp_path / "mine.safetensors"
     save_file(donor.model.state_dict(), path)
-    digest = weights.sha256(path)
+    digest = folders.sha256(path)
     network, about = build(Choice("resnet18", weights=str(path), sha256=digest))
     assert about == {"source": "mine.safetensors", "sha256": digest}
     for mine, theirs in zip(network.parameters(), donor.parameters(), strict=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 from safetensors.torch import load as load_safetensors
 
+from synth import folders
 from synth.errors import InputError
 
 State = dict[str, torch.Tensor]
@@ -36,11 +36,6 @@ PACKAGED = {
 }
 
 
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def read(path: Path, expected: str | None = None) -> tuple[State, str]:
     """A safetensors or torch file -> its tensors by name, and its sha256.
 
@@ -52,7 +47,7 @@ def read(path: Path, expected: str | None = None) -> tuple[State, str]:
     """
     if not path.is_file():
         raise InputError(f"no weight file at {path}: check the path")
-    found = sha256(path)
+    found = folders.sha256(path)
     if expected and found != expected.lower():
         raise InputError(
             f"{path} is not the weight file expected: its sha256 is {found}, not {expected.lower()}"

@@ -21,7 +21,6 @@ from localize import runs
 from localize.devices import device_of
 from localize.endless import VAL, Endless, described
 from localize.localizer import Finding, Learns, Source, Told, read_run
-from localize.methods.patchcore.weights import sha256
 from localize.methods.ringvote import heeding, locating, odds, searching, training
 from localize.methods.ringvote.lessons import Lessons
 from localize.methods.ringvote.looks import FLIPS, MOST
@@ -150,7 +149,7 @@ class RingVote:
         if not str(read_run(run)["method"]).startswith("ringvote"):
             raise InputError(f"{run} is no run of ringvote: --start goes on from one")
         load_weights(network, run)
-        return {"start": {"name": run.name, "sha256": sha256(run / "best.safetensors")}}
+        return {"start": {"name": run.name, "sha256": folders.sha256(run / "best.safetensors")}}
 
     @staticmethod
     def _fit_odds(
