@@ -11,7 +11,7 @@ import numpy as np
 from localize import endless, registry
 from localize.comparison import centre_distance_of, compare, evaluate
 from localize.imported import score
-from localize.localizer import RUN_FILE, Finding, Localizer, Source, Told
+from localize.localizer import RUN_FILE, Finding, Known, Localizer, Range, Seeker, Source, Told
 from localize.localizer import read_run as describe
 from localize.registry import Method, load
 from localize.sources import Folder
@@ -80,24 +80,35 @@ def locate(
     localizer: Localizer | str | Path,
     image: np.ndarray,
     *,
-    r: float | None = None,
-    ratio: float | None = None,
+    r: float | Range | None = None,
+    ratio: float | Range | None = None,
 ) -> Finding:
     """(H, W, 3) uint8 -> where a localizer (or the SPEC of one) sees the change, px.
 
     Args:
-        r, ratio: what a told method is told; others never see them.
+        r, ratio: what is known of it, a number or from which to which one; both numbers for a
+            told method. ``ringvote`` heeds either; other methods that are told nothing do not.
 
     Raises:
         InputError: a told method lacks r or ratio, or one of them is no positive number.
     """
     if isinstance(localizer, str | Path):
         localizer = load(localizer)
-    told = None
+    known = Known(_range(r), _range(ratio))
     if localizer.told:
-        if r is None or ratio is None:
+        if known.r is None or known.ratio is None:
             raise InputError("this method is told the radius and the ratio: give both, r and ratio")
-        if not (0 < r < float("inf") and 0 < ratio < float("inf")):
-            raise InputError(f"r is {r:g} and ratio is {ratio:g}: give numbers above 0")
-        told = [Told(r, ratio)]
-    return localizer.locate([image], told)[0]
+        if known.r[0] < known.r[1] or known.ratio[0] < known.ratio[1]:
+            raise InputError("this method is told one radius and one ratio: ringvote takes ranges")
+        return localizer.locate([image], [Told(known.r[0], known.ratio[0])])[0]
+    if isinstance(localizer, Seeker) and known != Known():
+        return localizer.seek(image, known)
+    return localizer.locate([image], None)[0]
+
+
+def _range(value: float | Range | None) -> Range | None:
+    """A number is a range of one."""
+    if value is None:
+        return None
+    low, high = np.broadcast_to(value, 2).tolist()
+    return low, high

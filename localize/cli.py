@@ -234,12 +234,18 @@ def find(
         Optional[str],
         typer.Option(
             help="A SPEC: name, run folder or file.py:function "
-            "[ringvote; with --r and --ratio ringvote-told].",
+            "[ringvote; where --r and --ratio are one number each ringvote-told].",
             metavar="SPEC",
         ),
     ] = None,
-    r: Annotated[Optional[float], typer.Option(help="Radius in px, for a told method.")] = None,
-    ratio: Annotated[Optional[float], typer.Option(help="The ratio, for a told method.")] = None,
+    r: Annotated[
+        Optional[str],
+        typer.Option(help="Radius in px, or LOW:HIGH, as far as it is known.", metavar="PX"),
+    ] = None,
+    ratio: Annotated[
+        Optional[str],
+        typer.Option(help="The ratio, or LOW:HIGH, likewise.", metavar="RATIO"),
+    ] = None,
     overlay: Annotated[
         Optional[Path], typer.Option(help="Folder for the pictures with the answer drawn.")
     ] = None,
@@ -248,6 +254,8 @@ def find(
     """Say where the change is: x (column) and y (row) in px.
 
     Example: `localize find photo.jpg --overlay drawn`
+
+    Example: `localize find photo.jpg --r 30:50 --ratio 1.02:1.2`
 
     Example: `localize find photo.jpg --method boundary --r 40 --ratio 1.08`
     """
@@ -260,14 +268,19 @@ def find(
         for path in images
         for name in (photos.find(path) if path.is_dir() else [path.name])
     ]
+    radii, ratios = (
+        None if text is None else console.pair(text, flag)
+        for text, flag in ((r, "--r"), (ratio, "--ratio"))
+    )
     if method is None:
-        method = "ringvote" if r is None and ratio is None else "ringvote-told"
+        exact = all(known is not None and known[0] == known[1] for known in (radii, ratios))
+        method = "ringvote-told" if exact else "ringvote"
     localizer = api.load(method, time_limit=time_limit)
     failed = 0
     for folder, name in names:
         try:
             image = photos.read(folder, name).pixels
-            finding = api.locate(localizer, image, r=r, ratio=ratio)
+            finding = api.locate(localizer, image, r=radii, ratio=ratios)
         except Skipped as reason:
             failed += 1
             print(f"{folder / name}: {reason}")
@@ -285,7 +298,8 @@ def find(
         print(f"{folder / name}: {note}x {finding.x:.1f}  y {finding.y:.1f}{extra}")
         if overlay is not None:
             overlay.mkdir(parents=True, exist_ok=True)
-            figure = plots.overlay(image, {method: (finding.x, finding.y, finding.r or r)})
+            size = finding.r or (radii[0] if radii and radii[0] == radii[1] else None)
+            figure = plots.overlay(image, {method: (finding.x, finding.y, size)})
             plots.save(figure, overlay / Path(name).stem, kinds=("png",))
     if failed:
         print(f"{failed} of {len(names)} pictures have no answer")

@@ -15,6 +15,7 @@ from synth.errors import InputError
 from synth.renderer import Sample
 
 Learns = Literal["nothing", "clean", "labelled"]
+Range = tuple[float, float]
 # The columns of a run's history.csv, one row an epoch; distances in px.
 HISTORY = ("epoch", "train_loss", "train_distance", "val_loss", "val_distance")
 RUN_FILE = "model.json"  # in every run folder: the method's name and all that loading needs
@@ -26,6 +27,28 @@ class Told:
 
     r: float
     discolor_ratio: float
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a region, where not all is told: from which value to which.
+
+    Args:
+        r: px; twice the same where it is known exactly; None: any.
+        ratio: likewise.
+
+    Raises:
+        InputError: a range has no end, or its ends are in the wrong order or not above 0.
+    """
+
+    r: Range | None = None
+    ratio: Range | None = None
+
+    def __post_init__(self) -> None:
+        for name, within in (("r", self.r), ("ratio", self.ratio)):
+            if within is not None and not 0 < within[0] <= within[1] < float("inf"):
+                said = " to ".join(f"{end:g}" for end in dict.fromkeys(within))
+                raise InputError(f"{name} is {said}: give numbers above 0, the smaller first")
 
 
 @dataclass(frozen=True)
@@ -89,6 +112,13 @@ class Localizer(Protocol):
     def locate(
         self, images: Sequence[np.ndarray], told: Sequence[Told] | None = None
     ) -> list[Finding]: ...
+
+
+@runtime_checkable
+class Seeker(Localizer, Protocol):
+    """A localizer that is told nothing, and yet heeds what is known of a region."""
+
+    def seek(self, image: np.ndarray, known: Known) -> Finding: ...
 
 
 def read_run(run: Path) -> dict[str, Any]:

@@ -16,11 +16,18 @@ from PIL import Image
 from synth import photos, scenes
 
 
-def photo_folder(temporary: Path, side: int = 1000, count: int = 12) -> Path:
-    """``--photos DIR`` of the command line, or else procedural photos as JPEG."""
-    parser = argparse.ArgumentParser()
+def options(parser: argparse.ArgumentParser | None = None) -> argparse.Namespace:
+    """The command line: ``--photos DIR``, and what else the parser knows."""
+    parser = parser or argparse.ArgumentParser()
     parser.add_argument("--photos", type=Path, help="folder of photos; default: procedural ones")
-    chosen = parser.parse_args().photos
+    return parser.parse_args()
+
+
+def photo_folder(
+    temporary: Path, side: int = 1000, count: int = 12, chosen: Path | None = None
+) -> Path:
+    """The chosen folder, by default ``--photos DIR``, or else procedural photos as JPEG."""
+    chosen = chosen or options().photos
     if chosen is not None:
         photos.find(chosen)
         return chosen

@@ -1,78 +1,152 @@
-"""Does it help to know? One network, told nothing, the radius, the ratio, both, or what is wrong.
+"""Does it help to know? One network, told nothing, the radius, the ratio, both, roughly or wrongly.
 
-python tests/bench/fusion.py [--photos DIR]   (recipe T1, a row a photo; intervals over photos)
+python tests/bench/fusion.py [--photos DIR] [--recipe FILE] [--per-photo N]
+
+The rows are those of `synth generate DIR SET --recipe FILE --per-photo N`. Intervals are over
+photos, differences on the same rows.
 """
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
+import math
 import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from common import photo_folder
+import pandas as pd
+from common import options, photo_folder
 
 from localize import metrics, registry
-from localize.localizer import Told
+from localize.localizer import Finding, Known, Told
 from localize.methods.ringvote import locating, searching
 from localize.methods.ringvote.method import RingVote
-from localize.methods.ringvote.searching import Known
-from synth import photos, recipe, renderer
+from localize.methods.ringvote.network import Trunk
+from synth import console, photos, recipe, renderer
 from synth.errors import Skipped
+from synth.renderer import Sample
 
 RECIPE = Path(__file__).parents[2] / "data" / "recipes" / "T1.json"
+WITHIN = 5  # px
+NOTHING, BOTH, OTHERS, NUMBERS = "nothing", "both", "both, another row's", "the numbers alone"
+RADII = (1, 2, 4, 8)  # px that a radius is wrong, up or down
+STEPS = (0.5, 2.0, -1.0)  # how many times as large as it is a log ratio is told
+Answer = Callable[[np.ndarray, Told], tuple[float, float]]
+
+
+def place(found: Finding) -> tuple[float, float]:
+    """A finding -> x, y, px."""
+    return found.x, found.y
+
+
+def conditions(network: Trunk) -> dict[str, Answer]:
+    """What is told -> an image and the truth's numbers to a place, px."""
+    signs, places = (np.random.default_rng(seed) for seed in (1, 2))
+
+    def told(image: np.ndarray, r: float, ratio: float) -> tuple[float, float]:
+        return place(locating.find(network, image, Told(r, ratio)))
+
+    def search(image: np.ndarray, known: Known) -> tuple[float, float]:
+        return place(searching.search(network, image, known))
+
+    def wrong_radius(px: float) -> Answer:
+        return lambda image, true: told(
+            image, true.r + px * signs.choice([-1, 1]), true.discolor_ratio
+        )
+
+    def wrong_step(times: float) -> Answer:
+        return lambda image, true: told(image, true.r, true.discolor_ratio**times)
+
+    def roughly(image: np.ndarray, radius: float, ratio: float | None) -> tuple[float, float]:
+        """The truth is anywhere between the ends, which are 1.2 and, of log ratios, 2 to 1."""
+        low = radius / 1.2 ** places.random()
+        weak = math.log(ratio) / 2 ** places.random() if ratio else 0.0
+        strengths = (math.exp(min(weak, 2 * weak)), math.exp(max(weak, 2 * weak)))
+        return search(image, Known((low, 1.2 * low), strengths if ratio else None))
+
+    return {
+        NOTHING: lambda image, true: search(image, Known()),
+        "r only": lambda image, true: search(image, Known(r=(true.r, true.r))),
+        "ratio only": lambda image, true: search(
+            image, Known(ratio=(true.discolor_ratio, true.discolor_ratio))
+        ),
+        "r roughly": lambda image, true: roughly(image, true.r, None),
+        "both roughly": lambda image, true: roughly(image, true.r, true.discolor_ratio),
+        BOTH: lambda image, true: told(image, true.r, true.discolor_ratio),
+        **{f"both, r {px} px off": wrong_radius(px) for px in RADII},
+        **{f"both, log ratio times {times:g}": wrong_step(times) for times in STEPS},
+    }
+
+
+def samples(folder: Path, chosen: recipe.Recipe) -> Iterator[Sample]:
+    """All rows that have an anomaly."""
+    for name in photos.find(folder):
+        for k in range(chosen.per_photo):
+            try:
+                sample = renderer.render(photos.read(folder, name), chosen, k)
+            except Skipped as reason:
+                print(f"{name}: {reason}")
+                break
+            if sample.truth is not None:
+                yield sample
+
+
+def asked(network: Trunk, drawn: Sequence[Sample]) -> pd.DataFrame:
+    """Samples -> a row for each and each condition: found (0 or 1), distance (normalised)."""
+    numbers = [Told(each.truth.r, each.truth.discolor_ratio) for each in drawn if each.truth]
+    others = np.random.default_rng(0).permutation(len(drawn))
+    known, rows = conditions(network), []
+    with console.progress("asking") as step:
+        for number, sample in enumerate(drawn):
+            image, truth = sample.image, sample.truth
+            assert truth is not None
+            height, width = image.shape[:2]
+            places = {told: answer(image, numbers[number]) for told, answer in known.items()}
+            places[OTHERS] = known[BOTH](image, numbers[others[number]])
+            # What anyone who sees the numbers but not the image can do: the region must fit in.
+            places[NUMBERS] = (width - 1) / 2, (height - 1) / 2
+            for told, (x, y) in places.items():
+                off = math.hypot((x - truth.x) / width, (y - truth.y) / height)
+                found = math.hypot(x - truth.x, y - truth.y) <= WITHIN
+                rows.append((told, number, sample.photo, found, off))
+            step(number + 1, len(drawn))
+    return pd.DataFrame(rows, columns=["told", "row", "photo", "found", "off"])
+
+
+def shown(values: pd.Series, groups: pd.Series, digits: int = 3, sign: str = "") -> str:
+    """(N,), their photos -> mean and interval."""
+    mean, *ends = values.mean(), *metrics.bootstrap(values.to_numpy(float), list(groups))
+    low, high = (f"{end:{sign}.{digits}f}" for end in ends)
+    return f"{mean:{sign}.{digits}f} [{low}, {high}]"
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--recipe", type=Path, default=RECIPE, help="default: T1")
+    parser.add_argument("--per-photo", type=int, default=1, help="rows a photo (default 1)")
+    parser.add_argument("--csv", type=Path, help="also write all answers' distances here")
+    chosen = options(parser)
     method = registry.load("ringvote")
     assert isinstance(method, RingVote)
-    network = method.network
-    assert network is not None
-    chosen = recipe.load(RECIPE)
-    samples = []
+    assert method.network is not None
     with tempfile.TemporaryDirectory() as temporary:
-        folder = photo_folder(Path(temporary), count=8)
-        for name in photos.find(folder):
-            try:
-                samples.append(renderer.render(photos.read(folder, name), chosen, 0))
-            except Skipped as reason:
-                print(f"{name}: {reason}")
-    truths = [sample.truth for sample in samples if sample.truth is not None]
-    others = np.random.default_rng(0).permutation(len(truths))
-    # What anyone who sees the numbers but not the image can do: the region must fit in.
-    conditions = {
-        "nothing": lambda i: searching.search(network, samples[i].image),
-        "r only": lambda i: searching.search(network, samples[i].image, Known(r=truths[i].r)),
-        "ratio only": lambda i: searching.search(
-            network, samples[i].image, Known(ratio=truths[i].discolor_ratio)
-        ),
-        "both": lambda i: locating.find(
-            network, samples[i].image, Told(truths[i].r, truths[i].discolor_ratio)
-        ),
-        "both, another row's": lambda i: locating.find(
-            network,
-            samples[i].image,
-            Told(truths[others[i]].r, truths[others[i]].discolor_ratio),
-        ),
-        "the numbers alone": None,
-    }
-    print(f"{len(truths)} images; 95 % intervals\n{'told':22} hit@5               mean normalised")
-    for told, answer in conditions.items():
-        hits, distances = [], []
-        for i, truth in enumerate(truths):
-            height, width = samples[i].image.shape[:2]
-            size = np.array([[width, height]], float)
-            middle = (size[0] - 1) / 2
-            found = answer(i) if answer else None
-            place = np.array([[found.x, found.y]]) if found else middle[None]
-            centre = np.array([[truth.x, truth.y]])
-            hits.append(float(metrics.distance(place, centre)[0] <= 5))
-            distances.append(float(metrics.normalised_distance(place, centre, size)[0]))
-        groups = list(range(len(truths)))
-        shown = []
-        for values in (hits, distances):
-            low, high = metrics.bootstrap(np.array(values), groups)
-            shown.append(f"{np.mean(values):.3f} [{low:.3f}, {high:.3f}]")
-        print(f"{told:22} {shown[0]}  {shown[1]}", flush=True)
+        folder = photo_folder(Path(temporary), count=8, chosen=chosen.photos)
+        rows = dataclasses.replace(recipe.load(chosen.recipe), per_photo=chosen.per_photo)
+        drawn = list(samples(folder, rows))
+    answers = asked(method.network, drawn)
+    if chosen.csv:
+        answers.to_csv(chosen.csv, index=False)
+    by = {told: some.set_index("row") for told, some in answers.groupby("told", sort=False)}
+    print(f"{len(drawn)} images; 95 % intervals over photos; differences of points, same rows")
+    print(f"{'told':28} {'found within 5 px':22} {'mean normalised':22} found, less than told ...")
+    for told, some in by.items():
+        line = f"{told:28} {shown(some.found, some.photo)}   {shown(some.off, some.photo)}"
+        for other in (NOTHING, BOTH):
+            less = 100 * (some.found.astype(float) - by[other].found)
+            line += f"   {other}: {shown(less, some.photo, 1, '+')}" if told != other else ""
+        print(line)
 
 
 if __name__ == "__main__":

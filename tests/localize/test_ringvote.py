@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from localize import cli
-from localize.localizer import Told
+from localize.localizer import Known, Told
 from localize.methods.boundary import LUMA
 from localize.methods.ringvote import locating, searching
 from localize.methods.ringvote.ballots import Ballot
@@ -243,8 +243,9 @@ def test_untold_it_searches(trained: Trunk) -> None:
 
 
 @pytest.mark.parametrize("shape", [(30, 40), (7, 80), (1, 1)])
-def test_a_search_in_a_tiny_image_ends(shape: tuple[int, int]) -> None:
-    found = searching.search(Trunk(8), noise(*shape))
+@pytest.mark.parametrize("known", [Known(), Known((0.4, 3)), Known((50, 900), (0.01, 99))])
+def test_a_search_in_a_tiny_image_ends(shape: tuple[int, int], known: Known) -> None:
+    found = searching.search(Trunk(8), noise(*shape), known)
     assert np.isfinite([found.x, found.y, found.score]).all()
 
 
@@ -253,6 +254,29 @@ def test_it_must_be_trained_and_told() -> None:
         RingVote(device="cpu").locate([noise(9, 9)], [Told(2, 1.1)])
     with pytest.raises(InputError, match="above 0"):
         RingVote(learning_rate=0, device="cpu")
+
+
+def test_find_heeds_what_is_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of radius and ratio either or both, or from where to where they are."""
+    image, truth = hidden(ratio=1.15)
+    Image.fromarray(image).save(tmp_path / "hidden.png")
+    r, ratio = f"{truth.r - 9}:{truth.r + 5}", "1.02:1.2"
+    for flags in (
+        ["--r", r], ["--ratio", ratio], ["--r", r, "--ratio", ratio], ["--r", str(truth.r)],
+        ["--r", r, "--method", "ringvote-careful"],
+    ):  # fmt: skip
+        words = ["find", str(tmp_path / "hidden.png"), *flags]
+        assert console.run(cli.app, "localize", words) == 0
+        answer = capsys.readouterr().out
+        assert "nothing" not in answer
+        assert [float(word) for word in answer.split()[2:7:2]] == pytest.approx(
+            (truth.x, truth.y, truth.r), abs=0.6
+        )
+    words = ["find", str(tmp_path / "hidden.png"), "--r", "45:60"]
+    assert console.run(cli.app, "localize", words) == 0
+    answer = capsys.readouterr().out  # one must not be there to be likeliest
+    assert "nothing found" in answer
+    assert 45 <= float(answer.split()[answer.split().index("r") + 1]) <= 60
 
 
 def test_find_needs_neither_training_nor_hints(

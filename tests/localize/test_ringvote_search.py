@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from localize.endless import Endless, Mix
+from localize.localizer import Known, Range
 from localize.methods.ringvote import odds, searching
 from localize.methods.ringvote.candidate import (
     FOUND,
@@ -24,7 +25,6 @@ from localize.methods.ringvote.candidate import (
 from localize.methods.ringvote.locating import peaks
 from localize.methods.ringvote.network import Trunk
 from localize.methods.ringvote.odds import Odds
-from localize.methods.ringvote.searching import Known
 from localize.methods.ringvote.voting import circle
 from synth import anomaly, renderer, scenes
 from synth.anomaly import Anomaly
@@ -37,16 +37,49 @@ def hidden(truth: Anomaly) -> np.ndarray:
 
 
 @pytest.mark.parametrize("ratio", [0.87, 1.15])
-@pytest.mark.parametrize("known", [Known(), Known(r=34), Known(ratio=1.15)])
+@pytest.mark.parametrize("radii", [None, (34, 34), (27, 44)])
+@pytest.mark.parametrize("strength", [None, (1, 1), (0.3, 2)])
 def test_brightened_and_darkened_regions_are_found(
-    trained: Trunk, ratio: float, known: Known
+    trained: Trunk, ratio: float, radii: Range | None, strength: Range | None
 ) -> None:
-    if known.ratio is not None:
-        known = Known(ratio=ratio)
-    found = searching.search(trained, hidden(Anomaly(91, 72, 34, ratio)), known)
+    """Whatever is known of them."""
+    ratios = None
+    if strength:
+        low, high = sorted(ratio**power for power in strength)
+        ratios = low, high
+    image = hidden(Anomaly(91, 72, 34, ratio))
+    found = searching.search(trained, image, Known(radii, ratios))
     assert math.hypot(found.x - 91, found.y - 72) < 1
     assert found.r == pytest.approx(34, abs=1)
     assert found.ratio == pytest.approx(ratio, abs=0.03)
+
+
+def test_what_is_known_says_which_of_two_regions_is_meant(trained: Trunk) -> None:
+    one, other = Anomaly(70, 90, 30, 1.15), Anomaly(220, 100, 60, 0.87)
+    photo = scenes.scene(320, 200, np.random.default_rng(4))
+    image = anomaly.apply(anomaly.apply(photo, one), other)
+    for truth, known in (
+        (one, Known(r=(25, 38))),
+        (one, Known(ratio=(1.05, 1.3))),
+        (other, Known(r=(50, 75))),
+        (other, Known(ratio=(0.8, 0.95))),
+        (other, Known((50, 75), (0.8, 0.95))),
+    ):
+        found = searching.search(trained, image, known)
+        assert math.hypot(found.x - truth.x, found.y - truth.y) < 1
+        assert found.r == pytest.approx(truth.r, abs=1)
+
+
+@given(low=st.floats(1, 120), more=st.floats(0, 60))
+@settings(max_examples=10, deadline=None)
+def test_no_other_radius_is_answered_than_those_known(
+    trained: Trunk, low: float, more: float
+) -> None:
+    """Where none of them fits, the centre, and the smallest."""
+    found = searching.search(trained, hidden(Anomaly(91, 72, 34, 1.15)), Known(r=(low, low + more)))
+    assert found.r is None or low <= found.r <= low + more
+    if found.r is None:
+        assert (found.x, found.y) == (99.5, 79.5)
 
 
 def sixty_fourths(low: float, high: float) -> st.SearchStrategy[float]:

@@ -147,7 +147,7 @@ def test_candidates_do_not_depend_on_who_else_is_asked_about() -> None:
 @pytest.mark.parametrize("ratio", [None, 1.1])
 def test_a_region_hears_what_lies_along_its_edge(ratio: float | None) -> None:
     """As the sum over its outline of what all pixels say; of an unknown ratio the mean chance."""
-    found = second.reconsidered(REGIONS, IMAGE, ratio, CPU)
+    found = second.reconsidered(REGIONS, IMAGE, ratio and (ratio, ratio), CPU)
     assert [one.logit for one in found] == sorted((one.logit for one in found), reverse=True)
     for one in REGIONS:
         brighter = one.ratio > 1

@@ -11,16 +11,22 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from localize.localizer import Known, Range
 from localize.methods.border import NEAR
 from localize.methods.listening import outward
 from localize.methods.ringvote import surveying
 from localize.methods.ringvote.candidate import Candidate
 from localize.methods.ringvote.looks import COLS, ROWS, exchanged
 from localize.methods.ringvote.network import BANDS, HYPOTHESES, POOL, Trunk, band, nearest
-from localize.methods.ringvote.surveying import Known
 from localize.methods.ringvote.voting import KINDS, TURNS, spokes
 
 HEIGHT, WIDTH = 640, 840  # px
+
+
+def about(ratio: float, times: float) -> Range:
+    """From a weaker ratio to a stronger one, on the same side of 1."""
+    low, high = sorted((ratio ** (1 / times), ratio**times))
+    return low, high
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +54,7 @@ def drawn(x: float, y: float, r: float, square: bool, ratio: float) -> torch.Ten
     down=st.floats(0, 1),
     square=st.booleans(),
     ratio=st.sampled_from(HYPOTHESES),
-    told=st.sampled_from(["nothing", "r", "ratio"]),
+    told=st.sampled_from(["nothing", "r", "ratio", "both, roughly"]),
 )
 @example(r=225.0, across=0.0, down=0.0, square=True, ratio=1.03, told="r")
 @settings(max_examples=25, deadline=None)
@@ -58,20 +64,25 @@ def test_a_region_of_any_size_is_where_its_edge_is_seen(
     """To two squares: what is missing then, placing finds at full resolution."""
     x = NEAR + r + across * (WIDTH - 2 * (NEAR + r))
     y = NEAR + r + down * (HEIGHT - 2 * (NEAR + r))
-    known = Known(r if told == "r" else None, ratio if told == "ratio" else None)
+    known = {
+        "nothing": Known(),
+        "r": Known(r=(r, r)),
+        "ratio": Known(ratio=(ratio, ratio)),
+        "both, roughly": Known((0.8 * r, 1.2 * r), about(ratio, 1.2)),
+    }[told]
     found = surveying.coarse(untaught, drawn(x, y, r, square, ratio), (HEIGHT, WIDTH), known)
     best = found[0]
     assert math.hypot(best.x - x, best.y - y) <= 2 * POOL
     assert best.r == pytest.approx(r, abs=1.5 * POOL)
-    assert best.ratio == ratio
+    assert nearest(best.ratio) == nearest(ratio)
 
 
 @pytest.mark.parametrize("r", [201.0, 225.0, 257.0, 281.0])
 @pytest.mark.parametrize("square", [False, True])
 def test_large_squares_do_not_end_with_the_image(untaught: Trunk, r: float, square: bool) -> None:
     """A region that ends beside its edges has its centre in one of them, not in the next one."""
-    number, known = surveying.level(r), Known(r, HYPOTHESES[0])
-    planes = drawn(NEAR + r, NEAR + r, r, square, HYPOTHESES[0])[known.hypotheses]
+    number, known = surveying.level(r), Known((r, r), (HYPOTHESES[0], HYPOTHESES[0]))
+    planes = drawn(NEAR + r, NEAR + r, r, square, HYPOTHESES[0])[:1]
     for _ in range(number):
         planes = surveying.coarser(planes)
     planes = torch.nn.functional.pad(planes, (surveying.BEYOND,) * 4)
@@ -91,6 +102,46 @@ def test_radii_are_searched_up_to_the_pictures_own_frame(size: tuple[int, int]) 
         assert next_ - one <= surveying.STEP * squares
         assert one / squares >= surveying.SMALLEST / POOL  # of no fewer squares than the smallest
     assert surveying.radii(40, 50) == []
+
+
+@given(
+    low=st.floats(1, 500),
+    more=st.floats(0, 500),
+    size=st.tuples(st.integers(40, 900), st.integers(40, 900)),
+)
+def test_known_radii_are_searched_with_no_gap(
+    low: float, more: float, size: tuple[int, int]
+) -> None:
+    """From the smallest on, as far as they fit; each of them is near one that is tried."""
+    found = surveying.radii(*size, (low, low + more))
+    most = (min(size) - 1) / 2
+    assert found[0] == min(low, most)
+    assert found[-1] <= min(low + more, most)
+    for one, next_ in itertools.pairwise([*found, min(low + more, most)]):
+        assert next_ - one <= surveying.STEP * surveying.side(surveying.level(one)) + 1e-6
+    assert surveying.radii(*size, (low, low)) == [min(low, most)]
+
+
+@given(ends=st.tuples(st.floats(-0.3, 0.3), st.floats(-0.3, 0.3)), share=st.floats(0, 1))
+def test_of_known_ratios_each_has_a_hypothesis(ends: tuple[float, float], share: float) -> None:
+    """That which would serve it were nothing known, or all of them share one."""
+    low, high = sorted(ends)
+    found = surveying.ratios(Known(ratio=(math.exp(low), math.exp(high))))
+    one = HYPOTHESES[nearest(math.exp(low + share * (high - low)))]
+    if len(found) > 1:
+        assert one in found
+        assert set(found) <= set(HYPOTHESES)
+    else:
+        assert nearest(found[0]) == nearest(one)
+        assert math.exp(low) <= found[0] * (1 + 1e-9)
+        assert found[0] <= math.exp(high) * (1 + 1e-9)
+
+
+def test_of_one_ratio_the_evidence_is_that_ratios() -> None:
+    assert surveying.ratios(Known()) == HYPOTHESES
+    assert surveying.ratios(Known(ratio=(1.085, 1.085))) == (1.085,)
+    assert surveying.ratios(Known(ratio=(1.02, 1.2))) == (1.03, 1.06, 1.12)
+    assert surveying.ratios(Known(ratio=(0.85, 0.98))) == (1 / 1.03, 1 / 1.06, 1 / 1.12)
 
 
 def test_what_is_followed_is_as_far_apart_as_squares() -> None:

@@ -12,9 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from localize.localizer import Range
 from localize.methods.ringvote.candidate import Candidate
 from localize.methods.ringvote.rules import Rules, tempered
 from localize.methods.ringvote.voting import KINDS, PLANES, SHAPES, spokes
+
+ANY = (0.0, math.inf)  # px, radii
 
 
 @functools.lru_cache(maxsize=1024)
@@ -107,23 +110,22 @@ def settled(
     starts: Sequence[Candidate],
     reach: int,
     step: int = 1,
-    sized: bool = False,
+    within: Range = ANY,
     unit: int = 1,
 ) -> list[Candidate]:
     """(KINDS, H, W) -> for each candidate the best on a grid around it: centres of whole pixels.
 
-    Of the same radius where that is known (``sized``).
-
     Args:
         reach, step: of the grid, along x, y and radius, in pixels of the evidence.
+        within: px, the smallest and the largest radius.
         unit: px of the image that such a pixel is.
     """
     around = np.arange(-reach, reach + 1, step)
     dy, dx = (np.array(each) for each in zip(*product(around, repeat=2), strict=True))
-    bigger = np.zeros(1) if sized else around * unit
+    bigger = around * unit if within[0] < within[1] else np.zeros(1)
     cols = [round((one.x + 0.5) / unit - 0.5) for one in starts]
     rows = [round((one.y + 0.5) / unit - 0.5) for one in starts]
-    radii = np.concatenate([one.r + bigger for one in starts])
+    radii = np.concatenate([one.r + bigger for one in starts]).clip(*within)
     x, y = (np.repeat(each, len(bigger)) for each in (cols, rows))
     logits = Ballot(rules, planes, radii, unit=unit).logits(x[:, None] + dx, y[:, None] + dy)
     best, places = logits.view(len(starts), -1).max(1)
@@ -135,7 +137,7 @@ def settled(
                 starts[number],
                 x=middle(cols[number] + int(dx[at]), unit),
                 y=middle(rows[number] + int(dy[at]), unit),
-                r=starts[number].r + float(bigger[size]),
+                r=float(radii[number * len(bigger) + size]),
                 logit=logit,
                 square=bool(square),
             )

@@ -20,7 +20,7 @@ from torch import Tensor
 from localize import runs
 from localize.devices import device_of
 from localize.endless import VAL, Endless, described
-from localize.localizer import Finding, Learns, Source, Told, read_run
+from localize.localizer import Finding, Known, Learns, Source, Told, read_run
 from localize.methods.ringvote import heeding, locating, odds, searching, training
 from localize.methods.ringvote.lessons import Lessons
 from localize.methods.ringvote.looks import FLIPS, MOST
@@ -36,6 +36,7 @@ EPOCHS = 20
 LESSONS = 200
 SECOND = 400
 CAREFUL = "-careful"  # in the name of what looks MOST times
+UNTRAINED = "{} must be trained or loaded first: call fit"
 
 
 class RingVote:
@@ -54,6 +55,7 @@ class RingVote:
     """
 
     learns: Learns = "labelled"
+    at_once = 1  # more would take as long together, and be lost together
     scores = "log odds"  # that there is an anomaly, where half of the pictures have one
 
     def __init__(
@@ -209,7 +211,7 @@ class RingVote:
             InputError: nothing is told, or there are no weights yet.
         """
         if self.network is None:
-            raise InputError(f"{self.name} must be trained or loaded first: call fit")
+            raise InputError(UNTRAINED.format(self.name))
         if not self.told:
             return [searching.search(self.network, image) for image in images]
         if told is None:
@@ -218,3 +220,13 @@ class RingVote:
             locating.find(self.network, image, each)
             for image, each in zip(images, told, strict=True)
         ]
+
+    def seek(self, image: np.ndarray, known: Known) -> Finding:
+        """(H, W, 3) uint8 -> where a region likely is, px, of those that are known to be possible.
+
+        Raises:
+            InputError: there are no weights yet.
+        """
+        if self.network is None:
+            raise InputError(UNTRAINED.format(self.name))
+        return searching.search(self.network, image, known)

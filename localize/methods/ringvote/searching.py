@@ -14,15 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from localize.localizer import Finding
+from localize.localizer import Finding, Known, Range
 from localize.methods.border import Border
-from localize.methods.ringvote.ballots import Ballot, settled
+from localize.methods.ringvote.ballots import ANY, Ballot, settled
 from localize.methods.ringvote.candidate import Candidate, best_of
 from localize.methods.ringvote.locating import evidence, facts_of, grey, looked, placed
 from localize.methods.ringvote.network import CELL, POOL, Trunk
 from localize.methods.ringvote.rules import Rules
 from localize.methods.ringvote.second import reconsidered
-from localize.methods.ringvote.surveying import NOTHING, PLACED, Known, apart, by_kind, coarse
+from localize.methods.ringvote.surveying import NOTHING, PLACED, apart, by_kind, coarse
 from localize.methods.ringvote.voting import SHAPES
 
 ROUNDS = ((4, 2), (1, 1))  # of placing: reach and step, px
@@ -59,7 +59,7 @@ def blind_candidates(
 ) -> tuple[Tensor, Border, list[Candidate]]:
     """(H, W, 3) uint8 -> (1, channels, h, w) seen, the border, the likeliest of any kind."""
     seen = looked(network, image)
-    border, sized = Border.of(image), known.r is not None
+    border = Border.of(image)
     squares = border.silence(network.surveyed(seen)[0], cell=POOL)
     found = []
     for group in by_kind(coarse(network, squares, image.shape[:2], known)).values():
@@ -67,7 +67,7 @@ def blind_candidates(
         for begun in range(0, len(group), TOGETHER):
             some = [one.moved(-left, -top) for one in group[begun : begun + TOGETHER]]
             for reach, step in ROUNDS:
-                some = settled(network.fine, planes, some, reach, step, sized)
+                some = settled(network.fine, planes, some, reach, step, known.r or ANY)
             found += [one.moved(left, top) for one in some]
     found = apart((one for one in found if one.logit > -math.inf), PLACED)
     if network.careful:
@@ -75,10 +75,12 @@ def blind_candidates(
     return seen, border, found
 
 
-def radius(rules: Rules, planes: Tensor, x: float, y: float, one: Candidate) -> float:
+def radius(
+    rules: Rules, planes: Tensor, x: float, y: float, one: Candidate, within: Range = ANY
+) -> float:
     """(KINDS, H, W), a centre and a region, px -> its radius to a quarter of a pixel."""
     col, row = round(x), round(y)
-    tried = one.r + RADII
+    tried = (one.r + RADII).clip(*within)
     ballot = Ballot(rules, planes, tried, x - col, y - row)
     logits = ballot.logits(np.array([col]), np.array([row]))
     return float(tried[int(logits[:, int(one.square), 0].argmax())])
@@ -114,7 +116,7 @@ def search(network: Trunk, image: np.ndarray, known: Known = NOTHING) -> Finding
     planes, top, left = window(network, seen, border, [one])
     here = one.moved(-left, -top)
     x, y = placed(network.fine, planes, here)
-    r = radius(network.fine, planes, x, y, here) if known.r is None else known.r
+    r = radius(network.fine, planes, x, y, here, known.r or ANY)
     x, y = placed(network.fine, planes, dataclasses.replace(here, r=r))
     x, y = x + left, y + top
     ratio = math.exp(measured(grey(image), x, y, r, one.square)[0])

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from localize.localizer import Range
 from localize.methods.boundary import LUMA
 from localize.methods.listening import Listener, outward
 from localize.methods.ringvote.candidate import Candidate
@@ -113,16 +114,19 @@ def seconded(rules: Rules, evidence: Tensor, votes: Tensor, r: float) -> Tensor:
 
 
 def reconsidered(
-    found: Sequence[Candidate], image: np.ndarray, ratio: float | None, device: torch.device
+    found: Sequence[Candidate], image: np.ndarray, ratio: Range | None, device: torch.device
 ) -> list[Candidate]:
     """Regions in an (H, W, 3) uint8 -> the same, likeliest first: the votes count in the logits.
 
     Args:
-        ratio: that of all of them; None: any on the same side of 1 as a region's own.
+        ratio: from which to which it is known to be; where that is more than one: any on the
+            same side of 1 as a region's own.
     """
     if not found:
         return []
-    heights = [abs(math.log(ratio))] if ratio else [step for step in STEPS if step > 0]
+    heights = [step for step in STEPS if step > 0]
+    if ratio is not None and ratio[0] == ratio[1]:
+        heights = [abs(math.log(ratio[0]))]
     parts = []
     for number, one in enumerate(found):
         kinds, rows, cols, weights = spokes(one.square, one.r)

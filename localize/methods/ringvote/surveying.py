@@ -12,13 +12,13 @@ import functools
 import itertools
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from localize.methods.ringvote.ballots import middle, settled
+from localize.localizer import Known, Range
+from localize.methods.ringvote.ballots import ANY, middle, settled
 from localize.methods.ringvote.candidate import Candidate
 from localize.methods.ringvote.network import BANDS, HYPOTHESES, POOL, Trunk, band, nearest
 from localize.methods.ringvote.rules import Rules
@@ -36,24 +36,6 @@ PLACED = 64  # of all
 SAME = 8.0  # px between centres or radii, below which candidates are the same
 
 
-@dataclass(frozen=True)
-class Known:
-    """What need not be searched for: a radius in px, a ratio."""
-
-    r: float | None = None
-    ratio: float | None = None
-
-    @property
-    def ratios(self) -> tuple[float, ...]:
-        """The hypotheses whose evidence is gathered."""
-        return HYPOTHESES if self.ratio is None else (self.ratio,)
-
-    @property
-    def hypotheses(self) -> list[int]:
-        """Their numbers in the survey."""
-        return [nearest(ratio) for ratio in self.ratios]
-
-
 NOTHING = Known()
 _ACROSS = [[kind for kind, turn in enumerate(TURNS) if turn % 4 == each] for each in range(4)]
 # Kinds of edges, and through which of a square's quarters (0 1 / 2 3) such a one may go.
@@ -63,6 +45,20 @@ COURSES = (
     (_ACROSS[2], ((0, 1), (2, 3))),
     (_ACROSS[3], ((0, 3), (1,), (2,))),
 )
+
+
+def ratios(known: Known) -> tuple[float, ...]:
+    """Those whose evidence is gathered: the hypotheses that serve what is known.
+
+    Where one serves it all: what lies in the middle.
+    """
+    if known.ratio is None:
+        return HYPOTHESES
+    low, high = known.ratio
+    least, most = HYPOTHESES[nearest(low)], HYPOTHESES[nearest(high)]
+    if least == most:
+        return (low if low == high else math.sqrt(low * high),)
+    return tuple(ratio for ratio in HYPOTHESES if least <= ratio <= most)
 
 
 def level(r: float) -> int:
@@ -88,10 +84,17 @@ def beyond(level: int) -> int:
     return BEYOND * side(level) if level else 0
 
 
-def radii(height: int, width: int) -> list[float]:
-    """The radii in px that the coarse search tries."""
-    found, r = [], SMALLEST
-    while r <= LARGEST * min(height, width):
+def radii(height: int, width: int, within: Range | None = None) -> list[float]:
+    """The radii in px that the coarse search tries: of those known, or else of all.
+
+    Where they are known they need only fit, and the smallest is one of them.
+    """
+    shorter = min(height, width)
+    low, high = within or (SMALLEST, LARGEST * shorter)
+    if within:
+        low, high = max(1.0, min(low, (shorter - 1) / 2)), min(high, (shorter - 1) / 2)
+    found, r = [], low
+    while r <= high:
         found.append(r)
         r += STEP * side(level(r))
     return found
@@ -118,9 +121,9 @@ def coarser(planes: Tensor) -> Tensor:
 def coarse(network: Trunk, squares: Tensor, size: Sequence[int], known: Known) -> list[Candidate]:
     """(HYPOTHESES, bands, KINDS, h, w) of an image (H, W) -> the likeliest, each apart."""
     tried: dict[int, list[float]] = {}
-    for r in radii(*size) if known.r is None else [known.r]:
+    for r in radii(size[0], size[1], known.r):
         tried.setdefault(level(r), []).append(r)
-    pyramid = [squares[known.hypotheses]]
+    pyramid = [squares[[nearest(ratio) for ratio in ratios(known)]]]
     for _ in range(max(tried, default=0)):
         pyramid.append(coarser(pyramid[-1][:, last(COARSER) :]))
     # A region that ends within a large square of the image's edge sticks out by part of one.
@@ -144,7 +147,7 @@ def listened(
     for which, some in itertools.groupby(tried, last):
         spectrum = torch.fft.rfft2(planes[:, which])
         for r in some:
-            found += likeliest(rules, spectrum, planes.shape[3:], r, known.ratios, side(number))
+            found += likeliest(rules, spectrum, planes.shape[3:], r, ratios(known), side(number))
     return [one.moved(-beyond(number), -beyond(number)) for one in found]
 
 
@@ -192,12 +195,12 @@ def followed(
     rules: Rules, planes: Tensor, starts: Sequence[Candidate], known: Known, number: int
 ) -> list[Candidate]:
     """(ratios, bands, KINDS, h, w) of a level, candidates of the one above -> the best around."""
-    sized, unit, before = known.r is not None, side(number), beyond(number)
+    within, unit, before = known.r or ANY, side(number), beyond(number)
     found: list[Candidate] = []
     for (ratio, which), group in by_kind(starts).items():
-        theirs = planes[known.ratios.index(ratio), which]
+        theirs = planes[ratios(known).index(ratio), which]
         group = [one.moved(before, before) for one in group]
-        found += settled(rules, theirs, group, FOLLOWING, sized=sized, unit=unit)
+        found += settled(rules, theirs, group, FOLLOWING, within=within, unit=unit)
     return [one.moved(-before, -before) for one in found if one.logit > -math.inf]
 
 
