@@ -140,7 +140,7 @@ def main() -> None:
         answers.to_csv(chosen.csv, index=False)
     by = {told: some.set_index("row") for told, some in answers.groupby("told", sort=False)}
     print(f"{len(drawn)} images; 95 % intervals over photos; differences of points, same rows")
-    print(f"{'told':28} {'found within 5 px':22} {'mean normalised':22} found, less than told ...")
+    print(f"{'told':28} {'found within 5 px':22} {'mean normalised':22} points more than told ...")
     for told, some in by.items():
         line = f"{told:28} {shown(some.found, some.photo)}   {shown(some.off, some.photo)}"
         for other in (NOTHING, BOTH):
