@@ -14,7 +14,7 @@ from localize.report.command import report
 from localize.score_command import score
 from localize.sharpness.command import sharpness
 from synth import console
-from synth.errors import Skipped
+from synth.errors import InputError, Skipped
 
 if TYPE_CHECKING:
     from localize.comparison import Comparison
@@ -260,6 +260,7 @@ def find(
     Example: `localize find photo.jpg --method boundary --r 40 --ratio 1.08`
     """
     from localize import api, plots
+    from localize.localizer import Seeker
     from synth import photos
 
     console.existing(images)
@@ -276,6 +277,8 @@ def find(
         exact = all(known is not None and known[0] == known[1] for known in (radii, ratios))
         method = "ringvote-told" if exact else "ringvote"
     localizer = api.load(method, time_limit=time_limit)
+    if (radii or ratios) and not (localizer.told or isinstance(localizer, Seeker)):
+        raise InputError(f"{method} heeds neither --r nor --ratio: leave them out, or use ringvote")
     failed = 0
     for folder, name in names:
         try:
