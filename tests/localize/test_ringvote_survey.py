@@ -57,7 +57,7 @@ def drawn(x: float, y: float, r: float, square: bool, ratio: float) -> torch.Ten
     told=st.sampled_from(["nothing", "r", "ratio", "both, roughly"]),
 )
 @example(r=225.0, across=0.0, down=0.0, square=True, ratio=1.03, told="r")
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=16, deadline=None)
 def test_a_region_of_any_size_is_where_its_edge_is_seen(
     untaught: Trunk, r: float, across: float, down: float, square: bool, ratio: float, told: str
 ) -> None:
