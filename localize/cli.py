@@ -240,11 +240,11 @@ def find(
     ] = None,
     r: Annotated[
         Optional[str],
-        typer.Option(help="Radius in px, or LOW:HIGH, as far as it is known.", metavar="PX"),
+        typer.Option(help="Radius in px, right to a pixel, or LOW:HIGH.", metavar="PX"),
     ] = None,
     ratio: Annotated[
         Optional[str],
-        typer.Option(help="The ratio, or LOW:HIGH, likewise.", metavar="RATIO"),
+        typer.Option(help="The ratio, or LOW:HIGH.", metavar="RATIO"),
     ] = None,
     overlay: Annotated[
         Optional[Path], typer.Option(help="Folder for the pictures with the answer drawn.")
