@@ -23,11 +23,13 @@ def options(parser: argparse.ArgumentParser | None = None) -> argparse.Namespace
     return parser.parse_args()
 
 
-def photo_folder(
-    temporary: Path, side: int = 1000, count: int = 12, chosen: Path | None = None
-) -> Path:
-    """The chosen folder, by default ``--photos DIR``, or else procedural photos as JPEG."""
-    chosen = chosen or options().photos
+def photo_folder(temporary: Path, side: int = 1000, count: int = 12) -> Path:
+    """``--photos DIR`` of the command line, or else procedural photos as JPEG."""
+    return chosen_or_made(options().photos, temporary, side, count)
+
+
+def chosen_or_made(chosen: Path | None, temporary: Path, side: int = 1000, count: int = 12) -> Path:
+    """The chosen folder of photos, or else procedural ones as JPEG."""
     if chosen is not None:
         photos.find(chosen)
         return chosen

@@ -1,6 +1,6 @@
 """Does it help to know? One network, told nothing, the radius, the ratio, both, roughly or wrongly.
 
-python tests/bench/fusion.py [--photos DIR] [--recipe FILE] [--per-photo N]
+python tests/bench/fusion.py [--photos DIR] [--recipe FILE] [--per-photo N] [--csv FILE]
 
 The rows are those of `synth generate DIR SET --recipe FILE --per-photo N`. Intervals are over
 photos, differences on the same rows.
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from common import options, photo_folder
+from common import chosen_or_made, options
 
 from localize import metrics, registry
 from localize.localizer import Finding, Known, Told
@@ -132,7 +132,7 @@ def main() -> None:
     assert isinstance(method, RingVote)
     assert method.network is not None
     with tempfile.TemporaryDirectory() as temporary:
-        folder = photo_folder(Path(temporary), count=8, chosen=chosen.photos)
+        folder = chosen_or_made(chosen.photos, Path(temporary), count=8)
         rows = dataclasses.replace(recipe.load(chosen.recipe), per_photo=chosen.per_photo)
         drawn = list(samples(folder, rows))
     answers = asked(method.network, drawn)
