@@ -11,7 +11,7 @@ import numpy as np
 from localize import endless, registry
 from localize.comparison import centre_distance_of, compare, evaluate
 from localize.imported import score
-from localize.localizer import RUN_FILE, Finding, Known, Localizer, Range, Seeker, Source, Told
+from localize.localizer import RUN_FILE, Finding, Known, Localizer, Range, Seeker, Source
 from localize.localizer import read_run as describe
 from localize.registry import Method, load
 from localize.sources import Folder
@@ -98,9 +98,9 @@ def locate(
     if localizer.told:
         if known.r is None or known.ratio is None:
             raise InputError("this method is told the radius and the ratio: give both, r and ratio")
-        if known.r[0] < known.r[1] or known.ratio[0] < known.ratio[1]:
+        if known.told is None:
             raise InputError("this method is told one radius and one ratio: ringvote takes ranges")
-        return localizer.locate([image], [Told(known.r[0], known.ratio[0])])[0]
+        return localizer.locate([image], [known.told])[0]
     if isinstance(localizer, Seeker) and known != Known():
         return localizer.seek(image, known)
     return localizer.locate([image], None)[0]

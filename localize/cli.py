@@ -260,7 +260,7 @@ def find(
     Example: `localize find photo.jpg --method boundary --r 40 --ratio 1.08`
     """
     from localize import api, plots
-    from localize.localizer import Seeker
+    from localize.localizer import Known, Seeker
     from synth import photos
 
     console.existing(images)
@@ -269,21 +269,20 @@ def find(
         for path in images
         for name in (photos.find(path) if path.is_dir() else [path.name])
     ]
-    radii, ratios = (
-        None if text is None else console.pair(text, flag)
-        for text, flag in ((r, "--r"), (ratio, "--ratio"))
+    known = Known(
+        None if r is None else console.pair(r, "--r"),
+        None if ratio is None else console.pair(ratio, "--ratio"),
     )
     if method is None:
-        exact = all(known is not None and known[0] == known[1] for known in (radii, ratios))
-        method = "ringvote-told" if exact else "ringvote"
+        method = "ringvote-told" if known.told else "ringvote"
     localizer = api.load(method, time_limit=time_limit)
-    if (radii or ratios) and not (localizer.told or isinstance(localizer, Seeker)):
+    if known != Known() and not (localizer.told or isinstance(localizer, Seeker)):
         raise InputError(f"{method} heeds neither --r nor --ratio: leave them out, or use ringvote")
     failed = 0
     for folder, name in names:
         try:
             image = photos.read(folder, name).pixels
-            finding = api.locate(localizer, image, r=radii, ratio=ratios)
+            finding = api.locate(localizer, image, r=known.r, ratio=known.ratio)
         except Skipped as reason:
             failed += 1
             print(f"{folder / name}: {reason}")
@@ -301,7 +300,7 @@ def find(
         print(f"{folder / name}: {note}x {finding.x:.1f}  y {finding.y:.1f}{extra}")
         if overlay is not None:
             overlay.mkdir(parents=True, exist_ok=True)
-            size = finding.r or (radii[0] if radii and radii[0] == radii[1] else None)
+            size = finding.r or (known.r[0] if known.r and known.r[0] == known.r[1] else None)
             figure = plots.overlay(image, {method: (finding.x, finding.y, size)})
             plots.save(figure, overlay / Path(name).stem, kinds=("png",))
     if failed:

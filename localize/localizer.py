@@ -50,6 +50,14 @@ class Known:
                 said = " to ".join(f"{end:g}" for end in dict.fromkeys(within))
                 raise InputError(f"{name} is {said}: give numbers above 0, the smaller first")
 
+    @property
+    def told(self) -> Told | None:
+        """Both numbers, where each is known exactly."""
+        if self.r is None or self.ratio is None:
+            return None
+        exact = self.r[0] == self.r[1] and self.ratio[0] == self.ratio[1]
+        return Told(self.r[0], self.ratio[0]) if exact else None
+
 
 @dataclass(frozen=True)
 class Finding:

@@ -43,7 +43,7 @@ def place(found: Finding) -> tuple[float, float]:
 
 def conditions(network: Trunk) -> dict[str, Answer]:
     """What is told -> an image and the truth's numbers to a place, px."""
-    signs, places = (np.random.default_rng(seed) for seed in (1, 2))
+    signs, ends = (np.random.default_rng(seed) for seed in (1, 2))
 
     def told(image: np.ndarray, r: float, ratio: float) -> tuple[float, float]:
         return place(locating.find(network, image, Told(r, ratio)))
@@ -61,10 +61,12 @@ def conditions(network: Trunk) -> dict[str, Answer]:
 
     def roughly(image: np.ndarray, radius: float, ratio: float | None) -> tuple[float, float]:
         """The truth is anywhere between the ends, which are 1.2 and, of log ratios, 2 to 1."""
-        low = radius / 1.2 ** places.random()
-        weak = math.log(ratio) / 2 ** places.random() if ratio else 0.0
-        strengths = (math.exp(min(weak, 2 * weak)), math.exp(max(weak, 2 * weak)))
-        return search(image, Known((low, 1.2 * low), strengths if ratio else None))
+        low = radius / 1.2 ** ends.random()
+        if ratio is None:
+            return search(image, Known((low, 1.2 * low)))
+        weak = math.log(ratio) / 2 ** ends.random()
+        weaker, stronger = sorted((math.exp(weak), math.exp(2 * weak)))
+        return search(image, Known((low, 1.2 * low), (weaker, stronger)))
 
     return {
         NOTHING: lambda image, true: search(image, Known()),
@@ -107,12 +109,14 @@ def asked(network: Trunk, drawn: Sequence[Sample]) -> pd.DataFrame:
             places[OTHERS] = known[BOTH](image, numbers[others[number]])
             # What anyone who sees the numbers but not the image can do: the region must fit in.
             places[NUMBERS] = (width - 1) / 2, (height - 1) / 2
-            for told, (x, y) in places.items():
-                off = math.hypot((x - truth.x) / width, (y - truth.y) / height)
-                found = math.hypot(x - truth.x, y - truth.y) <= WITHIN
-                rows.append((told, number, sample.photo, found, off))
+            said = np.array(list(places.values()))
+            true, size = np.array([[truth.x, truth.y]]), np.array([[width, height]])
+            found = metrics.distance(said, true) <= WITHIN
+            off = metrics.normalised_distance(said, true, size)
+            about = {"row": number, "photo": sample.photo, "found": found, "off": off}
+            rows.append(pd.DataFrame({"told": list(places), **about}))
             step(number + 1, len(drawn))
-    return pd.DataFrame(rows, columns=["told", "row", "photo", "found", "off"])
+    return pd.concat(rows, ignore_index=True)
 
 
 def shown(values: pd.Series, groups: pd.Series, digits: int = 3, sign: str = "") -> str:
@@ -144,8 +148,8 @@ def main() -> None:
     for told, some in by.items():
         line = f"{told:28} {shown(some.found, some.photo)}   {shown(some.off, some.photo)}"
         for other in (NOTHING, BOTH):
-            less = 100 * (some.found.astype(float) - by[other].found)
-            line += f"   {other}: {shown(less, some.photo, 1, '+')}" if told != other else ""
+            more = 100 * (some.found.astype(float) - by[other].found)
+            line += f"   {other}: {shown(more, some.photo, 1, '+')}" if told != other else ""
         print(line)
 
 

@@ -75,7 +75,7 @@ def test_what_is_known_says_which_of_two_regions_is_meant(trained: Trunk) -> Non
 def test_no_other_radius_is_answered_than_those_known(
     trained: Trunk, low: float, more: float
 ) -> None:
-    """Where none of them fits, the centre, and the smallest."""
+    """Where none of them fits, the centre of the image, and no radius."""
     found = searching.search(trained, hidden(Anomaly(91, 72, 34, 1.15)), Known(r=(low, low + more)))
     assert found.r is None or low <= found.r <= low + more
     if found.r is None:

@@ -36,7 +36,6 @@ EPOCHS = 20
 LESSONS = 200
 SECOND = 400
 CAREFUL = "-careful"  # in the name of what looks MOST times
-UNTRAINED = "{} must be trained or loaded first: call fit"
 
 
 class RingVote:
@@ -210,15 +209,13 @@ class RingVote:
         Raises:
             InputError: nothing is told, or there are no weights yet.
         """
-        if self.network is None:
-            raise InputError(UNTRAINED.format(self.name))
+        network = self._trained()
         if not self.told:
-            return [searching.search(self.network, image) for image in images]
+            return [searching.search(network, image) for image in images]
         if told is None:
             raise InputError(f"{self.name} must be told r and discolor_ratio: give both")
         return [
-            locating.find(self.network, image, each)
-            for image, each in zip(images, told, strict=True)
+            locating.find(network, image, each) for image, each in zip(images, told, strict=True)
         ]
 
     def seek(self, image: np.ndarray, known: Known) -> Finding:
@@ -227,6 +224,9 @@ class RingVote:
         Raises:
             InputError: there are no weights yet.
         """
+        return searching.search(self._trained(), image, known)
+
+    def _trained(self) -> Trunk:
         if self.network is None:
-            raise InputError(UNTRAINED.format(self.name))
-        return searching.search(self.network, image, known)
+            raise InputError(f"{self.name} must be trained or loaded first: call fit")
+        return self.network

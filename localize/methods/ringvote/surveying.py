@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from localize.localizer import Known, Range
 from localize.methods.ringvote.ballots import ANY, middle, settled
 from localize.methods.ringvote.candidate import Candidate
+from localize.methods.ringvote.locating import fitting
 from localize.methods.ringvote.network import BANDS, HYPOTHESES, POOL, Trunk, band, nearest
 from localize.methods.ringvote.rules import Rules
 from localize.methods.ringvote.voting import KINDS, TURNS, voters
@@ -89,10 +90,10 @@ def radii(height: int, width: int, within: Range | None = None) -> list[float]:
 
     Where they are known they need only fit, and the smallest is one of them.
     """
-    shorter = min(height, width)
-    low, high = within or (SMALLEST, LARGEST * shorter)
+    low, high = SMALLEST, LARGEST * min(height, width)
     if within:
-        low, high = max(1.0, min(low, (shorter - 1) / 2)), min(high, (shorter - 1) / 2)
+        low, high = (fitting(r, (height, width)) for r in within)
+        low = max(1.0, low)
     found, r = [], low
     while r <= high:
         found.append(r)
@@ -144,10 +145,11 @@ def listened(
 ) -> list[Candidate]:
     """(ratios, bands, KINDS, h, w) of a level, radii in px -> the likeliest places of each."""
     found: list[Candidate] = []
+    hypotheses = ratios(known)
     for which, some in itertools.groupby(tried, last):
         spectrum = torch.fft.rfft2(planes[:, which])
         for r in some:
-            found += likeliest(rules, spectrum, planes.shape[3:], r, ratios(known), side(number))
+            found += likeliest(rules, spectrum, planes.shape[3:], r, hypotheses, side(number))
     return [one.moved(-beyond(number), -beyond(number)) for one in found]
 
 
@@ -196,9 +198,10 @@ def followed(
 ) -> list[Candidate]:
     """(ratios, bands, KINDS, h, w) of a level, candidates of the one above -> the best around."""
     within, unit, before = known.r or ANY, side(number), beyond(number)
+    hypotheses = ratios(known)
     found: list[Candidate] = []
     for (ratio, which), group in by_kind(starts).items():
-        theirs = planes[ratios(known).index(ratio), which]
+        theirs = planes[hypotheses.index(ratio), which]
         group = [one.moved(before, before) for one in group]
         found += settled(rules, theirs, group, FOLLOWING, within=within, unit=unit)
     return [one.moved(-before, -before) for one in found if one.logit > -math.inf]
