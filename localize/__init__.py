@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from localize.api import compare, describe, evaluate, load, locate, score, train
+
+# How long an idle thread of GNU's OpenMP keeps its core, in turns of a loop. By its own 300,000,
+# threads on a busy machine mostly take cores from those that they wait for.
+if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
+    os.environ["GOMP_SPINCOUNT"] = "10000"  # read when torch is loaded
 
 __all__ = ["compare", "describe", "evaluate", "load", "locate", "score", "train"]
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -185,6 +186,31 @@ def test_version_and_help_are_light() -> None:
         [sys.executable, "-m", "localize", "--version"], capture_output=True, text=True, check=True
     )
     assert shown.stdout.startswith("localize ")
+
+
+@pytest.mark.parametrize(
+    ("given", "turns"),
+    [
+        ({}, 10_000),
+        ({"GOMP_SPINCOUNT": "77"}, 77),
+        ({"OMP_WAIT_POLICY": "passive"}, 0),
+    ],
+)
+def test_threads_that_wait_leave_a_busy_machine_its_cores(
+    given: Mapping[str, str], turns: int
+) -> None:
+    own = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}
+    usual = {name: value for name, value in os.environ.items() if name not in own}
+    told = subprocess.run(
+        [sys.executable, "-c", "import localize, torch"],
+        env={**usual, **given, "OMP_DISPLAY_ENV": "verbose"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stderr
+    if "GOMP_SPINCOUNT" not in told:
+        pytest.skip("this torch does not use GNU's OpenMP")
+    assert f"GOMP_SPINCOUNT = '{turns}'" in told
 
 
 @pytest.mark.parametrize(
