@@ -6,6 +6,7 @@ picture: no evidence comes from pixels near it.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,8 +81,9 @@ def framed(lines: np.ndarray) -> int:
 def alike(lines: np.ndarray, colour: np.ndarray) -> int:
     """(n, m, 3) uint8 -> how many rows, from the first on, are of the colour."""
     low, high = (np.clip(colour + far, 0, 255).astype(np.uint8) for far in (-ALIKE, ALIKE))
-    for first in range(0, len(lines), TOGETHER):
-        some = lines[first : first + TOGETHER]
+    ends = [0, *range(LEAST, len(lines), TOGETHER), len(lines)]  # mostly a few lines tell
+    for first, end in itertools.pairwise(ends):
+        some = lines[first:end]
         same = np.ones(some.shape[:2], bool)
         for channel in range(3):
             band = some[..., channel]

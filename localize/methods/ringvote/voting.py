@@ -37,8 +37,10 @@ def circle(r: float, dx: float = 0.0, dy: float = 0.0) -> Outline:
     begins = np.maximum(np.minimum(right, np.minimum(above, below) + 1), ends + 1)
     rows, cols = _runs([(v, left, ends), (v, begins, right)])
     turn = np.arctan2(rows - dy, cols - dx) / (2 * math.pi / ARCS)
-    gap = np.abs((turn[:, None] - np.arange(ARCS) + ARCS / 2) % ARCS - ARCS / 2)
-    return rows, cols, np.maximum(0, 1 - gap).astype(np.float32)
+    weights = np.zeros((len(rows), ARCS), np.float32)
+    for kind in (np.floor(turn), np.ceil(turn)):  # it lies between two directions
+        weights[np.arange(len(rows)), kind.astype(int) % ARCS] = 1 - np.abs(turn - kind)
+    return rows, cols, weights
 
 
 def _runs(
