@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+import localize.cli
+import synth.cli
+from synth import console
+
 ROOT = Path(__file__).parents[1]
 MODULES = sorted([*ROOT.glob("synth/**/*.py"), *ROOT.glob("localize/**/*.py")])
 
@@ -51,10 +55,9 @@ def test_commands_named_in_the_readme_exist() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     commands = set(re.findall(r"^\$? ?(synth|localize) (\w+)", readme, flags=re.MULTILINE))
     assert commands
+    apps = {"synth": synth.cli.app, "localize": localize.cli.app}
     for program, command in commands:
-        subprocess.run(
-            [sys.executable, "-m", program, command, "--help"], check=True, capture_output=True
-        )
+        assert console.run(apps[program], program, [command, "--help"]) == 0, (program, command)
 
 
 def test_the_readme_script_runs(tmp_path: Path) -> None:
