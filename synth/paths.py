@@ -1,0 +1,35 @@
+"""Paths as people type them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from synth.errors import InputError
+
+
+def path_of(path: str | os.PathLike[str]) -> Path:
+    """A path that a user gave -> the same with ``~`` replaced by the home folder.
+
+    Raises:
+        InputError: the path is empty, or names the home of a user who is not known.
+
+    >>> path_of("~") == Path.home()
+    True
+    """
+    if not str(path):
+        raise InputError("a path is empty: name a file or a folder")
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise InputError(f"{path}: no home folder is known; write the path in full") from None
+
+
+def name_of(path: str | os.PathLike[str]) -> str:
+    """The last part of a path, for tables and titles; of ``.`` and ``..`` the folder's own name.
+
+    >>> name_of(".") == Path.cwd().name
+    True
+    """
+    path = path_of(path)
+    return path.name if path.name not in ("", "..") else path.resolve().name
