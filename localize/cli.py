@@ -13,7 +13,7 @@ from localize.play.command import play
 from localize.report.command import report
 from localize.score_command import score
 from localize.sharpness.command import sharpness
-from synth import console
+from synth import console, interrupts
 from synth.errors import InputError, Skipped
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def _root(
 ) -> None: ...
 
 
-@app.command()
+@console.command(app)
 def methods() -> None:
     """List the methods: what each learns from, and what it is told.
 
@@ -60,7 +60,7 @@ def methods() -> None:
         print(f"{name:<{wide}}  learns from: {entry.learns:<8}  told: {told:<20}  {entry.summary}")
 
 
-@app.command()
+@console.command(app)
 @takes_options
 def train(
     spec: Annotated[
@@ -117,7 +117,7 @@ def _trained(about: dict[str, Any]) -> str:
     )
 
 
-@app.command()
+@console.command(app)
 def evaluate(
     specs: Annotated[
         list[str],
@@ -145,12 +145,12 @@ def evaluate(
 
     result = comparison.evaluate(
         specs, dataset, out, split=split, overwrite=overwrite, resume=resume,
-        step=console.progress, time_limit=time_limit, say=lambda line: print(line, flush=True),
+        step=console.progress, time_limit=time_limit, say=console.say,
     )  # fmt: skip
     _report(result, split)
 
 
-@app.command()
+@console.command(app)
 @takes_options
 def compare(
     dataset: Dataset,
@@ -178,7 +178,7 @@ def compare(
         overwrite=overwrite,
         resume=resume,
         step=console.progress,
-        say=lambda line: print(line, flush=True),
+        say=console.say,
         **options,
     )
     _report(result, split)
@@ -227,7 +227,7 @@ def _interval(row: dict[Any, Any], column: str, form: str) -> str:
     return f"{row[column]:{form}} [{low:{form}}, {high:{form}}]"
 
 
-@app.command()
+@console.command(app)
 def find(
     images: Annotated[list[Path], typer.Argument(help="Photos, or folders of them.")],
     method: Annotated[
@@ -247,11 +247,25 @@ def find(
         typer.Option(help="The ratio, or LOW:HIGH.", metavar="RATIO"),
     ] = None,
     overlay: Annotated[
-        Optional[Path], typer.Option(help="Folder for the pictures with the answer drawn.")
+        Optional[Path],
+        typer.Option(
+            help="Folder for PNGs with the answer drawn, each at its photo's path below the "
+            "folder named; two of one name get their suffix, folder or a number too. Existing "
+            "files are refused before the work begins."
+        ),
     ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace drawings of an earlier run in the folder of --overlay; other files never.",
+        ),
+    ] = False,
     time_limit: TimeLimit = None,
 ) -> None:
     """Say where the change is: x (column) and y (row) in px.
+
+    Exit code 1 if a picture has no answer.
 
     Example: `localize find photo.jpg --overlay drawn`
 
@@ -259,16 +273,25 @@ def find(
 
     Example: `localize find photo.jpg --method boundary --r 40 --ratio 1.08`
     """
-    from localize import api, plots
+    from localize import api, overlays
     from localize.localizer import Known, Seeker
     from synth import photos
 
     console.existing(images)
-    names = [
-        (path, name) if path.is_dir() else (path.parent, path.name)
+    if overwrite and overlay is None:
+        raise InputError("--overwrite is for --overlay: name the folder of the drawings")
+    chosen = [
+        overlays.Photo(path, name) if path.is_dir() else overlays.Photo(path.parent, path.name)
         for path in images
         for name in (photos.find(path) if path.is_dir() else [path.name])
     ]
+    targets: list[Path] = []
+    if overlay is not None:
+        chosen = overlays.without_drawings(chosen, overlay)
+        if not chosen:
+            raise InputError(f"all pictures are drawings of an earlier run in {overlay}")
+        targets = overlays.plan(chosen, overlay)
+        overlays.check(targets, chosen, overlay, overwrite)
     known = Known(
         None if r is None else console.pair(r, "--r"),
         None if ratio is None else console.pair(ratio, "--ratio"),
@@ -278,34 +301,50 @@ def find(
     localizer = api.load(method, time_limit=time_limit)
     if known != Known() and not (localizer.told or isinstance(localizer, Seeker)):
         raise InputError(f"{method} heeds neither --r nor --ratio: leave them out, or use ringvote")
-    failed = 0
-    for folder, name in names:
-        try:
-            image = photos.read(folder, name).pixels
-            finding = api.locate(localizer, image, r=known.r, ratio=known.ratio)
-        except Skipped as reason:
-            failed += 1
-            print(f"{folder / name}: {reason}")
-            continue
-        sure = _confidence(localizer, finding)
-        note = "nothing found; likeliest " if sure is not None and sure < 0.5 else ""
-        extra = "".join(
-            f"  {label} {value:.4g}"
-            for label, value in (
-                ("r", finding.r), ("ratio", finding.ratio),
-                ("score", finding.score) if sure is None else ("confidence", sure),
-            )
-            if value is not None
-        )  # fmt: skip
-        print(f"{folder / name}: {note}x {finding.x:.1f}  y {finding.y:.1f}{extra}")
-        if overlay is not None:
-            overlay.mkdir(parents=True, exist_ok=True)
-            size = finding.r or (known.r[0] if known.r and known.r[0] == known.r[1] else None)
-            figure = plots.overlay(image, {method: (finding.x, finding.y, size)})
-            plots.save(figure, overlay / Path(name).stem, kinds=("png",))
+    overlays.prepare(targets)
+    console.begin()
+    failed = done = 0
+    try:
+        for number, photo in enumerate(chosen):
+            try:
+                image = photos.read(photo.folder, photo.name).pixels
+                finding = api.locate(localizer, image, r=known.r, ratio=known.ratio)
+                console.say(f"{photo.path}: {_answer(localizer, finding)}")
+                if targets:
+                    size = known.r[0] if known.r and known.r[0] == known.r[1] else None
+                    place = (finding.x, finding.y, finding.r or size)
+                    overlays.draw(image, method, place, targets[number])
+            except Skipped as reason:
+                failed += 1
+                console.say(f"{photo.path}: {reason}")
+            except FileExistsError:
+                failed += 1
+                console.say(f"{targets[number]}: another program wrote this file: not drawn")
+            done = number + 1
+    except KeyboardInterrupt:
+        drawn = f", their drawings in {overlay}" if overlay is not None else ""
+        raise console.Stopped(
+            f"stopped after {done} of {len(chosen)} pictures: their answers are printed{drawn}; "
+            "name the others to go on"
+        ) from None
     if failed:
-        print(f"{failed} of {len(names)} pictures have no answer")
+        console.say(f"{failed} of {len(chosen)} pictures have no answer")
         raise typer.Exit(1)
+
+
+def _answer(localizer: Localizer, finding: Finding) -> str:
+    """A finding in words."""
+    sure = _confidence(localizer, finding)
+    note = "nothing found; likeliest " if sure is not None and sure < 0.5 else ""
+    extra = "".join(
+        f"  {label} {value:.4g}"
+        for label, value in (
+            ("r", finding.r), ("ratio", finding.ratio),
+            ("score", finding.score) if sure is None else ("confidence", sure),
+        )
+        if value is not None
+    )  # fmt: skip
+    return f"{note}x {finding.x:.1f}  y {finding.y:.1f}{extra}"
 
 
 def _confidence(localizer: Localizer, finding: Finding) -> float | None:
@@ -315,12 +354,10 @@ def _confidence(localizer: Localizer, finding: Finding) -> float | None:
     return 1 / (1 + math.exp(-max(-500.0, min(500.0, finding.score))))
 
 
-app.command()(play)
-app.command()(score)
-app.command()(report)
-app.command()(sharpness)
+for _command in (play, score, report, sharpness):
+    console.command(app)(_command)
 
 
 def main() -> None:
     """The console command ``localize``."""
-    raise SystemExit(console.run(app, "localize"))
+    interrupts.start("localize", "localize.cli")

@@ -25,6 +25,7 @@ from synth import folders
 from synth.console import Progress, Step, silent
 from synth.dataset import MARKER
 from synth.errors import InputError
+from synth.paths import fitting
 
 DEFAULT_METHODS = tuple(name for name, entry in registry.METHODS.items() if entry.compared)
 BASELINE = "centre"
@@ -234,7 +235,7 @@ def _scored(
 
     def asked(localizer: Localizer, name: str, file: str, progress: Progress | None) -> Answers:
         request = {f"code or weights of {name}": record.fingerprint(answering[name])}
-        path = folder / ANSWERS / f"{quote(file, safe='')}.jsonl"
+        path = folder / ANSWERS / fitting(quote(file, safe=""), ".jsonl")
         with closing(Journal(path, request)) as journal:
             return predict(localizer, name, source, progress, journal)
 

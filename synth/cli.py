@@ -10,7 +10,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from synth import console, export_commands, folders
+from synth import console, export_commands, folders, interrupts
 from synth import recipe as recipes
 from synth.anomaly import Overflow, Rounding, Shape
 from synth.dataset import Form
@@ -38,7 +38,7 @@ def _root(
 ) -> None: ...
 
 
-@app.command()
+@console.command(app)
 def scenes(
     out: Annotated[Path, typer.Argument(help="Folder to write the pictures to.")],
     count: Annotated[int, typer.Option(help="How many.")] = 24,
@@ -58,10 +58,10 @@ def scenes(
         console.progress("scenes") as progress,
     ):
         module.write(building, count, width, height, seed, lambda done: progress(done, count))
-    print(f"{count} scenes of {width}x{height} in {out}")
+    console.say(f"{count} scenes of {width}x{height} in {out}")
 
 
-@app.command()
+@console.command(app)
 def generate(
     photos: Annotated[Path, typer.Argument(help="Folder of photos.")],
     out: Annotated[Path, typer.Argument(help="Dataset folder to write.")],
@@ -130,11 +130,11 @@ def generate(
         )
     made = built.summary
     splits = ", ".join(f"{n} {name}" for name, n in made.splits.most_common())
-    print(f"{made.rows} rows ({splits}) from {made.photos} photos in {out}")
+    console.say(f"{made.rows} rows ({splits}) from {made.photos} photos in {out}")
     if built.skipped:
-        print(f"{len(built.skipped)} photos skipped, see {out / 'skipped.csv'}:")
+        console.say(f"{len(built.skipped)} photos skipped, see {out / 'skipped.csv'}:")
         for reason, n in Counter(built.skipped.values()).most_common(5):
-            print(f"  {n} x {reason}")
+            console.say(f"  {n} x {reason}")
 
 
 def _radius(text: str) -> tuple[float, float | str]:
@@ -144,7 +144,7 @@ def _radius(text: str) -> tuple[float, float | str]:
     return console.pair(text, "--radius")
 
 
-@app.command()
+@console.command(app)
 def verify(
     dataset: Annotated[Path, typer.Argument(help="Dataset folder.")],
     photos: Annotated[Optional[Path], typer.Option(help="Its photos: check pixels too.")] = None,
@@ -160,18 +160,18 @@ def verify(
     with console.progress("rows") as progress:
         found = replay.verify(dataset, photos, progress)
     for problem in found:
-        print(problem)
+        console.say(problem)
     depth = "files, table and pixels" if photos else "files and table (pass --photos for pixels)"
     wrong = len({problem.row for problem in found})
     verdict = (
         f"{wrong} {'row is' if wrong == 1 else 'rows are'} wrong" if wrong else "all rows hold"
     )
-    print(f"{dataset}: {verdict}; looked at {depth}")
+    console.say(f"{dataset}: {verdict}; looked at {depth}")
     if found:
         raise typer.Exit(1)
 
 
-@app.command()
+@console.command(app)
 def rebuild(
     dataset: Annotated[Path, typer.Argument(help="Dataset folder.")],
     row: Annotated[str, typer.Argument(help="Row number from 0, or file name.")],
@@ -194,15 +194,15 @@ def rebuild(
         raise InputError(f"{target} exists: name another file with --out, or pass --overwrite")
     folders.write(target, data)
     if not original.is_file():
-        print(f"{target}: rebuilt; the dataset's own file is missing")
+        console.say(f"{target}: rebuilt; the dataset's own file is missing")
     elif original.read_bytes() == data:
-        print(f"{target}: the same {len(data)} bytes as {original}")
+        console.say(f"{target}: the same {len(data)} bytes as {original}")
     else:
-        print(f"{target}: differs from {original}: see the versions in recipe.json")
+        console.say(f"{target}: differs from {original}: see the versions in recipe.json")
         raise typer.Exit(1)
 
 
-@app.command("import")
+@console.command(app, "import")
 def import_(
     table: Annotated[Path, typer.Argument(help="CSV table.")],
     out: Annotated[Path, typer.Argument(help="Dataset folder to write.")],
@@ -245,14 +245,14 @@ def import_(
         ours = importer.convert(
             table, out, images, convention, split=split, overwrite=overwrite, progress=progress
         )
-    print(f"{len(ours)} rows in {out}, all in split {split}")
+    console.say(f"{len(ours)} rows in {out}, all in split {split}")
 
 
-app.command()(scrape)
-app.command()(export_commands.export)
-app.command()(export_commands.preview)
+console.command(app)(scrape)
+console.command(app)(export_commands.export)
+console.command(app)(export_commands.preview)
 
 
 def main() -> None:
     """The console command ``synth``."""
-    raise SystemExit(console.run(app, "synth"))
+    interrupts.start("synth", "synth.cli")

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from synth.errors import InputError, Interrupted
+from synth.paths import fitting
+from synth.terminal import legible
 
 UNFINISHED = ".unfinished"  # in every folder that staged() builds, so that it knows its own
 
@@ -18,7 +20,7 @@ UNFINISHED = ".unfinished"  # in every folder that staged() builds, so that it k
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[Path]:
     """Give a temporary name to write under; rename it to ``path`` when the block ends well."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(fitting(f".{path.name}", ".tmp"))
     try:
         yield temporary
         os.replace(temporary, path)
@@ -29,9 +31,12 @@ def writing(path: Path) -> Iterator[Path]:
 
 
 def write(path: Path, data: str | bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
+    """Write a file so that it is there whole or not at all.
+
+    Text is written in UTF-8, what that has no bytes for (in file names, say) as an escape.
+    """
     with writing(path) as temporary:
-        temporary.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
+        temporary.write_bytes(legible(data).encode("utf-8") if isinstance(data, str) else data)
 
 
 def sha256(path: Path) -> str:
