@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+
 TYPE_CHECKING = False  # spares the import of typing, before which Ctrl-C is not yet handled
 if TYPE_CHECKING:
     from typing import Any

@@ -11,12 +11,12 @@ import numpy as np
 from localize import endless, registry
 from localize.comparison import centre_distance_of, compare, evaluate
 from localize.imported import score
-from localize.localizer import RUN_FILE, Finding, Known, Localizer, Range, Seeker, Source
-from localize.localizer import read_run as describe
+from localize.localizer import RUN_FILE, Finding, Known, Localizer, Range, Seeker, Source, read_run
 from localize.registry import Method, load
 from localize.sources import Folder
 from synth import folders
 from synth.errors import InputError
+from synth.paths import path_of
 
 __all__ = ["compare", "describe", "evaluate", "load", "locate", "score", "train"]
 
@@ -42,6 +42,7 @@ def train(
     Raises:
         InputError: bad input; nothing is left under the name ``out``.
     """
+    name, out = registry.expand(name), path_of(out)
     if Path(name).is_dir():
         raise InputError(f"{name} is a run folder: to train, name a method (localize methods)")
     entry = registry.method(name)
@@ -54,6 +55,15 @@ def train(
         about = describe(run) | {"val_centre_distance": centre_distance_of(val_split)}
         folders.write(run / RUN_FILE, json.dumps(about, indent=2) + "\n")
     return learner
+
+
+def describe(run: str | Path) -> dict[str, Any]:
+    """What a run folder says of its method and its training.
+
+    Raises:
+        InputError: it is no run folder, or its description is damaged.
+    """
+    return read_run(path_of(run))
 
 
 def _sources(

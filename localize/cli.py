@@ -96,7 +96,7 @@ def train(
         spec, dataset, out, photos=photos, recipe=recipe, overwrite=overwrite, resume=resume,
         **options,
     )  # fmt: skip
-    print(f"{out}: {_trained(api.describe(out))}")
+    console.say(f"{out}: {_trained(api.describe(out))}")
 
 
 def _trained(about: dict[str, Any]) -> str:

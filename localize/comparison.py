@@ -25,7 +25,8 @@ from synth import folders
 from synth.console import Progress, Step, silent
 from synth.dataset import MARKER
 from synth.errors import InputError
-from synth.paths import fitting
+from synth.paths import fitting, name_of, path_of
+from synth.terminal import visible
 
 DEFAULT_METHODS = tuple(name for name, entry in registry.METHODS.items() if entry.compared)
 BASELINE = "centre"
@@ -85,6 +86,7 @@ def evaluate(
     Raises:
         InputError: a SPEC or the dataset cannot be used; nothing is written.
     """
+    specs, out = [registry.expand(spec) for spec in specs], path_of(out)
     source = choose_split(dataset, split)
     methods: dict[str, Localizer] = {BASELINE: registry.load(BASELINE)}
     answering: dict[str, str | Path] = {BASELINE: BASELINE}
@@ -139,6 +141,7 @@ def compare(
     Raises:
         InputError: bad input; nothing is left under the name ``out``.
     """
+    methods, out = tuple(map(registry.expand, methods)), path_of(out)
     entries = [registry.method(name) for name in dict.fromkeys((BASELINE, *methods))]
     source = choose_split(dataset, split)
     if tuple(methods) == DEFAULT_METHODS and not Folder(dataset, "train").negatives():
@@ -191,7 +194,7 @@ def _request(source: Folder, options: dict[str, Any]) -> dict[str, Any]:
     """What was asked for, in JSON types: a resumed run must ask for the same."""
     table = datasets.table_of(source.folder).read_bytes()
     request = {
-        "dataset": source.folder.name,
+        "dataset": visible(name_of(source.folder)),
         "table_sha256": hashlib.sha256(table).hexdigest(),
         "split": source.split,
         "options": {name: value for name, value in options.items() if name != "progress"},
@@ -302,7 +305,7 @@ def write(
     if len(result.errors):
         tables["errors"] = result.errors
     for name, table in tables.items():
-        folders.write(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+        folders.write(folder / f"{name}.csv", datasets.to_csv(table))
     try:
         recipe = json.loads((source.folder / MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError):

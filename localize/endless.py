@@ -27,6 +27,7 @@ from synth import anomaly as anomalies
 from synth import photos, recipe, renderer
 from synth.anomaly import Anomaly
 from synth.errors import InputError, Skipped
+from synth.paths import path_of
 from synth.photos import Photo
 from synth.recipe import Recipe
 from synth.renderer import Sample
@@ -76,7 +77,7 @@ def load(name: str | Path) -> tuple[Mix, ...]:
     Raises:
         InputError: it is neither.
     """
-    path = Path(name)
+    path = path_of(name)
     if path.is_file():
         try:
             about = json.loads(path.read_text(encoding="utf-8"))
@@ -123,7 +124,7 @@ def split(folder: str | Path, mixes: Sequence[Mix], seed: int = 0) -> tuple[Endl
 
     One photo in seven, at least one, is for validation only.
     """
-    names = photos.find(Path(folder))
+    names = photos.find(path_of(folder))
     order = np.random.default_rng([seed, len(names)]).permutation(len(names))
     held = {names[i] for i in order[: max(1, len(names) // 7)]}
     rest = [name for name in names if name not in held]
@@ -160,7 +161,7 @@ class Endless:
         length: int | None = None,
         augment: bool = True,
     ) -> None:
-        self.folder = Path(photos_folder)
+        self.folder = path_of(photos_folder)
         self.names = list(names) if names is not None else photos.find(self.folder)
         self.mixes = (Mix(mixes.to_dict()),) if isinstance(mixes, Recipe) else tuple(mixes)
         self.seed = seed
@@ -226,7 +227,9 @@ class Endless:
 
     def about(self) -> dict[str, Any]:
         """Everything that is drawn from, in JSON types."""
-        digest = hashlib.sha256("\n".join(self.names).encode()).hexdigest()
+        digest = hashlib.sha256(
+            "\n".join(self.names).encode("utf-8", "surrogateescape")
+        ).hexdigest()
         return {
             "photos": len(self.names),
             "photo_names_sha256": digest,

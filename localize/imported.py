@@ -19,6 +19,8 @@ from localize.sources import Folder
 from synth import dataset as datasets
 from synth import folders
 from synth.errors import InputError
+from synth.paths import path_of
+from synth.terminal import visible
 
 NEEDED = ("file_name", "x_pred", "y_pred")
 OF_CLEAN = ("file_name", "score")  # what a file of clean pictures alone needs
@@ -77,11 +79,12 @@ def score(
     Raises:
         InputError: the file cannot be right; nothing is written.
     """
-    path = Path(predictions)
+    path, out = path_of(predictions), path_of(out)
     table = datasets.read(dataset)
     rows = _named(path, read(path), table, dataset)
     if clean is not None:
-        rows += _named(Path(clean), read(Path(clean), OF_CLEAN), table, dataset)
+        clean = path_of(clean)
+        rows += _named(clean, read(clean, OF_CLEAN), table, dataset)
     _check_once(rows)
     source = comparison.choose_split(dataset, split or _split(table, rows))
     names = _Names(source)
@@ -196,7 +199,7 @@ def _row(path: Path, line: int, cells: dict[str, str]) -> Row:
     if math.isnan(numbers["x_pred"]) != math.isnan(numbers["y_pred"]):
         empty = "x_pred" if math.isnan(numbers["x_pred"]) else "y_pred"
         raise InputError(f"{path}, line {line} ({name}): {empty} is empty: give both or neither")
-    method = cells.get("method", "") or path.stem
+    method = cells.get("method", "") or visible(path.stem)
     return Row(line, method, name, cells.get("trial", ""), **numbers)
 
 

@@ -16,6 +16,7 @@ from localize.metrics import DRAWS
 from localize.registry import METHODS, Method
 from synth import folders
 from synth.errors import InputError
+from synth.paths import name_of
 
 LOG_ODDS = "log odds"  # the ``scores`` of a method whose scores are that
 BOOTSTRAP = {"level": 0.95, "over": "photos", "samples": DRAWS, "seed": 0}
@@ -77,7 +78,7 @@ def with_odds(methods: Mapping[str, Mapping[str, Any]], clean: pd.DataFrame) -> 
 
 def command(name: str, *inputs: object, **options: Any) -> list[str]:
     """The words of the command that asks for the same."""
-    return ["localize", name, *map(str, inputs), *flags(options)]
+    return ["localize", name, *map(_word, inputs), *flags(options)]
 
 
 def flags(options: Mapping[str, Any]) -> list[str]:
@@ -99,4 +100,6 @@ def flags(options: Mapping[str, Any]) -> list[str]:
 
 
 def _word(value: object) -> str:
-    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
+    word = str(value).removesuffix(".0") if isinstance(value, float) else str(value)
+    # What "." is depends on where the command was run.
+    return name_of(word) if word and Path(word).name in ("", "..") else word

@@ -11,7 +11,9 @@ from types import MappingProxyType
 from typing import Any
 
 from localize.localizer import Learns, Localizer, read_run
+from synth import paths
 from synth.errors import InputError
+from synth.terminal import visible
 
 WEIGHTS = Path(__file__).parent / "weights"  # run folders that come along
 
@@ -173,6 +175,7 @@ def method(name: str) -> Method:
     """
     if name in METHODS:
         return METHODS[name]
+    name = expand(name)
     place, _, function = name.rpartition(":")
     if place.endswith(".py"):
         return Method(
@@ -235,6 +238,7 @@ def load(spec: str | Path, *, time_limit: float | None = None, **options: Any) -
     Raises:
         InputError: it is neither, or the method must be trained first.
     """
+    spec = expand(spec)
     folder = Path(spec)
     if folder.is_dir():
         entry = run_method(folder)
@@ -265,6 +269,13 @@ def _limited(entry: Method, time_limit: float | None) -> dict[str, float]:
     return {"time_limit": time_limit}
 
 
+def expand(spec: str | Path) -> str:
+    """A SPEC -> the same with ``~`` at its start replaced by the home folder."""
+    if not str(spec):
+        raise InputError("a method's SPEC is empty: name a method, run folder or file.py:function")
+    return str(paths.path_of(spec)) if str(spec).startswith("~") else str(spec)
+
+
 def run_method(run: Path) -> Method:
     """The method that a run folder was trained with."""
     return method(read_run(run)["method"])
@@ -277,8 +288,8 @@ def folder_of(name: str) -> str:
 
 def name_of(spec: str | Path) -> str:
     """The name under which a SPEC stands in tables: method's, run folder's or function's."""
-    folder = Path(spec)
-    if folder.is_dir():
-        return folder.name
-    place, _, function = str(spec).rpartition(":")
-    return function if place.endswith(".py") else str(spec)
+    spec = expand(spec)
+    if Path(spec).is_dir():
+        return visible(paths.name_of(spec))
+    place, _, function = spec.rpartition(":")
+    return visible(function if place.endswith(".py") else spec)

@@ -7,6 +7,8 @@ from typing import Annotated, Optional
 
 import typer
 
+from synth import console
+
 
 def score(
     predictions: Annotated[
@@ -37,6 +39,6 @@ def score(
     from localize import cli, imported
 
     result = imported.score(
-        predictions, dataset, out, clean=clean, split=split, overwrite=overwrite, say=print
+        predictions, dataset, out, clean=clean, split=split, overwrite=overwrite, say=console.say
     )
     cli._report(result, split)

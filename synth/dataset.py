@@ -17,6 +17,7 @@ from synth import card, folders
 from synth.anomaly import Anomaly, Overflow, Rounding, Shape
 from synth.card import Summary
 from synth.errors import InputError
+from synth.paths import path_of
 from synth.recipe import SPLITS, Codec
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def read(folder: str | Path) -> pd.DataFrame:
     Raises:
         InputError: no dataset, a column missing, or a row that cannot be right.
     """
-    folder = Path(folder)
+    folder = path_of(folder)
     table = parse(folder)
     for problem in problems(table, folder):
         raise InputError(f"{table_of(folder)}, {problem}")

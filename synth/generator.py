@@ -21,6 +21,7 @@ from synth.card import Summary
 from synth.dataset import PICTURES, Form
 from synth.errors import InputError, Skipped
 from synth.journal import Journal, Ledger, Outcome
+from synth.paths import path_of
 from synth.photos import Photo
 from synth.recipe import SPLITS, Draw, Recipe
 from synth.workers import crew
@@ -53,7 +54,7 @@ def generate(
     Photos that cannot be used are listed in ``attrs["skipped"]`` (name -> reason) too.
     """
     built = build(photo_folder, out, recipe, **options)
-    table = dataset.parse(Path(out))
+    table = dataset.parse(path_of(out))
     table.attrs["skipped"] = built.skipped
     return table
 
@@ -83,7 +84,7 @@ def build(
     Raises:
         InputError: bad input; nothing is left behind under the name ``out``.
     """
-    source, out = Path(photo_folder), Path(out)
+    source, out = path_of(photo_folder), path_of(out)
     recipe = recipe if isinstance(recipe, Recipe) else recipes.load(recipe)
     if count is not None and count < 1:
         raise InputError(f"count is {count}: ask for at least one row")

@@ -14,6 +14,7 @@ from PIL import Image
 from synth import dataset, folders, photos
 from synth.anomaly import Anomaly, Overflow, Rounding, Shape
 from synth.errors import InputError, Skipped
+from synth.paths import fitting, path_of
 from synth.recipe import SPLITS
 
 if TYPE_CHECKING:
@@ -104,8 +105,9 @@ def convert(
     """
     if split not in SPLITS:
         raise InputError(f"split '{split}' is unknown: use one of {', '.join(SPLITS)}")
-    foreign = _read(Path(table), convention.columns)
-    find = _finder(Path(images))
+    foreign = _read(path_of(table), convention.columns)
+    find = _finder(path_of(images))
+    out = path_of(out)
     with folders.staged(Path(out), dataset.MARKER, overwrite=overwrite) as building:
         (building / "images").mkdir()
         rows: list[dict[str, Any]] = []
@@ -221,7 +223,7 @@ def _row(
         )
     name = path.name
     if taken.setdefault(name, path) != path:
-        name = f"{path.parent.name}-{path.name}"
+        name = fitting(f"{path.parent.name}-{path.stem}", path.suffix)
         if taken.setdefault(name, path) != path:
             raise InputError(f"two images would be called {name}: rename one")
     target = building / "images" / name

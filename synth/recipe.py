@@ -18,6 +18,7 @@ import numpy as np
 
 from synth.anomaly import Anomaly, Overflow, Rounding, Shape
 from synth.errors import InputError, Skipped
+from synth.paths import path_of
 
 Fit = Literal["crop", "stretch"]
 Codec = Literal["jpeg", "png"]
@@ -292,7 +293,7 @@ def load(name: str | Path) -> Recipe:
     """
     if str(name) in PRESETS:
         return PRESETS[str(name)]
-    path = Path(name)
+    path = path_of(name)
     if not path.is_file():
         presets = ", ".join(PRESETS)
         raise InputError(f"recipe '{name}' is neither a preset ({presets}) nor a file")

@@ -17,6 +17,7 @@ from synth import anomaly as anomalies
 from synth import photos
 from synth.anomaly import Anomaly, Effect
 from synth.errors import Skipped
+from synth.paths import path_of
 from synth.photos import Photo
 from synth.recipe import Codec, Draw, Recipe
 
@@ -122,7 +123,8 @@ def render(photo: Photo | np.ndarray | str | Path, recipe: Recipe, k: int = 0) -
         Skipped: the photo cannot be read, or is too small for the recipe.
     """
     if isinstance(photo, str | Path):
-        photo = photos.read(Path(photo).parent, Path(photo).name, recipe.decode_size)
+        photo = path_of(photo)
+        photo = photos.read(photo.parent, photo.name, recipe.decode_size)
     elif isinstance(photo, np.ndarray):
         photo = Photo("", hashlib.sha256(photo.tobytes()).hexdigest(), Image.fromarray(photo))
     draw = recipe.draw(*photo.picture.size, row_generator(recipe, photo, k))

@@ -16,6 +16,7 @@ from synth import anomaly as anomalies
 from synth import dataset, photos, renderer
 from synth.dataset import Problem
 from synth.errors import InputError, Skipped
+from synth.paths import path_of
 from synth.recipe import Draw
 from synth.renderer import Painted
 
@@ -80,9 +81,9 @@ def rebuild(folder: str | Path, row: int | str, photo_folder: str | Path) -> byt
     Raises:
         InputError: there is no such row, or its photo is missing or has changed.
     """
-    table = dataset.parse(Path(folder))
+    table = dataset.parse(path_of(folder))
     record = table.to_dict("records")[find_row(table, row)]
-    return _encoded(record, repaint(record, Path(photo_folder)).image)
+    return _encoded(record, repaint(record, path_of(photo_folder)).image)
 
 
 def find_row(table: pd.DataFrame, row: int | str) -> int:
@@ -112,9 +113,10 @@ def verify(
     Raises:
         InputError: there is no dataset, or no folder of photos, to look at.
     """
-    folder = Path(folder)
+    folder = path_of(folder)
+    photo_folder = None if photo_folder is None else path_of(photo_folder)
     table = dataset.parse(folder)
-    if photo_folder is not None and not Path(photo_folder).is_dir():
+    if photo_folder is not None and not photo_folder.is_dir():
         raise InputError(f"no folder of photos at {photo_folder}: check the path")
     found = list(dataset.problems(table, folder))
     bad = {problem.row for problem in found}

@@ -12,6 +12,7 @@ from localize.localizer import Finding, Learns, Source, Told
 from localize.outside import caller
 from localize.outside.peer import START_LIMIT, TIME_LIMIT, Peer, check_limit
 from synth.errors import InputError
+from synth.paths import path_of
 
 
 class Function:
@@ -41,10 +42,11 @@ class Function:
         start_limit: float = START_LIMIT,
     ) -> None:
         check_limit(time_limit)
-        if not Path(path).is_file():
+        path = path_of(path)
+        if not path.is_file():
             raise InputError(f"no file at {path}: a SPEC is file.py:function, a name or a run")
         self.time_limit = time_limit
-        job = (caller.__file__, Path(path).resolve(), name)
+        job = (caller.__file__, path.resolve(), name)
         self._peer = Peer(sys.executable, job, start_limit=max(start_limit, time_limit))
         try:
             self._peer.start()

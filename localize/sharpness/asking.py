@@ -25,6 +25,7 @@ from localize.sharpness.design import Design, Picture, Trial, grid, picture
 from synth import photos
 from synth.console import Progress
 from synth.photos import Photo
+from synth.terminal import legible
 from synth.workers import crew
 
 TRIALS = (
@@ -94,14 +95,14 @@ class Asker:
         try:
             found = localizer.locate([shown.image], told)[0]
         except Exception as reason:  # of anybody's code: it must not end the run
-            error = f"{type(reason).__name__}: {reason}"
+            error = legible(f"{type(reason).__name__}: {reason}")
         seconds = time.perf_counter() - began
         distance = math.hypot(found.x - truth.x, found.y - truth.y)
         height, width = shown.image.shape[:2]
         condition = trial.condition
         return {
-            "method": name, "trial": trial.number, "photo": trial.photo, "side": trial.side,
-            "shape": truth.shape, "overflow": truth.overflow, "rounding": truth.rounding,
+            "method": name, "trial": trial.number, "photo": legible(trial.photo),
+            "side": trial.side, "shape": truth.shape, "overflow": truth.overflow, "rounding": truth.rounding,
             "feather": truth.feather, "codec": condition.codec,
             "quality": condition.quality if condition.codec == "jpeg" else None,
             "width": width, "height": height, "x": truth.x, "y": truth.y, "r": truth.r,

@@ -168,13 +168,15 @@ def _report(result: Measurement, design: Design) -> None:
             f"{row['guess']:.3f}",
         )  # fmt: skip
     Console(width=max(Console().width, 110)).print(table)
-    print(f"threshold: the ratio found half of the time, within {design.within:g} px or "
+    console.say(f"threshold: the ratio found half of the time, within {design.within:g} px or "
           f"{design.share:g} r; in light: contrast of luminance")  # fmt: skip
     if errors := sum(result.about["errors"].values()):
-        print(f"{errors} trials failed and count as misses, see {result.folder / 'trials.csv'}")
+        console.say(
+            f"{errors} trials failed and count as misses, see {result.folder / 'trials.csv'}"
+        )
     if skipped := result.about["skipped"]:
-        print(f"{len(skipped)} photos cannot be used, see {result.folder / 'sharpness.json'}")
-    print(f"tables and pictures are in {result.folder}, all on one page: report.html")
+        console.say(f"{len(skipped)} photos cannot be used, see {result.folder / 'sharpness.json'}")
+    console.say(f"tables and pictures are in {result.folder}, all on one page: report.html")
 
 
 def _interval(row: dict[Any, Any], value: str, name: str, form: str) -> str:

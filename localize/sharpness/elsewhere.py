@@ -12,6 +12,8 @@ from localize import metrics
 from localize.sharpness.asking import TRIALS
 from localize.sharpness.design import Design
 from synth.errors import InputError
+from synth.paths import path_of
+from synth.terminal import visible
 
 PLACES = ("x", "y", "x_pred", "y_pred")
 NUMBERS = (
@@ -30,7 +32,7 @@ def read(path: str | Path, design: Design, taken: Collection[str] = ()) -> pd.Da
     Raises:
         InputError: it cannot be read, a column is missing, or a method's name is taken.
     """
-    path = Path(path)
+    path = path_of(path)
     try:
         table = pd.read_csv(path, encoding="utf-8-sig")
     except FileNotFoundError:
@@ -63,7 +65,8 @@ def read(path: str | Path, design: Design, taken: Collection[str] = ()) -> pd.Da
             line = int(np.flatnonzero(wrong)[0]) + 2
             raise InputError(f"{path}, line {line}: {name} must be a number above 0")
     table["photo"] = table[photo].astype(str)
-    table["method"] = table["method"].fillna(path.stem) if "method" in table else path.stem
+    name = visible(path.stem)
+    table["method"] = table["method"].fillna(name) if "method" in table else name
     table["method"] = table["method"].astype(str)
     for name in set(table["method"]) & set(taken):
         raise InputError(f"{path}: another method is called '{name}': rename one")

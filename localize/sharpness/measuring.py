@@ -18,9 +18,12 @@ from localize.sharpness import adaptive, asking, elsewhere, pairs, thresholds
 from localize.sharpness.asking import TRIALS, Asker
 from localize.sharpness.design import Design, Picture, grid, picture
 from localize.sharpness.psychometric import Curve
+from synth import dataset as datasets
 from synth import folders, photos
 from synth.console import Step, silent
 from synth.errors import InputError, Skipped
+from synth.paths import path_of
+from synth.terminal import legible
 
 ABOUT = "sharpness.json"  # in every folder that we write
 JOURNAL = "journal.jsonl"  # in an unfinished one
@@ -68,7 +71,7 @@ def measure(
         InputError: a SPEC, the photos or the design cannot be used; nothing is written.
     """
     design = design or Design()
-    folder, out = Path(photo_folder), Path(out)
+    folder, out = path_of(photo_folder), path_of(out)
     if curve not in get_args(Curve):
         raise InputError(f"curve '{curve}' is unknown: use {' or '.join(get_args(Curve))}")
     if workers < 0:
@@ -111,7 +114,7 @@ def _asker(
 ) -> Asker:
     """Load all methods once: what is wrong with one shows before anything is asked."""
     asker = Asker({}, folder, design, time_limit)
-    for spec in dict.fromkeys([BASELINE, *map(str, specs)]):
+    for spec in dict.fromkeys([BASELINE, *map(registry.expand, specs)]):
         localizer = registry.load(spec, time_limit=time_limit)
         name = registry.shown(registry.name_of(spec), localizer)
         if name in asker.specs:
@@ -191,7 +194,7 @@ def _about(
 def _write(result: Measurement) -> None:
     """The tables, and what made them."""
     for name in ("trials", "rates", "thresholds", "pairs"):
-        table = getattr(result, name).to_csv(index=False, lineterminator="\n")
+        table = datasets.to_csv(getattr(result, name))
         folders.write(result.folder / f"{name}.csv", table)
     folders.write(result.folder / ABOUT, json.dumps(result.about, indent=2) + "\n")
 
@@ -215,10 +218,13 @@ def _painter(asker: Asker, names: Sequence[str]) -> Callable[[Mapping[Any, Any]]
     """-> a function that makes the picture of a row of trials again."""
     design = asker.design
     trials = [] if design.adaptive else grid(design, names)
+    file_of = {legible(name): name for name in names}  # as the table writes it -> on disk
 
     def paint(row: Mapping[Any, Any]) -> Picture:
         number = int(row["trial"])
         trial = adaptive.again(row) if design.adaptive else trials[number]
-        return picture(design, trial, photos.read(asker.folder, trial.photo))
+        return picture(
+            design, trial, photos.read(asker.folder, file_of.get(trial.photo, trial.photo))
+        )
 
     return paint

@@ -16,6 +16,7 @@ from synth import folders
 from synth.errors import InputError
 from synth.exporting import coco, imagefolder, mvtec, webdataset
 from synth.exporting.source import KEY, Source, Tell, licences, records, write_json
+from synth.paths import path_of
 
 Format = Literal["mvtec", "coco", "imagefolder", "webdataset"]
 FORMATS: tuple[str, ...] = get_args(Format)
@@ -51,7 +52,7 @@ def export(
         raise InputError(f"format '{format}' is unknown: use {', '.join(FORMATS)}")
     if shard_size < 1:
         raise InputError(f"shard size is {shard_size}: give 1 or more images")
-    folder, out = Path(dataset), Path(out)
+    folder, out = path_of(dataset), path_of(out)
     if folder.resolve().is_relative_to(out.resolve()):
         raise InputError(f"{out} holds the dataset itself: name another folder")
     folders.check(out, MARKER, overwrite)

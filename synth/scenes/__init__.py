@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from synth.errors import InputError
+from synth.paths import path_of
 from synth.scenes import noise, places, props
 from synth.scenes.camera import View, develop, soften
 from synth.scenes.noise import ease
@@ -128,7 +129,7 @@ def write(
         raise InputError(f"scene count is {count}: give at least 1")
     if seed < 0:
         raise InputError(f"scene seed is {seed}: give 0 or a positive integer")
-    out = Path(out)
+    out = path_of(out)
     out.mkdir(parents=True, exist_ok=True)
     paths = []
     for k in range(count):

@@ -21,6 +21,7 @@ from typing import Any
 import requests
 
 from synth.errors import InputError
+from synth.paths import path_of
 from synth.scraping import inspection, interrupt, manners, pages, services, sources
 from synth.scraping.fetcher import Bounds, Fetcher, LocalError, Reply
 from synth.scraping.inspection import Picture
@@ -130,7 +131,7 @@ def scrape(
     """
     options = options or Options()
     found = sources.parse(words, options.endpoints)
-    collection = Collection(Path(out), retry_failed)
+    collection = Collection(path_of(out), retry_failed)
     agent = manners.user_agent(importlib.metadata.version("acuity"), options.contact)
     fetcher = Fetcher(agent, options.bounds, options.allow_private)
     traffic = Traffic(fetcher, options.manners)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from synth.errors import InputError
+from synth.paths import path_of
 from synth.scraping import addresses, services
 from synth.scraping.outcomes import Problem
 from synth.scraping.words import is_image_address
@@ -51,7 +52,7 @@ def parse(words: Sequence[str], endpoints: Endpoints | None = None) -> list[Sour
     found: dict[str, Source] = {}
     for word in words:
         if word.lower().endswith(".csv") and "://" not in word:
-            for entry, licence in _table(Path(word)):
+            for entry, licence in _table(path_of(word)):
                 source = _one(entry, ends, licence, f" (in {word})")
                 found.setdefault(source.start, source)
         else:

@@ -30,6 +30,7 @@ from localize.runs import load_weights
 from synth import console, folders
 from synth.anomaly import Anomaly
 from synth.errors import InputError
+from synth.paths import path_of
 
 EPOCH = 200  # steps, or those of one pass over a smaller source
 EPOCHS = 20
@@ -146,7 +147,7 @@ class RingVote:
         """Fill a new network with the weights to go on from -> which these are, for the run."""
         if self._start is None:
             return {}
-        run = WEIGHTS / "ringvote" if str(self._start) == "ringvote" else Path(self._start)
+        run = WEIGHTS / "ringvote" if str(self._start) == "ringvote" else path_of(self._start)
         if not str(read_run(run)["method"]).startswith("ringvote"):
             raise InputError(f"{run} is no run of ringvote: --start goes on from one")
         load_weights(network, run)
