@@ -258,7 +258,7 @@ def find(
         bool,
         typer.Option(
             "--overwrite",
-            help="Replace drawings of an earlier run in the folder of --overlay; other files never.",
+            help="Replace drawings of an earlier run in the folder of --overlay, no other files.",
         ),
     ] = False,
     time_limit: TimeLimit = None,

@@ -102,8 +102,8 @@ class Asker:
         condition = trial.condition
         return {
             "method": name, "trial": trial.number, "photo": legible(trial.photo),
-            "side": trial.side, "shape": truth.shape, "overflow": truth.overflow, "rounding": truth.rounding,
-            "feather": truth.feather, "codec": condition.codec,
+            "side": trial.side, "shape": truth.shape, "overflow": truth.overflow,
+            "rounding": truth.rounding, "feather": truth.feather, "codec": condition.codec,
             "quality": condition.quality if condition.codec == "jpeg" else None,
             "width": width, "height": height, "x": truth.x, "y": truth.y, "r": truth.r,
             "discolor_ratio": truth.discolor_ratio, "brightness": shown.brightness,
