@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -21,15 +20,18 @@ from localize.localizer import HISTORY, RUN_FILE, Localizer, Source
 from localize.scoring import CLEAN, SCORES, Answers, predict, score
 from localize.sources import Folder
 from synth import dataset as datasets
-from synth import folders
+from synth import folders, paths
 from synth.console import Progress, Step, silent
-from synth.dataset import MARKER
 from synth.errors import InputError
+from synth.json_files import read_object
 
 DEFAULT_METHODS = tuple(name for name, entry in registry.METHODS.items() if entry.compared)
 BASELINE = "centre"
 HISTORY_FILE = "history.csv"  # in the run folder of a method that learns by epochs
 ABOUT = "comparison.json"  # in every folder that we write
+MARKER = folders.Marker(
+    ABOUT, lambda about: about.keys() >= {"dataset", "table_sha256", "split", "versions"}
+)
 ANSWERS = "answers"  # in an unfinished one: a journal a method
 
 
@@ -95,7 +97,14 @@ def evaluate(
         for spec in map(str, specs)
         if spec not in learners
     }
-    with folders.staged(Path(out), ABOUT, overwrite=overwrite, resume=resume) as building:
+    with folders.staged(
+        Path(out),
+        MARKER,
+        reads=paths.inputs(dataset, list(specs)),
+        overwrite=overwrite,
+        resume=resume,
+        scratch=[ANSWERS],
+    ) as building:
         _same_request(building, _request(source, {}))
         for spec in map(str, specs):
             answers: str | Path = spec
@@ -111,7 +120,6 @@ def evaluate(
         result = _scored(methods, source, answering, building, step)
         asked = record.command("evaluate", *specs, dataset, split=split, out=out)
         write(result, source, {}, {"methods": record.described(methods, runs), "command": asked})
-        shutil.rmtree(building / ANSWERS)
     return replace(result, folder=Path(out))
 
 
@@ -153,7 +161,14 @@ def compare(
     }
     ready: dict[str, Localizer] = {}
     answering: dict[str, str | Path] = {}
-    with folders.staged(Path(out), ABOUT, overwrite=overwrite, resume=resume) as building:
+    with folders.staged(
+        Path(out),
+        MARKER,
+        reads=paths.inputs(dataset, list(methods), *options.values()),
+        overwrite=overwrite,
+        resume=resume,
+        scratch=[ANSWERS],
+    ) as building:
         _same_request(building, _request(source, options))
         for entry in entries:
             if entry.learns == "nothing" or entry.weights:
@@ -171,7 +186,6 @@ def compare(
         chosen = None if tuple(methods) == DEFAULT_METHODS else tuple(methods)
         asked = record.command("compare", dataset, methods=chosen, split=split, **options, out=out)
         write(result, source, options, {"methods": record.described(ready, runs), "command": asked})
-        shutil.rmtree(building / ANSWERS)
     return replace(result, folder=Path(out))
 
 
@@ -205,7 +219,7 @@ def _same_request(building: Path, request: dict[str, Any]) -> None:
     if not path.is_file():
         folders.write(path, json.dumps(request, indent=2) + "\n")
         return
-    earlier = json.loads(path.read_text(encoding="utf-8"))
+    earlier = read_object(path, f"pass --overwrite to drop the unfinished run in {building}")
     differ = [name for name, value in request.items() if earlier.get(name) != value]
     if differ:
         raise InputError(
@@ -303,8 +317,8 @@ def write(
     for name, table in tables.items():
         folders.write(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
     try:
-        recipe = json.loads((source.folder / MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        recipe = read_object(source.folder / datasets.RECIPE)
+    except InputError:
         recipe = None
     about = {
         **_request(source, options),

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 
 from localize import comparison, record, registry, scoring
-from localize.comparison import ABOUT, BASELINE, Comparison
+from localize.comparison import BASELINE, MARKER, Comparison
 from localize.localizer import Finding
 from localize.scoring import CLEAN, ERRORS, NOTHING, Answers
 from localize.sources import Folder
 from synth import dataset as datasets
-from synth import folders
+from synth import folders, paths
 from synth.errors import InputError
 
 NEEDED = ("file_name", "x_pred", "y_pred")
@@ -109,7 +109,8 @@ def score(
             say(f"{method}: {_counted(answered.errors)}")
         answers.append(answered)
         scores.append(scoring.score(answered, its_source, None))
-    with folders.staged(Path(out), ABOUT, overwrite=overwrite) as building:
+    reads = paths.inputs(predictions, dataset, clean)
+    with folders.staged(Path(out), MARKER, reads=reads, overwrite=overwrite) as building:
         result = comparison.gather(answers, scores, building)
         words = record.command("score", predictions, dataset, clean=clean, split=split, out=out)
         comparison.write(result, shown, {"predictions": path.name}, {"command": words})

@@ -106,7 +106,8 @@ def convert(
         raise InputError(f"split '{split}' is unknown: use one of {', '.join(SPLITS)}")
     foreign = _read(Path(table), convention.columns)
     find = _finder(Path(images))
-    with folders.staged(Path(out), dataset.MARKER, overwrite=overwrite) as building:
+    reads = [table, images]
+    with folders.staged(Path(out), dataset.MARKER, reads=reads, overwrite=overwrite) as building:
         (building / "images").mkdir()
         rows: list[dict[str, Any]] = []
         taken: dict[str, Path] = {}

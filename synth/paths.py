@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -33,3 +34,22 @@ def name_of(path: str | os.PathLike[str]) -> str:
     """
     path = path_of(path)
     return path.name if path.name not in ("", "..") else path.resolve().name
+
+
+def inputs(*values: object) -> list[Path]:
+    """Arguments of a command -> the files and folders among them, which the command reads.
+
+    A text counts where a file or folder of that name exists; of ``FILE.py:FUNCTION`` it is the
+    file. Lists are looked through.
+    """
+    found: list[Path] = []
+    for value in values:
+        if isinstance(value, (list, tuple)):
+            found += inputs(*value)
+        elif isinstance(value, (str, Path)) and str(value):
+            place, _, _ = str(value).rpartition(":")
+            path = path_of(place if place.endswith(".py") else value)
+            with contextlib.suppress(OSError, ValueError):
+                if path.exists():
+                    found.append(path)
+    return found

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from synth import InputError, folders
+
+MARKER = folders.Marker("marker", lambda about: "text" in about)
 
 
 def listing(folder: Path) -> list[str]:
@@ -21,15 +24,23 @@ class Stop(BaseException):
 
 def stop_building(out: Path, name: str, **flags: Any) -> None:
     """Build half of it, then fail."""
-    with pytest.raises(Stop), folders.staged(out, "marker", **flags) as building:  # noqa: PT012
+    with pytest.raises(Stop), folders.staged(out, MARKER, **flags) as building:  # noqa: PT012
         (building / name).write_text("1")
         raise Stop
 
 
+def mark(folder: Path, text: str = "x") -> None:
+    (folder / "marker").write_text(json.dumps({"text": text}))
+
+
+def text_of(folder: Path) -> str:
+    return str(json.loads((folder / "marker").read_text())["text"])
+
+
 def build(out: Path, text: str = "x", **flags: Any) -> None:
-    with folders.staged(out, "marker", **flags) as building:
+    with folders.staged(out, MARKER, **flags) as building:
         assert building != out
-        (building / "marker").write_text(text)
+        mark(building, text)
 
 
 def test_write_takes_text_and_bytes(tmp_path: Path) -> None:
@@ -59,10 +70,10 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(
 
 def test_staged_appears_when_whole(tmp_path: Path) -> None:
     out = tmp_path / "deep" / "out"
-    with folders.staged(out, "marker") as building:
-        (building / "marker").write_text("x")
+    with folders.staged(out, MARKER) as building:
+        mark(building)
         assert not out.exists()
-    assert (out / "marker").read_text() == "x"
+    assert text_of(out) == "x"
     assert listing(tmp_path) == ["deep", "deep/out", "deep/out/marker"]
 
 
@@ -80,7 +91,7 @@ def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
 def test_a_failure_while_overwriting_keeps_the_old(tmp_path: Path) -> None:
     build(tmp_path / "out", "old")
     stop_building(tmp_path / "out", "marker", overwrite=True)
-    assert (tmp_path / "out" / "marker").read_text() == "old"
+    assert text_of(tmp_path / "out") == "old"
     assert listing(tmp_path) == ["out", "out/marker"]
 
 
@@ -92,11 +103,11 @@ def test_overwrite_replaces_ours_alone(tmp_path: Path) -> None:
         build(out)
     build(out, "new", overwrite=True)
     assert listing(tmp_path) == ["out", "out/marker"]
-    assert (out / "marker").read_text() == "new"
+    assert text_of(out) == "new"
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     (foreign / "thesis.tex").write_text("years of work")
-    with pytest.raises(InputError, match="safety"):
+    with pytest.raises(InputError, match="not overwritten"):
         build(foreign, overwrite=True)
     assert (foreign / "thesis.tex").read_text() == "years of work"
     (tmp_path / "file").write_text("mine")
@@ -116,9 +127,9 @@ def test_the_users_own_neighbours_are_not_deleted(tmp_path: Path, suffix: str) -
     try:
         build(out, "new", overwrite=True)
     except InputError:
-        assert (out / "marker").read_text() == "old"
+        assert text_of(out) == "old"
     else:
-        assert (out / "marker").read_text() == "new"
+        assert text_of(out) == "new"
     assert (backup / "mine.txt").read_text() == "my backup"
 
 
@@ -128,7 +139,7 @@ def test_a_linked_folder_can_be_overwritten(tmp_path: Path) -> None:
     link = tmp_path / "set"
     link.symlink_to(tmp_path / "disk" / "set")
     build(link, "new", overwrite=True)
-    assert (link / "marker").read_text() == "new"
+    assert text_of(link) == "new"
     assert not [name for name in listing(tmp_path) if ".old" in name or ".partial" in name]
 
 
@@ -142,7 +153,7 @@ def test_the_current_folder_is_a_folder_like_any_other(
         build(Path())
     except InputError:
         return
-    assert (here / "marker").read_text() == "x"
+    assert text_of(here) == "x"
     assert listing(tmp_path) == ["here", "here/marker"]
 
 
@@ -152,9 +163,9 @@ def test_unfinished_work_is_kept_and_asked_about(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"--resume.*--overwrite"):
         build(out, resume=False)
     assert (folders.partial(out) / "part").exists()
-    with folders.staged(out, "marker", resume=True) as building:
+    with folders.staged(out, MARKER, resume=True) as building:
         assert (building / "part").read_text() == "1"
-        (building / "marker").write_text("x")
+        mark(building)
     assert listing(tmp_path) == ["out", "out/marker", "out/part"]
 
 
