@@ -53,7 +53,6 @@ def export(
     if shard_size < 1:
         raise InputError(f"shard size is {shard_size}: give 1 or more images")
     folder, out = Path(dataset), Path(out)
-    folders.check(out, MARKER, overwrite, [folder])
     table = datasets.read(folder)
     digits = max(6, len(str(len(table) - 1)))  # all alike, so that names sort as rows do
     rows = [row | {KEY: f"{i:0{digits}d}"} for i, row in enumerate(records(table))]

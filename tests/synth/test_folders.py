@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -174,3 +176,180 @@ def test_overwrite_drops_unfinished_work(tmp_path: Path) -> None:
     stop_building(out, "part", resume=False)
     build(out, overwrite=True, resume=False)
     assert listing(tmp_path) == ["out", "out/marker"]
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", '{"other": 1}', '{"text"', "[" * 100_000])
+def test_a_marker_is_known_by_what_it_holds(tmp_path: Path, text: str) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "marker").write_text(text)
+    (out / "diary").write_text("mine")
+    with pytest.raises(InputError, match="a marker that this command did not write"):
+        build(out, overwrite=True)
+    assert listing(tmp_path) == ["out", "out/diary", "out/marker"]
+
+
+def test_a_marker_may_say_what_belongs_to_it(tmp_path: Path) -> None:
+    marker = folders.Marker("marker", MARKER.describes, lambda name: name.startswith("scene-"))
+    out = tmp_path / "out"
+    for name in ("scene-1", "holiday.jpg"):
+        with folders.staged(out, marker, overwrite=True) as building:
+            mark(building)
+        (out / name).touch()
+    with (
+        pytest.raises(InputError, match=r"holds holiday\.jpg"),
+        folders.staged(out, marker, overwrite=True),
+    ):
+        pass
+    assert (out / "holiday.jpg").exists()
+
+
+def inputs_beside(tmp_path: Path) -> dict[str, tuple[Path, Path]]:
+    """Kind of overlap -> (OUT, what is read), all of which exist."""
+    out = tmp_path / "out"
+    build(out)
+    for folder in ("out/photos", "photos", "elsewhere"):
+        (tmp_path / folder).mkdir()
+    (out / "table.csv").touch()
+    (tmp_path / "link").symlink_to(out)
+    (tmp_path / "photos/results").symlink_to(out / "photos")
+    (out / "away").symlink_to(tmp_path / "elsewhere")
+    build(tmp_path / "elsewhere/out")
+    return {
+        "the same": (out, out),
+        "OUT holds it": (out, out / "photos"),
+        "OUT holds the file": (out, out / "table.csv"),
+        "it holds OUT": (tmp_path / "elsewhere/out", tmp_path / "elsewhere"),
+        "by a link to OUT": (out, tmp_path / "link"),
+        "OUT is the link": (tmp_path / "link", out / "photos"),
+        "by a link in it": (out, tmp_path / "photos"),
+        "by name alone": (out, out / "away"),
+        "with dots": (out, tmp_path / "photos" / ".." / "out" / "photos"),
+    }
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_out_and_inputs_do_not_contain_each_other(tmp_path: Path, overwrite: bool) -> None:
+    for kind, (out, read) in inputs_beside(tmp_path).items():
+        before = listing(tmp_path)
+        with pytest.raises(InputError, match="read: name a folder elsewhere"):
+            build(out, reads=[read], overwrite=overwrite)
+        assert listing(tmp_path) == before, kind
+
+
+def test_the_unfinished_folder_is_no_input_either(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    stop_building(out, "part", resume=False)
+    with pytest.raises(InputError, match="is read"):
+        build(out, reads=[folders.partial(out)], overwrite=True, resume=False)
+    assert (folders.partial(out) / "part").exists()
+
+
+def test_an_input_with_a_similar_name_is_none(tmp_path: Path) -> None:
+    (tmp_path / "out-photos").mkdir()
+    build(tmp_path / "out", reads=[tmp_path / "out-photos"])
+
+
+def test_what_appears_meanwhile_is_kept(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    def build_slowly() -> None:
+        with folders.staged(out, MARKER, resume=False) as building:
+            mark(building)
+            out.mkdir()
+            (out / "thesis.tex").write_text("years of work")
+
+    with pytest.raises(InputError, match="exists"):
+        build_slowly()
+    assert (out / "thesis.tex").exists()
+    assert text_of(folders.partial(out)) == "x"
+
+
+def test_one_folder_is_built_once_at_a_time(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with folders.staged(out, MARKER, resume=False) as building:
+        for flags in ({"resume": True}, {"overwrite": True}, {}):
+            with pytest.raises(InputError, match="is being written"):
+                build(out, **flags)
+        mark(building)
+    assert listing(tmp_path) == ["out", "out/marker"]
+
+
+STEPS = ["before any", "without the old folder", "before the old one is deleted"]
+
+
+@pytest.mark.parametrize("resume", [True, False, None])
+@pytest.mark.parametrize("step", range(3), ids=STEPS)
+def test_an_end_that_was_interrupted_is_put_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, resume: bool | None
+) -> None:
+    """Of the renames that end a run, some have happened; the next call finishes the rest."""
+    out = tmp_path / "out"
+    build(out, "old")
+    replace, count = os.replace, 0
+
+    def stop(source: Path, target: Path) -> None:
+        nonlocal count
+        if out in (Path(source), Path(target)) or "replaced" in str(source):
+            if count == step:
+                os._exit(9)
+            count += 1
+        replace(source, target)
+
+    child = os.fork()
+    if not child:
+        monkeypatch.setattr(os, "replace", stop)
+        with contextlib.suppress(BaseException):
+            build(out, "new", overwrite=True, resume=False, scratch=["journal"])
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 9
+    if resume:
+        with folders.staged(out, MARKER, resume=True) as building:
+            assert text_of(building) == "new"
+    else:
+        with pytest.raises(InputError, match="exists"):
+            build(out, "newer", resume=resume)
+    assert text_of(out) == "new"
+    assert listing(tmp_path) == ["out", "out/marker"]
+
+
+def test_without_its_successor_the_old_folder_comes_back(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    build(out, "old")
+    out.rename(tmp_path / ".out.acuity-replaced")  # and the new one was deleted by hand
+    with pytest.raises(InputError, match="exists"):
+        build(out)
+    assert text_of(out) == "old"
+
+
+def test_a_deletion_that_was_interrupted_is_finished(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    trash = tmp_path / ".out.acuity-trash-0123456789ab"
+    trash.mkdir()
+    (trash / "half").touch()
+    build(out)
+    assert listing(tmp_path) == ["out", "out/marker"]
+
+
+def test_a_whole_folder_is_not_lost_to_another_request(tmp_path: Path) -> None:
+    """Its run was killed at the very end; resuming with other options changes nothing."""
+    out = tmp_path / "out"
+    build(out, "new")
+    (out / folders.UNFINISHED).write_text("whole\n")
+    with (
+        pytest.raises(InputError, match="other options"),
+        folders.staged(out, MARKER, resume=True),
+    ):
+        raise InputError("begun with other options")
+    assert text_of(out) == "new"
+    assert listing(tmp_path) == ["out", "out/marker"]
+
+
+def test_names_as_long_as_a_disk_allows(tmp_path: Path) -> None:
+    out = tmp_path / ("ä" * 127)
+    build(out)
+    build(out, "new", overwrite=True)
+    folders.write(out / ("n" * 255), "x")
+    assert text_of(out) == "new"
+    assert len(listing(tmp_path)) == 3
