@@ -11,12 +11,23 @@ import numpy as np
 from localize import endless, registry
 from localize.comparison import centre_distance_of, compare, evaluate
 from localize.imported import score
-from localize.localizer import RUN_FILE, Finding, Known, Localizer, Range, Seeker, Source, read_run
+from localize.localizer import (
+    RUN,
+    RUN_FILE,
+    Finding,
+    Known,
+    Localizer,
+    Range,
+    Seeker,
+    Source,
+    read_run,
+)
 from localize.registry import Method, load
 from localize.sources import Folder
-from synth import folders
+from synth import folders, paths
 from synth.errors import InputError
 from synth.paths import path_of
+from synth.recipe import PRESETS
 
 __all__ = ["compare", "describe", "evaluate", "load", "locate", "score", "train"]
 
@@ -50,7 +61,14 @@ def train(
         raise InputError(f"{name} learns nothing: use it by its name")
     train_split, val_split = _sources(entry, dataset, photos, recipe, options.get("seed", 0))
     learner = registry.create(name, **registry.choose([entry], options)[name])
-    with folders.staged(Path(out), RUN_FILE, overwrite=overwrite, resume=resume) as run:
+    given = None if str(recipe) in PRESETS else recipe
+    with folders.staged(
+        Path(out),
+        RUN,
+        reads=paths.inputs(dataset, photos, given, *options.values()),
+        overwrite=overwrite,
+        resume=resume,
+    ) as run:
         learner.fit(train_split, val_split, run)
         about = describe(run) | {"val_centre_distance": centre_distance_of(val_split)}
         folders.write(run / RUN_FILE, json.dumps(about, indent=2) + "\n")

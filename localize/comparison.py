@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -21,17 +20,20 @@ from localize.localizer import HISTORY, RUN_FILE, Localizer, Source
 from localize.scoring import CLEAN, SCORES, Answers, predict, score
 from localize.sources import Folder
 from synth import dataset as datasets
-from synth import folders
+from synth import folders, paths
 from synth.console import Progress, Step, silent
-from synth.dataset import MARKER
 from synth.errors import InputError
-from synth.paths import fitting, name_of, path_of
+from synth.json_files import read_object
+from synth.paths import name_of, path_of
 from synth.terminal import visible
 
 DEFAULT_METHODS = tuple(name for name, entry in registry.METHODS.items() if entry.compared)
 BASELINE = "centre"
 HISTORY_FILE = "history.csv"  # in the run folder of a method that learns by epochs
 ABOUT = "comparison.json"  # in every folder that we write
+MARKER = folders.Marker(
+    ABOUT, lambda about: about.keys() >= {"dataset", "table_sha256", "split", "versions"}
+)
 ANSWERS = "answers"  # in an unfinished one: a journal a method
 
 
@@ -98,7 +100,14 @@ def evaluate(
         for spec in map(str, specs)
         if spec not in learners
     }
-    with folders.staged(Path(out), ABOUT, overwrite=overwrite, resume=resume) as building:
+    with folders.staged(
+        Path(out),
+        MARKER,
+        reads=paths.inputs(dataset, list(specs)),
+        overwrite=overwrite,
+        resume=resume,
+        scratch=[ANSWERS],
+    ) as building:
         _same_request(building, _request(source, {}))
         for spec in map(str, specs):
             answers: str | Path = spec
@@ -114,7 +123,6 @@ def evaluate(
         result = _scored(methods, source, answering, building, step)
         asked = record.command("evaluate", *specs, dataset, split=split, out=out)
         write(result, source, {}, {"methods": record.described(methods, runs), "command": asked})
-        shutil.rmtree(building / ANSWERS)
     return replace(result, folder=Path(out))
 
 
@@ -157,7 +165,14 @@ def compare(
     }
     ready: dict[str, Localizer] = {}
     answering: dict[str, str | Path] = {}
-    with folders.staged(Path(out), ABOUT, overwrite=overwrite, resume=resume) as building:
+    with folders.staged(
+        Path(out),
+        MARKER,
+        reads=paths.inputs(dataset, list(methods), *options.values()),
+        overwrite=overwrite,
+        resume=resume,
+        scratch=[ANSWERS],
+    ) as building:
         _same_request(building, _request(source, options))
         for entry in entries:
             if entry.learns == "nothing" or entry.weights:
@@ -175,7 +190,6 @@ def compare(
         chosen = None if tuple(methods) == DEFAULT_METHODS else tuple(methods)
         asked = record.command("compare", dataset, methods=chosen, split=split, **options, out=out)
         write(result, source, options, {"methods": record.described(ready, runs), "command": asked})
-        shutil.rmtree(building / ANSWERS)
     return replace(result, folder=Path(out))
 
 
@@ -209,7 +223,7 @@ def _same_request(building: Path, request: dict[str, Any]) -> None:
     if not path.is_file():
         folders.write(path, json.dumps(request, indent=2) + "\n")
         return
-    earlier = json.loads(path.read_text(encoding="utf-8"))
+    earlier = read_object(path, f"pass --overwrite to drop the unfinished run in {building}")
     differ = [name for name, value in request.items() if earlier.get(name) != value]
     if differ:
         raise InputError(
@@ -238,7 +252,7 @@ def _scored(
 
     def asked(localizer: Localizer, name: str, file: str, progress: Progress | None) -> Answers:
         request = {f"code or weights of {name}": record.fingerprint(answering[name])}
-        path = folder / ANSWERS / fitting(quote(file, safe=""), ".jsonl")
+        path = folder / ANSWERS / f"{quote(file, safe='')}.jsonl"
         with closing(Journal(path, request)) as journal:
             return predict(localizer, name, source, progress, journal)
 
@@ -307,8 +321,8 @@ def write(
     for name, table in tables.items():
         folders.write(folder / f"{name}.csv", datasets.to_csv(table))
     try:
-        recipe = json.loads((source.folder / MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        recipe = read_object(source.folder / datasets.RECIPE)
+    except InputError:
         recipe = None
     about = {
         **_request(source, options),

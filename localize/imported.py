@@ -12,15 +12,14 @@ import numpy as np
 import pandas as pd
 
 from localize import comparison, record, registry, scoring
-from localize.comparison import ABOUT, BASELINE, Comparison
+from localize.comparison import BASELINE, MARKER, Comparison
 from localize.localizer import Finding
 from localize.scoring import CLEAN, ERRORS, NOTHING, Answers
 from localize.sources import Folder
 from synth import dataset as datasets
-from synth import folders
+from synth import folders, paths
 from synth.errors import InputError
 from synth.paths import path_of
-from synth.terminal import visible
 
 NEEDED = ("file_name", "x_pred", "y_pred")
 OF_CLEAN = ("file_name", "score")  # what a file of clean pictures alone needs
@@ -112,7 +111,8 @@ def score(
             say(f"{method}: {_counted(answered.errors)}")
         answers.append(answered)
         scores.append(scoring.score(answered, its_source, None))
-    with folders.staged(Path(out), ABOUT, overwrite=overwrite) as building:
+    reads = paths.inputs(predictions, dataset, clean)
+    with folders.staged(Path(out), MARKER, reads=reads, overwrite=overwrite) as building:
         result = comparison.gather(answers, scores, building)
         words = record.command("score", predictions, dataset, clean=clean, split=split, out=out)
         comparison.write(result, shown, {"predictions": path.name}, {"command": words})
@@ -199,7 +199,7 @@ def _row(path: Path, line: int, cells: dict[str, str]) -> Row:
     if math.isnan(numbers["x_pred"]) != math.isnan(numbers["y_pred"]):
         empty = "x_pred" if math.isnan(numbers["x_pred"]) else "y_pred"
         raise InputError(f"{path}, line {line} ({name}): {empty} is empty: give both or neither")
-    method = cells.get("method", "") or visible(path.stem)
+    method = cells.get("method", "") or path.stem
     return Row(line, method, name, cells.get("trial", ""), **numbers)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from synth import folders
 from synth.anomaly import Anomaly
 from synth.errors import InputError
 from synth.renderer import Sample
@@ -19,6 +20,13 @@ Range = tuple[float, float]
 # The columns of a run's history.csv, one row an epoch; distances in px.
 HISTORY = ("epoch", "train_loss", "train_distance", "val_loss", "val_distance")
 RUN_FILE = "model.json"  # in every run folder: the method's name and all that loading needs
+RUN = folders.Marker(
+    RUN_FILE,
+    lambda about: (
+        isinstance(about.get("method"), str)
+        and (about.keys() >= {"options", "torch"} or about.keys() >= {"settings", "trained"})
+    ),
+)
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def scenes(
 
     width, height = console.size(size)
     with (
-        folders.staged(out, "scene-0000.png", overwrite=overwrite) as building,
+        folders.staged(out, module.MARKER, overwrite=overwrite) as building,
         console.progress("scenes") as progress,
     ):
         module.write(building, count, width, height, seed, lambda done: progress(done, count))

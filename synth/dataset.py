@@ -28,7 +28,14 @@ TABLE = "metadata.csv"
 TABLES: dict[Form, str] = {"csv": TABLE, "parquet": "metadata.parquet"}
 # Column -> the folder that its pictures are in.
 PICTURES = {"file_name": "images", "clean_file_name": "clean", "mask_file_name": "masks"}
-MARKER = "recipe.json"  # in every dataset that we write; a table alone may be anybody's
+RECIPE = "recipe.json"  # in every dataset that we write; a table alone may be anybody's
+MARKER = folders.Marker(
+    RECIPE,
+    lambda about: (
+        about.get("made_by") in ("synth generate", "synth import")
+        and isinstance(about.get("versions"), dict)
+    ),
+)
 
 # Column -> kind. "text" may be empty; "number" may be empty only in a clean row.
 COLUMNS = {
@@ -295,7 +302,7 @@ def write_table(folder: Path, parts: Iterable[pd.DataFrame], form: Form = "csv")
 
 def describe(folder: Path, summary: Summary, about: dict[str, Any], form: Form = "csv") -> None:
     """Write recipe.json and the dataset card."""
-    folders.write(folder / MARKER, json.dumps(about, indent=2) + "\n")
+    folders.write(folder / RECIPE, json.dumps(about, indent=2) + "\n")
     folders.write(folder / "README.md", card.text(summary, about, TABLES[form]))
 
 

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from array import array
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synth import dataset, folders, photos, renderer
+from synth import dataset, folders, paths, photos, renderer
 from synth import recipe as recipes
 from synth.card import Summary
 from synth.dataset import PICTURES, Form
@@ -24,7 +24,7 @@ from synth.journal import Journal, Ledger, Outcome
 from synth.paths import path_of
 from synth.photos import Photo
 from synth.recipe import SPLITS, Draw, Recipe
-from synth.workers import crew
+from synth.workers import crew, out_of_memory, require_main_guard
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +33,7 @@ JOURNAL = "journal.jsonl"
 EXTENSIONS = {"jpeg": "jpg", "png": "png"}
 PART = 1024  # rows in memory at a time when the table is written
 Progress = Callable[[int, int], None]
+Origins = Mapping[str, tuple[str, str]]  # photo -> its source address and licence
 
 
 @dataclass(frozen=True)
@@ -85,20 +86,21 @@ def build(
         InputError: bad input; nothing is left behind under the name ``out``.
     """
     source, out = path_of(photo_folder), path_of(out)
-    recipe = recipe if isinstance(recipe, Recipe) else recipes.load(recipe)
+    given, recipe = recipe, recipe if isinstance(recipe, Recipe) else recipes.load(recipe)
     if count is not None and count < 1:
         raise InputError(f"count is {count}: ask for at least one row")
     if workers < 1:
         raise InputError(f"workers is {workers}: give at least one")
     if form not in dataset.TABLES:
         raise InputError(f"table is '{form}': use one of {', '.join(dataset.TABLES)}")
-    here, there = source.resolve(), out.resolve()
-    if here == there or here in there.parents or there in here.parents:
-        raise InputError(f"{out} and {source} lie in each other: name a folder elsewhere")
+    require_main_guard()
     names = photos.find(source)
     wanted = min(count or len(names) * recipe.per_photo, len(names) * recipe.per_photo)
 
-    with folders.staged(out, dataset.MARKER, overwrite=overwrite, resume=resume) as building:
+    reads = paths.inputs(source, None if str(given) in recipes.PRESETS else given)
+    with folders.staged(
+        out, dataset.MARKER, reads=reads, overwrite=overwrite, resume=resume, scratch=[JOURNAL]
+    ) as building:
         about = {"made_by": "synth generate", "recipe": recipe.to_dict(), "count": count}
         for folder, used in zip(PICTURES.values(), (True, recipe.twins, recipe.masks), strict=True):
             if used:
@@ -112,9 +114,7 @@ def build(
             raise InputError(
                 f"none of the {len(names)} photos in {source} can be used; the first: {reason}"
             )
-        built = _finish(names, building, journal, ledger, recipe, about, form)
-        journal.path.unlink()
-    return built
+        return _finish(names, building, journal, ledger, recipe, about, form)
 
 
 def _make_all(
@@ -136,14 +136,35 @@ def _make_all(
             progress(ledger.rows, wanted)
         return ledger.rows == wanted
 
-    if any(count(outcome) for outcome in journal.read(journal.found)):
-        return ledger
-    with closing(_outcomes(source, names[journal.found :], recipe, building, workers)) as outcomes:
+    origins = photos.provenance(source)
+    for outcome in journal.read(journal.found):
+        if not outcome.is_on_disk(building):
+            _make_again(outcome, source, origins, recipe, building)
+        if count(outcome):
+            return ledger
+    rest = names[journal.found :]
+    with closing(_outcomes(source, rest, origins, recipe, building, workers)) as outcomes:
         for outcome in outcomes:
             journal.append(outcome)
             if count(outcome):
                 break
     return ledger
+
+
+def _make_again(
+    outcome: Outcome, source: Path, origins: Origins, recipe: Recipe, building: Path
+) -> None:
+    """Write a photo's files once more where an interruption or a full disk has lost some.
+
+    Raises:
+        InputError: the photo gives other rows now.
+    """
+    name = outcome.photo
+    if make(source, name, origins.get(name, ("", "")), recipe, building) != outcome:
+        raise InputError(
+            f"pictures of {name} are missing in {building}, and the photo has changed since: "
+            "pass --overwrite to begin again"
+        )
 
 
 def _digest(source: Path, names: Sequence[str]) -> str:
@@ -157,12 +178,12 @@ def _digest(source: Path, names: Sequence[str]) -> str:
 def _outcomes(
     source: Path,
     names: Sequence[str],
+    origins: Origins,
     recipe: Recipe,
     building: Path,
     workers: int,
 ) -> Generator[Outcome, None, None]:
     """The outcome of each photo in order, made by ``workers`` processes, a few ahead."""
-    origins = photos.provenance(source)
 
     def job(name: str) -> tuple[Path, str, tuple[str, str], Recipe, Path]:
         return source, name, origins.get(name, ("", "")), recipe, building
@@ -184,15 +205,26 @@ def make(source: Path, name: str, origin: tuple[str, str], recipe: Recipe, out: 
             recipe.draw(*photo.picture.size, renderer.row_generator(recipe, photo, k))
             for k in range(recipe.per_photo)
         ]
-        rows = [_write_row(photo, draw, k, recipe, out) for k, draw in enumerate(draws)]
+        sizes: dict[str, int] = {}
+        rows = [_write_row(photo, draw, k, recipe, out, sizes) for k, draw in enumerate(draws)]
     except Skipped as reason:
         return Outcome(name, skipped=str(reason))
+    except MemoryError:
+        raise out_of_memory(name) from None
     except UnicodeEncodeError:
         return Outcome(name, skipped="its name is no Unicode text: rename it")
-    return Outcome(name, photo.sha256, photos.dhash(photo.picture), rows)
+    return Outcome(name, photo.sha256, photos.dhash(photo.picture), rows, sizes=sizes)
 
 
-def _write_row(photo: Photo, draw: Draw, k: int, recipe: Recipe, out: Path) -> dict[str, Any]:
+def _write_row(
+    photo: Photo, draw: Draw, k: int, recipe: Recipe, out: Path, sizes: dict[str, int]
+) -> dict[str, Any]:
+    """Write the pictures of one row -> the row; the files' bytes are added to ``sizes``."""
+
+    def write(name: str, data: bytes) -> None:
+        (out / name).write_bytes(data)
+        sizes[name] = len(data)
+
     painted = renderer.paint(photo, draw)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(photo.name).stem)[:60]
     base = f"{stem}-{photo.sha256[:8]}-{k}"
@@ -223,16 +255,16 @@ def _write_row(photo: Photo, draw: Draw, k: int, recipe: Recipe, out: Path) -> d
         for name in ("x", "y", "r", "discolor_ratio"):
             row[name] = getattr(draw.anomaly, name)
     data = renderer.encode(painted.image, recipe.codec, recipe.quality)
-    (out / row["file_name"]).write_bytes(data)
+    write(row["file_name"], data)
     if recipe.twins:
         row["clean_file_name"] = f"clean/{file_name}"
         if draw.anomaly is not None:
             data = renderer.encode(painted.clean, recipe.codec, recipe.quality)
-        (out / row["clean_file_name"]).write_bytes(data)
+        write(row["clean_file_name"], data)
     if recipe.masks:
         row["mask_file_name"] = f"masks/{base}.png"
         region = renderer.region_picture(draw.anomaly, draw.size)
-        (out / row["mask_file_name"]).write_bytes(renderer.encode(region, "png", 0))
+        write(row["mask_file_name"], renderer.encode(region, "png", 0))
     return row
 
 

@@ -107,8 +107,8 @@ def convert(
         raise InputError(f"split '{split}' is unknown: use one of {', '.join(SPLITS)}")
     foreign = _read(path_of(table), convention.columns)
     find = _finder(path_of(images))
-    out = path_of(out)
-    with folders.staged(Path(out), dataset.MARKER, overwrite=overwrite) as building:
+    reads, out = [path_of(table), path_of(images)], path_of(out)
+    with folders.staged(Path(out), dataset.MARKER, reads=reads, overwrite=overwrite) as building:
         (building / "images").mkdir()
         rows: list[dict[str, Any]] = []
         taken: dict[str, Path] = {}

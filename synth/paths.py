@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from pathlib import Path
@@ -54,3 +55,22 @@ def fitting(stem: str, ending: str = "") -> str:
         return stem + ending
     digest = f"-{hashlib.sha256(whole).hexdigest()[:8]}"
     return whole[: room - len(digest)].decode("utf-8", "ignore") + digest + ending
+
+
+def inputs(*values: object) -> list[Path]:
+    """Arguments of a command -> the files and folders among them, which the command reads.
+
+    A text counts where a file or folder of that name exists; of ``FILE.py:FUNCTION`` it is the
+    file. Lists are looked through.
+    """
+    found: list[Path] = []
+    for value in values:
+        if isinstance(value, (list, tuple)):
+            found += inputs(*value)
+        elif isinstance(value, (str, Path)) and str(value):
+            place, _, _ = str(value).rpartition(":")
+            path = path_of(place if place.endswith(".py") else value)
+            with contextlib.suppress(OSError, ValueError):
+                if path.exists():
+                    found.append(path)
+    return found

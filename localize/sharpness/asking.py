@@ -95,7 +95,7 @@ class Asker:
         try:
             found = localizer.locate([shown.image], told)[0]
         except Exception as reason:  # of anybody's code: it must not end the run
-            error = legible(f"{type(reason).__name__}: {reason}")
+            error = f"{type(reason).__name__}: {reason}"
         seconds = time.perf_counter() - began
         distance = math.hypot(found.x - truth.x, found.y - truth.y)
         height, width = shown.image.shape[:2]

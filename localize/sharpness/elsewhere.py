@@ -13,7 +13,6 @@ from localize.sharpness.asking import TRIALS
 from localize.sharpness.design import Design
 from synth.errors import InputError
 from synth.paths import path_of
-from synth.terminal import visible
 
 PLACES = ("x", "y", "x_pred", "y_pred")
 NUMBERS = (
@@ -65,8 +64,7 @@ def read(path: str | Path, design: Design, taken: Collection[str] = ()) -> pd.Da
             line = int(np.flatnonzero(wrong)[0]) + 2
             raise InputError(f"{path}, line {line}: {name} must be a number above 0")
     table["photo"] = table[photo].astype(str)
-    name = visible(path.stem)
-    table["method"] = table["method"].fillna(name) if "method" in table else name
+    table["method"] = table["method"].fillna(path.stem) if "method" in table else path.stem
     table["method"] = table["method"].astype(str)
     for name in set(table["method"]) & set(taken):
         raise InputError(f"{path}: another method is called '{name}': rename one")

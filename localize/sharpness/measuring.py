@@ -19,13 +19,15 @@ from localize.sharpness.asking import TRIALS, Asker
 from localize.sharpness.design import Design, Picture, grid, picture
 from localize.sharpness.psychometric import Curve
 from synth import dataset as datasets
-from synth import folders, photos
+from synth import folders, paths, photos
 from synth.console import Step, silent
 from synth.errors import InputError, Skipped
 from synth.paths import path_of
 from synth.terminal import legible
+from synth.workers import require_main_guard
 
 ABOUT = "sharpness.json"  # in every folder that we write
+MARKER = folders.Marker(ABOUT, lambda about: about.keys() >= {"specs", "design", "versions"})
 JOURNAL = "journal.jsonl"  # in an unfinished one
 BASELINE = thresholds.BASELINE
 
@@ -72,6 +74,7 @@ def measure(
     """
     design = design or Design()
     folder, out = path_of(photo_folder), path_of(out)
+    require_main_guard()
     if curve not in get_args(Curve):
         raise InputError(f"curve '{curve}' is unknown: use {' or '.join(get_args(Curve))}")
     if workers < 0:
@@ -83,14 +86,16 @@ def measure(
     for path in trials:
         names = {name for each in others for name in each["method"]}
         others.append(elsewhere.read(path, design, names | set(asker.specs)))
-    folders.check(out, ABOUT, overwrite)
-    usable, skipped = _survey(folder, design)
-    request = {
-        "specs": {name: str(spec) for name, spec in asker.specs.items()},
-        "design": design.to_dict(),
-        "photos_sha256": hashlib.sha256(json.dumps(usable).encode()).hexdigest(),
-    }
-    with folders.staged(out, ABOUT, overwrite=overwrite, resume=resume) as building:
+    reads = paths.inputs(folder, list(specs), list(trials))
+    with folders.staged(
+        out, MARKER, reads=reads, overwrite=overwrite, resume=resume, scratch=[JOURNAL]
+    ) as building:
+        usable, skipped = _survey(folder, design)
+        request = {
+            "specs": {name: str(spec) for name, spec in asker.specs.items()},
+            "design": design.to_dict(),
+            "photos_sha256": hashlib.sha256(json.dumps(usable).encode()).hexdigest(),
+        }
         many = workers or min(os.cpu_count() or 1, 8)
         with step("trials") as progress:
             rows = asking.run(
@@ -105,7 +110,6 @@ def measure(
         result = Measurement(table, rates, found, compared, about, building)
         _write(result)
         _draw(result, asker, list(usable))
-        (building / JOURNAL).unlink()
     return replace(result, folder=out)
 
 

@@ -24,7 +24,7 @@ from PIL import Image
 from synth import InputError, console, export_commands, mask, read
 from synth.dataset import truth
 from synth.exporting import FORMATS, coco, export
-from synth.exporting.exporter import MARKER
+from synth.exporting.exporter import ABOUT
 
 Contents = Callable[[Path], dict[str, bytes]]
 Make = Callable[..., Path]
@@ -336,7 +336,7 @@ def test_the_same_dataset_gives_the_same_bytes(
     )
     assert calls == [(i + 1, count) for i in range(count)]
     assert contents(tmp_path / "again") == contents(exports[name])
-    about = json.loads((tmp_path / "again" / MARKER).read_text())
+    about = json.loads((tmp_path / "again" / ABOUT).read_text())
     assert (about["format"], about["images"]) == (name, count)
     assert name == "mvtec" or count == len(rows_of(small_set))
 
@@ -410,7 +410,7 @@ def test_what_exists_is_kept(make: Make, tmp_path: Path, contents: Contents) -> 
     assert contents(out) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["by hand", "out"]
     export(folder, out, "webdataset", overwrite=True)
-    assert sorted(contents(out)) == [MARKER, "test-000000.tar", "train-000000.tar"]
+    assert sorted(contents(out)) == [ABOUT, "test-000000.tar", "train-000000.tar"]
 
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").write_text("years of work")
@@ -419,9 +419,9 @@ def test_what_exists_is_kept(make: Make, tmp_path: Path, contents: Contents) -> 
 
 def test_the_dataset_itself_is_never_replaced(make: Make, tmp_path: Path) -> None:
     folder = make([{}])
-    assert "holds the dataset" in refused(folder, folder, "coco", overwrite=True)
-    (tmp_path / MARKER).touch()
-    assert "holds the dataset" in refused(folder, tmp_path, "coco", overwrite=True)
+    assert "is or holds" in refused(folder, folder, "coco", overwrite=True)
+    (tmp_path / ABOUT).touch()
+    assert "is or holds" in refused(folder, tmp_path, "coco", overwrite=True)
 
 
 def test_unknown_formats_and_shards(make: Make, tmp_path: Path) -> None:

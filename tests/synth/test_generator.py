@@ -417,9 +417,9 @@ def test_resume_with_another_recipe_is_refused(messy: Path, tmp_path: Path) -> N
 
     with pytest.raises(Stop):
         generate(messy, out, SMALL, progress=interrupt)
-    with pytest.raises(InputError, match="another recipe or count"):
+    with pytest.raises(InputError, match="another recipe:"):
         generate(messy, out, dataclasses.replace(SMALL, seed=1), resume=True)
-    with pytest.raises(InputError, match="another recipe or count"):
+    with pytest.raises(InputError, match="another count:"):
         generate(messy, out, SMALL, count=3, resume=True)
     generate(messy, out, dataclasses.replace(SMALL, seed=1), overwrite=True)
     assert json.loads((out / "recipe.json").read_text())["recipe"]["seed"] == 1
