@@ -23,7 +23,7 @@ SPREAD = 6  # kills spread over the whole run
 LAST = 14  # and as many more at its last operations, where folders are renamed
 # Pictures and pages hold times of answers, as do these tables' columns.
 UNEQUAL = (".png", ".svg", ".html")
-TIMES = ("seconds", "seconds_per_image")
+TIMES = ("seconds", "ms_per_image")
 
 
 @dataclass(frozen=True)
