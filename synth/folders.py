@@ -49,7 +49,7 @@ class Marker:
         except (OSError, Damaged):
             ours = False
         if not ours:
-            return f"holds a {self.name} that this command did not write"
+            return f"holds a file {self.name} that this command did not write"
         for name in names:
             if name != self.name and not self.belongs(name):
                 return f"holds {name}, which this command did not write"

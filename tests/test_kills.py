@@ -19,11 +19,11 @@ pytestmark = pytest.mark.slow
 
 HOOK = Path(__file__).parent / "kill_hook"
 ROOT = Path(__file__).parent.parent
-SPREAD = 6  # kills spread over the whole run
-LAST = 14  # and as many more at its last operations, where folders are renamed
+SPREAD = 5  # kills spread over the whole run
+LAST = 10  # and as many more at its last operations, where folders are renamed
 # Pictures and pages hold times of answers, as do these tables' columns.
 UNEQUAL = (".png", ".svg", ".html")
-TIMES = ("seconds", "seconds_per_image")
+TIMES = ("seconds", "ms_per_image")
 
 
 @dataclass(frozen=True)

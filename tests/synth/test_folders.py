@@ -184,7 +184,7 @@ def test_a_marker_is_known_by_what_it_holds(tmp_path: Path, text: str) -> None:
     out.mkdir()
     (out / "marker").write_text(text)
     (out / "diary").write_text("mine")
-    with pytest.raises(InputError, match="a marker that this command did not write"):
+    with pytest.raises(InputError, match="a file marker that this command did not write"):
         build(out, overwrite=True)
     assert listing(tmp_path) == ["out", "out/diary", "out/marker"]
 
