@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from synth.cells import unescape
 from synth.errors import InputError, Skipped
 
 _SUFFIXES = ".jpg .jpeg .jpe .jfif .mpo .png .webp .avif .tif .tiff .bmp .gif .ppm .pgm"
@@ -102,7 +103,10 @@ def provenance(folder: Path) -> dict[str, tuple[str, str]]:
     try:
         with table.open(newline="", encoding="utf-8-sig") as lines:
             return {
-                row["file_name"]: (row.get("source_url") or "", row.get("licence") or "")
+                row["file_name"]: (
+                    unescape(row.get("source_url") or ""),
+                    unescape(row.get("licence") or ""),
+                )
                 for row in csv.DictReader(lines)
                 if row.get("file_name")
             }

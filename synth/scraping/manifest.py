@@ -14,30 +14,35 @@ import hashlib
 import io
 import json
 import os
-import re
 import shutil
 from collections import Counter
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from synth import folders, photos
+from synth.cells import escape
 from synth.errors import InputError
 from synth.scraping.inspection import Picture
+from synth.scraping.interrupt import PHOTO
 from synth.scraping.outcomes import PASSING, Outcome
 from synth.scraping.pages import Found, Page
+from synth.scraping.words import join, plain
 
 NAME = "manifest.jsonl"
 TABLE = "photos.csv"
 INCOMING = ".incoming"
-_OURS = re.compile(r"[0-9a-f]{32}\.[a-z]{3,4}")
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of ``photos.csv``: sizes in px and bytes, the time in UTC."""
+    """A row of ``photos.csv``: sizes in px and bytes, the time in UTC.
+
+    Kept of the web's text are the printable characters of one line (title, author and licence,
+    at most 300), and addresses without user and password, their odd characters percent-encoded.
+    """
 
     file_name: str
     sha256: str
@@ -65,6 +70,7 @@ class Collection:
         self.out = out
         self.rows: list[Row] = []
         self.pages: dict[str, Page | Outcome] = {}
+        self.notes: list[str] = []  # what a limit left out, a sentence for each page
         self._counts: Counter[Outcome] = Counter()
         self._page_counts: Counter[Outcome] = Counter()
         self._decided: dict[bytes, Outcome] = {}
@@ -87,7 +93,7 @@ class Collection:
         (out / INCOMING).mkdir()
         stems = {digest[:32] for digest in self._sha256}
         for file in out.iterdir():
-            if _OURS.fullmatch(file.name) and file.stem not in stems:
+            if PHOTO.fullmatch(file.name) and file.stem not in stems:
                 file.unlink()  # renamed, but killed before its line was written
 
     def decided(self, url: str) -> Outcome | None:
@@ -113,9 +119,20 @@ class Collection:
             self._page_counts[page] += 1
             self._write({"page": url, "outcome": str(page)})
             return
-        self._page_counts[Outcome.PAGE] += 1
         images = [[getattr(image, f.name) for f in fields(Found)] for image in page.images]
-        self._write({"page": url, "images": images, "following": list(page.following)})
+        line = {"page": url, "images": images, "following": list(page.following)}
+        self._write(line | ({"cut": page.cut} if page.cut else {}))
+        self._count_page(url, page.cut)
+
+    def _count_page(self, url: str, cut: str) -> None:
+        self._page_counts[Outcome.PART if cut else Outcome.PAGE] += 1
+        if cut:
+            self.note_limit(f"{url}: read in part, {cut}")
+
+    def note_limit(self, what: str) -> None:
+        """Remember what a limit left out, to be told at the end."""
+        if what not in self.notes:
+            self.notes.append(what)
 
     def note(self, url: str, outcome: Outcome) -> None:
         """Remember that an address gave nothing."""
@@ -152,11 +169,13 @@ class Collection:
         return outcome
 
     def write_table(self) -> None:
-        """Write ``photos.csv``."""
+        """Write ``photos.csv``: the rows of the manifest, with an apostrophe before formulas."""
         text = io.StringIO(newline="")
         table = csv.writer(text, lineterminator="\n")
         table.writerow([f.name for f in fields(Row)])
-        table.writerows([getattr(row, f.name) for f in fields(Row)] for row in self.rows)
+        for row in self.rows:
+            cells = [getattr(row, f.name) for f in fields(Row)]
+            table.writerow([escape(each) if isinstance(each, str) else each for each in cells])
         folders.write(self.out / TABLE, text.getvalue())
 
     def close(self, complete: str = "") -> None:
@@ -201,7 +220,7 @@ class Collection:
         for line in self._log:
             try:
                 entry = json.loads(line) if line.endswith(b"\n") else None
-            except ValueError:
+            except (ValueError, RecursionError):
                 entry = None
             if not isinstance(entry, dict):
                 break
@@ -226,6 +245,7 @@ class Collection:
         if "end" in entry:
             self.pages.clear()  # a later run looks at them again
             self._page_counts.clear()
+            self.notes.clear()
         elif "page" in entry:
             if "outcome" in entry:
                 outcome = Outcome(entry["outcome"])
@@ -234,18 +254,32 @@ class Collection:
                     self.pages[entry["page"]] = outcome
                 return
             images = tuple(Found(*image) for image in entry["images"])
-            self.pages[entry["page"]] = Page(images, tuple(entry["following"]))
-            self._page_counts[Outcome.PAGE] += 1
+            cut = str(entry.get("cut", ""))
+            self.pages[entry["page"]] = Page(images, tuple(entry["following"]), cut=cut)
+            self._count_page(entry["page"], cut)
         elif "url" in entry:
             outcome = Outcome(entry["outcome"])
             if outcome is Outcome.SAVED:
-                row = Row(**entry["row"])
+                row = _tidied(Row(**entry["row"]))
                 if not (self.out / row.file_name).is_file():
                     return  # somebody deleted the file: it may be fetched again
                 self._remember(row)
             self._decide(entry["url"], outcome)
             if forget is not None and outcome in PASSING:
                 forget[entry["url"]] = None
+
+
+def _tidied(row: Row) -> Row:
+    """A row of a manifest that an earlier version wrote, without passwords and odd signs."""
+    return replace(
+        row,
+        source_url=join("", row.source_url),
+        page_url=join("", row.page_url),
+        licence_url=join("", row.licence_url),
+        title=plain(row.title),
+        author=plain(row.author),
+        licence=plain(row.licence),
+    )
 
 
 def _key(url: str) -> bytes:

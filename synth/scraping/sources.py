@@ -12,7 +12,7 @@ from synth.errors import InputError
 from synth.paths import path_of
 from synth.scraping import addresses, services
 from synth.scraping.outcomes import Problem
-from synth.scraping.words import is_image_address
+from synth.scraping.words import is_image_address, plain, redacted
 
 Kind = Literal["page", "image", "commons", "openverse"]
 
@@ -24,7 +24,7 @@ class Source:
     Args:
         kind: a page with images, an image itself, or one of the services.
         start: the first address to ask.
-        word: as the user wrote it.
+        word: as the user wrote it, without a user and password in an address.
         licence: of everything there, where a table of sources says so.
     """
 
@@ -64,7 +64,7 @@ def parse(words: Sequence[str], endpoints: Endpoints | None = None) -> list[Sour
 
 
 def _one(word: str, ends: Endpoints, licence: str, where: str) -> Source:
-    word = word.strip()
+    word = redacted(word.strip())
     service, _, rest = word.partition(":")
     if service.lower() in ("commons", "openverse"):
         if not rest.strip():
@@ -91,7 +91,7 @@ def _table(path: Path) -> list[tuple[str, str]]:
             if "source" not in (reader.fieldnames or ()):
                 raise InputError(f"{path} has no column 'source': see data/sources.csv for one")
             return [
-                (row["source"], (row.get("licence") or "").strip())
+                (row["source"], plain(row.get("licence")))
                 for row in reader
                 if (row["source"] or "").strip()
             ]
