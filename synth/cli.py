@@ -133,6 +133,11 @@ def generate(
     made = built.summary
     splits = ", ".join(f"{n} {name}" for name, n in made.splits.most_common())
     print(f"{made.rows} rows ({splits}) from {made.photos} photos in {out}")
+    if built.unlisted:
+        print(
+            f"{photos / 'photos.csv'} does not name {built.unlisted} of the photos: "
+            "their source and licence are not recorded"
+        )
     if built.skipped:
         print(f"{len(built.skipped)} photos skipped, see {out / 'skipped.csv'}:")
         for reason, n in Counter(built.skipped.values()).most_common(5):

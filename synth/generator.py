@@ -6,9 +6,9 @@ import hashlib
 import os
 import re
 from array import array
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,10 +36,15 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Built:
-    """What a run made; the table itself stays on disk."""
+    """What a run made; the table itself stays on disk.
+
+    Args:
+        unlisted: how many photos ``photos.csv`` does not name, where there is one.
+    """
 
     summary: Summary
     skipped: dict[str, str]
+    unlisted: int = 0
 
 
 def generate(
@@ -95,6 +100,7 @@ def build(
     if here == there or here in there.parents or there in here.parents:
         raise InputError(f"{out} and {source} lie in each other: name a folder elsewhere")
     names = photos.find(source)
+    origins = photos.provenance(source, names)
     wanted = min(count or len(names) * recipe.per_photo, len(names) * recipe.per_photo)
 
     with folders.staged(out, dataset.MARKER, overwrite=overwrite, resume=resume) as building:
@@ -105,7 +111,9 @@ def build(
         with closing(
             Journal(building / JOURNAL, about | {"files": _digest(source, names)})
         ) as journal:
-            ledger = _make_all(source, names, recipe, building, journal, wanted, workers, progress)
+            ledger = _make_all(
+                source, names, origins, recipe, building, journal, wanted, workers, progress
+            )
         if not ledger.rows:
             reason = next(journal.read()).skipped
             raise InputError(
@@ -113,12 +121,13 @@ def build(
             )
         built = _finish(names, building, journal, ledger, recipe, about, form)
         journal.path.unlink()
-    return built
+    return replace(built, unlisted=sum(name not in origins for name in names) if origins else 0)
 
 
 def _make_all(
     source: Path,
     names: Sequence[str],
+    origins: Mapping[str, tuple[str, str]],
     recipe: Recipe,
     building: Path,
     journal: Journal,
@@ -137,7 +146,8 @@ def _make_all(
 
     if any(count(outcome) for outcome in journal.read(journal.found)):
         return ledger
-    with closing(_outcomes(source, names[journal.found :], recipe, building, workers)) as outcomes:
+    rest = names[journal.found :]
+    with closing(_outcomes(source, rest, origins, recipe, building, workers)) as outcomes:
         for outcome in outcomes:
             journal.append(outcome)
             if count(outcome):
@@ -156,12 +166,12 @@ def _digest(source: Path, names: Sequence[str]) -> str:
 def _outcomes(
     source: Path,
     names: Sequence[str],
+    origins: Mapping[str, tuple[str, str]],
     recipe: Recipe,
     building: Path,
     workers: int,
 ) -> Generator[Outcome, None, None]:
     """The outcome of each photo in order, made by ``workers`` processes, a few ahead."""
-    origins = photos.provenance(source)
 
     def job(name: str) -> tuple[Path, str, tuple[str, str], Recipe, Path]:
         return source, name, origins.get(name, ("", "")), recipe, building

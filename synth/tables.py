@@ -277,7 +277,8 @@ def frame(path: Path, needed: Collection[str], known: Collection[str]) -> pd.Dat
     """A table's file -> its cells as text, as :func:`read` gives them, for a million rows.
 
     A file without any oddity, as our own are, goes through the parser of pandas, which takes a
-    third of the time and memory; its cells keep the blanks around them.
+    third of the time and memory; its texts keep the blanks around them, which names of photos
+    may have.
 
     Raises:
         InputError: the file is missing or is no such table; the line names the row.
@@ -321,7 +322,7 @@ def _is_plain(path: Path, needed: Collection[str], known: Collection[str]) -> bo
         and len(set(heading)) == len(heading)
         and all(name and name == name.strip() for name in heading)
         and all(name in known or _key(name) not in keys for name in heading)
-        and all(cell == cell.strip() for cell in row)
+        and not any(cell != cell.strip() and _NUMBER.fullmatch(cell.strip()) for cell in row)
     )
 
 
@@ -380,7 +381,7 @@ def _records(
             line = reader.line_num + 1 + skipped
     except csv.Error as error:
         raise InputError(f"{path}, line {line}: {error}: {advice}") from None
-    raise InputError(f"{path}: a quote is opened and never closed: close it, or {advice}")
+    raise InputError(f"{path} cannot be read: a quote is opened and never closed; {advice}")
 
 
 def _columns(path: Path, heading: Sequence[str], names: Collection[str]) -> tuple[str, ...]:

@@ -59,7 +59,9 @@ def test_the_first_projects_table_imports_exactly(
         Image.fromarray(first_project(image, x, y, r, ratio)).save(root / "img" / f"{k}.png")
         rows.append([x, y, r, repr(ratio), f"/content/drive/MyDrive/img/{k}.png"])
         originals.append(image)
-    table = importer.convert(write_table(root / "t.csv", rows), root / "set", root / "img", SEED, unit="px")
+    table = importer.convert(
+        write_table(root / "t.csv", rows), root / "set", root / "img", SEED, unit="px"
+    )
     assert (table["split"] == "test").all()
     assert (table["label"] == 1).all()
     for ours, (x, y, r, _, _), image in zip(
