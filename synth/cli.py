@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
 
-from synth import console, export_commands, folders, interrupts
+from synth import console, export_commands, folders, interrupts, units
 from synth import recipe as recipes
 from synth.anomaly import Overflow, Rounding, Shape
 from synth.dataset import Form
 from synth.errors import InputError
 from synth.recipe import Codec, Fit, Recipe
 from synth.scraping.command import scrape
+from synth.units import Unit
 
 app = typer.Typer(
     add_completion=False,
@@ -131,6 +133,11 @@ def generate(
     made = built.summary
     splits = ", ".join(f"{n} {name}" for name, n in made.splits.most_common())
     console.say(f"{made.rows} rows ({splits}) from {made.photos} photos in {out}")
+    if built.unlisted:
+        console.say(
+            f"{photos / 'photos.csv'} does not name {built.unlisted} of the photos: "
+            "their source and licence are not recorded"
+        )
     if built.skipped:
         console.say(f"{len(built.skipped)} photos skipped, see {out / 'skipped.csv'}:")
         for reason, n in Counter(built.skipped.values()).most_common(5):
@@ -220,6 +227,7 @@ def import_(
     overflow: Annotated[Optional[Overflow], typer.Option()] = None,
     rounding: Annotated[Optional[Rounding], typer.Option()] = None,
     split: Annotated[str, typer.Option(help="The split that all rows go to.")] = "test",
+    unit: Annotated[Optional[Unit], typer.Option(help=units.HELP)] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Turn a foreign table and its images into a dataset of ours.
@@ -243,8 +251,10 @@ def import_(
     )
     with console.progress("rows") as progress:
         ours = importer.convert(
-            table, out, images, convention, split=split, overwrite=overwrite, progress=progress
-        )
+            table, out, images, convention,
+            split=split, unit=unit, overwrite=overwrite, progress=progress,
+            say=lambda line: console.say(line, sys.stderr),
+        )  # fmt: skip
     console.say(f"{len(ours)} rows in {out}, all in split {split}")
 
 

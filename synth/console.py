@@ -172,9 +172,9 @@ def _close_output() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def say(line: object) -> None:
-    """Print one line to stdout at once; control characters, in names say, are escaped."""
-    print(visible(line), flush=True)
+def say(line: object, file: TextIO | None = None) -> None:
+    """Print one line at once, to stdout or ``file``; control characters, in names say, are escaped."""
+    print(visible(line), file=file, flush=True)
 
 
 def _fail(name: str, message: str) -> int:

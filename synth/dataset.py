@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from synth import card, folders
+from synth import card, folders, tables
 from synth.anomaly import Anomaly, Overflow, Rounding, Shape
 from synth.card import Summary
 from synth.cells import escape, unescape
@@ -165,8 +165,7 @@ def parse(folder: Path) -> pd.DataFrame:
 
     path = table_of(folder)
     raw = _raw(path)
-    missing = [name for name in REQUIRED if name not in raw.columns]
-    if missing:
+    if missing := [name for name in REQUIRED if name not in raw.columns]:
         raise InputError(f"{path} lacks the column {', '.join(missing)}: see the README's table")
     if raw.empty:
         raise InputError(f"{path} has no rows")
@@ -205,13 +204,10 @@ def _raw(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     if path.suffix == ".csv":
-        try:
-            cells = pd.read_csv(path, dtype=str, keep_default_na=False)
-            for name in cells.columns.intersection(list(FROM_WEB)):
-                cells[name] = cells[name].map(unescape)
-            return cells
-        except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-            raise InputError(f"{path} cannot be read as CSV: {error}") from None
+        cells = tables.frame(path, REQUIRED, COLUMNS)
+        for name in cells.columns.intersection(list(FROM_WEB)):
+            cells[name] = cells[name].map(unescape)
+        return cells
     try:
         table = pd.read_parquet(path)
     except Exception as error:  # pyarrow raises many kinds

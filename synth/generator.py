@@ -8,7 +8,7 @@ import re
 from array import array
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,10 +38,15 @@ Origins = Mapping[str, tuple[str, str]]  # photo -> its source address and licen
 
 @dataclass(frozen=True)
 class Built:
-    """What a run made; the table itself stays on disk."""
+    """What a run made; the table itself stays on disk.
+
+    Args:
+        unlisted: how many photos ``photos.csv`` does not name, where there is one.
+    """
 
     summary: Summary
     skipped: dict[str, str]
+    unlisted: int = 0
 
 
 def generate(
@@ -95,6 +100,7 @@ def build(
         raise InputError(f"table is '{form}': use one of {', '.join(dataset.TABLES)}")
     require_main_guard()
     names = photos.find(source)
+    origins = photos.provenance(source, names)
     wanted = min(count or len(names) * recipe.per_photo, len(names) * recipe.per_photo)
 
     reads = paths.inputs(source, None if str(given) in recipes.PRESETS else given)
@@ -108,18 +114,22 @@ def build(
         with closing(
             Journal(building / JOURNAL, about | {"files": _digest(source, names)})
         ) as journal:
-            ledger = _make_all(source, names, recipe, building, journal, wanted, workers, progress)
+            ledger = _make_all(
+                source, names, origins, recipe, building, journal, wanted, workers, progress
+            )
         if not ledger.rows:
             reason = next(journal.read()).skipped
             raise InputError(
                 f"none of the {len(names)} photos in {source} can be used; the first: {reason}"
             )
-        return _finish(names, building, journal, ledger, recipe, about, form)
+        built = _finish(names, building, journal, ledger, recipe, about, form)
+    return replace(built, unlisted=sum(name not in origins for name in names) if origins else 0)
 
 
 def _make_all(
     source: Path,
     names: Sequence[str],
+    origins: Origins,
     recipe: Recipe,
     building: Path,
     journal: Journal,
@@ -136,7 +146,6 @@ def _make_all(
             progress(ledger.rows, wanted)
         return ledger.rows == wanted
 
-    origins = photos.provenance(source)
     for outcome in journal.read(journal.found):
         if not outcome.is_on_disk(building):
             _make_again(outcome, source, origins, recipe, building)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 from collections.abc import Sequence
@@ -14,8 +13,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from synth import tables
 from synth.cells import unescape
 from synth.errors import InputError, Skipped
+from synth.file_names import FileNames
 
 _SUFFIXES = ".jpg .jpeg .jpe .jfif .mpo .png .webp .avif .tif .tiff .bmp .gif .ppm .pgm"
 SUFFIXES = frozenset(_SUFFIXES.split())
@@ -95,23 +96,44 @@ def find(folder: Path) -> list[str]:
     return names
 
 
-def provenance(folder: Path) -> dict[str, tuple[str, str]]:
-    """Source address and licence by photo name, from ``photos.csv`` where the folder has one."""
-    table = folder / "photos.csv"
-    if not table.is_file():
+def provenance(folder: Path, names: Sequence[str] | None = None) -> dict[str, tuple[str, str]]:
+    """Source address and licence by photo name, from ``photos.csv`` where the folder has one.
+
+    Args:
+        names: the photos; the table's names are matched with them whatever their Unicode normal
+            form, slashes, and the folder's name before them. None: the names as they stand.
+
+    Raises:
+        InputError: the table cannot be read, has no column file_name, says two things of one
+            photo, or names none of the photos: source and licence of all would be lost.
+    """
+    path = folder / "photos.csv"
+    if not path.is_file():
         return {}
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as lines:
-            return {
-                row["file_name"]: (
-                    unescape(row.get("source_url") or ""),
-                    unescape(row.get("licence") or ""),
-                )
-                for row in csv.DictReader(lines)
-                if row.get("file_name")
-            }
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{table} is no CSV in UTF-8 ({error}): save it as such") from None
+    advice = "correct it, or rename it if it is no list of the photos"
+    table = tables.read(path, ("file_name",), ("source_url", "licence"), advice)
+    known = None if names is None else FileNames(names, folder)
+    found: dict[str, tuple[str, str]] = {}
+    first: dict[str, int] = {}
+    columns = map(table.column, ("file_name", "source_url", "licence"))
+    for row, (cell, source, licence) in enumerate(zip(*columns, strict=True)):
+        name = cell if known is None else known.find(cell)
+        if not cell or name is None:
+            continue
+        source, licence = unescape(source), unescape(licence)
+        if found.setdefault(name, (source, licence)) != (source, licence):
+            raise InputError(
+                f"{table.place(row)}: another source or licence of {name} than in line "
+                f"{table.lines[first[name]]}: leave one out"
+            )
+        first.setdefault(name, row)
+    listed = next(filter(None, table.column("file_name")), "")
+    if names and listed and not found:
+        raise InputError(
+            f"{path} names none of the {len(names)} photos: its first is '{listed}', the folder's "
+            f"'{names[0]}'; {advice}"
+        )
+    return found
 
 
 def read(

@@ -55,6 +55,8 @@ def repaint(row: Mapping[Any, Any], photo_folder: Path) -> Painted:
     """
     if not row["photo"] or not row["photo_sha256"]:
         raise Skipped("the table does not record its photo (an imported row?)")
+    if dataset.leads_out(row["photo"]):
+        raise Skipped(f"photo '{row['photo']}' leads out of the folder of photos")
     draw = draw_of(row)
     photo = photos.read(photo_folder, row["photo"], None if draw.crop else draw.size)
     if photo.sha256 != row["photo_sha256"]:
@@ -82,7 +84,14 @@ def rebuild(folder: str | Path, row: int | str, photo_folder: str | Path) -> byt
         InputError: there is no such row, or its photo is missing or has changed.
     """
     table = dataset.parse(path_of(folder))
-    record = table.to_dict("records")[find_row(table, row)]
+    number = find_row(table, row)
+    record = table.iloc[[number]].to_dict("records")[0]
+    for column in dataset.PICTURES:
+        if dataset.leads_out(record[column]):
+            raise InputError(
+                f"{dataset.table_of(path_of(folder))}, row {number}: {column} "
+                f"'{record[column]}' leads out of the folder"
+            )
     return _encoded(record, repaint(record, path_of(photo_folder)).image)
 
 
@@ -152,6 +161,8 @@ def _pixel_problems(
         yield f"its image is {image.shape[1]}x{image.shape[0]}, the table says {size[0]}x{size[1]}"
         return
     truth = dataset.truth(row)
+    if truth is not None and not anomalies.mask(truth, size[1], size[0]).any():
+        yield "its region covers no pixel"
     if row["mask_file_name"]:
         mask = photos.read(folder, row["mask_file_name"]).pixels[..., 0]
         if not np.array_equal(mask, renderer.region_picture(truth, size)):

@@ -385,15 +385,19 @@ def test_provenance_is_read_from_photos_csv(tmp_path: Path) -> None:
     table = tmp_path / "photos.csv"
     table.write_text(
         "licence,file_name,source_url,other\n"
-        'CC0,a.jpg,https://x.org/1,z\n,b.jpg\nMIT,,https://x.org\n"CC BY, 4.0",c d.jpg,\n'
+        'CC0,a.jpg,https://x.org/1,z\n,b.jpg,,\nMIT,,https://x.org,\n"CC BY, 4.0",c d.jpg,,\n'
     )
     assert photos.provenance(tmp_path) == {
         "a.jpg": ("https://x.org/1", "CC0"),
         "b.jpg": ("", ""),
         "c d.jpg": ("", "CC BY, 4.0"),
     }
+    table.write_text("file_name,source_url,licence\na.jpg,CC0\n")
+    with pytest.raises(InputError, match=r"row 0, line 2: 2 cells.*licence is missing"):
+        photos.provenance(tmp_path)  # is CC0 the source, or the licence?
     table.write_text("something,else\n1,2\n")
-    assert photos.provenance(tmp_path) == {}
+    with pytest.raises(InputError, match=r"photos\.csv lacks the column file_name"):
+        photos.provenance(tmp_path)
 
 
 def test_provenance_of_a_spreadsheet_programme(tmp_path: Path) -> None:
