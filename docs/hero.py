@@ -53,6 +53,7 @@ def main() -> None:
             xlim=(0.1, 300),
             ylim=(0, 1.04),
         )
+        plots.plain_numbers(curve.xaxis)
         figure.legend(loc="outside lower center", ncols=7, frameon=False)
     folders.write(ROOT / "docs" / "hero.png", plots.picture(figure, "png"))
 

@@ -84,6 +84,8 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
             axes.plot(line, line, color=plots.GREY, lw=1)
             axes.set_xscale("symlog", linthresh=10)
             axes.set_yscale("symlog", linthresh=10)
+            for axis in (axes.xaxis, axes.yaxis):
+                plots.plain_numbers(axis)
             axes.set(
                 title=name,
                 xlabel="needed, nats",
@@ -101,6 +103,8 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
             )  # fmt: skip
         both.set_xscale("symlog", linthresh=10)
         both.set_yscale("symlog", linthresh=10)
+        for axis in (both.xaxis, both.yaxis):
+            plots.plain_numbers(axis)
         both.set(
             title="What the change adds for both",
             xlabel=f"for {METHODS[0]}, nats",

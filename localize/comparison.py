@@ -9,7 +9,6 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -17,6 +16,7 @@ import pandas as pd
 from localize import metrics, record, registry
 from localize.journal import Journal
 from localize.localizer import HISTORY, RUN_FILE, Localizer, Source
+from localize.names import file_stem
 from localize.scoring import CLEAN, SCORES, Answers, predict, score
 from localize.sources import Folder
 from synth import dataset as datasets
@@ -248,7 +248,7 @@ def _scored(
 
     def asked(localizer: Localizer, name: str, file: str, progress: Progress | None) -> Answers:
         request = {f"code or weights of {name}": record.fingerprint(answering[name])}
-        path = folder / ANSWERS / f"{quote(file, safe='')}.jsonl"
+        path = folder / ANSWERS / f"{file_stem(file)}.jsonl"
         with closing(Journal(path, request)) as journal:
             return predict(localizer, name, source, progress, journal)
 

@@ -14,8 +14,10 @@ import pandas as pd
 from localize import comparison, record, registry, scoring
 from localize.comparison import BASELINE, MARKER, Comparison
 from localize.localizer import Finding
-from localize.scoring import CLEAN, ERRORS, NOTHING, Answers
+from localize.names import plain
+from localize.scoring import CLEAN, ERRORS, Answers
 from localize.sources import Folder
+from localize.validity import NOTHING, usable
 from synth import dataset as datasets
 from synth import folders, paths
 from synth.errors import InputError
@@ -197,7 +199,7 @@ def _row(path: Path, line: int, cells: dict[str, str]) -> Row:
     if math.isnan(numbers["x_pred"]) != math.isnan(numbers["y_pred"]):
         empty = "x_pred" if math.isnan(numbers["x_pred"]) else "y_pred"
         raise InputError(f"{path}, line {line} ({name}): {empty} is empty: give both or neither")
-    method = cells.get("method", "") or path.stem
+    method = plain(cells.get("method", "") or path.stem)
     return Row(line, method, name, cells.get("trial", ""), **numbers)
 
 
@@ -244,6 +246,11 @@ def _answers(
         for row in hidden
         if math.isnan(row.x_pred)
     ]
+    errors += [
+        (method, row.file_name, reason)
+        for row in hidden
+        if not math.isnan(row.x_pred) and (reason := usable(row.finding)[1])
+    ]
     if not trials:
         given = {row.file_name: row for row in hidden}
         errors += [(method, name, "not in the file") for name in names.hidden if name not in given]
@@ -256,7 +263,7 @@ def _answers(
     predictions = scoring.predictions(
         method,
         asked,
-        [row.finding if row else NOTHING for row in said],
+        [usable(row.finding)[0] if row else NOTHING for row in said],
         [row.seconds if row else math.nan for row in said],
     )
     own = np.array([row.discolor_ratio if row else math.nan for row in said])

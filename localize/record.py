@@ -54,7 +54,8 @@ def fingerprint(spec: str | Path) -> str:
         files = sorted(each for each in Path(spec).rglob("*") if each.is_file())
     digest = hashlib.sha256()
     for file in files:
-        digest.update(folders.sha256(file).encode())
+        found = folders.sha256(file) if file.is_file() else "missing"  # its own code may delete it
+        digest.update(found.encode())
     return digest.hexdigest() if files else ""
 
 

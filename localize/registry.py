@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from localize.localizer import Learns, Localizer, read_run
+from localize.names import file_stem, plain
 from synth.errors import InputError
 
 WEIGHTS = Path(__file__).parent / "weights"  # run folders that come along
@@ -236,7 +237,7 @@ def load(spec: str | Path, *, time_limit: float | None = None, **options: Any) -
         InputError: it is neither, or the method must be trained first.
     """
     folder = Path(spec)
-    if folder.is_dir():
+    if is_folder(folder):
         entry = run_method(folder)
         localizer: Localizer = entry.implementation().load(
             folder, **options, **_limited(entry, time_limit)
@@ -272,13 +273,21 @@ def run_method(run: Path) -> Method:
 
 def folder_of(name: str) -> str:
     """A method's name -> that of its run folder, which no file system objects to."""
-    return name.replace(":", "-")
+    return file_stem(name.replace(":", "-"))
 
 
 def name_of(spec: str | Path) -> str:
     """The name under which a SPEC stands in tables: method's, run folder's or function's."""
     folder = Path(spec)
-    if folder.is_dir():
-        return folder.name
+    if is_folder(folder):
+        return plain(folder.name)
     place, _, function = str(spec).rpartition(":")
-    return function if place.endswith(".py") else str(spec)
+    return plain(function if place.endswith(".py") else str(spec))
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is such a folder; also of a name that no file can have."""
+    try:
+        return path.is_dir()
+    except OSError:  # too long
+        return False

@@ -91,7 +91,7 @@ def progress(what: str) -> Iterator[Progress]:
             return Text(f"{speed:.1f}/s" if speed else "", style="dim")
 
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         Rate(),
