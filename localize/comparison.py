@@ -17,7 +17,9 @@ from localize import metrics, record, registry
 from localize.journal import Journal
 from localize.localizer import HISTORY, RUN_FILE, Localizer, Source
 from localize.names import file_stem
-from localize.scoring import CLEAN, SCORES, Answers, predict, score
+from localize.report.tables import about as read_about
+from localize.report.tables import read as read_table
+from localize.scoring import CLEAN, ERRORS, PREDICTIONS, SCORES, Answers, predict, score
 from localize.sources import Folder
 from synth import dataset as datasets
 from synth import folders, paths
@@ -32,6 +34,15 @@ ABOUT = "comparison.json"  # in every folder that we write
 MARKER = folders.Marker(
     ABOUT, lambda about: about.keys() >= {"dataset", "table_sha256", "split", "versions"}
 )
+FINISHED = "finished already; --overwrite makes it again"
+TABLES: dict[str, tuple[str, ...]] = {  # by file name, without .csv
+    "predictions": PREDICTIONS,
+    "clean": CLEAN,
+    "scores": SCORES,
+    "history": ("method", *HISTORY),
+    "scores-last-epoch": SCORES,
+    "errors": ERRORS,
+}
 ANSWERS = "answers"  # in an unfinished one: a journal a method
 
 
@@ -87,6 +98,10 @@ def evaluate(
         InputError: a SPEC or the dataset cannot be used; nothing is written.
     """
     source = choose_split(dataset, split)
+    asked = record.command("evaluate", *specs, dataset, split=split, out=out)
+    if resume and not overwrite and (done := _finished(Path(out), source, {}, asked)):
+        say(FINISHED)
+        return done
     methods: dict[str, Localizer] = {BASELINE: registry.load(BASELINE)}
     answering: dict[str, str | Path] = {BASELINE: BASELINE}
     # What must be trained first is trained last: whatever else is wrong is known by then.
@@ -118,7 +133,6 @@ def evaluate(
             methods[name], answering[name] = ready[spec], answers
         runs = _runs(answering)
         result = _scored(methods, source, answering, building, step)
-        asked = record.command("evaluate", *specs, dataset, split=split, out=out)
         write(result, source, {}, {"methods": record.described(methods, runs), "command": asked})
     return replace(result, folder=Path(out))
 
@@ -148,6 +162,11 @@ def compare(
     """
     entries = [registry.method(name) for name in dict.fromkeys((BASELINE, *methods))]
     source = choose_split(dataset, split)
+    chosen = None if tuple(methods) == DEFAULT_METHODS else tuple(methods)
+    asked = record.command("compare", dataset, methods=chosen, split=split, **options, out=out)
+    if resume and not overwrite and (done := _finished(Path(out), source, options, asked)):
+        say(FINISHED)
+        return done
     if tuple(methods) == DEFAULT_METHODS and not Folder(dataset, "train").negatives():
         for entry in [entry for entry in entries if entry.learns == "clean"]:
             say(f"{entry.name}: left out, there are no clean pictures (synth generate --twins)")
@@ -183,10 +202,31 @@ def compare(
             ready[name], answering[name] = localizer, run
         runs = _runs(answering)
         result = _scored(ready, source, answering, building, step)
-        chosen = None if tuple(methods) == DEFAULT_METHODS else tuple(methods)
-        asked = record.command("compare", dataset, methods=chosen, split=split, **options, out=out)
         write(result, source, options, {"methods": record.described(ready, runs), "command": asked})
     return replace(result, folder=Path(out))
+
+
+def _finished(
+    out: Path, source: Folder, options: dict[str, Any], command: list[str]
+) -> Comparison | None:
+    """The tables of a run that is finished and was asked for the same; else None."""
+    if not (out / ABOUT).is_file() or folders.partial(out).exists():
+        return None
+    about = read_about(out / ABOUT)
+    same = {**_request(source, options), "command": command}
+    if any(about.get(name) != value for name, value in same.items()):
+        return None
+    named = ("method", "file_name", "photo", "reason", "split")
+    texts = {name: [each for each in columns if each in named] for name, columns in TABLES.items()}
+    read = {
+        name: read_table(out / f"{name}.csv", columns, texts[name])
+        for name, columns in TABLES.items()
+    }
+    scores = read["scores"].astype({"parameters": "Int64"})
+    return Comparison(
+        read["predictions"], read["clean"], scores, read["history"], read["scores-last-epoch"],
+        read["errors"], out,
+    )  # fmt: skip
 
 
 def _train(
