@@ -186,10 +186,9 @@ def compare(
 
 def _report(result: Comparison, wanted: str | None) -> None:
     """Print the scores, the last epoch's beside the best, and where everything is."""
-    from rich.console import Console
     from rich.table import Table
 
-    from localize.names import display_width, plain
+    from localize.names import plain
 
     split = result.scores["split"].iloc[0]
     n = int(result.scores["n"].iloc[0])
@@ -211,11 +210,7 @@ def _report(result: Comparison, wanted: str | None) -> None:
             f"{last[row['method']]:.0f} px" if row["method"] in last else "",
             *([_interval(row, "image_auroc", ".2f")] if scored else []),
         )
-    # Wide enough for the whole table when the output goes to a file.
-    wide = max(display_width(plain(name)) for name in result.scores["method"])
-    wide += 115 if scored else 95
-    # A name is no markup.
-    Console(width=max(Console().width, wide), markup=False, emoji=False).print(table)
+    console.show(table)
     if len(result.last):
         print("last epoch: mean distance with the last epoch's weights; the others are the best's")
     if scored:

@@ -270,7 +270,8 @@ def _same_request(building: Path, request: dict[str, Any]) -> None:
 
 def _runs(answering: Mapping[str, str | Path]) -> dict[str, Path]:
     """The run folders among what methods were loaded from."""
-    return {name: Path(spec) for name, spec in answering.items() if Path(spec).is_dir()}
+    of = {name: Path(spec) for name, spec in answering.items()}
+    return {name: path for name, path in of.items() if registry.is_folder(path)}
 
 
 def _scored(

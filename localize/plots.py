@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import sys
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -74,6 +75,8 @@ FONTS = (
     "Noto Sans Devanagari", "Lohit Devanagari", "Nirmala UI", "Noto Sans Thai", "Leelawadee UI",
     "Noto Emoji", "Symbola", "Segoe UI Symbol", "Segoe UI Emoji",
 )  # fmt: skip
+FAR_OFF = 10.0  # times the mean distance of the centre guess: what is farther is an arrow
+FARTHEST_DRAWN = 1e5  # px: the end of the log axis
 COLUMN = 0.085  # in: a column of text of 10 points
 USUAL = 26  # columns of a legend on the right that our figures have room for
 ROW = 0.24  # in: a row of a legend
@@ -195,10 +198,15 @@ def distances(scores: pd.DataFrame) -> Figure:
     """Mean distance (px) of every method with its 95 % interval; the centre guess is dashed."""
     with styled():
         names = [short(name) for name in scores["method"]]
-        beyond = max(map(display_width, names)) - USUAL
-        figure = _figure(8 + COLUMN * max(0, beyond), 1.4 + 0.42 * len(scores))
+        longest = max(map(display_width, names))
+        figure = _figure(8 + COLUMN * max(0, longest - USUAL), 1.4 + 0.42 * len(scores))
         axes = figure.subplots()
         looks = look(scores["method"].tolist())
+        ends = scores[["mean_distance", "mean_distance_high"]].to_numpy(float)
+        # One method that is far off must not press the others together.
+        guess = float(scores.loc[scores["method"] == BASELINE, "mean_distance"].max())
+        limit = FAR_OFF * guess if guess > 0 else np.inf
+        far = float(np.max(ends[ends <= min(limit, sys.float_info.max)], initial=0)) or 1.0
         for i, row in enumerate(scores.to_dict("records")):
             colour, marker = looks[row["method"]]
             mean = row["mean_distance"]
@@ -209,7 +217,11 @@ def distances(scores: pd.DataFrame) -> Figure:
                 )  # fmt: skip
             said = "no answer"
             if np.isfinite(mean):
-                axes.plot(mean, i, marker, color=colour, ms=8, mec="white")
+                beyond = mean > far
+                axes.plot(
+                    far if beyond else mean, i, ">" if beyond else marker, color=colour, ms=8,
+                    mec=colour if beyond else "white", mfc="white" if beyond else colour,
+                )  # fmt: skip
                 said = f"{mean:.0f}" if mean < 1e5 else f"{mean:.0e}"
             axes.annotate(said, (1.01, i), xycoords=("axes fraction", "data"), va="center")
             if row["method"] == BASELINE:
@@ -219,8 +231,6 @@ def distances(scores: pd.DataFrame) -> Figure:
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
         n, split = int(scores["n"].max()), scores["split"].iloc[0]
-        ends = scores[["mean_distance", "mean_distance_high"]].to_numpy(float)
-        far = float(np.max(ends[np.isfinite(ends)], initial=0)) or 1.0
         axes.set(
             title=f"Mean distance on {n} images ({split}), 95 % intervals",
             xlabel="mean distance (px); dashed: the centre guess",
@@ -235,11 +245,13 @@ def found_within(predictions: pd.DataFrame) -> Figure:
         figure = _figure(8, 4.5)
         axes = figure.subplots()
         looks = look(list(dict.fromkeys(predictions["method"])))
-        far = float(np.max(predictions["distance"].dropna().to_numpy(), initial=10.0))
+        seen = predictions["distance"].to_numpy(float)
+        far = float(np.max(seen[seen <= FARTHEST_DRAWN], initial=10.0))
         handles: list[Artist] = []
         labels = []
         for name, rows in predictions.groupby("method", sort=False):
             at = np.sort(rows["distance"].dropna().clip(lower=0.1).to_numpy())
+            at = at[at <= far]
             share = np.arange(len(at) + 1) / len(rows)
             colour, _ = looks[str(name)]
             handles += axes.step(

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import typer
 from typer.exceptions import Abort, TyperException
@@ -101,6 +102,15 @@ def progress(what: str) -> Iterator[Progress]:
     with bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def show(table: Any) -> None:
+    """Print a table of rich in its full width, its texts as they are: a name is no markup."""
+    from rich.console import Console
+
+    options: dict[str, Any] = {"markup": False, "emoji": False}
+    whole = Console(width=10_000, **options).measure(table).maximum
+    Console(width=max(Console().width, whole), **options).print(table)
 
 
 def _logged(what: str) -> Progress:

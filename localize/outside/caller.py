@@ -93,8 +93,12 @@ def _checked(map: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         raise ValueError(f"its map has the shape {map.shape}, the image {tuple(shape)}")
     if np.isnan(map).any():
         raise ValueError("its map holds NaN")
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
-        return map.astype(np.float32)
+    with np.errstate(over="ignore"):
+        found: np.ndarray = map.astype(np.float32)
+    if np.isinf(found).sum() > np.isinf(map).sum():
+        largest = np.abs(map[np.isfinite(map)]).max()
+        raise ValueError(f"its map holds {largest:.3g}, more than float32 can: scale it")
+    return found
 
 
 def _is_smaller(small: tuple[int, ...], shape: tuple[int, int]) -> bool:

@@ -111,7 +111,7 @@ def main(job: str, *arguments: str) -> None:
     def tell(done: int, total: int) -> None:
         write(outward, {"done": done, "total": total})
 
-    with contextlib.suppress(BrokenPipeError):  # nobody listens any more
+    with contextlib.suppress(OSError):  # nobody listens any more, or the job closed the streams
         try:
             answer: Answer = imported(Path(job), "acuity_job").begin(tell, *arguments)
         except BaseException as error:  # of the user's file, KeyboardInterrupt too

@@ -150,10 +150,9 @@ def _radii(low: float, high: float, count: int) -> tuple[float, ...]:
 
 def _report(result: Measurement, design: Design) -> None:
     """Print the thresholds over all trials, and where everything is."""
-    from rich.console import Console
     from rich.table import Table
 
-    from localize.names import display_width, plain
+    from localize.names import plain
 
     rows = result.thresholds[result.thresholds["cut"] == "all"].to_dict("records")
     photos, n = result.about["photos"], max(row["n"] for row in rows)
@@ -169,9 +168,7 @@ def _report(result: Measurement, design: Design) -> None:
             f"{row['slope']:.2f}" if known else "",
             "–" if math.isnan(row["guess"]) else f"{row['guess']:.3f}",
         )  # fmt: skip
-    wide = max(display_width(plain(row["method"])) for row in rows) + 85
-    # A name is no markup.
-    Console(width=max(Console().width, wide, 110), markup=False, emoji=False).print(table)
+    console.show(table)
     print(f"threshold: the ratio found half of the time, within {design.within:g} px or "
           f"{design.share:g} r; in light: contrast of luminance")  # fmt: skip
     if errors := sum(result.about["errors"].values()):
