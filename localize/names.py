@@ -86,4 +86,4 @@ def file_stem(name: str) -> str:
     if len(quoted) <= MOST_BYTES and name.strip(". ") == name != "":
         return quoted
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    return f"{quoted[: MOST_BYTES - 17]}-{digest}"
+    return f"{quoted[: MOST_BYTES - 17].strip('.')}-{digest}"
