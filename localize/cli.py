@@ -17,8 +17,8 @@ from synth import console
 from synth.errors import InputError, Skipped
 
 if TYPE_CHECKING:
-    from localize.comparison import Comparison
     from localize.localizer import Finding, Localizer
+    from localize.results import Comparison
 
 app = typer.Typer(
     add_completion=False,

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,10 @@ import pandas as pd
 
 from localize import metrics, record, registry
 from localize.journal import Journal
-from localize.localizer import HISTORY, RUN_FILE, Localizer, Source
+from localize.localizer import RUN_FILE, Localizer, Source
 from localize.names import file_stem
-from localize.report.tables import about as read_about
-from localize.report.tables import read as read_table
-from localize.scoring import CLEAN, ERRORS, PREDICTIONS, SCORES, Answers, predict, score
+from localize.results import FINISHED, Comparison, gather, read_finished
+from localize.scoring import Answers, predict, score
 from localize.sources import Folder
 from synth import dataset as datasets
 from synth import folders, paths
@@ -34,34 +33,7 @@ ABOUT = "comparison.json"  # in every folder that we write
 MARKER = folders.Marker(
     ABOUT, lambda about: about.keys() >= {"dataset", "table_sha256", "split", "versions"}
 )
-FINISHED = "finished already; --overwrite makes it again"
-TABLES: dict[str, tuple[str, ...]] = {  # by file name, without .csv
-    "predictions": PREDICTIONS,
-    "clean": CLEAN,
-    "scores": SCORES,
-    "history": ("method", *HISTORY),
-    "scores-last-epoch": SCORES,
-    "errors": ERRORS,
-}
 ANSWERS = "answers"  # in an unfinished one: a journal a method
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The tables of one run: one row per method and image, per method, per method and epoch.
-
-    ``clean`` has the images without an anomaly, for the methods that tell them apart.
-    ``last`` has the scores of the last epoch's weights, where the best epoch's are scored.
-    ``errors`` lists the images that a method failed on, with the reason.
-    """
-
-    predictions: pd.DataFrame
-    clean: pd.DataFrame
-    scores: pd.DataFrame
-    history: pd.DataFrame
-    last: pd.DataFrame
-    errors: pd.DataFrame
-    folder: Path
 
 
 def choose_split(dataset: str | Path, wanted: str | None) -> Folder:
@@ -99,7 +71,8 @@ def evaluate(
     """
     source = choose_split(dataset, split)
     asked = record.command("evaluate", *specs, dataset, split=split, out=out)
-    if resume and not overwrite and (done := _finished(Path(out), source, {}, asked)):
+    request = _request(source, {})
+    if resume and not overwrite and (done := read_finished(Path(out), ABOUT, request, asked)):
         say(FINISHED)
         return done
     methods: dict[str, Localizer] = {BASELINE: registry.load(BASELINE)}
@@ -120,7 +93,7 @@ def evaluate(
         resume=resume,
         scratch=[ANSWERS],
     ) as building:
-        _same_request(building, _request(source, {}))
+        _same_request(building, request)
         for spec in map(str, specs):
             answers: str | Path = spec
             if spec in learners:
@@ -164,7 +137,8 @@ def compare(
     source = choose_split(dataset, split)
     chosen = None if tuple(methods) == DEFAULT_METHODS else tuple(methods)
     asked = record.command("compare", dataset, methods=chosen, split=split, **options, out=out)
-    if resume and not overwrite and (done := _finished(Path(out), source, options, asked)):
+    request = _request(source, options)
+    if resume and not overwrite and (done := read_finished(Path(out), ABOUT, request, asked)):
         say(FINISHED)
         return done
     if tuple(methods) == DEFAULT_METHODS and not Folder(dataset, "train").negatives():
@@ -188,7 +162,7 @@ def compare(
         resume=resume,
         scratch=[ANSWERS],
     ) as building:
-        _same_request(building, _request(source, options))
+        _same_request(building, request)
         for entry in entries:
             if entry.learns == "nothing" or entry.weights:
                 localizer = registry.load(entry.name, time_limit=time_limit)
@@ -204,29 +178,6 @@ def compare(
         result = _scored(ready, source, answering, building, step)
         write(result, source, options, {"methods": record.described(ready, runs), "command": asked})
     return replace(result, folder=Path(out))
-
-
-def _finished(
-    out: Path, source: Folder, options: dict[str, Any], command: list[str]
-) -> Comparison | None:
-    """The tables of a run that is finished and was asked for the same; else None."""
-    if not (out / ABOUT).is_file() or folders.partial(out).exists():
-        return None
-    about = read_about(out / ABOUT)
-    same = {**_request(source, options), "command": command}
-    if any(about.get(name) != value for name, value in same.items()):
-        return None
-    named = ("method", "file_name", "photo", "reason", "split")
-    texts = {name: [each for each in columns if each in named] for name, columns in TABLES.items()}
-    read = {
-        name: read_table(out / f"{name}.csv", columns, texts[name])
-        for name, columns in TABLES.items()
-    }
-    scores = read["scores"].astype({"parameters": "Int64"})
-    return Comparison(
-        read["predictions"], read["clean"], scores, read["history"], read["scores-last-epoch"],
-        read["errors"], out,
-    )  # fmt: skip
 
 
 def _train(
@@ -309,28 +260,6 @@ def _scored(
             epochs.insert(0, "method", name)
             history.append(epochs)
     return gather(answers, scores, folder, history, last)
-
-
-def gather(
-    answers: Sequence[Answers],
-    scores: Sequence[dict[str, Any]],
-    folder: Path,
-    history: Sequence[pd.DataFrame] = (),
-    last: Sequence[dict[str, Any]] = (),
-) -> Comparison:
-    """The answers and scores of methods, one after the other, as tables."""
-    clean = [each.clean for each in answers if len(each.clean)]
-    return Comparison(
-        pd.concat([each.predictions for each in answers], ignore_index=True),
-        pd.concat(clean, ignore_index=True) if clean else pd.DataFrame(columns=list(CLEAN)),
-        pd.DataFrame(scores, columns=list(SCORES)).astype({"parameters": "Int64"}),
-        pd.concat(history, ignore_index=True)
-        if history
-        else pd.DataFrame(columns=["method", *HISTORY]),
-        pd.DataFrame(last, columns=list(SCORES)),
-        pd.concat([each.errors for each in answers], ignore_index=True),
-        folder,
-    )
 
 
 def write(

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from localize import comparison, record, registry, scoring
-from localize.comparison import BASELINE, MARKER, Comparison
+from localize.comparison import BASELINE, MARKER
 from localize.localizer import Finding
 from localize.names import plain
+from localize.results import Comparison, gather
 from localize.scoring import CLEAN, ERRORS, Answers
 from localize.sources import Folder
 from localize.validity import NOTHING, usable
@@ -113,7 +114,7 @@ def score(
         scores.append(scoring.score(answered, its_source, None))
     reads = paths.inputs(predictions, dataset, clean)
     with folders.staged(Path(out), MARKER, reads=reads, overwrite=overwrite) as building:
-        result = comparison.gather(answers, scores, building)
+        result = gather(answers, scores, building)
         words = record.command("score", predictions, dataset, clean=clean, split=split, out=out)
         comparison.write(result, shown, {"predictions": path.name}, {"command": words})
     return replace(result, folder=Path(out))

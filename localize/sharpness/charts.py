@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from localize.drawing import legend, styled
 from localize.names import short
-from localize.plots import GREY, legend, look, styled
+from localize.plots import GREY, look
 from localize.sharpness import light
 from localize.sharpness import thresholds as tables
 from localize.sharpness.thresholds import ABOVE, BELOW, NEVER, TOO_FEW, of_side, steps

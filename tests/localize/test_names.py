@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from localize import plots, registry
+from localize import drawing, plots, registry
 from localize.names import LONGEST, MOST_BYTES, display_width, file_stem, plain, short, storable
 from localize.report.figures import svg
 from localize.scoring import SCORES
@@ -123,7 +123,7 @@ def test_axes_keep_their_room_beside_any_legend(name: str, count: int) -> None:
         box = figure.axes[0].get_window_extent()
         assert min(box.width, box.height) > 200  # of 1200 x 675 px
         for legend in figure.legends:
-            with plots.styled():
+            with drawing.styled():
                 whole, inside = figure.bbox, legend.get_window_extent()
             assert whole.x0 <= inside.x0
             assert inside.x1 <= whole.x1
@@ -132,11 +132,11 @@ def test_axes_keep_their_room_beside_any_legend(name: str, count: int) -> None:
 
 
 def test_fonts_are_those_that_are_installed() -> None:
-    with plots.styled():
+    with drawing.styled():
         text = Text(text="中")
     first, *others = text.get_fontfamily()
     assert first == "DejaVu Sans"
-    assert set(others) <= set(plots.FONTS)
+    assert set(others) <= set(drawing.FONTS)
 
 
 def test_a_log_axis_has_plain_numbers() -> None:
