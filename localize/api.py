@@ -24,8 +24,9 @@ from localize.localizer import (
 )
 from localize.registry import Method, load
 from localize.sources import Folder
+from localize.validity import usable
 from synth import folders, paths
-from synth.errors import InputError
+from synth.errors import InputError, Skipped
 from synth.paths import path_of
 from synth.recipe import PRESETS
 
@@ -119,9 +120,23 @@ def locate(
 
     Raises:
         InputError: a told method lacks r or ratio, or one of them is no positive number.
+        Skipped: it gives no place, for instance a flat map; the line says why.
     """
     if isinstance(localizer, str | Path):
         localizer = load(localizer)
+    finding, reason = usable(_ask(localizer, image, r, ratio))
+    if reason:
+        raise Skipped(reason)
+    return finding
+
+
+def _ask(
+    localizer: Localizer,
+    image: np.ndarray,
+    r: float | Range | None,
+    ratio: float | Range | None,
+) -> Finding:
+    """What a localizer returns, as it is."""
     known = Known(_range(r), _range(ratio))
     if localizer.told:
         if known.r is None or known.ratio is None:

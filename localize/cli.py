@@ -17,8 +17,8 @@ from synth import console, interrupts
 from synth.errors import InputError, Skipped
 
 if TYPE_CHECKING:
-    from localize.comparison import Comparison
     from localize.localizer import Finding, Localizer
+    from localize.results import Comparison
 
 app = typer.Typer(
     add_completion=False,
@@ -186,8 +186,9 @@ def compare(
 
 def _report(result: Comparison, wanted: str | None) -> None:
     """Print the scores, the last epoch's beside the best, and where everything is."""
-    from rich.console import Console
     from rich.table import Table
+
+    from localize.names import plain
 
     split = result.scores["split"].iloc[0]
     n = int(result.scores["n"].iloc[0])
@@ -200,18 +201,16 @@ def _report(result: Comparison, wanted: str | None) -> None:
     last = dict(zip(result.last["method"], result.last["mean_distance"], strict=True))
     for row in result.scores.to_dict("records"):
         table.add_row(
-            row["method"],
+            plain(row["method"]),
             _interval(row, "mean_distance", ".0f"),
             _interval(row, "normalised_distance", ".3f"),
-            f"{row['median_distance']:.1f}",
+            _number(row["median_distance"], ".1f"),
             f"{row['hit@5']:.2f}",
             f"{row['hit@r']:.2f}",
             f"{last[row['method']]:.0f} px" if row["method"] in last else "",
-            *([_interval(row, "image_auroc", ".2f")] if row["image_auroc"] >= 0 else []),
+            *([_interval(row, "image_auroc", ".2f")] if scored else []),
         )
-    # Wide enough for the whole table when the output goes to a file.
-    wide = max(map(len, result.scores["method"])) + (115 if scored else 95)
-    Console(width=max(Console().width, wide)).print(table)
+    console.show(table)
     if len(result.last):
         print("last epoch: mean distance with the last epoch's weights; the others are the best's")
     if scored:
@@ -222,9 +221,16 @@ def _report(result: Comparison, wanted: str | None) -> None:
     print(f"all on one page: {result.folder / 'report.html'}")
 
 
+def _number(value: float, form: str) -> str:
+    """A dash where there is no number; a large one with its exponent."""
+    if math.isnan(value):
+        return "–"
+    return f"{value:{form}}" if abs(value) < 1e6 else f"{value:.2g}"
+
+
 def _interval(row: dict[Any, Any], column: str, form: str) -> str:
-    low, high = row[f"{column}_low"], row[f"{column}_high"]
-    return f"{row[column]:{form}} [{low:{form}}, {high:{form}}]"
+    value, low, high = (_number(row[f"{column}{end}"], form) for end in ("", "_low", "_high"))
+    return value if low == high == "–" else f"{value} [{low}, {high}]"
 
 
 @console.command(app)

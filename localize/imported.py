@@ -12,10 +12,13 @@ import numpy as np
 import pandas as pd
 
 from localize import comparison, record, registry, scoring
-from localize.comparison import BASELINE, MARKER, Comparison
+from localize.comparison import BASELINE, MARKER
 from localize.localizer import Finding
-from localize.scoring import CLEAN, ERRORS, NOTHING, Answers
+from localize.names import plain
+from localize.results import Comparison, gather
+from localize.scoring import CLEAN, ERRORS, Answers
 from localize.sources import Folder
+from localize.validity import NOTHING, usable
 from synth import dataset as datasets
 from synth import folders, paths
 from synth.errors import InputError
@@ -113,7 +116,7 @@ def score(
         scores.append(scoring.score(answered, its_source, None))
     reads = paths.inputs(predictions, dataset, clean)
     with folders.staged(Path(out), MARKER, reads=reads, overwrite=overwrite) as building:
-        result = comparison.gather(answers, scores, building)
+        result = gather(answers, scores, building)
         words = record.command("score", predictions, dataset, clean=clean, split=split, out=out)
         comparison.write(result, shown, {"predictions": path.name}, {"command": words})
     return replace(result, folder=Path(out))
@@ -199,7 +202,7 @@ def _row(path: Path, line: int, cells: dict[str, str]) -> Row:
     if math.isnan(numbers["x_pred"]) != math.isnan(numbers["y_pred"]):
         empty = "x_pred" if math.isnan(numbers["x_pred"]) else "y_pred"
         raise InputError(f"{path}, line {line} ({name}): {empty} is empty: give both or neither")
-    method = cells.get("method", "") or path.stem
+    method = plain(cells.get("method", "") or path.stem)
     return Row(line, method, name, cells.get("trial", ""), **numbers)
 
 
@@ -246,6 +249,11 @@ def _answers(
         for row in hidden
         if math.isnan(row.x_pred)
     ]
+    errors += [
+        (method, row.file_name, reason)
+        for row in hidden
+        if not math.isnan(row.x_pred) and (reason := usable(row.finding)[1])
+    ]
     if not trials:
         given = {row.file_name: row for row in hidden}
         errors += [(method, name, "not in the file") for name in names.hidden if name not in given]
@@ -258,7 +266,7 @@ def _answers(
     predictions = scoring.predictions(
         method,
         asked,
-        [row.finding if row else NOTHING for row in said],
+        [usable(row.finding)[0] if row else NOTHING for row in said],
         [row.seconds if row else math.nan for row in said],
     )
     own = np.array([row.discolor_ratio if row else math.nan for row in said])

@@ -72,7 +72,7 @@ class Finding:
     """Where a method says the anomaly is, and what else it knows.
 
     Args:
-        x: column of the centre, px.
+        x: column of the centre, px; NaN with y where it says no place.
         y: row of the centre, px.
         r: radius, px.
         ratio: the factor.

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import typer
 from typer.exceptions import Abort, TyperException
@@ -173,7 +173,7 @@ def _close_output() -> None:
 
 
 def say(line: object, file: TextIO | None = None) -> None:
-    """Print one line at once, to stdout or ``file``; control characters, in names say, are escaped."""
+    """Print one line at once, to stdout or ``file``, with escapes for control characters."""
     print(visible(line), file=file, flush=True)
 
 
@@ -228,6 +228,15 @@ def progress(what: str) -> Iterator[Progress]:
     with bar:
         task = bar.add_task(visible(what), total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def show(table: Any) -> None:
+    """Print a table of rich in its full width, its texts as they are: a name is no markup."""
+    from rich.console import Console
+
+    options: dict[str, Any] = {"markup": False, "emoji": False}
+    whole = Console(width=10_000, **options).measure(table).maximum
+    Console(width=max(Console().width, whole), **options).print(table)
 
 
 def _logged(what: str) -> Progress:

@@ -18,6 +18,7 @@ from localize.devices import device_of
 from localize.localizer import RUN_FILE, Finding, Learns, Source, Told, read_run
 from localize.methods.patchcore.weights import PACKAGED
 from localize.outside import anomalib_job, caller
+from localize.outside.function import finding
 from localize.outside.peer import TIME_LIMIT, Failure, Peer, check_limit
 from localize.registry import ANOMALIB
 from localize.sources import Folder
@@ -183,7 +184,8 @@ class Detector:
         for image in images:
             reply = self._peer.ask({"image": np.ascontiguousarray(image)}, self.time_limit)
             found = caller.told(reply["map"], image.shape[:2])
-            findings.append(Finding(**found | {"score": reply.get("score", found["score"])}))
+            found["score"] = reply.get("score", found["score"])
+            findings.append(finding(found, image.shape[:2]))
         return findings
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from localize import metrics
+from localize.names import plain
 from localize.sharpness.asking import TRIALS
 from localize.sharpness.design import Design
 from synth.errors import InputError
@@ -65,7 +66,7 @@ def read(path: str | Path, design: Design, taken: Collection[str] = ()) -> pd.Da
             raise InputError(f"{path}, line {line}: {name} must be a number above 0")
     table["photo"] = table[photo].astype(str)
     table["method"] = table["method"].fillna(path.stem) if "method" in table else path.stem
-    table["method"] = table["method"].astype(str)
+    table["method"] = table["method"].astype(str).map(plain)
     for name in set(table["method"]) & set(taken):
         raise InputError(f"{path}: another method is called '{name}': rename one")
     table["side"] = np.select(
@@ -82,6 +83,7 @@ def read(path: str | Path, design: Design, taken: Collection[str] = ()) -> pd.Da
 def _judged(table: pd.DataFrame, design: Design) -> pd.DataFrame:
     """Fill in distance and hit."""
     if set(PLACES) <= set(table):
+        table[["x_pred", "y_pred"]] = metrics.places(table[["x_pred", "y_pred"]].to_numpy())
         table["distance"] = metrics.distance(
             table[["x_pred", "y_pred"]].to_numpy(), table[["x", "y"]].to_numpy()
         )

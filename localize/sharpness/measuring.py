@@ -153,7 +153,9 @@ def _about(
     asker: Asker, usable: dict[str, str], skipped: dict[str, str], table: pd.DataFrame
 ) -> dict[str, Any]:
     """What there is to know of a run beside its tables."""
-    runs = {name: Path(spec) for name, spec in asker.specs.items() if Path(spec).is_dir()}
+    runs = {
+        name: Path(spec) for name, spec in asker.specs.items() if registry.is_folder(Path(spec))
+    }
     methods: dict[str, dict[str, Any]] = record.described(asker.ready, runs)
     for name, localizer in asker.ready.items():
         methods[name] |= {

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from localize.methods.patchcore.convolutions import quicken
 from localize.methods.patchcore.embedding import Convention, Parts
 from localize.methods.patchcore.gathering import Reducer
 from localize.methods.patchcore.scoring import Bank
+from localize.peak import peak
 from synth import console, folders
 from synth.errors import InputError
 
@@ -49,7 +51,7 @@ class Options:
         neighbours: anomalib: bank rows that weigh an image's score, 1 for no weight; paper:
             bank rows whose distances a patch's score averages. None: 9 and 1.
         stream: fit in bounded memory, however many images there are.
-        locate: the map's peak, or the centroid of the blob around it.
+        locate: the map's peak (localize.peak), or the centroid of the blob around it.
     """
 
     convention: Convention = "anomalib"
@@ -203,12 +205,13 @@ class PatchCore:
         """B x (H, W, 3) uint8 -> B findings, px, with image score and map."""
         if self._backbone is None:
             raise InputError("patchcore must be trained or loaded first: call fit")
-        place = scoring.peak if self.options.locate == "peak" else scoring.centroid
+        place = peak if self.options.locate == "peak" else scoring.centroid
         findings = []
         for batch in _batches(images):
             for image, patches, score in zip(batch, *self._scored(batch), strict=True):
                 found = framing.full_map(patches, self._axes(image), self.options.convention)
-                findings.append(Finding(*place(found), score=float(score), map=found))
+                x, y = place(found) or (math.nan, math.nan)
+                findings.append(Finding(x, y, score=float(score), map=found))
         return findings
 
     def _use(self, network: Backbone) -> None:
