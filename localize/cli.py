@@ -84,6 +84,9 @@ def train(
 
     patchcore has no epochs: it keeps patches of the split's clean images.
 
+    With --photos, photos that are broken, animated, transparent or smaller than the recipe's size
+    are skipped, as synth generate does, and listed in skipped.csv in the run folder.
+
     Example: `localize train cnn-fuse-last set --out runs/last --input 400x400`
 
     Example: `localize train ringvote --photos photos --recipe ringvote.json --out ring`
@@ -94,7 +97,7 @@ def train(
 
     api.train(
         spec, dataset, out, photos=photos, recipe=recipe, overwrite=overwrite, resume=resume,
-        **options,
+        say=lambda line: print(line, flush=True), **options,
     )  # fmt: skip
     print(f"{out}: {_trained(api.describe(out))}")
 
