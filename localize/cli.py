@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -326,4 +328,7 @@ app.command()(sharpness)
 
 def main() -> None:
     """The console command ``localize``."""
+    # torch makes a folder for compiled code when it is imported, by default an empty one among the
+    # temporary files that nobody removes. Nothing here compiles.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", tempfile.gettempdir())
     raise SystemExit(console.run(app, "localize"))

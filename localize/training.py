@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
+import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -11,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +123,11 @@ class Keeper(pl.Callback):
         self._run, self._about = run, about
         self._progress = Progress()
 
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        if multiprocessing.parent_process() is not None and trainer.world_size > 1:
+            _quieten()  # in a process of its own for each device
+            threading.Thread(target=_leave_with_parent, daemon=True).start()
+
     def on_load_checkpoint(
         self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
@@ -140,6 +148,14 @@ class Keeper(pl.Callback):
         self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         checkpoint[PROGRESS] = runs.progress_entry(self._about, self._progress)
+
+
+def _leave_with_parent() -> None:
+    """End when the parent process has, even one that was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    connection.wait([parent.sentinel])
+    os._exit(1)
 
 
 class CheckpointFiles(CheckpointIO):
