@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -84,6 +86,9 @@ def train(
 
     patchcore has no epochs: it keeps patches of the split's clean images.
 
+    With --photos, photos that are broken, animated, transparent or smaller than the recipe's size
+    are skipped, as synth generate does, and listed in skipped.csv in the run folder.
+
     Example: `localize train cnn-fuse-last set --out runs/last --input 400x400`
 
     Example: `localize train ringvote --photos photos --recipe ringvote.json --out ring`
@@ -94,7 +99,7 @@ def train(
 
     api.train(
         spec, dataset, out, photos=photos, recipe=recipe, overwrite=overwrite, resume=resume,
-        **options,
+        say=console.say, **options,
     )  # fmt: skip
     console.say(f"{out}: {_trained(api.describe(out))}")
 
@@ -366,4 +371,7 @@ for _command in (play, score, report, sharpness):
 
 def main() -> None:
     """The console command ``localize``."""
+    # torch makes a folder for compiled code when it is imported, by default an empty one among the
+    # temporary files that nobody removes. Nothing here compiles.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", tempfile.gettempdir())
     interrupts.start("localize", "localize.cli")

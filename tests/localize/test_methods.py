@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from localize import registry
 from localize.localizer import Finding, Localizer, Told
 from localize.peak import peak
 from localize.registry import METHODS
+from localize.run_files import read_run
 from localize.sources import Folder
 from synth import InputError
 
@@ -154,7 +156,7 @@ def test_a_damaged_run_says_so(fitted: dict[str, Localizer], tmp_path: Path) -> 
     run = tmp_path / "run"
     shutil.copytree(fitted["cnn-fast"].run, run)  # type: ignore[attr-defined]
     (run / "best.safetensors").write_bytes(b"nonsense")
-    with pytest.raises(InputError, match=r"best\.safetensors"):
+    with pytest.raises(InputError, match=r"best\.safetensors is damaged"):
         registry.load(run)
     (run / "best.safetensors").unlink()
     with pytest.raises(InputError, match="missing"):
@@ -173,5 +175,10 @@ def test_weights_of_another_variant_are_refused(
     shutil.copytree(fitted["cnn-fuse-last"].run, run)  # type: ignore[attr-defined]
     other = fitted["cnn-fast"].run / "best.safetensors"  # type: ignore[attr-defined]
     shutil.copy(other, run / "best.safetensors")
+    with pytest.raises(InputError, match="is damaged"):
+        registry.load(run)
+    about = {name: value for name, value in read_run(run).items() if "sha256" not in name}
+    del about["files"]  # as in a run folder of an earlier version
+    (run / "model.json").write_text(json.dumps(about))
     with pytest.raises(InputError, match="does not fit"):
         registry.load(run)
