@@ -23,11 +23,12 @@ ATTRIBUTES = 1_000  # of one tag
 NEAR = 60  # children of a tag, and descendants looked at
 _LABEL = 400  # characters of one text kept
 _PIECE = 1 << 16  # characters read between two looks at the clock
-_NAMES = (
-    *("alt", "aria-label", "class", "content", "href", "name", "property", "rel", "src", "title"),
-    *("type", "data-src", "data-original", "data-lazy-src", "data-full", "data-image"),
+LAZY = ("data-src", "data-original", "data-lazy-src", "data-full", "data-image")
+_LISTS = frozenset({"srcset", "data-srcset"})  # of addresses, as long as they are
+_NAMES = _LISTS.union(
+    ("alt", "aria-label", "class", "content", "href", "name", "property", "rel", "src", "title"),
+    ("type", *LAZY),
 )
-_LONG_NAMES = ("srcset", "data-srcset")
 _VOID = frozenset({"area", "base", "img", "link", "meta", "source"})  # tags without content
 _WANTED = _VOID | {"a", "figure", "picture", "script", "title"}
 
@@ -111,10 +112,11 @@ class _Collector:
             if parent is not None:
                 _part(parent)
             return
-        values = {key: attributes[key].strip() for key in _LONG_NAMES if key in attributes}
-        for key in _NAMES:
-            if key in attributes:
-                values[key] = attributes[key].strip()[: LONGEST + 1]
+        values = {
+            key: value.strip() if key in _LISTS else value.strip()[: LONGEST + 1]
+            for key, value in attributes.items()
+            if key in _NAMES
+        }
         node = Node(name, values, parent)
         if name == "script":
             if "ld+json" not in node.get("type").lower():

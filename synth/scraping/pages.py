@@ -17,8 +17,8 @@ from synth.scraping.words import decode, is_image_address, join, largest, licenc
 MOST = 10_000  # images taken from one page
 MOST_NEXT = 20  # next pages taken from one page
 MOST_TEXT = 16_000_000  # characters of what is noted of a page's images
+MOST_WORK = 32_000_000  # characters of addresses that are made absolute, and of their base
 MOST_OBJECTS = 20_000  # of a page's JSON-LD
-_LAZY = ("data-src", "data-original", "data-lazy-src", "data-full", "data-image")
 _NEXT = re.compile(r"^(next( page)?|older( posts)?|more|›|»|→|>)( ?[›»→>])?$", re.IGNORECASE)
 
 
@@ -73,6 +73,12 @@ class _Links:
         self._base = base
         self._until = until
         self._known: dict[str, str] = {}
+        self._room = MOST_WORK
+
+    @property
+    def cut(self) -> str:
+        """Which limit left addresses out, in words; nothing where none did."""
+        return f"more than {MOST_WORK} characters of addresses" if self._room < 0 else ""
 
     def absolute(self, address: str) -> str:
         """An absolute http(s) address, or nothing.
@@ -80,9 +86,15 @@ class _Links:
         Raises:
             Problem: it is late.
         """
+        if not address:
+            return ""
         known = self._known.get(address)
         if known is None:
-            html_tree.check(self._until)  # with a long base address each one takes 0.2 ms
+            html_tree.check(self._until)
+            # Each costs time in proportion to both: with the longest base, 0.3 ms.
+            self._room -= len(self._base) + len(address)
+            if self._room < 0:
+                return ""
             known = self._known[address] = join(self._base, address)
         return known
 
@@ -143,6 +155,8 @@ def read(html: bytes, url: str, charset: str = "", until: float = math.inf) -> P
     following = [] if nofollow else list(_following(tags, links, url))
     if len(following) > MOST_NEXT:
         cuts.append(f"more than {MOST_NEXT} next pages")
+    if links.cut:
+        cuts.append(links.cut)
     return Page(tuple(found.values()), tuple(following[:MOST_NEXT]), cut="; ".join(cuts))
 
 
@@ -188,7 +202,7 @@ def _of_img(tag: Node, links: _Links, best: dict[Node, tuple[str, float]]) -> st
             found = max(found, best[parent], key=_size)
     if address := links.absolute(found[0]):
         return address
-    for name in (*_LAZY, "src"):
+    for name in (*html_tree.LAZY, "src"):
         if address := links.absolute(tag.get(name)):
             return address
     return ""

@@ -64,7 +64,8 @@ def parse(words: Sequence[str], endpoints: Endpoints | None = None) -> list[Sour
 
 
 def _one(word: str, ends: Endpoints, licence: str, where: str) -> Source:
-    word = redacted(word.strip())
+    word = word.strip()
+    shown = redacted(word)
     service, _, rest = word.partition(":")
     if service.lower() in ("commons", "openverse"):
         if not rest.strip():
@@ -74,14 +75,14 @@ def _one(word: str, ends: Endpoints, licence: str, where: str) -> Source:
         return Source("openverse", services.openverse(rest.strip(), ends.openverse), word, licence)
     if "://" not in word:
         raise InputError(
-            f"source '{word}'{where} is unknown: give an http(s) address, "
+            f"source '{shown}'{where} is unknown: give an http(s) address, "
             "commons:Category:NAME, openverse:WORDS or a CSV of sources"
         )
     try:
         url = addresses.clean(word)
     except Problem:
-        raise InputError(f"source '{word}'{where} is no http or https address") from None
-    return Source("image" if is_image_address(url) else "page", url, word, licence)
+        raise InputError(f"source '{shown}'{where} is no http or https address") from None
+    return Source("image" if is_image_address(url) else "page", url, shown, licence)
 
 
 def _table(path: Path) -> list[tuple[str, str]]:

@@ -55,6 +55,8 @@ def largest(srcset: str) -> tuple[str, float]:
     ('', 0.0)
     """
     best, most = "", 0.0
+    if not srcset:
+        return best, most
     # A comma inside an address is no separator: only one at the end of a word is.
     for match in re.finditer(
         r"([^\s,]\S*[^\s,]|[^\s,])(?:\s+([\d.]{1,16})([wx]))?\s*(?:,|\s|$)", srcset
