@@ -250,7 +250,10 @@ def _scored(
             final = registry.load(runs[name], which="last")
             again = asked(final, name, f"{name} last", None)
             last.append(score(again, source, final.parameters))
-            epochs = pd.read_csv(runs[name] / HISTORY_FILE)
+            from localize.runs import read_history  # which loads torch
+
+            rows = read_history(runs[name])
+            epochs = pd.DataFrame(rows, columns=list(HISTORY)).astype({"epoch": int})
             epochs.insert(0, "method", name)
             history.append(epochs)
     return gather(answers, scores, folder, history, last)
@@ -301,7 +304,7 @@ def write(
     if len(result.errors):
         tables["errors"] = result.errors
     for name, table in tables.items():
-        folders.write(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+        folders.write(folder / f"{name}.csv", datasets.to_csv(table).replace("\0", ""))
     try:
         recipe = json.loads((source.folder / MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError):

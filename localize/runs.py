@@ -11,6 +11,7 @@ import csv
 import io
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from localize.localizer import HISTORY, RUN_FILE
-from synth import folders
+from synth import folders, tables
 from synth.errors import InputError
 
 CHECKPOINT = "last.ckpt"
@@ -66,12 +67,22 @@ def finish(run: Path, about: dict[str, Any], best_by: str) -> None:
 
 
 def read_history(run: Path) -> list[dict[str, float]]:
-    """The epochs of a run so far: dicts of :data:`HISTORY`, epochs counted from 1."""
+    """The epochs of a run so far: dicts of :data:`HISTORY`, epochs counted from 1.
+
+    Raises:
+        InputError: the table is damaged.
+    """
     path = run / "history.csv"
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as lines:
-        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(lines)]
+    loss = replace(tables.INFINITE, nan=True)  # of a training that diverges
+    kinds = dict.fromkeys(HISTORY[1:], loss) | {"epoch": tables.FINITE}
+    table = tables.read(path, ("epoch",), HISTORY, advice="train again")
+    columns = table.numbers(kinds, "train again")
+    return [
+        {name: columns[name][i] for name, cell in zip(table.columns, row, strict=True) if cell}
+        for i, row in enumerate(table.rows)
+    ]
 
 
 def write_history(run: Path, rows: list[dict[str, float]]) -> None:

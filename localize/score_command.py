@@ -7,6 +7,9 @@ from typing import Annotated, Optional
 
 import typer
 
+from synth import units
+from synth.units import Unit
+
 
 def score(
     predictions: Annotated[
@@ -21,6 +24,7 @@ def score(
     split: Annotated[
         Optional[str], typer.Option(help="test, val, train or all [the one the file is about].")
     ] = None,
+    unit: Annotated[Optional[Unit], typer.Option(help=units.HELP)] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace OUT if it is one of ours.")
     ] = False,
@@ -37,6 +41,7 @@ def score(
     from localize import cli, imported
 
     result = imported.score(
-        predictions, dataset, out, clean=clean, split=split, overwrite=overwrite, say=print
-    )
+        predictions, dataset, out,
+        clean=clean, split=split, unit=unit, overwrite=overwrite, say=print,
+    )  # fmt: skip
     cli._report(result, split)

@@ -18,6 +18,7 @@ from localize.sharpness import adaptive, asking, elsewhere, pairs, thresholds
 from localize.sharpness.asking import TRIALS, Asker
 from localize.sharpness.design import Design, Picture, grid, picture
 from localize.sharpness.psychometric import Curve
+from synth import dataset as datasets
 from synth import folders, photos
 from synth.console import Step, silent
 from synth.errors import InputError, Skipped
@@ -191,8 +192,8 @@ def _about(
 def _write(result: Measurement) -> None:
     """The tables, and what made them."""
     for name in ("trials", "rates", "thresholds", "pairs"):
-        table = getattr(result, name).to_csv(index=False, lineterminator="\n")
-        folders.write(result.folder / f"{name}.csv", table)
+        table = datasets.to_csv(getattr(result, name))
+        folders.write(result.folder / f"{name}.csv", table.replace("\0", ""))
     folders.write(result.folder / ABOUT, json.dumps(result.about, indent=2) + "\n")
 
 
