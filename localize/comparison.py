@@ -15,7 +15,7 @@ import pandas as pd
 
 from localize import metrics, record, registry
 from localize.journal import Journal
-from localize.localizer import RUN_FILE, Localizer, Source
+from localize.localizer import HISTORY, RUN_FILE, Localizer, Source
 from localize.names import file_stem
 from localize.results import FINISHED, Comparison, gather, read_finished
 from localize.scoring import Answers, predict, score
@@ -260,7 +260,10 @@ def _scored(
             final = registry.load(runs[name], which="last")
             again = asked(final, name, f"{name} last", None)
             last.append(score(again, source, final.parameters))
-            epochs = pd.read_csv(runs[name] / HISTORY_FILE)
+            from localize.runs import read_history  # which loads torch
+
+            rows = read_history(runs[name])
+            epochs = pd.DataFrame(rows, columns=list(HISTORY)).astype({"epoch": int})
             epochs.insert(0, "method", name)
             history.append(epochs)
     return gather(answers, scores, folder, history, last)
@@ -289,7 +292,7 @@ def write(
     if len(result.errors):
         tables["errors"] = result.errors
     for name, table in tables.items():
-        folders.write(folder / f"{name}.csv", datasets.to_csv(table))
+        folders.write(folder / f"{name}.csv", datasets.to_csv(table).replace("\0", ""))
     try:
         recipe = read_object(source.folder / datasets.RECIPE)
     except InputError:

@@ -14,7 +14,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from localize.localizer import HISTORY
 from localize.run_files import RUN_FILE, read_file, read_sealed, write_run, write_sealed
-from synth import folders
+from synth import folders, tables
 from synth.errors import InputError, Interrupted
 from synth.json_files import Damaged, parse_object
 
@@ -189,12 +189,22 @@ def finish(run: Path, about: dict[str, Any], best_by: str) -> None:
 
 
 def read_history(run: Path) -> list[dict[str, float]]:
-    """The epochs of a run so far: dicts of :data:`HISTORY`, epochs counted from 1."""
+    """The epochs of a run so far: dicts of :data:`HISTORY`, epochs counted from 1.
+
+    Raises:
+        InputError: the table is damaged.
+    """
     path = run / ROWS
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as lines:
-        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(lines)]
+    loss = replace(tables.INFINITE, nan=True)  # of a training that diverges
+    kinds = dict.fromkeys(HISTORY[1:], loss) | {"epoch": tables.FINITE}
+    table = tables.read(path, ("epoch",), HISTORY, advice="train again")
+    columns = table.numbers(kinds, "train again")
+    return [
+        {name: columns[name][i] for name, cell in zip(table.columns, row, strict=True) if cell}
+        for i, row in enumerate(table.rows)
+    ]
 
 
 def write_history(run: Path, rows: list[dict[str, float]]) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+LABEL = "file_name"  # the column that tells people which row a message is about
 MOST = 1e9  # px: no coordinate or size is larger
 _MARKS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
@@ -38,7 +39,7 @@ _COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?", re.ASCII)
 _INFINITE = re.compile(r"[+-]?inf(?:inity)?", re.ASCII | re.IGNORECASE)
 _DIGITS = frozenset("0123456789+-.eE")
 _END = "\0"  # a last line of our own; in a longer cell it shows that a quote was never closed
-_SHOWN = 40  # characters of a cell in a message
+_SHOWN = 60  # characters of a cell in a message
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,11 @@ FINITE = Number()
 INFINITE = Number(words="a number", infinite=True)
 PIXELS = Number(-MOST, MOST, f"a number of px from {-MOST:g} to {MOST:g}")
 SIZE = Number(0, MOST, f"a number of px from 0 to {MOST:g}")
+DISTANCE = Number(0, 3 * MOST, f"a number of px from 0 to {3 * MOST:g}")
+ABOVE_ZERO = Number(0, words="a finite number from 0")
 POSITIVE = Number(math.ulp(0.0), MOST, f"a number above 0, at most {MOST:g}")
 SHARE = Number(0, 1, "a number from 0 to 1")
+STEP = Number(0, words="a number from 0", infinite=True)
 
 
 @dataclass(frozen=True)
@@ -93,8 +97,10 @@ class Table:
         return len(self.rows)
 
     def place(self, row: int) -> str:
-        """Where a row is, for messages: the file, the row and its line."""
-        return f"{self.path}, row {row}, line {self.lines[row]}"
+        """Where a row is, for messages: the file, the row, its line, the picture that it names."""
+        name = self.rows[row][self.columns.index(LABEL)] if LABEL in self.columns else ""
+        label = f" ({_shown(name)})" if name else ""
+        return f"{self.path}, row {row}, line {self.lines[row]}{label}"
 
     def column(self, name: str) -> list[str]:
         """The cells of one column; empty ones where the table has no such column."""
@@ -244,7 +250,8 @@ def read(
     try:
         _, heading = next(records)
     except StopIteration:
-        raise InputError(f"{path} cannot be read as a table: it is empty; {advice}") from None
+        absent = f", it lacks the column {', '.join(needed)}" if needed else ""
+        raise InputError(f"{path} cannot be read{absent}: it is empty") from None
     columns = _columns(path, heading, names)
     ends = len(heading) > len(columns)
     if lacking := [name for name in needed if name not in columns]:
@@ -370,6 +377,7 @@ def _records(
             yield "\n"
         yield _END
 
+    csv.field_size_limit(2**31 - 1)  # the file is in memory already, whatever its cells
     reader = csv.reader(lines(), delimiter=delimiter, skipinitialspace=True)
     line, cells = 1 + skipped, [""]
     try:

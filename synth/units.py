@@ -48,7 +48,11 @@ def numbers(
 
 
 def refuse_fractions(
-    what: object, x: Sequence[float], y: Sequence[float], r: Sequence[float] = ()
+    what: object,
+    x: Sequence[float],
+    y: Sequence[float],
+    r: Sequence[float] = (),
+    advice: str = ADVICE,
 ) -> None:
     """Refuse a table, whose unit nobody named, if its numbers look like parts of the size.
 
@@ -62,11 +66,11 @@ def refuse_fractions(
     places = [value for value in (*x, *y) if not math.isnan(value)]
     if places and all(0 <= value <= 1 for value in places):
         raise InputError(
-            f"{what}: all x and y lie within 0 to 1, which are hardly pixels: {ADVICE}"
+            f"{what}: all x and y lie within 0 to 1, which are hardly pixels: {advice}"
         )
-    radii = [value for value in r if not math.isnan(value)]
+    radii = [value for value in r if value > 0]
     if radii and all(value < 0.5 for value in radii):
-        raise InputError(f"{what}: all r are below half a pixel: {ADVICE}")
+        raise InputError(f"{what}: all r are below half a pixel: {advice}")
 
 
 def to_px(value: float, side: int, unit: str | None) -> float:

@@ -201,7 +201,7 @@ def _write(result: Measurement) -> None:
     """The tables, and what made them."""
     for name in ("trials", "rates", "thresholds", "pairs"):
         table = datasets.to_csv(getattr(result, name))
-        folders.write(result.folder / f"{name}.csv", table)
+        folders.write(result.folder / f"{name}.csv", table.replace("\0", ""))
     folders.write(result.folder / ABOUT, json.dumps(result.about, indent=2) + "\n")
 
 
