@@ -135,7 +135,9 @@ def evaluate(
     """Score methods on a dataset; the centre guess is always scored with them.
 
     A function of yours takes an (H, W, 3) uint8 array and returns (x, y) or an (H, W) map; it
-    runs in a process of its own. A model of anomalib is trained on the dataset first.
+    runs in a process of its own. The place of a map is the centre of the plateau of its maximum;
+    a flat map is no answer. An image without an answer, or with one that is not finite, counts
+    as a miss. A model of anomalib is trained on the dataset first.
 
     Example: `localize evaluate boundary runs/last set --out scores`
 
