@@ -209,7 +209,7 @@ def _report(result: Comparison, wanted: str | None) -> None:
             _number(row["median_distance"], ".1f"),
             f"{row['hit@5']:.2f}",
             f"{row['hit@r']:.2f}",
-            f"{last[row['method']]:.0f} px" if row["method"] in last else "",
+            f"{_number(last[row['method']], '.0f')} px" if row["method"] in last else "",
             *([_interval(row, "image_auroc", ".2f")] if scored else []),
         )
     console.show(table)
