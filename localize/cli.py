@@ -140,7 +140,9 @@ def evaluate(
     """Score methods on a dataset; the centre guess is always scored with them.
 
     A function of yours takes an (H, W, 3) uint8 array and returns (x, y) or an (H, W) map; it
-    runs in a process of its own. A model of anomalib is trained on the dataset first.
+    runs in a process of its own. The place of a map is the centre of the plateau of its maximum;
+    a flat map is no answer. An image without an answer, or with one that is not finite, counts
+    as a miss. A model of anomalib is trained on the dataset first.
 
     Example: `localize evaluate boundary runs/last set --out scores`
 
@@ -212,7 +214,7 @@ def _report(result: Comparison, wanted: str | None) -> None:
             _number(row["median_distance"], ".1f"),
             f"{row['hit@5']:.2f}",
             f"{row['hit@r']:.2f}",
-            f"{last[row['method']]:.0f} px" if row["method"] in last else "",
+            f"{_number(last[row['method']], '.0f')} px" if row["method"] in last else "",
             *([_interval(row, "image_auroc", ".2f")] if scored else []),
         )
     console.show(table)

@@ -73,14 +73,16 @@ def validation(history: pd.DataFrame, centre: float) -> Figure:
         for name, epochs in history.groupby("method", sort=False):
             colour, marker = looks[str(name)]
             at, values = epochs["epoch"].to_numpy(), epochs["val_distance"].to_numpy()
-            best = int(np.argmin(values))
+            best = int(np.nan_to_num(values, nan=np.inf).argmin())
             handles += axes.plot(at, values, color=colour, label=name, lw=1.6)
             labels.append(short(str(name)))
             axes.plot(at[best], values[best], marker, color=colour, ms=6, mec="white")
         if np.isfinite(centre):
             handles.append(axes.axhline(centre, color=GREY, ls="--", lw=1.6))
             labels.append("centre guess")
-        top = np.nanmax([1e-9, centre, *history["val_distance"]])
+        limit = FAR_OFF * centre if centre > 0 else sys.float_info.max  # some training diverges
+        seen = history["val_distance"].to_numpy(float)
+        top = np.max(seen[seen <= limit], initial=centre if centre > 0 else 0.0) or 1.0
         axes.set(
             title="Validation distance per epoch (marker: best epoch)",
             xlabel="epoch",

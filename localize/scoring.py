@@ -224,17 +224,9 @@ def _sketch(finding: Finding, truth: Anomaly | None, image: np.ndarray) -> tuple
     mask = np.zeros(shape, bool) if truth is None else anomaly.mask(truth, *shape)
     if finding.map is None:
         return detection.sketch(detection.worst(mask), mask), ""
-    if fault := _fault(finding.map, shape):
+    if fault := validity.map_fault(finding.map, shape):
         return detection.sketch(detection.worst(mask), mask), fault
     return detection.sketch(finding.map, mask), ""
-
-
-def _fault(map: np.ndarray, shape: tuple[int, ...]) -> str:
-    if not isinstance(map, np.ndarray) or map.dtype.kind not in "biuf":
-        return f"its map is {type(map).__name__}, not an array of numbers"
-    if map.shape != shape:
-        return f"its map has the shape {map.shape}, the image {shape}"
-    return "its map holds NaN" if np.isnan(map).any() else ""
 
 
 def _located(

@@ -54,6 +54,15 @@ def is_silent(found: object) -> bool:
     return x is not None and y is not None and math.isnan(x) and math.isnan(y)
 
 
+def map_fault(map: object, shape: tuple[int, ...]) -> str:
+    """What is wrong with the map of an image of (H, W), or ""."""
+    if not isinstance(map, np.ndarray) or map.dtype.kind not in "biuf":
+        return f"its map is {type(map).__name__}, not an array of numbers"
+    if map.shape != shape:
+        return f"its map has the shape {map.shape}, the image {shape}"
+    return "its map holds NaN" if np.isnan(map).any() else ""
+
+
 def _number(value: Any) -> float | None:
     """A number of any kind, also a tensor or array of one -> a float; None: it is none."""
     try:

@@ -130,6 +130,28 @@ def test_axes_keep_their_room_beside_any_legend(name: str, count: int) -> None:
             assert inside.y1 <= whole.y1
 
 
+@pytest.mark.parametrize("centre", [30.0, np.nan])
+@pytest.mark.parametrize("values", [[np.nan] * 3, [np.inf, 3.0, np.nan], [1e300, 2.0, 5.0], [0.0]])
+def test_training_that_diverges_is_drawn(values: list[float], centre: float) -> None:
+    epochs = range(1, len(values) + 1)
+    history = pd.DataFrame({"method": "cnn-fast", "epoch": epochs, "val_distance": values})
+    with drawing.styled():
+        figure = plots.validation(history, centre)
+        figure.draw_without_rendering()
+    assert 0 < figure.axes[0].get_ylim()[1] < 1e301
+
+
+@pytest.mark.parametrize("mean", [0.0, 1e9, np.nan])
+def test_a_method_far_off_leaves_room_for_the_others(mean: float) -> None:
+    scores = comparison(["centre", "near", "far"])[2]
+    ends = ["mean_distance", "mean_distance_low", "mean_distance_high"]
+    scores.loc[2, ends] = mean
+    with drawing.styled():
+        figure = plots.distances(scores)
+        figure.draw_without_rendering()
+    assert figure.axes[0].get_xlim()[1] == pytest.approx(1.04 * 30)
+
+
 def test_fonts_are_those_that_are_installed() -> None:
     with drawing.styled():
         text = Text(text="中")
