@@ -179,8 +179,8 @@ def read(
             raise InputError(f"{table.place(i)}: {empty} is empty: give both or neither")
         rows.append(Row(line, plain(methods[i] or path.stem), names[i], trials[i], **cells))
     if unit is None:
-        x, y, r = (numbers.get(name, []) for name in PLACES)
-        units.refuse_fractions(path, x, y, r)
+        places = [numbers.get(name, []) for name in PLACES]
+        units.refuse_fractions(path, places[0], places[1], places[2])
     return rows
 
 

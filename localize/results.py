@@ -74,7 +74,7 @@ def read_finished(
     Args:
         name: of the file in ``out`` that says what was asked for.
     """
-    if not (out / name).is_file() or folders.partial(out).exists():
+    if not (out / name).is_file() or folders.is_unfinished(out):
         return None
     about = tables.about(out / name)
     same = {**request, "command": command}
