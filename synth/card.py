@@ -78,7 +78,9 @@ def text(summary: Summary, about: dict[str, Any], table: str) -> str:
 task_categories: [object-detection]
 configs:
 - config_name: default
-  data_files: ["{table}", "images/**"]
+  data_files:
+  - split: all_rows
+    path: ["{table}", "images/**"]
 ---
 # Faint anomalies{f" in {summary.photos} photos" if summary.photos else ""}
 
@@ -89,6 +91,17 @@ multiplied by a ratio{f" ({ratios}, radius {radii})" if summary.hidden else ""}.
 `{table}` has one row per picture. x is the column and y the row of the region's centre in px,
 pixel centres at integers; r is the radius (half the side of a square); discolor_ratio is the
 factor; label is 1 with an anomaly and 0 without; split never parts near-duplicate photos.
+
+Hugging Face `datasets` loads the rows of all splits as `all_rows`; the column split parts them:
+
+```python
+from datasets import load_dataset
+
+rows = load_dataset("this/folder", split="all_rows")
+test = rows.filter(lambda split: split == "test", input_columns="split")
+```
+
+`synth export --format imagefolder` writes a folder that loads as train, validation and test.
 
 Licences of the photos: {licences or "not recorded"}.
 """
