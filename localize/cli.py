@@ -92,6 +92,8 @@ def train(
     """
     from localize import api
 
+    if photos is not None and photos.is_dir():
+        console.tell_passed_over(photos)
     api.train(
         spec, dataset, out, photos=photos, recipe=recipe, overwrite=overwrite, resume=resume,
         **options,
@@ -269,6 +271,9 @@ def find(
         for path in images
         for name in (photos.find(path) if path.is_dir() else [path.name])
     ]
+    for path in images:
+        if path.is_dir():
+            console.tell_passed_over(path)
     known = Known(
         None if r is None else console.pair(r, "--r"),
         None if ratio is None else console.pair(ratio, "--ratio"),

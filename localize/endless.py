@@ -166,7 +166,7 @@ class Endless:
         self.seed = seed
         self.augment = augment
         self._length = sys.maxsize if length is None else length
-        self._cache: dict[str, Photo] = {}
+        self._cache: dict[tuple[str, bool], Photo] = {}  # by name and keep_profile
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_cache": {}}
@@ -256,7 +256,7 @@ class Endless:
         rng = np.random.default_rng([self.seed, index])
         for _ in range(TRIES):
             chosen = mix.recipe(rng)
-            photo = self._photo(self.names[rng.integers(len(self.names))])
+            photo = self._photo(self.names[rng.integers(len(self.names))], chosen)
             try:
                 view = self._view(photo, chosen, rng)
                 return view, _regions(chosen, view.picture.size, most, rng), chosen, rng
@@ -264,12 +264,18 @@ class Endless:
                 continue
         raise InputError(f"{self.folder}: hardly any photo is large enough for the recipe")
 
-    def _photo(self, name: str) -> Photo:
-        if name not in self._cache:
+    def _photo(self, name: str, chosen: Recipe) -> Photo:
+        key = (name, chosen.keep_profile)
+        if key not in self._cache:
             while sum(math.prod(p.picture.size) for p in self._cache.values()) > CACHE:
                 del self._cache[next(iter(self._cache))]
-            self._cache[name] = photos.read(self.folder, name)
-        return self._cache[name]
+            self._cache[key] = photos.read(
+                self.folder,
+                name,
+                keep_profile=chosen.keep_profile,
+                max_pixels=chosen.max_pixels,
+            )
+        return self._cache[key]
 
     def _view(self, photo: Photo, chosen: Recipe, rng: np.random.Generator) -> Photo:
         """The picture that regions are drawn in, of the recipe's size."""

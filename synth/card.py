@@ -52,6 +52,7 @@ def text(summary: Summary, about: dict[str, Any], table: str) -> str:
     ratios = f"{summary.ratio[0]:g} to {summary.ratio[1]:g}"
     radii = f"{summary.radius[0]:g} to {summary.radius[1]:g} px"
     licences = ", ".join(sorted(summary.licences))
+    parts = "may part" if about.get("recipe", {}).get("keep_duplicates") else "never parts"
     return f"""---
 task_categories: [object-detection]
 configs:
@@ -66,7 +67,7 @@ multiplied by a ratio{f" ({ratios}, radius {radii})" if summary.hidden else ""}.
 
 `{table}` has one row per picture. x is the column and y the row of the region's centre in px,
 pixel centres at integers; r is the radius (half the side of a square); discolor_ratio is the
-factor; label is 1 with an anomaly and 0 without; split never parts near-duplicate photos.
+factor; label is 1 with an anomaly and 0 without; split {parts} near-duplicate photos.
 
 Licences of the photos: {licences or "not recorded"}.
 """

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, Literal
 
-from PIL import Image
-
 from synth import dataset, folders, photos
 from synth.anomaly import Anomaly, Overflow, Rounding, Shape
 from synth.errors import InputError, Skipped
@@ -153,9 +151,10 @@ def _read(path: Path, columns: Columns) -> list[dict[str, Any]]:
 
 def _finder(folder: Path) -> Callable[[str], Path]:
     """A function from a foreign path to the file below ``folder`` that shares most last parts."""
-    names = photos.find(folder)
+    found = photos.some(photos.survey(folder), folder)
+    note = f" ({found.sentence()})" if found.passed_over else ""
     by_last: dict[str, list[tuple[str, ...]]] = defaultdict(list)
-    for name in names:
+    for name in found.names:
         parts = PurePosixPath(name).parts
         by_last[parts[-1]].append(parts)
 
@@ -163,7 +162,7 @@ def _finder(folder: Path) -> Callable[[str], Path]:
         parts = PureWindowsPath(path).parts  # splits at / and \ alike
         candidates = by_last.get(parts[-1], []) if parts else []
         if not candidates:
-            raise InputError(f"no image named like '{path}' below {folder}")
+            raise InputError(f"no image named like '{path}' below {folder}{note}")
         if parts in candidates:
             return folder.joinpath(*parts)
         shared = [_shared_tail(parts, candidate) for candidate in candidates]
@@ -201,9 +200,11 @@ def _row(
     anomaly = convention.anomaly(**numbers)
     path = find(record["file_name"])
     try:
-        with Image.open(path, formats=photos.FORMATS) as image:
+        with photos.open_image(path) as image:
             (width, height), codec = image.size, CODECS.get(image.format or "", "")
             turned = photos.orientation(image) != 1
+    except MemoryError:
+        raise
     except Exception as error:  # broken files raise nearly anything
         raise InputError(f"{path} is no picture: {error}") from None
     if not codec:
@@ -211,7 +212,7 @@ def _row(
     if turned:
         raise InputError(f"{path} is turned by its EXIF block: turn its pixels first")
     try:
-        photos.read(path.parent, path.name)
+        photos.read(path.parent, path.name, keep_profile=True)
     except Skipped as reason:
         raise InputError(f"{path}: {reason}") from None
     if not anomaly.fits(width, height):

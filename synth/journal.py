@@ -13,6 +13,7 @@ from typing import Any
 
 from synth import folders
 from synth.errors import InputError
+from synth.near_duplicates import Details, detail_of
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Outcome:
     dhash: int = 0
     rows: list[dict[str, Any]] = field(default_factory=list)
     skipped: str = ""
+    detail: str = ""  # of a plain picture, as Signature.text writes it
 
 
 class Journal:
@@ -78,6 +80,7 @@ class Ledger:
         self.wanted, self.rows = wanted, 0
         self.kept = array("Q")  # rows kept of each photo
         self.hashes = array("Q")  # dHash of each photo with rows
+        self.details = Details()  # of those that are plain pictures, by their place there
         self.copy_of: dict[int, int] = {}  # number of a photo -> of the one with the same bytes
         self._first: dict[int, int] = {}
 
@@ -93,6 +96,7 @@ class Ledger:
         self.kept.append(rows)
         self.rows += rows
         if rows:
+            self.details.add(len(self.hashes), detail_of(outcome.detail))
             self.hashes.append(outcome.dhash)
 
 

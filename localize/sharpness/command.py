@@ -173,7 +173,8 @@ def _report(result: Measurement, design: Design) -> None:
     if errors := sum(result.about["errors"].values()):
         print(f"{errors} trials failed and count as misses, see {result.folder / 'trials.csv'}")
     if skipped := result.about["skipped"]:
-        print(f"{len(skipped)} photos cannot be used, see {result.folder / 'sharpness.json'}")
+        where = result.folder / "sharpness.json"
+        print(f"{len(skipped)} photos or other files cannot be used, see {where}")
     print(f"tables and pictures are in {result.folder}, all on one page: report.html")
 
 

@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from synth import console
+from synth import console, limits
+from synth.scraping.outcomes import Outcome
+
+# The flag that would have let them in.
+_HINTS = {
+    Outcome.NEAR: " (--keep-duplicates keeps them)",
+    Outcome.SMALL: " (--min-side)",
+    Outcome.PIXELS: " (--max-pixels)",
+    Outcome.BYTES: " (--max-bytes)",
+}
 
 
 def scrape(
@@ -23,8 +32,11 @@ def scrape(
     out: Annotated[Path, typer.Option(help="Folder for the photos; an unfinished one goes on.")],
     limit: Annotated[int, typer.Option(help="Photos wanted in OUT.")] = 100,
     min_side: Annotated[int, typer.Option(help="Smallest side, px.")] = 256,
-    max_pixels: Annotated[int, typer.Option(help="Most pixels of a photo.")] = 100_000_000,
-    max_bytes: Annotated[int, typer.Option(help="Most bytes of a photo.")] = 50_000_000,
+    max_pixels: Annotated[int, typer.Option(help="Most pixels of a photo.")] = limits.WEB_PIXELS,
+    max_bytes: Annotated[int, typer.Option(help="Most bytes of a photo.")] = limits.WEB_BYTES,
+    keep_duplicates: Annotated[
+        bool, typer.Option("--keep-duplicates", help="Keep near-duplicates too.")
+    ] = False,
     depth: Annotated[int, typer.Option(help="Next pages followed from a page.")] = 10,
     contact: Annotated[
         str, typer.Option(envvar="ACUITY_CONTACT", help="E-mail or web address for site owners.")
@@ -57,6 +69,7 @@ def scrape(
         limit=limit,
         min_side=min_side,
         max_pixels=max_pixels,
+        keep_duplicates=keep_duplicates,
         depth=depth,
         contact=contact,
         allow_private=allow_private,
@@ -73,7 +86,7 @@ def scrape(
             sources, out, options, retry_failed=retry_failed, progress=progress
         )
     for outcome, count in summary.outcomes.items():
-        print(f"{count:8d}  {outcome}")
+        print(f"{count:8d}  {outcome}{_HINTS.get(outcome, '')}")
     print(f"{len(summary.rows)} photos in {out}; their sources and licences in photos.csv")
     if summary.interrupted:
         raise typer.Exit(130)
