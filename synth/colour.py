@@ -45,7 +45,9 @@ def _transform(profile: bytes, mode: str) -> Any:
             mode,
             "RGB",
             ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            ImageCms.Flags.BLACKPOINTCOMPENSATION,
+            ImageCms.Flags.BLACKPOINTCOMPENSATION
+            # Of grey, LittleCMS would interpolate in a table that is coarse in the shadows.
+            | (ImageCms.Flags.NOOPTIMIZE if mode == "L" else ImageCms.Flags.NONE),
         )
         if mode == "CMYK":
             return transform

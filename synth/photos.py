@@ -130,6 +130,8 @@ def _read_bytes(path: Path) -> bytes:
         if found.st_size > limits.BYTES:
             raise TooLarge(limits.too_many_bytes(found.st_size))
         return path.read_bytes()
+    except Skipped:
+        raise
     except FileNotFoundError:
         raise Skipped("its file is missing") from None
     except ValueError:
