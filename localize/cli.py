@@ -97,6 +97,8 @@ def train(
     """
     from localize import api
 
+    if photos is not None and photos.is_dir():
+        console.tell_passed_over(photos)
     api.train(
         spec, dataset, out, photos=photos, recipe=recipe, overwrite=overwrite, resume=resume,
         say=console.say, **options,
@@ -298,6 +300,9 @@ def find(
         for path in images
         for name in (photos.find(path) if path.is_dir() else [path.name])
     ]
+    for path in images:
+        if path.is_dir():
+            console.tell_passed_over(path)
     targets: list[Path] = []
     if overlay is not None:
         chosen = overlays.without_drawings(chosen, overlay)

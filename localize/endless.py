@@ -272,7 +272,7 @@ class Endless:
         self.augment = augment
         self.skipped: dict[str, str] = {}  # photos that cannot be used, and why
         self._length = sys.maxsize if length is None else length
-        self._cache: dict[str, Photo] = {}
+        self._cache: dict[tuple[str, bool], Photo] = {}  # by name and keep_profile
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_cache": {}}
@@ -362,7 +362,7 @@ class Endless:
         rng = np.random.default_rng([self.seed, index])
         for _ in range(TRIES):
             chosen = mix.recipe(rng)
-            photo = self._choose(rng)
+            photo = self._choose(rng, chosen)
             try:
                 view = self._view(photo, chosen, rng)
                 return view, _regions(chosen, view.picture.size, most, rng), chosen, rng
@@ -370,13 +370,13 @@ class Endless:
                 continue
         raise InputError(f"{self.folder}: hardly any photo is large enough for the recipe")
 
-    def _choose(self, rng: np.random.Generator) -> Photo:
+    def _choose(self, rng: np.random.Generator, chosen: Recipe) -> Photo:
         """A random photo of those that can be used."""
         while len(self.skipped) < len(self.names):
             name = self.names[rng.integers(len(self.names))]
             if name not in self.skipped:
                 try:
-                    return self._photo(name)
+                    return self._photo(name, chosen)
                 except Skipped as reason:
                     self.skipped[name] = str(reason)
         raise InputError(self.unusable())
@@ -395,7 +395,7 @@ class Endless:
 
         def size(name: str) -> tuple[int, int] | str:
             try:
-                return self._photo(name).picture.size
+                return self._photo(name, self._recipes[0]).picture.size
             except Skipped as reason:
                 return str(reason)
 
@@ -416,25 +416,31 @@ class Endless:
     def _recipes(self) -> list[Recipe]:
         return _recipes(self.mixes)
 
-    def _photo(self, name: str) -> Photo:
-        """A photo, decoded or from memory.
+    def _photo(self, name: str, chosen: Recipe) -> Photo:
+        """A photo, decoded as a recipe asks or from memory.
 
         Raises:
             Skipped: it cannot be used.
         """
-        photo = self._cache.get(name)
+        key = (name, chosen.keep_profile)
+        photo = self._cache.get(key)
         if photo is None:
             try:
                 name.encode()
             except UnicodeEncodeError:
                 raise Skipped("its name is no Unicode text: rename it") from None
-            photo = photos.read(self.folder, name)
+            photo = photos.read(
+                self.folder,
+                name,
+                keep_profile=chosen.keep_profile,
+                max_pixels=chosen.max_pixels,
+            )
             if reason := _unfit(photo.picture.size, self._recipes):
                 raise Skipped(reason)
             # Other threads add and remove photos meanwhile.
             while sum(math.prod(p.picture.size) for p in list(self._cache.values())) > CACHE:
                 self._cache.pop(next(iter(list(self._cache))), None)
-            self._cache[name] = photo
+            self._cache[key] = photo
         return photo
 
     def _view(self, photo: Photo, chosen: Recipe, rng: np.random.Generator) -> Photo:

@@ -74,6 +74,7 @@ def text(summary: Summary, about: dict[str, Any], table: str) -> str:
     licences = ", ".join(names[:MOST_LICENCES])
     if len(names) > MOST_LICENCES:
         licences += f" and {len(names) - MOST_LICENCES} more, see `{table}`"
+    parts = "may part" if about.get("recipe", {}).get("keep_duplicates") else "never parts"
     return f"""---
 task_categories: [object-detection]
 configs:
@@ -90,7 +91,7 @@ multiplied by a ratio{f" ({ratios}, radius {radii})" if summary.hidden else ""}.
 
 `{table}` has one row per picture. x is the column and y the row of the region's centre in px,
 pixel centres at integers; r is the radius (half the side of a square); discolor_ratio is the
-factor; label is 1 with an anomaly and 0 without; split never parts near-duplicate photos.
+factor; label is 1 with an anomaly and 0 without; split {parts} near-duplicate photos.
 
 Hugging Face `datasets` loads the rows of all splits as `all_rows`; the column split parts them:
 

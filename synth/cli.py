@@ -92,6 +92,27 @@ def generate(
     ] = None,
     split: Annotated[Optional[str], typer.Option(help="TRAIN:VAL:TEST shares.")] = None,
     seed: Annotated[Optional[int], typer.Option(help="Same seed, same bytes.")] = None,
+    keep_profile: Annotated[
+        Optional[bool],
+        typer.Option(
+            "--keep-profile/--no-keep-profile",
+            help="Keep the values of photos with a colour profile (Display P3, Adobe RGB ...); "
+            "else they become sRGB.",
+            show_default=False,
+        ),
+    ] = None,
+    keep_duplicates: Annotated[
+        Optional[bool],
+        typer.Option(
+            "--keep-duplicates/--no-keep-duplicates",
+            help="Treat near-duplicates as different photos: they may lie in different splits.",
+            show_default=False,
+        ),
+    ] = None,
+    max_pixels: Annotated[
+        Optional[int],
+        typer.Option(help="Most pixels of a photo; default 200000000.", show_default=False),
+    ] = None,
     workers: Annotated[int, typer.Option(help="Processes; 0: one per core.")] = 0,
     table: Annotated[Form, typer.Option(help="The table's format; parquet for large sets.")] = (
         "csv"
@@ -101,16 +122,20 @@ def generate(
 ) -> None:
     """Hide an anomaly in each photo and write pictures, table and recipe.
 
-    Flags override the recipe's fields.
+    Flags override the recipe's fields. Files are taken for photos by suffix or content, in
+    linked folders too; what is skipped or passed over stands in OUT/skipped.csv. 16-bit grey
+    is scaled to 8 bits by its largest value: up to 255, 1023, 4095, 16383 or 65535 becomes 255.
 
     Example: `synth generate photos set --recipe seed --per-photo 2 --count 200`
     """
-    from synth import generator
+    from synth import generator, photo_search
 
     given: dict[str, Any] = {
         "per_photo": per_photo, "fit": fit, "margin": margin, "shape": shape, "overflow": overflow,
         "rounding": rounding, "feather": feather, "codec": codec, "quality": quality,
         "clean_fraction": clean_fraction, "twins": twins, "masks": masks, "seed": seed,
+        "keep_profile": keep_profile, "keep_duplicates": keep_duplicates,
+        "max_pixels": max_pixels,
         "size": size if size in (None, "keep") else console.size(size),
         "ratio": ratio and console.pair(ratio, "--ratio"),
         "radius": radius and _radius(radius),
@@ -142,6 +167,9 @@ def generate(
         console.say(f"{len(built.skipped)} photos skipped, see {out / 'skipped.csv'}:")
         for reason, n in Counter(built.skipped.values()).most_common(5):
             console.say(f"  {n} x {reason}")
+    if built.passed_over:
+        line = photo_search.summary(built.passed_over.values())
+        console.say(f"{line}; see {out / 'skipped.csv'}")
 
 
 def _radius(text: str) -> tuple[float, float | str]:

@@ -252,6 +252,14 @@ def _logged(what: str) -> Progress:
     return tell
 
 
+def tell_passed_over(folder: Path) -> None:
+    """Say on stderr, in one line, what of a folder of photos is not read."""
+    from synth import photo_search
+
+    if line := photo_search.survey(folder).sentence():
+        print(f"{folder}: {line}", file=sys.stderr)
+
+
 def pair(text: str, flag: str) -> tuple[float, float]:
     """``LO:HI`` -> two numbers.
 

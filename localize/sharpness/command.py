@@ -176,7 +176,8 @@ def _report(result: Measurement, design: Design) -> None:
             f"{errors} trials failed and count as misses, see {result.folder / 'trials.csv'}"
         )
     if skipped := result.about["skipped"]:
-        console.say(f"{len(skipped)} photos cannot be used, see {result.folder / 'sharpness.json'}")
+        where = result.folder / "sharpness.json"
+        console.say(f"{len(skipped)} photos or other files cannot be used, see {where}")
     console.say(f"tables and pictures are in {result.folder}, all on one page: report.html")
 
 

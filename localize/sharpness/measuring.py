@@ -132,7 +132,8 @@ def _survey(folder: Path, design: Design) -> tuple[dict[str, str], dict[str, str
     """Photos -> digest by name of those that all trials fit in; reason by name of the others."""
     usable: dict[str, str] = {}
     skipped: dict[str, str] = {}
-    for name in photos.find(folder):
+    found = photos.some(photos.survey(folder), folder)
+    for name in found.names:
         try:
             photo = photos.read(folder, name)
             for condition in design.conditions:
@@ -146,7 +147,7 @@ def _survey(folder: Path, design: Design) -> tuple[dict[str, str], dict[str, str
         raise InputError(
             f"none of the {len(skipped)} photos in {folder} can be used; the first: {first}"
         )
-    return usable, skipped
+    return usable, skipped | found.passed_over
 
 
 def _about(

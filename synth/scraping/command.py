@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from synth import console
+from synth import console, limits
+from synth.scraping.outcomes import Outcome
+
+# The flag that would have let them in.
+_HINTS = {
+    Outcome.NEAR: " (--keep-duplicates keeps them)",
+    Outcome.SMALL: " (--min-side)",
+    Outcome.PIXELS: " (--max-pixels)",
+    Outcome.BYTES: " (--max-bytes)",
+}
 
 if TYPE_CHECKING:
     from synth.scraping.scraper import Summary
@@ -29,10 +38,13 @@ def scrape(
     out: Annotated[Path, typer.Option(help="Folder for the photos; an unfinished one goes on.")],
     limit: Annotated[int, typer.Option(help="Photos wanted in OUT.")] = 100,
     min_side: Annotated[int, typer.Option(help="Smallest side, px.")] = 256,
-    max_pixels: Annotated[int, typer.Option(help="Most pixels of a photo.")] = 100_000_000,
+    max_pixels: Annotated[int, typer.Option(help="Most pixels of a photo.")] = limits.WEB_PIXELS,
     max_bytes: Annotated[
         int, typer.Option(help="Most bytes of a photo, received and decompressed.")
-    ] = 50_000_000,
+    ] = limits.WEB_BYTES,
+    keep_duplicates: Annotated[
+        bool, typer.Option("--keep-duplicates", help="Keep near-duplicates too.")
+    ] = False,
     depth: Annotated[int, typer.Option(help="Next pages followed from a page.")] = 10,
     contact: Annotated[
         str, typer.Option(envvar="ACUITY_CONTACT", help="E-mail or web address for site owners.")
@@ -75,6 +87,7 @@ def scrape(
                 limit=limit,
                 min_side=min_side,
                 max_pixels=max_pixels,
+                keep_duplicates=keep_duplicates,
                 depth=depth,
                 contact=contact,
                 allow_private=allow_private,
@@ -103,7 +116,7 @@ def scrape(
 def _report(summary: Summary, out: Path) -> None:
     """Print what a run came to."""
     for outcome, count in summary.outcomes.items():
-        print(f"{count:8d}  {outcome}")
+        print(f"{count:8d}  {outcome}{_HINTS.get(outcome, '')}")
     for note in summary.notes[:_NOTES]:
         print(note)
     if len(summary.notes) > _NOTES:

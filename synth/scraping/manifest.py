@@ -20,11 +20,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-
-from synth import folders, photos
+from synth import folders
 from synth.cells import escape
 from synth.errors import InputError
+from synth.near_duplicates import Known, Signature, detail_of
 from synth.scraping.inspection import Picture
 from synth.scraping.interrupt import PHOTO
 from synth.scraping.outcomes import PASSING, Outcome
@@ -66,15 +65,18 @@ class Collection:
         InputError: the folder is not ours, or in use by another run.
     """
 
-    def __init__(self, out: Path, retry_failed: bool = False) -> None:
+    def __init__(
+        self, out: Path, retry_failed: bool = False, keep_duplicates: bool = False
+    ) -> None:
         self.out = out
+        self._keep_duplicates = keep_duplicates
         self.rows: list[Row] = []
         self.pages: dict[str, Page | Outcome] = {}
         self.notes: list[str] = []  # what a limit left out, a sentence for each page
         self._counts: Counter[Outcome] = Counter()
         self._page_counts: Counter[Outcome] = Counter()
         self._decided: dict[bytes, Outcome] = {}
-        self._hashes = np.zeros(256, dtype=np.uint64)
+        self._known = Known()
         self._sha256: set[str] = set()
         path = out / NAME
         if out.exists() and not out.is_dir():
@@ -151,7 +153,7 @@ class Collection:
         row = Row(
             name,
             picture.sha256,
-            f"{picture.dhash:016x}",
+            f"{picture.signature.dhash:016x}",
             picture.width,
             picture.height,
             picture.size,
@@ -163,9 +165,12 @@ class Collection:
             found.licence_url,
             when,
         )
-        self._write({"url": found.url, "outcome": str(outcome), "row": asdict(row)})
+        line = {"url": found.url, "outcome": str(outcome), "row": asdict(row)}
+        if picture.signature.detail:
+            line["detail"] = picture.signature.text()
+        self._write(line)
         self._decide(found.url, outcome)
-        self._remember(row)
+        self._remember(row, picture.signature)
         return outcome
 
     def write_table(self) -> None:
@@ -189,10 +194,9 @@ class Collection:
     def _judge(self, picture: Picture) -> Outcome:
         if picture.sha256 in self._sha256:
             return Outcome.DUPLICATE
-        known = self._hashes[: len(self.rows)]
-        apart = np.bitwise_count(known ^ np.uint64(picture.dhash))
-        near = bool((apart <= photos.NEAR).any())
-        return Outcome.NEAR if near else Outcome.SAVED
+        if self._keep_duplicates or not self._known.holds_near(picture.signature):
+            return Outcome.SAVED
+        return Outcome.NEAR
 
     def _decide(self, url: str, outcome: Outcome) -> None:
         key = _key(url)
@@ -201,10 +205,8 @@ class Collection:
         self._decided[key] = outcome
         self._counts[outcome] += 1
 
-    def _remember(self, row: Row) -> None:
-        if len(self.rows) == len(self._hashes):
-            self._hashes = np.concatenate([self._hashes, np.zeros_like(self._hashes)])
-        self._hashes[len(self.rows)] = int(row.dhash, 16)
+    def _remember(self, row: Row, signature: Signature) -> None:
+        self._known.add(signature)
         self.rows.append(row)
         self._sha256.add(row.sha256)
 
@@ -263,7 +265,10 @@ class Collection:
                 row = _tidied(Row(**entry["row"]))
                 if not (self.out / row.file_name).is_file():
                     return  # somebody deleted the file: it may be fetched again
-                self._remember(row)
+                detail = detail_of(entry.get("detail", ""))
+                self._remember(row, Signature(int(row.dhash, 16), detail))
+            elif outcome is Outcome.NEAR and self._keep_duplicates:
+                return  # left out by a run that did not want it
             self._decide(entry["url"], outcome)
             if forget is not None and outcome in PASSING:
                 forget[entry["url"]] = None

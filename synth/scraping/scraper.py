@@ -23,6 +23,7 @@ from typing import Any
 
 import requests
 
+from synth import limits
 from synth.errors import InputError
 from synth.paths import path_of
 from synth.scraping import inspection, interrupt, manners, pages, services, sources
@@ -50,6 +51,7 @@ class Options:
         limit: photos in the folder at which to stop.
         min_side: smallest side in px.
         max_pixels: most pixels, by the header.
+        keep_duplicates: keep near-duplicates too; files of the same bytes are kept once.
         depth: next pages followed from a source's first.
         contact: e-mail or web address that site owners can write to.
         allow_private: connect to private addresses too.
@@ -60,7 +62,8 @@ class Options:
 
     limit: int = 100
     min_side: int = 256
-    max_pixels: int = 100_000_000
+    max_pixels: int = limits.WEB_PIXELS
+    keep_duplicates: bool = False
     depth: int = 10
     contact: str = ""
     allow_private: bool = False
@@ -146,14 +149,19 @@ def scrape(
     """
     options = options or Options()
     found = sources.parse(words, options.endpoints)
-    collection = Collection(path_of(out), retry_failed)
+    collection = Collection(path_of(out), retry_failed, options.keep_duplicates)
     agent = manners.user_agent(importlib.metadata.version("acuity"), options.contact)
     fetcher = Fetcher(agent, options.bounds, options.allow_private)
     traffic = Traffic(fetcher, options.manners)
     interrupted = False
     end = ""
     try:
-        told = {"limit": options.limit, "min_side": options.min_side, "depth": options.depth}
+        told = {
+            "limit": options.limit,
+            "min_side": options.min_side,
+            "depth": options.depth,
+            "keep_duplicates": options.keep_duplicates,
+        }
         collection.start([source.word for source in found], told, _now())
         with interrupt.wished() if stop is None else contextlib.nullcontext(stop) as wish:
             _Run(collection, fetcher, traffic, options, progress).run(found, wish)

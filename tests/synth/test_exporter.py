@@ -295,7 +295,7 @@ def test_imagefolder_texts_are_not_read_as_empty_or_numbers(make: Make, tmp_path
     assert train["photo"].tolist() == ['"007"']
     assert train["weather"].tolist() == ['"null"']
     assert test["t"].isna().tolist() == [True, False], "a number that is missing"
-    about = json.loads((tmp_path / "out" / MARKER).read_text())
+    about = json.loads((tmp_path / "out" / ABOUT).read_text())
     assert about["licences"] == ["CC0", "NA", "None"]
 
 
