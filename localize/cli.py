@@ -92,12 +92,12 @@ def train(
     """
     from localize import api
 
-    if photos is not None and photos.is_dir():
-        console.tell_passed_over(photos)
     api.train(
         spec, dataset, out, photos=photos, recipe=recipe, overwrite=overwrite, resume=resume,
         **options,
     )  # fmt: skip
+    if photos is not None:
+        console.tell_passed_over(photos)
     print(f"{out}: {_trained(api.describe(out))}")
 
 
@@ -271,9 +271,6 @@ def find(
         for path in images
         for name in (photos.find(path) if path.is_dir() else [path.name])
     ]
-    for path in images:
-        if path.is_dir():
-            console.tell_passed_over(path)
     known = Known(
         None if r is None else console.pair(r, "--r"),
         None if ratio is None else console.pair(ratio, "--ratio"),
@@ -283,6 +280,9 @@ def find(
     localizer = api.load(method, time_limit=time_limit)
     if known != Known() and not (localizer.told or isinstance(localizer, Seeker)):
         raise InputError(f"{method} heeds neither --r nor --ratio: leave them out, or use ringvote")
+    for path in images:
+        if path.is_dir():
+            console.tell_passed_over(path)
     failed = 0
     for folder, name in names:
         try:

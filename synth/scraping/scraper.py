@@ -140,12 +140,8 @@ def scrape(
     interrupted = False
     end = ""
     try:
-        told = {
-            "limit": options.limit,
-            "min_side": options.min_side,
-            "depth": options.depth,
-            "keep_duplicates": options.keep_duplicates,
-        }
+        noted = ("limit", "min_side", "depth", "keep_duplicates")
+        told = {name: getattr(options, name) for name in noted}
         collection.start([source.word for source in found], told, _now())
         with interrupt.wished() as stop:
             _Run(collection, fetcher, traffic, options, progress).run(found, stop)
