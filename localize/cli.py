@@ -280,9 +280,6 @@ def find(
     localizer = api.load(method, time_limit=time_limit)
     if known != Known() and not (localizer.told or isinstance(localizer, Seeker)):
         raise InputError(f"{method} heeds neither --r nor --ratio: leave them out, or use ringvote")
-    for path in images:
-        if path.is_dir():
-            console.tell_passed_over(path)
     failed = 0
     for folder, name in names:
         try:
@@ -308,6 +305,9 @@ def find(
             size = finding.r or (known.r[0] if known.r and known.r[0] == known.r[1] else None)
             figure = plots.overlay(image, {method: (finding.x, finding.y, size)})
             plots.save(figure, overlay / Path(name).stem, kinds=("png",))
+    for path in images:
+        if path.is_dir():
+            console.tell_passed_over(path)
     if failed:
         print(f"{failed} of {len(names)} pictures have no answer")
         raise typer.Exit(1)
