@@ -18,6 +18,7 @@ import numpy as np
 
 from synth.anomaly import Anomaly, Overflow, Rounding, Shape
 from synth.errors import InputError, Skipped
+from synth.json_files import read_object
 from synth.paths import path_of
 
 Fit = Literal["crop", "stretch"]
@@ -190,7 +191,8 @@ def _grid(low: float, high: float, decimals: int) -> range:
 
 
 def _shown(value: object) -> str:
-    return ":".join(map(str, value)) if isinstance(value, tuple) else repr(value)
+    said = ":".join(map(str, value)) if isinstance(value, tuple) else repr(value)
+    return said if len(said) <= 60 else f"{said[:57]}..."
 
 
 def _number(value: Any, low: float = -math.inf, high: float = math.inf) -> bool:
@@ -297,10 +299,8 @@ def load(name: str | Path) -> Recipe:
     if not path.is_file():
         presets = ", ".join(PRESETS)
         raise InputError(f"recipe '{name}' is neither a preset ({presets}) nor a file")
+    fields = read_object(path, 'write it as {"ratio": [1.05, 1.15]}')
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"recipe {path} is no JSON: {error}") from None
-    if not isinstance(fields, dict):
-        raise InputError(f'recipe {path} holds no JSON object: write {{"ratio": [1.05, 1.15]}}')
-    return from_dict(fields.get("recipe", fields))
+        return from_dict(fields.get("recipe", fields))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
