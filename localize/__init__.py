@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # spares the import of typing, before which Ctrl-C is not yet handled
 if TYPE_CHECKING:
+    from typing import Any
+
     from localize.api import compare, describe, evaluate, load, locate, score, train
 
 # How long an idle thread of GNU's OpenMP keeps its core, in turns of a loop. By its own 300,000,

@@ -1,3 +1,12 @@
-from localize.cli import main
+"""The console command ``localize``."""
 
-main()
+from synth import interrupts
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    interrupts.start("localize", "localize.cli")
+
+
+if __name__ == "__main__":
+    main()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -13,12 +15,12 @@ from localize.play.command import play
 from localize.report.command import report
 from localize.score_command import score
 from localize.sharpness.command import sharpness
-from synth import console
+from synth import console, interrupts
 from synth.errors import InputError, Skipped
 
 if TYPE_CHECKING:
-    from localize.comparison import Comparison
     from localize.localizer import Finding, Localizer
+    from localize.results import Comparison
 
 app = typer.Typer(
     add_completion=False,
@@ -46,7 +48,7 @@ def _root(
 ) -> None: ...
 
 
-@app.command()
+@console.command(app)
 def methods() -> None:
     """List the methods: what each learns from, and what it is told.
 
@@ -60,7 +62,7 @@ def methods() -> None:
         print(f"{name:<{wide}}  learns from: {entry.learns:<8}  told: {told:<20}  {entry.summary}")
 
 
-@app.command()
+@console.command(app)
 @takes_options
 def train(
     spec: Annotated[
@@ -84,6 +86,9 @@ def train(
 
     patchcore has no epochs: it keeps patches of the split's clean images.
 
+    With --photos, photos that are broken, animated, transparent or smaller than the recipe's size
+    are skipped, as synth generate does, and listed in skipped.csv in the run folder.
+
     Example: `localize train cnn-fuse-last set --out runs/last --input 400x400`
 
     Example: `localize train ringvote --photos photos --recipe ringvote.json --out ring`
@@ -92,11 +97,13 @@ def train(
     """
     from localize import api
 
+    if photos is not None and photos.is_dir():
+        console.tell_passed_over(photos)
     api.train(
         spec, dataset, out, photos=photos, recipe=recipe, overwrite=overwrite, resume=resume,
-        **options,
+        say=console.say, **options,
     )  # fmt: skip
-    print(f"{out}: {_trained(api.describe(out))}")
+    console.say(f"{out}: {_trained(api.describe(out))}")
 
 
 def _trained(about: dict[str, Any]) -> str:
@@ -117,7 +124,7 @@ def _trained(about: dict[str, Any]) -> str:
     )
 
 
-@app.command()
+@console.command(app)
 def evaluate(
     specs: Annotated[
         list[str],
@@ -135,7 +142,9 @@ def evaluate(
     """Score methods on a dataset; the centre guess is always scored with them.
 
     A function of yours takes an (H, W, 3) uint8 array and returns (x, y) or an (H, W) map; it
-    runs in a process of its own. A model of anomalib is trained on the dataset first.
+    runs in a process of its own. The place of a map is the centre of the plateau of its maximum;
+    a flat map is no answer. An image without an answer, or with one that is not finite, counts
+    as a miss. A model of anomalib is trained on the dataset first.
 
     Example: `localize evaluate boundary runs/last set --out scores`
 
@@ -145,12 +154,12 @@ def evaluate(
 
     result = comparison.evaluate(
         specs, dataset, out, split=split, overwrite=overwrite, resume=resume,
-        step=console.progress, time_limit=time_limit, say=lambda line: print(line, flush=True),
+        step=console.progress, time_limit=time_limit, say=console.say,
     )  # fmt: skip
     _report(result, split)
 
 
-@app.command()
+@console.command(app)
 @takes_options
 def compare(
     dataset: Dataset,
@@ -178,7 +187,7 @@ def compare(
         overwrite=overwrite,
         resume=resume,
         step=console.progress,
-        say=lambda line: print(line, flush=True),
+        say=console.say,
         **options,
     )
     _report(result, split)
@@ -186,8 +195,9 @@ def compare(
 
 def _report(result: Comparison, wanted: str | None) -> None:
     """Print the scores, the last epoch's beside the best, and where everything is."""
-    from rich.console import Console
     from rich.table import Table
+
+    from localize.names import plain
 
     split = result.scores["split"].iloc[0]
     n = int(result.scores["n"].iloc[0])
@@ -200,18 +210,16 @@ def _report(result: Comparison, wanted: str | None) -> None:
     last = dict(zip(result.last["method"], result.last["mean_distance"], strict=True))
     for row in result.scores.to_dict("records"):
         table.add_row(
-            row["method"],
+            plain(row["method"]),
             _interval(row, "mean_distance", ".0f"),
             _interval(row, "normalised_distance", ".3f"),
-            f"{row['median_distance']:.1f}",
+            _number(row["median_distance"], ".1f"),
             f"{row['hit@5']:.2f}",
             f"{row['hit@r']:.2f}",
-            f"{last[row['method']]:.0f} px" if row["method"] in last else "",
-            *([_interval(row, "image_auroc", ".2f")] if row["image_auroc"] >= 0 else []),
+            f"{_number(last[row['method']], '.0f')} px" if row["method"] in last else "",
+            *([_interval(row, "image_auroc", ".2f")] if scored else []),
         )
-    # Wide enough for the whole table when the output goes to a file.
-    wide = max(map(len, result.scores["method"])) + (115 if scored else 95)
-    Console(width=max(Console().width, wide)).print(table)
+    console.show(table)
     if len(result.last):
         print("last epoch: mean distance with the last epoch's weights; the others are the best's")
     if scored:
@@ -222,12 +230,19 @@ def _report(result: Comparison, wanted: str | None) -> None:
     print(f"all on one page: {result.folder / 'report.html'}")
 
 
+def _number(value: float, form: str) -> str:
+    """A dash where there is no number; a large one with its exponent."""
+    if math.isnan(value):
+        return "–"
+    return f"{value:{form}}" if abs(value) < 1e6 else f"{value:.2g}"
+
+
 def _interval(row: dict[Any, Any], column: str, form: str) -> str:
-    low, high = row[f"{column}_low"], row[f"{column}_high"]
-    return f"{row[column]:{form}} [{low:{form}}, {high:{form}}]"
+    value, low, high = (_number(row[f"{column}{end}"], form) for end in ("", "_low", "_high"))
+    return value if low == high == "–" else f"{value} [{low}, {high}]"
 
 
-@app.command()
+@console.command(app)
 def find(
     images: Annotated[list[Path], typer.Argument(help="Photos, or folders of them.")],
     method: Annotated[
@@ -247,11 +262,25 @@ def find(
         typer.Option(help="The ratio, or LOW:HIGH.", metavar="RATIO"),
     ] = None,
     overlay: Annotated[
-        Optional[Path], typer.Option(help="Folder for the pictures with the answer drawn.")
+        Optional[Path],
+        typer.Option(
+            help="Folder for PNGs with the answer drawn, each at its photo's path below the "
+            "folder named; two of one name get their suffix, folder or a number too. Existing "
+            "files are refused before the work begins."
+        ),
     ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace drawings of an earlier run in the folder of --overlay, no other files.",
+        ),
+    ] = False,
     time_limit: TimeLimit = None,
 ) -> None:
     """Say where the change is: x (column) and y (row) in px.
+
+    Exit code 1 if a picture has no answer.
 
     Example: `localize find photo.jpg --overlay drawn`
 
@@ -259,16 +288,28 @@ def find(
 
     Example: `localize find photo.jpg --method boundary --r 40 --ratio 1.08`
     """
-    from localize import api, plots
+    from localize import api, overlays
     from localize.localizer import Known, Seeker
     from synth import photos
 
     console.existing(images)
-    names = [
-        (path, name) if path.is_dir() else (path.parent, path.name)
+    if overwrite and overlay is None:
+        raise InputError("--overwrite is for --overlay: name the folder of the drawings")
+    chosen = [
+        overlays.Photo(path, name) if path.is_dir() else overlays.Photo(path.parent, path.name)
         for path in images
         for name in (photos.find(path) if path.is_dir() else [path.name])
     ]
+    for path in images:
+        if path.is_dir():
+            console.tell_passed_over(path)
+    targets: list[Path] = []
+    if overlay is not None:
+        chosen = overlays.without_drawings(chosen, overlay)
+        if not chosen:
+            raise InputError(f"all pictures are drawings of an earlier run in {overlay}")
+        targets = overlays.plan(chosen, overlay)
+        overlays.check(targets, chosen, overlay, overwrite)
     known = Known(
         None if r is None else console.pair(r, "--r"),
         None if ratio is None else console.pair(ratio, "--ratio"),
@@ -278,34 +319,50 @@ def find(
     localizer = api.load(method, time_limit=time_limit)
     if known != Known() and not (localizer.told or isinstance(localizer, Seeker)):
         raise InputError(f"{method} heeds neither --r nor --ratio: leave them out, or use ringvote")
-    failed = 0
-    for folder, name in names:
-        try:
-            image = photos.read(folder, name).pixels
-            finding = api.locate(localizer, image, r=known.r, ratio=known.ratio)
-        except Skipped as reason:
-            failed += 1
-            print(f"{folder / name}: {reason}")
-            continue
-        sure = _confidence(localizer, finding)
-        note = "nothing found; likeliest " if sure is not None and sure < 0.5 else ""
-        extra = "".join(
-            f"  {label} {value:.4g}"
-            for label, value in (
-                ("r", finding.r), ("ratio", finding.ratio),
-                ("score", finding.score) if sure is None else ("confidence", sure),
-            )
-            if value is not None
-        )  # fmt: skip
-        print(f"{folder / name}: {note}x {finding.x:.1f}  y {finding.y:.1f}{extra}")
-        if overlay is not None:
-            overlay.mkdir(parents=True, exist_ok=True)
-            size = finding.r or (known.r[0] if known.r and known.r[0] == known.r[1] else None)
-            figure = plots.overlay(image, {method: (finding.x, finding.y, size)})
-            plots.save(figure, overlay / Path(name).stem, kinds=("png",))
+    overlays.prepare(targets)
+    console.begin()
+    failed = done = 0
+    try:
+        for number, photo in enumerate(chosen):
+            try:
+                image = photos.read(photo.folder, photo.name).pixels
+                finding = api.locate(localizer, image, r=known.r, ratio=known.ratio)
+                console.say(f"{photo.path}: {_answer(localizer, finding)}")
+                if targets:
+                    size = known.r[0] if known.r and known.r[0] == known.r[1] else None
+                    place = (finding.x, finding.y, finding.r or size)
+                    overlays.draw(image, method, place, targets[number])
+            except Skipped as reason:
+                failed += 1
+                console.say(f"{photo.path}: {reason}")
+            except FileExistsError:
+                failed += 1
+                console.say(f"{targets[number]}: another program wrote this file: not drawn")
+            done = number + 1
+    except KeyboardInterrupt:
+        drawn = f", their drawings in {overlay}" if overlay is not None else ""
+        raise console.Stopped(
+            f"stopped after {done} of {len(chosen)} pictures: their answers are printed{drawn}; "
+            "name the others to go on"
+        ) from None
     if failed:
-        print(f"{failed} of {len(names)} pictures have no answer")
+        console.say(f"{failed} of {len(chosen)} pictures have no answer")
         raise typer.Exit(1)
+
+
+def _answer(localizer: Localizer, finding: Finding) -> str:
+    """A finding in words."""
+    sure = _confidence(localizer, finding)
+    note = "nothing found; likeliest " if sure is not None and sure < 0.5 else ""
+    extra = "".join(
+        f"  {label} {value:.4g}"
+        for label, value in (
+            ("r", finding.r), ("ratio", finding.ratio),
+            ("score", finding.score) if sure is None else ("confidence", sure),
+        )
+        if value is not None
+    )  # fmt: skip
+    return f"{note}x {finding.x:.1f}  y {finding.y:.1f}{extra}"
 
 
 def _confidence(localizer: Localizer, finding: Finding) -> float | None:
@@ -315,12 +372,13 @@ def _confidence(localizer: Localizer, finding: Finding) -> float | None:
     return 1 / (1 + math.exp(-max(-500.0, min(500.0, finding.score))))
 
 
-app.command()(play)
-app.command()(score)
-app.command()(report)
-app.command()(sharpness)
+for _command in (play, score, report, sharpness):
+    console.command(app)(_command)
 
 
 def main() -> None:
     """The console command ``localize``."""
-    raise SystemExit(console.run(app, "localize"))
+    # torch makes a folder for compiled code when it is imported, by default an empty one among the
+    # temporary files that nobody removes. Nothing here compiles.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", tempfile.gettempdir())
+    interrupts.start("localize", "localize.cli")

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -18,37 +16,26 @@ import pandas as pd
 from localize import metrics, record, registry
 from localize.journal import Journal
 from localize.localizer import HISTORY, RUN_FILE, Localizer, Source
-from localize.scoring import CLEAN, SCORES, Answers, predict, score
+from localize.names import file_stem
+from localize.results import FINISHED, Comparison, gather, read_finished
+from localize.scoring import Answers, predict, score
 from localize.sources import Folder
 from synth import dataset as datasets
-from synth import folders
+from synth import folders, paths
 from synth.console import Progress, Step, silent
-from synth.dataset import MARKER
 from synth.errors import InputError
+from synth.json_files import read_object
+from synth.paths import name_of, path_of
+from synth.terminal import visible
 
 DEFAULT_METHODS = tuple(name for name, entry in registry.METHODS.items() if entry.compared)
 BASELINE = "centre"
 HISTORY_FILE = "history.csv"  # in the run folder of a method that learns by epochs
 ABOUT = "comparison.json"  # in every folder that we write
+MARKER = folders.Marker(
+    ABOUT, lambda about: about.keys() >= {"dataset", "table_sha256", "split", "versions"}
+)
 ANSWERS = "answers"  # in an unfinished one: a journal a method
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The tables of one run: one row per method and image, per method, per method and epoch.
-
-    ``clean`` has the images without an anomaly, for the methods that tell them apart.
-    ``last`` has the scores of the last epoch's weights, where the best epoch's are scored.
-    ``errors`` lists the images that a method failed on, with the reason.
-    """
-
-    predictions: pd.DataFrame
-    clean: pd.DataFrame
-    scores: pd.DataFrame
-    history: pd.DataFrame
-    last: pd.DataFrame
-    errors: pd.DataFrame
-    folder: Path
 
 
 def choose_split(dataset: str | Path, wanted: str | None) -> Folder:
@@ -84,7 +71,13 @@ def evaluate(
     Raises:
         InputError: a SPEC or the dataset cannot be used; nothing is written.
     """
+    specs, out = [registry.expand(spec) for spec in specs], path_of(out)
     source = choose_split(dataset, split)
+    asked = record.command("evaluate", *specs, dataset, split=split, out=out)
+    request = _request(source, {})
+    if resume and not overwrite and (done := read_finished(Path(out), ABOUT, request, asked)):
+        say(FINISHED)
+        return done
     methods: dict[str, Localizer] = {BASELINE: registry.load(BASELINE)}
     answering: dict[str, str | Path] = {BASELINE: BASELINE}
     # What must be trained first is trained last: whatever else is wrong is known by then.
@@ -95,8 +88,15 @@ def evaluate(
         for spec in map(str, specs)
         if spec not in learners
     }
-    with folders.staged(Path(out), ABOUT, overwrite=overwrite, resume=resume) as building:
-        _same_request(building, _request(source, {}))
+    with folders.staged(
+        Path(out),
+        MARKER,
+        reads=paths.inputs(dataset, list(specs)),
+        overwrite=overwrite,
+        resume=resume,
+        scratch=[ANSWERS],
+    ) as building:
+        _same_request(building, request)
         for spec in map(str, specs):
             answers: str | Path = spec
             if spec in learners:
@@ -109,9 +109,7 @@ def evaluate(
             methods[name], answering[name] = ready[spec], answers
         runs = _runs(answering)
         result = _scored(methods, source, answering, building, step)
-        asked = record.command("evaluate", *specs, dataset, split=split, out=out)
         write(result, source, {}, {"methods": record.described(methods, runs), "command": asked})
-        shutil.rmtree(building / ANSWERS)
     return replace(result, folder=Path(out))
 
 
@@ -138,8 +136,15 @@ def compare(
     Raises:
         InputError: bad input; nothing is left under the name ``out``.
     """
+    methods, out = tuple(map(registry.expand, methods)), path_of(out)
     entries = [registry.method(name) for name in dict.fromkeys((BASELINE, *methods))]
     source = choose_split(dataset, split)
+    chosen = None if tuple(methods) == DEFAULT_METHODS else tuple(methods)
+    asked = record.command("compare", dataset, methods=chosen, split=split, **options, out=out)
+    request = _request(source, options)
+    if resume and not overwrite and (done := read_finished(Path(out), ABOUT, request, asked)):
+        say(FINISHED)
+        return done
     if tuple(methods) == DEFAULT_METHODS and not Folder(dataset, "train").negatives():
         for entry in [entry for entry in entries if entry.learns == "clean"]:
             say(f"{entry.name}: left out, there are no clean pictures (synth generate --twins)")
@@ -153,8 +158,15 @@ def compare(
     }
     ready: dict[str, Localizer] = {}
     answering: dict[str, str | Path] = {}
-    with folders.staged(Path(out), ABOUT, overwrite=overwrite, resume=resume) as building:
-        _same_request(building, _request(source, options))
+    with folders.staged(
+        Path(out),
+        MARKER,
+        reads=paths.inputs(dataset, list(methods), *options.values()),
+        overwrite=overwrite,
+        resume=resume,
+        scratch=[ANSWERS],
+    ) as building:
+        _same_request(building, request)
         for entry in entries:
             if entry.learns == "nothing" or entry.weights:
                 localizer = registry.load(entry.name, time_limit=time_limit)
@@ -168,10 +180,7 @@ def compare(
             ready[name], answering[name] = localizer, run
         runs = _runs(answering)
         result = _scored(ready, source, answering, building, step)
-        chosen = None if tuple(methods) == DEFAULT_METHODS else tuple(methods)
-        asked = record.command("compare", dataset, methods=chosen, split=split, **options, out=out)
         write(result, source, options, {"methods": record.described(ready, runs), "command": asked})
-        shutil.rmtree(building / ANSWERS)
     return replace(result, folder=Path(out))
 
 
@@ -190,7 +199,7 @@ def _request(source: Folder, options: dict[str, Any]) -> dict[str, Any]:
     """What was asked for, in JSON types: a resumed run must ask for the same."""
     table = datasets.table_of(source.folder).read_bytes()
     request = {
-        "dataset": source.folder.name,
+        "dataset": visible(name_of(source.folder)),
         "table_sha256": hashlib.sha256(table).hexdigest(),
         "split": source.split,
         "options": {name: value for name, value in options.items() if name != "progress"},
@@ -205,7 +214,7 @@ def _same_request(building: Path, request: dict[str, Any]) -> None:
     if not path.is_file():
         folders.write(path, json.dumps(request, indent=2) + "\n")
         return
-    earlier = json.loads(path.read_text(encoding="utf-8"))
+    earlier = read_object(path, f"pass --overwrite to drop the unfinished run in {building}")
     differ = [name for name, value in request.items() if earlier.get(name) != value]
     if differ:
         raise InputError(
@@ -216,7 +225,8 @@ def _same_request(building: Path, request: dict[str, Any]) -> None:
 
 def _runs(answering: Mapping[str, str | Path]) -> dict[str, Path]:
     """The run folders among what methods were loaded from."""
-    return {name: Path(spec) for name, spec in answering.items() if Path(spec).is_dir()}
+    of = {name: Path(spec) for name, spec in answering.items()}
+    return {name: path for name, path in of.items() if registry.is_folder(path)}
 
 
 def _scored(
@@ -234,7 +244,7 @@ def _scored(
 
     def asked(localizer: Localizer, name: str, file: str, progress: Progress | None) -> Answers:
         request = {f"code or weights of {name}": record.fingerprint(answering[name])}
-        path = folder / ANSWERS / f"{quote(file, safe='')}.jsonl"
+        path = folder / ANSWERS / f"{file_stem(file)}.jsonl"
         with closing(Journal(path, request)) as journal:
             return predict(localizer, name, source, progress, journal)
 
@@ -257,28 +267,6 @@ def _scored(
             epochs.insert(0, "method", name)
             history.append(epochs)
     return gather(answers, scores, folder, history, last)
-
-
-def gather(
-    answers: Sequence[Answers],
-    scores: Sequence[dict[str, Any]],
-    folder: Path,
-    history: Sequence[pd.DataFrame] = (),
-    last: Sequence[dict[str, Any]] = (),
-) -> Comparison:
-    """The answers and scores of methods, one after the other, as tables."""
-    clean = [each.clean for each in answers if len(each.clean)]
-    return Comparison(
-        pd.concat([each.predictions for each in answers], ignore_index=True),
-        pd.concat(clean, ignore_index=True) if clean else pd.DataFrame(columns=list(CLEAN)),
-        pd.DataFrame(scores, columns=list(SCORES)).astype({"parameters": "Int64"}),
-        pd.concat(history, ignore_index=True)
-        if history
-        else pd.DataFrame(columns=["method", *HISTORY]),
-        pd.DataFrame(last, columns=list(SCORES)),
-        pd.concat([each.errors for each in answers], ignore_index=True),
-        folder,
-    )
 
 
 def write(
@@ -306,8 +294,8 @@ def write(
     for name, table in tables.items():
         folders.write(folder / f"{name}.csv", datasets.to_csv(table).replace("\0", ""))
     try:
-        recipe = json.loads((source.folder / MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        recipe = read_object(source.folder / datasets.RECIPE)
+    except InputError:
         recipe = None
     about = {
         **_request(source, options),

@@ -11,14 +11,18 @@ import numpy as np
 import pandas as pd
 
 from localize import comparison, record, registry, scoring
-from localize.comparison import ABOUT, BASELINE, Comparison
+from localize.comparison import BASELINE, MARKER
 from localize.localizer import Finding
-from localize.scoring import CLEAN, ERRORS, NOTHING, Answers
+from localize.names import plain
+from localize.results import Comparison, gather
+from localize.scoring import CLEAN, ERRORS, Answers
 from localize.sources import Folder
+from localize.validity import NOTHING, usable
 from synth import dataset as datasets
-from synth import folders, tables, units
+from synth import folders, paths, tables, units
 from synth.errors import InputError
 from synth.file_names import FileNames
+from synth.paths import path_of
 
 NEEDED = ("file_name", "x_pred", "y_pred")
 OF_CLEAN = ("file_name", "score")  # what a file of clean pictures alone needs
@@ -87,13 +91,13 @@ def score(
     Raises:
         InputError: the file cannot be right; nothing is written.
     """
-    path = Path(predictions)
+    path, out = path_of(predictions), path_of(out)
     table = datasets.read(dataset)
     units.check(unit)
     rows = _in_px(_named(path, read(path, NEEDED, unit, say), table, dataset), table, unit)
     if clean is not None:
-        more = read(Path(clean), OF_CLEAN, "px", say)
-        rows += _named(Path(clean), more, table, dataset)
+        clean = path_of(clean)
+        rows += _named(clean, read(clean, OF_CLEAN, "px", say), table, dataset)
     _check_once(rows)
     source = comparison.choose_split(dataset, split or _split(table, rows))
     names = _Names(source)
@@ -121,8 +125,9 @@ def score(
             say(f"{method}: {_counted(answered.errors)}")
         answers.append(answered)
         scores.append(scoring.score(answered, its_source, None))
-    with folders.staged(Path(out), ABOUT, overwrite=overwrite) as building:
-        result = comparison.gather(answers, scores, building)
+    reads = paths.inputs(predictions, dataset, clean)
+    with folders.staged(Path(out), MARKER, reads=reads, overwrite=overwrite) as building:
+        result = gather(answers, scores, building)
         words = record.command(
             "score", predictions, dataset, clean=clean, split=split, unit=unit, out=out
         )
@@ -172,9 +177,10 @@ def read(
         if math.isnan(x) != math.isnan(y):
             empty = "x_pred" if math.isnan(x) else "y_pred"
             raise InputError(f"{table.place(i)}: {empty} is empty: give both or neither")
-        rows.append(Row(line, methods[i] or path.stem, names[i], trials[i], **cells))
+        rows.append(Row(line, plain(methods[i] or path.stem), names[i], trials[i], **cells))
     if unit is None:
-        units.refuse_fractions(path, *(numbers.get(name, []) for name in PLACES))
+        places = [numbers.get(name, []) for name in PLACES]
+        units.refuse_fractions(path, places[0], places[1], places[2])
     return rows
 
 
@@ -242,6 +248,11 @@ def _answers(
         for row in hidden
         if math.isnan(row.x_pred)
     ]
+    errors += [
+        (method, row.file_name, reason)
+        for row in hidden
+        if not math.isnan(row.x_pred) and (reason := usable(row.finding)[1])
+    ]
     if not trials:
         given = {row.file_name: row for row in hidden}
         errors += [(method, name, "not in the file") for name in names.hidden if name not in given]
@@ -254,7 +265,7 @@ def _answers(
     predictions = scoring.predictions(
         method,
         asked,
-        [row.finding if row else NOTHING for row in said],
+        [usable(row.finding)[0] if row else NOTHING for row in said],
         [row.seconds if row else math.nan for row in said],
     )
     own = np.array([row.discolor_ratio if row else math.nan for row in said])

@@ -13,9 +13,10 @@ import pandas as pd
 
 from localize.localizer import Localizer, read_run
 from localize.metrics import DRAWS
-from localize.registry import METHODS, Method
+from localize.registry import METHODS, Method, is_folder
 from synth import folders
 from synth.errors import InputError
+from synth.paths import name_of
 
 LOG_ODDS = "log odds"  # the ``scores`` of a method whose scores are that
 BOOTSTRAP = {"level": 0.95, "over": "photos", "samples": DRAWS, "seed": 0}
@@ -50,11 +51,12 @@ def fingerprint(spec: str | Path) -> str:
     """
     path, _, _ = str(spec).rpartition(":")
     files = [Path(path)] if path.endswith(".py") else []
-    if Path(spec).is_dir():
+    if is_folder(Path(spec)):
         files = sorted(each for each in Path(spec).rglob("*") if each.is_file())
     digest = hashlib.sha256()
     for file in files:
-        digest.update(folders.sha256(file).encode())
+        found = folders.sha256(file) if file.is_file() else "missing"  # its own code may delete it
+        digest.update(found.encode())
     return digest.hexdigest() if files else ""
 
 
@@ -77,7 +79,7 @@ def with_odds(methods: Mapping[str, Mapping[str, Any]], clean: pd.DataFrame) -> 
 
 def command(name: str, *inputs: object, **options: Any) -> list[str]:
     """The words of the command that asks for the same."""
-    return ["localize", name, *map(str, inputs), *flags(options)]
+    return ["localize", name, *map(_word, inputs), *flags(options)]
 
 
 def flags(options: Mapping[str, Any]) -> list[str]:
@@ -99,4 +101,6 @@ def flags(options: Mapping[str, Any]) -> list[str]:
 
 
 def _word(value: object) -> str:
-    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
+    word = str(value).removesuffix(".0") if isinstance(value, float) else str(value)
+    # What "." is depends on where the command was run.
+    return name_of(word) if word and Path(word).name in ("", "..") else word

@@ -11,6 +11,8 @@ from types import MappingProxyType
 from typing import Any
 
 from localize.localizer import Learns, Localizer, read_run
+from localize.names import file_stem, plain
+from synth import paths
 from synth.errors import InputError
 
 WEIGHTS = Path(__file__).parent / "weights"  # run folders that come along
@@ -173,6 +175,7 @@ def method(name: str) -> Method:
     """
     if name in METHODS:
         return METHODS[name]
+    name = expand(name)
     place, _, function = name.rpartition(":")
     if place.endswith(".py"):
         return Method(
@@ -235,8 +238,9 @@ def load(spec: str | Path, *, time_limit: float | None = None, **options: Any) -
     Raises:
         InputError: it is neither, or the method must be trained first.
     """
+    spec = expand(spec)
     folder = Path(spec)
-    if folder.is_dir():
+    if is_folder(folder):
         entry = run_method(folder)
         localizer: Localizer = entry.implementation().load(
             folder, **options, **_limited(entry, time_limit)
@@ -265,6 +269,13 @@ def _limited(entry: Method, time_limit: float | None) -> dict[str, float]:
     return {"time_limit": time_limit}
 
 
+def expand(spec: str | Path) -> str:
+    """A SPEC -> the same with ``~`` at its start replaced by the home folder."""
+    if not str(spec):
+        raise InputError("a method's SPEC is empty: name a method, run folder or file.py:function")
+    return str(paths.path_of(spec)) if str(spec).startswith("~") else str(spec)
+
+
 def run_method(run: Path) -> Method:
     """The method that a run folder was trained with."""
     return method(read_run(run)["method"])
@@ -272,13 +283,21 @@ def run_method(run: Path) -> Method:
 
 def folder_of(name: str) -> str:
     """A method's name -> that of its run folder, which no file system objects to."""
-    return name.replace(":", "-")
+    return file_stem(name.replace(":", "-"))
 
 
 def name_of(spec: str | Path) -> str:
     """The name under which a SPEC stands in tables: method's, run folder's or function's."""
-    folder = Path(spec)
-    if folder.is_dir():
-        return folder.name
-    place, _, function = str(spec).rpartition(":")
-    return function if place.endswith(".py") else str(spec)
+    spec = expand(spec)
+    if is_folder(Path(spec)):
+        return plain(paths.name_of(spec))
+    place, _, function = spec.rpartition(":")
+    return plain(function if place.endswith(".py") else spec)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is such a folder; also of a name that no file can have."""
+    try:
+        return path.is_dir()
+    except OSError:  # too long
+        return False

@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from synth import units
+from synth import console, units
 from synth.units import Unit
 
 
@@ -42,6 +42,6 @@ def score(
 
     result = imported.score(
         predictions, dataset, out,
-        clean=clean, split=split, unit=unit, overwrite=overwrite, say=print,
+        clean=clean, split=split, unit=unit, overwrite=overwrite, say=console.say,
     )  # fmt: skip
     cli._report(result, split)

@@ -13,6 +13,7 @@ import numpy as np
 from synth import dataset, photos
 from synth.anomaly import Anomaly
 from synth.errors import InputError, Skipped
+from synth.paths import path_of
 from synth.recipe import SPLITS
 from synth.renderer import Sample
 
@@ -56,7 +57,7 @@ class Folder:
     def __init__(self, folder: str | Path, split: str = "all") -> None:
         if split != "all" and split not in SPLITS:
             raise InputError(f"split '{split}' is unknown: use {', '.join(SPLITS)} or all")
-        self.folder = Path(folder)
+        self.folder = path_of(folder)
         self.split = split
         table = dataset.read(self.folder)
         rows = table if split == "all" else table[table["split"] == split]
@@ -129,7 +130,7 @@ class Folder:
             InputError: it cannot be read.
         """
         try:
-            return photos.read(self.folder, name).pixels
+            return photos.read(self.folder, name, keep_profile=True).pixels
         except Skipped as reason:
             raise InputError(f"{self.folder / name}: {reason}") from None
 

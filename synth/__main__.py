@@ -1,3 +1,12 @@
-from synth.cli import main
+"""The console command ``synth``."""
 
-main()
+from synth import interrupts
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    interrupts.start("synth", "synth.cli")
+
+
+if __name__ == "__main__":
+    main()

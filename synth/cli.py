@@ -11,7 +11,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from synth import console, export_commands, folders, units
+from synth import console, export_commands, folders, interrupts, units
 from synth import recipe as recipes
 from synth.anomaly import Overflow, Rounding, Shape
 from synth.dataset import Form
@@ -40,7 +40,7 @@ def _root(
 ) -> None: ...
 
 
-@app.command()
+@console.command(app)
 def scenes(
     out: Annotated[Path, typer.Argument(help="Folder to write the pictures to.")],
     count: Annotated[int, typer.Option(help="How many.")] = 24,
@@ -56,14 +56,14 @@ def scenes(
 
     width, height = console.size(size)
     with (
-        folders.staged(out, "scene-0000.png", overwrite=overwrite) as building,
+        folders.staged(out, module.MARKER, overwrite=overwrite) as building,
         console.progress("scenes") as progress,
     ):
         module.write(building, count, width, height, seed, lambda done: progress(done, count))
-    print(f"{count} scenes of {width}x{height} in {out}")
+    console.say(f"{count} scenes of {width}x{height} in {out}")
 
 
-@app.command()
+@console.command(app)
 def generate(
     photos: Annotated[Path, typer.Argument(help="Folder of photos.")],
     out: Annotated[Path, typer.Argument(help="Dataset folder to write.")],
@@ -92,6 +92,27 @@ def generate(
     ] = None,
     split: Annotated[Optional[str], typer.Option(help="TRAIN:VAL:TEST shares.")] = None,
     seed: Annotated[Optional[int], typer.Option(help="Same seed, same bytes.")] = None,
+    keep_profile: Annotated[
+        Optional[bool],
+        typer.Option(
+            "--keep-profile/--no-keep-profile",
+            help="Keep the values of photos with a colour profile (Display P3, Adobe RGB ...); "
+            "else they become sRGB.",
+            show_default=False,
+        ),
+    ] = None,
+    keep_duplicates: Annotated[
+        Optional[bool],
+        typer.Option(
+            "--keep-duplicates/--no-keep-duplicates",
+            help="Treat near-duplicates as different photos: they may lie in different splits.",
+            show_default=False,
+        ),
+    ] = None,
+    max_pixels: Annotated[
+        Optional[int],
+        typer.Option(help="Most pixels of a photo; default 200000000.", show_default=False),
+    ] = None,
     workers: Annotated[int, typer.Option(help="Processes; 0: one per core.")] = 0,
     table: Annotated[Form, typer.Option(help="The table's format; parquet for large sets.")] = (
         "csv"
@@ -101,16 +122,20 @@ def generate(
 ) -> None:
     """Hide an anomaly in each photo and write pictures, table and recipe.
 
-    Flags override the recipe's fields.
+    Flags override the recipe's fields. Files are taken for photos by suffix or content, in
+    linked folders too; what is skipped or passed over stands in OUT/skipped.csv. 16-bit grey
+    is scaled to 8 bits by its largest value: up to 255, 1023, 4095, 16383 or 65535 becomes 255.
 
     Example: `synth generate photos set --recipe seed --per-photo 2 --count 200`
     """
-    from synth import generator
+    from synth import generator, photo_search
 
     given: dict[str, Any] = {
         "per_photo": per_photo, "fit": fit, "margin": margin, "shape": shape, "overflow": overflow,
         "rounding": rounding, "feather": feather, "codec": codec, "quality": quality,
         "clean_fraction": clean_fraction, "twins": twins, "masks": masks, "seed": seed,
+        "keep_profile": keep_profile, "keep_duplicates": keep_duplicates,
+        "max_pixels": max_pixels,
         "size": size if size in (None, "keep") else console.size(size),
         "ratio": ratio and console.pair(ratio, "--ratio"),
         "radius": radius and _radius(radius),
@@ -132,16 +157,19 @@ def generate(
         )
     made = built.summary
     splits = ", ".join(f"{n} {name}" for name, n in made.splits.most_common())
-    print(f"{made.rows} rows ({splits}) from {made.photos} photos in {out}")
+    console.say(f"{made.rows} rows ({splits}) from {made.photos} photos in {out}")
     if built.unlisted:
-        print(
+        console.say(
             f"{photos / 'photos.csv'} does not name {built.unlisted} of the photos: "
             "their source and licence are not recorded"
         )
     if built.skipped:
-        print(f"{len(built.skipped)} photos skipped, see {out / 'skipped.csv'}:")
+        console.say(f"{len(built.skipped)} photos skipped, see {out / 'skipped.csv'}:")
         for reason, n in Counter(built.skipped.values()).most_common(5):
-            print(f"  {n} x {reason}")
+            console.say(f"  {n} x {reason}")
+    if built.passed_over:
+        line = photo_search.summary(built.passed_over.values())
+        console.say(f"{line}; see {out / 'skipped.csv'}")
 
 
 def _radius(text: str) -> tuple[float, float | str]:
@@ -151,7 +179,7 @@ def _radius(text: str) -> tuple[float, float | str]:
     return console.pair(text, "--radius")
 
 
-@app.command()
+@console.command(app)
 def verify(
     dataset: Annotated[Path, typer.Argument(help="Dataset folder.")],
     photos: Annotated[Optional[Path], typer.Option(help="Its photos: check pixels too.")] = None,
@@ -167,18 +195,18 @@ def verify(
     with console.progress("rows") as progress:
         found = replay.verify(dataset, photos, progress)
     for problem in found:
-        print(problem)
+        console.say(problem)
     depth = "files, table and pixels" if photos else "files and table (pass --photos for pixels)"
     wrong = len({problem.row for problem in found})
     verdict = (
         f"{wrong} {'row is' if wrong == 1 else 'rows are'} wrong" if wrong else "all rows hold"
     )
-    print(f"{dataset}: {verdict}; looked at {depth}")
+    console.say(f"{dataset}: {verdict}; looked at {depth}")
     if found:
         raise typer.Exit(1)
 
 
-@app.command()
+@console.command(app)
 def rebuild(
     dataset: Annotated[Path, typer.Argument(help="Dataset folder.")],
     row: Annotated[str, typer.Argument(help="Row number from 0, or file name.")],
@@ -201,15 +229,15 @@ def rebuild(
         raise InputError(f"{target} exists: name another file with --out, or pass --overwrite")
     folders.write(target, data)
     if not original.is_file():
-        print(f"{target}: rebuilt; the dataset's own file is missing")
+        console.say(f"{target}: rebuilt; the dataset's own file is missing")
     elif original.read_bytes() == data:
-        print(f"{target}: the same {len(data)} bytes as {original}")
+        console.say(f"{target}: the same {len(data)} bytes as {original}")
     else:
-        print(f"{target}: differs from {original}: see the versions in recipe.json")
+        console.say(f"{target}: differs from {original}: see the versions in recipe.json")
         raise typer.Exit(1)
 
 
-@app.command("import")
+@console.command(app, "import")
 def import_(
     table: Annotated[Path, typer.Argument(help="CSV table.")],
     out: Annotated[Path, typer.Argument(help="Dataset folder to write.")],
@@ -253,16 +281,16 @@ def import_(
         ours = importer.convert(
             table, out, images, convention,
             split=split, unit=unit, overwrite=overwrite, progress=progress,
-            say=lambda line: print(line, file=sys.stderr),
+            say=lambda line: console.say(line, sys.stderr),
         )  # fmt: skip
-    print(f"{len(ours)} rows in {out}, all in split {split}")
+    console.say(f"{len(ours)} rows in {out}, all in split {split}")
 
 
-app.command()(scrape)
-app.command()(export_commands.export)
-app.command()(export_commands.preview)
+console.command(app)(scrape)
+console.command(app)(export_commands.export)
+console.command(app)(export_commands.preview)
 
 
 def main() -> None:
     """The console command ``synth``."""
-    raise SystemExit(console.run(app, "synth"))
+    interrupts.start("synth", "synth.cli")

@@ -4,57 +4,183 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
+import io
 import os
+import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TextIO, TypeVar
 
 import typer
 from typer.exceptions import Abort, TyperException
 
+from synth import folders, interrupts
 from synth.errors import InputError
+from synth.paths import path_of
+from synth.terminal import visible
 
 Progress = Callable[[int, int], None]  # is told how much is done, and of how much
 Step = Callable[[str], contextlib.AbstractContextManager[Progress]]
+Function = TypeVar("Function", bound=Callable[..., None])
 MINUTE = 60.0  # s between lines where there is no terminal for a bar
 RESUMABLE = ("generate", "train", "evaluate", "compare", "sharpness")  # commands that have --resume
 
 
+class Stopped(Exception):
+    """Ctrl-C or SIGTERM ended a command; the message says what is kept and how to go on."""
+
+
+class _ReaderLeft(Exception):
+    """Nobody reads the output any more (``| head``)."""
+
+
+def command(app: typer.Typer, name: str | None = None) -> Callable[[Function], Function]:
+    """A decorator that makes a function a command of ``app``.
+
+    ``~`` in its paths is replaced by the home folder. When Ctrl-C or SIGTERM stops it, one
+    line says what is kept; a function that knows better raises :class:`Stopped` itself.
+    """
+
+    def register(function: Function) -> Function:
+        @functools.wraps(function)
+        def call(**given: Any) -> None:
+            given = {key: _expand(value) for key, value in given.items()}
+            handler = interrupts.current()
+            if handler:
+                handler.work(lambda: _unfinished(given) is not None)
+            try:
+                function(**given)
+            except Stopped:
+                raise
+            except KeyboardInterrupt:
+                raise Stopped(_kept(given)) from None
+            except Exception as error:
+                # Libraries turn the interruption into errors of their own.
+                if handler and handler.received:
+                    raise Stopped(_kept(given)) from None
+                if isinstance(error, BrokenPipeError):
+                    raise _ReaderLeft from None
+                raise
+
+        app.command(name)(call)
+        return function
+
+    return register
+
+
+def _expand(value: Any) -> Any:
+    """Paths among the values of a command's parameters, with ``~`` replaced."""
+    if isinstance(value, list):
+        return [_expand(each) for each in value]
+    return path_of(value) if isinstance(value, Path) else value
+
+
+def _unfinished(given: Mapping[str, Any]) -> Path | None:
+    """The folder in which a command with these parameters builds, if it exists."""
+    if given.get("out") is None:
+        return None
+    building = folders.partial(Path(os.path.realpath(given["out"])))
+    return building if building.is_dir() else None
+
+
+def _kept(given: Mapping[str, Any]) -> str:
+    """What a stopped command leaves, by its parameters, and how to go on."""
+    building = _unfinished(given)
+    if "resume" not in given:
+        return "stopped: nothing is kept of this run; run the command again"
+    if building is None:
+        return "stopped before anything was finished: run the command again, without --resume"
+    return (
+        f"stopped: what is finished is kept in {building}; "
+        "to go on, run the command again with --resume"
+    )
+
+
+def begin() -> None:
+    """Note that a command has results to lose: it is not ended at once any more."""
+    if handler := interrupts.current():
+        handler.has_begun = lambda: True
+
+
 def run(app: typer.Typer, name: str, argv: Sequence[str] | None = None) -> int:
-    """Run a command line and return its exit code: 0 well, 1 found faults, 2 bad input."""
+    """Run a command line and return its exit code.
+
+    0: done; 1: it found faults; 2: bad input; 130 and 143: Ctrl-C and SIGTERM stopped it.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    with _lenient_output():
+        try:
+            code = app(args=arguments, prog_name=name, standalone_mode=False)
+            if sys.stdout is not None:
+                sys.stdout.flush()
+            return code if isinstance(code, int) else 0
+        except TyperException as error:
+            return _fail(name, f"{error.format_message()} ({name} --help shows how)")
+        except InputError as error:
+            return _fail(name, str(error))
+        except (Stopped, KeyboardInterrupt, Abort) as error:
+            handler = interrupts.current()
+            code = 128 + ((handler and handler.received) or signal.SIGINT)
+            if handler:
+                handler.finish(code)
+            _fail(name, str(error) or "stopped: run the command again")
+            return code
+        except (BrokenPipeError, _ReaderLeft):
+            _close_output()
+            return 0
+        except OSError as error:
+            if error.errno is None:
+                raise
+            where = f" ({error.filename})" if error.filename else ""
+            advice = (
+                "free some space"
+                if error.errno in (errno.ENOSPC, errno.EDQUOT)
+                else "check the path and its rights"
+            )
+            again = " with --resume" if arguments[0] in RESUMABLE else ""
+            code = _fail(name, f"{error.strerror}{where}: {advice}, then run again{again}")
+            _close_output()
+            return code
+
+
+@contextlib.contextmanager
+def _lenient_output() -> Iterator[None]:
+    """In the block, stdout and stderr write escapes for what their encoding has no bytes for."""
+    changed = []
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors != "backslashreplace":
+            changed.append((stream, stream.errors))
+            stream.reconfigure(errors="backslashreplace")
     try:
-        code = app(args=arguments, prog_name=name, standalone_mode=False)
-        if code == 130:  # what Typer makes of Ctrl-C
-            raise KeyboardInterrupt
-        return code if isinstance(code, int) else 0
-    except TyperException as error:
-        return _fail(name, f"{error.format_message()} ({name} --help shows how)")
-    except InputError as error:
-        return _fail(name, str(error))
-    except (KeyboardInterrupt, Abort):
-        _fail(name, "stopped; what was finished is kept where --resume is offered")
-        return 130
-    except BrokenPipeError:
-        # The reader (head, less) has left; Python's own flush at exit must not complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        if error.errno is None:
-            raise
-        where = f" ({error.filename})" if error.filename else ""
-        advice = (
-            "free some space"
-            if error.errno in (errno.ENOSPC, errno.EDQUOT)
-            else "check the path and its rights"
-        )
-        again = " with --resume" if arguments[0] in RESUMABLE else ""
-        return _fail(name, f"{error.strerror}{where}: {advice}, then run again{again}")
+        yield
+    finally:
+        for stream, before in changed:
+            # What a full disk or a reader that left did not take fails again: it was reported.
+            with contextlib.suppress(OSError, ValueError):
+                stream.reconfigure(errors=before)
+
+
+def _close_output() -> None:
+    """Let what stdout still holds go nowhere if it cannot be written: Python flushes at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def say(line: object, file: TextIO | None = None) -> None:
+    """Print one line at once, to stdout or ``file``, with escapes for control characters."""
+    print(visible(line), file=file, flush=True)
 
 
 def _fail(name: str, message: str) -> int:
-    print(f"{name}: {' '.join(message.split())}", file=sys.stderr)
+    """Print one line to stderr."""
+    line = " ".join(each.strip() for each in message.split("\n") if each.strip())
+    print(visible(f"{name}: {line}"), file=sys.stderr)
     return 2
 
 
@@ -70,6 +196,7 @@ def progress(what: str) -> Iterator[Progress]:
 
     Where stderr is no terminal but a log: a line a minute.
     """
+    begin()
     if not sys.stderr.isatty() and "FORCE_PROGRESS" not in os.environ:
         yield _logged(what)
         return
@@ -91,7 +218,7 @@ def progress(what: str) -> Iterator[Progress]:
             return Text(f"{speed:.1f}/s" if speed else "", style="dim")
 
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         Rate(),
@@ -99,8 +226,17 @@ def progress(what: str) -> Iterator[Progress]:
         console=Console(stderr=True),
     )
     with bar:
-        task = bar.add_task(what, total=None)
+        task = bar.add_task(visible(what), total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def show(table: Any) -> None:
+    """Print a table of rich in its full width, its texts as they are: a name is no markup."""
+    from rich.console import Console
+
+    options: dict[str, Any] = {"markup": False, "emoji": False}
+    whole = Console(width=10_000, **options).measure(table).maximum
+    Console(width=max(Console().width, whole), **options).print(table)
 
 
 def _logged(what: str) -> Progress:
@@ -111,9 +247,17 @@ def _logged(what: str) -> Progress:
         nonlocal said
         if time.monotonic() - said >= MINUTE:
             said = time.monotonic()
-            print(f"{what}: {done} of {total}", file=sys.stderr, flush=True)
+            print(f"{visible(what)}: {done} of {total}", file=sys.stderr, flush=True)
 
     return tell
+
+
+def tell_passed_over(folder: Path) -> None:
+    """Say on stderr, in one line, what of a folder of photos is not read."""
+    from synth import photo_search
+
+    if line := photo_search.survey(folder).sentence():
+        print(f"{folder}: {line}", file=sys.stderr)
 
 
 def pair(text: str, flag: str) -> tuple[float, float]:

@@ -16,7 +16,9 @@ import numpy as np
 from synth import card, folders, tables
 from synth.anomaly import Anomaly, Overflow, Rounding, Shape
 from synth.card import Summary
+from synth.cells import escape, unescape
 from synth.errors import InputError
+from synth.paths import path_of
 from synth.recipe import SPLITS, Codec
 
 if TYPE_CHECKING:
@@ -27,7 +29,14 @@ TABLE = "metadata.csv"
 TABLES: dict[Form, str] = {"csv": TABLE, "parquet": "metadata.parquet"}
 # Column -> the folder that its pictures are in.
 PICTURES = {"file_name": "images", "clean_file_name": "clean", "mask_file_name": "masks"}
-MARKER = "recipe.json"  # in every dataset that we write; a table alone may be anybody's
+RECIPE = "recipe.json"  # in every dataset that we write; a table alone may be anybody's
+MARKER = folders.Marker(
+    RECIPE,
+    lambda about: (
+        about.get("made_by") in ("synth generate", "synth import")
+        and isinstance(about.get("versions"), dict)
+    ),
+)
 
 # Column -> kind. "text" may be empty; "number" may be empty only in a clean row.
 COLUMNS = {
@@ -58,6 +67,9 @@ COLUMNS = {
     "clean_file_name": "text",
     "mask_file_name": "text",
 }
+# What may come from web pages: in the CSV, an apostrophe stands before what a spreadsheet would
+# take for a formula, and is left out again where we read it.
+FROM_WEB = ("source_url", "licence")
 REQUIRED = ("file_name", "x", "y", "r", "discolor_ratio", "width", "height")
 _DEFAULTS: dict[str, Any] = {
     "shape": "circle",
@@ -127,7 +139,7 @@ def read(folder: str | Path) -> pd.DataFrame:
     Raises:
         InputError: no dataset, a column missing, or a row that cannot be right.
     """
-    folder = Path(folder)
+    folder = path_of(folder)
     table = parse(folder)
     for problem in problems(table, folder):
         raise InputError(f"{table_of(folder)}, {problem}")
@@ -192,7 +204,10 @@ def _raw(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     if path.suffix == ".csv":
-        return tables.frame(path, REQUIRED, COLUMNS)
+        cells = tables.frame(path, REQUIRED, COLUMNS)
+        for name in cells.columns.intersection(list(FROM_WEB)):
+            cells[name] = cells[name].map(unescape)
+        return cells
     try:
         table = pd.read_parquet(path)
     except Exception as error:  # pyarrow raises many kinds
@@ -290,7 +305,7 @@ def write_table(folder: Path, parts: Iterable[pd.DataFrame], form: Form = "csv")
 
 def describe(folder: Path, summary: Summary, about: dict[str, Any], form: Form = "csv") -> None:
     """Write recipe.json and the dataset card."""
-    folders.write(folder / MARKER, json.dumps(about, indent=2) + "\n")
+    folders.write(folder / RECIPE, json.dumps(about, indent=2) + "\n")
     folders.write(folder / "README.md", card.text(summary, about, TABLES[form]))
 
 
@@ -313,6 +328,9 @@ def _write_parquet(path: Path, parts: Iterable[pd.DataFrame]) -> None:
 
 def to_csv(table: pd.DataFrame, header: bool = True) -> str:
     """A table -> CSV text with \\n at the line ends, which pandas reads back as it was."""
+    for name in table.columns.intersection(list(FROM_WEB)):
+        cells = [escape(each) if isinstance(each, str) else each for each in table[name]]
+        table = table.assign(**{name: cells})
     # Python's writer does not quote a carriage return by itself, and readers end a line there.
     odd = any(table[name].astype(str).str.contains("\r").any() for name in table)
     quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if odd else csv.QUOTE_MINIMAL

@@ -36,9 +36,9 @@ def export(
         count = exporting.export(
             dataset, out, format, overwrite=overwrite, progress=progress, shard_size=shard_size
         )
-    print(f"{count} images in {out}, as {format}")
+    console.say(f"{count} images in {out}, as {format}")
     if format == "mvtec" and any(path.suffix != ".png" for path in out.glob("*/t*/*/*")):
-        print(
+        console.say(
             "not all are .png, which is all that most readers of MVTec AD look for: "
             "for those, generate with --codec png"
         )
@@ -66,4 +66,4 @@ def preview(
         raise InputError(f"{out} exists: name another file with --out, or pass --overwrite")
     sheet = previews.preview(dataset, count, seed)
     folders.write(out, renderer.encode(sheet, "png", 0))
-    print(f"{out}: {sheet.shape[1]}x{sheet.shape[0]} px")
+    console.say(f"{out}: {sheet.shape[1]}x{sheet.shape[0]} px")

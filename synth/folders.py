@@ -1,24 +1,65 @@
-"""Write a folder or file under a temporary name and rename it when it is whole."""
+"""Write folders and files so that they are there whole or not at all, and delete only our own."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import os
+import re
+import secrets
 import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from synth.errors import InputError, Interrupted
+from synth.json_files import Damaged, parse_object
+from synth.locks import lock
+from synth.terminal import legible
 
-UNFINISHED = ".unfinished"  # in every folder that staged() builds, so that it knows its own
+UNFINISHED = ".unfinished"  # the state of a folder that staged() builds; absent once it is done
+_BUILDING, _WHOLE = b"building\n", b"whole\n"
+_STATES = (b"", _BUILDING, _WHOLE)  # empty: as earlier versions left it
+
+
+@dataclass(frozen=True)
+class Marker:
+    """The file by whose content a finished folder is known to be ours.
+
+    Args:
+        name: of the file, which holds a JSON object.
+        describes: whether an object is one that we write into such a file.
+        belongs: whether a file or folder of this name, directly in the folder, can be ours.
+    """
+
+    name: str
+    describes: Callable[[dict[str, Any]], bool]
+    belongs: Callable[[str], bool] = lambda name: True
+
+    def fault(self, folder: Path) -> str:
+        """Why a folder is not ours; empty where it is, or holds nothing."""
+        names = sorted(entry.name for entry in folder.iterdir())
+        if not names:
+            return ""
+        try:
+            ours = self.describes(parse_object((folder / self.name).read_bytes()))
+        except FileNotFoundError:
+            return f"holds no {self.name}"
+        except (OSError, Damaged):
+            ours = False
+        if not ours:
+            return f"holds a file {self.name} that this command did not write"
+        for name in names:
+            if name != self.name and not self.belongs(name):
+                return f"holds {name}, which this command did not write"
+        return ""
 
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[Path]:
     """Give a temporary name to write under; rename it to ``path`` when the block ends well."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = _beside(path, ".", ".tmp")
     try:
         yield temporary
         os.replace(temporary, path)
@@ -29,9 +70,12 @@ def writing(path: Path) -> Iterator[Path]:
 
 
 def write(path: Path, data: str | bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
+    """Write a file so that it is there whole or not at all.
+
+    Text is written in UTF-8, what that has no bytes for (in file names, say) as an escape.
+    """
     with writing(path) as temporary:
-        temporary.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
+        temporary.write_bytes(legible(data).encode("utf-8") if isinstance(data, str) else data)
 
 
 def sha256(path: Path) -> str:
@@ -42,74 +86,214 @@ def sha256(path: Path) -> str:
 
 def partial(out: Path) -> Path:
     """Where :func:`staged` builds ``out`` while it is unfinished."""
-    return out.with_name(f"{out.name}.partial")
+    return _beside(out, "", ".partial")
 
 
-def is_ours(out: Path, marker: str) -> bool:
-    """Whether a folder is empty or holds ``marker``, a file that we write into each of ours."""
-    return (out / marker).is_file() or not any(out.iterdir())
+def is_unfinished(out: Path) -> bool:
+    """Whether a run for ``out`` has begun and did not come to its end."""
+    return partial(out).exists() or (out / UNFINISHED).exists()
 
 
-def check(out: Path, marker: str, overwrite: bool = False) -> None:
-    """Refuse an OUT that exists already, unless ``overwrite`` and it is one of ours.
+def check(
+    out: Path, marker: Marker, overwrite: bool = False, reads: Iterable[str | Path] = ()
+) -> None:
+    """Refuse an OUT that exists already, unless ``overwrite`` and it is ours, or that is an input.
+
+    Args:
+        reads: the files and folders that the work reads. OUT must not contain one of them, nor
+            lie in one, neither by name nor through links.
 
     Raises:
-        InputError: it exists, or is no folder, or overwriting it would delete foreign files.
+        InputError: the folder must not be written.
     """
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file: name a folder that does not exist yet")
-    if out.is_dir() and any(out.iterdir()):
+    exists = out.is_dir() and any(out.iterdir())
+    for read in reads:
+        _check_apart(out, Path(read), exists)
+    if exists:
         if not overwrite:
             raise InputError(f"{out} exists: name another folder, or pass --overwrite")
-        if not is_ours(out, marker):
-            raise InputError(f"{out} holds no {marker}: it is not overwritten, for safety")
+        if fault := marker.fault(out):
+            raise InputError(f"{out} {fault}: it is not overwritten; name another folder")
 
 
 @contextlib.contextmanager
 def staged(
-    out: Path, marker: str, *, overwrite: bool = False, resume: bool | None = None
+    out: Path,
+    marker: Marker,
+    *,
+    reads: Iterable[str | Path] = (),
+    overwrite: bool = False,
+    resume: bool | None = None,
+    scratch: Iterable[str] = (),
 ) -> Iterator[Path]:
     """Give a folder to build in; rename it to ``out`` when the block ends well.
 
+    One process at a time builds ``out``. Whatever is killed when: ``out`` is the old folder or
+    the new one, except between two renames, and the next call for ``out`` puts that right and
+    deletes what was left behind.
+
     Args:
         out: the folder wanted.
-        marker: a file that every finished folder of this kind holds; ``overwrite`` deletes
-            no folder without it.
+        marker: how a finished folder of this kind is known; ``overwrite`` deletes no other.
+        reads: the files and folders that the block reads; see :func:`check`.
         overwrite: replace ``out`` once the new one is whole, and drop an unfinished one.
         resume: whether to go on in an unfinished folder. None: this work cannot be
             resumed, so any failure leaves nothing behind. Otherwise an interruption keeps
             the unfinished folder, and bad input removes it, if it was not there before.
+        scratch: files and folders in it that only a resumed run needs; deleted at the end.
 
     Raises:
-        InputError: ``out`` exists, or is unfinished, and neither flag was given.
+        InputError: ``out`` or its unfinished folder must not be written; see :func:`check`.
     """
-    out = Path(os.path.realpath(out))  # a name of its own for "." and for what a link leads to
-    check(out, marker, overwrite)
+    reads, scratch = list(reads), list(scratch)
+    named, out = out, Path(os.path.realpath(out))  # a name of its own for "." and behind links
     building = partial(out)
-    if building.exists() and not resume:
-        if resume is False and not overwrite:
-            raise InputError(
-                f"{building} holds an unfinished run: "
-                "pass --resume to go on, --overwrite to drop it"
-            )
-        if not is_ours(building, UNFINISHED):
-            raise InputError(f"{building} is in the way and not ours: move it")
-        shutil.rmtree(building)
-    fresh = not building.exists()
-    building.mkdir(parents=True, exist_ok=True)
-    (building / UNFINISHED).touch()
+    for read in reads:
+        _check_apart(named, Path(read), False)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with lock(out, _beside(out, ".", ".lock")):
+        _recover(out, scratch, bool(resume))
+        check(named, marker, overwrite, reads)
+        for read in reads:
+            _check_apart(building, Path(read), building.is_dir())
+        if building.exists():
+            if resume is False and not overwrite:
+                raise InputError(
+                    f"{building} holds an unfinished run: "
+                    "pass --resume to go on, --overwrite to drop it"
+                )
+            state = _state(building)
+            if state is None and any(building.iterdir()):
+                raise InputError(f"{building} is in the way and not ours: move it")
+            if not resume:
+                _discard(building, out)
+        fresh = not building.exists()
+        was_whole = not fresh and _state(building) == _WHOLE
+        building.mkdir(exist_ok=True)
+        write(building / UNFINISHED, _BUILDING)
+        try:
+            yield building
+            try:
+                check(named, marker, overwrite)
+            except InputError as error:  # it has appeared, or changed, since the run began
+                raise Interrupted(str(error)) from None
+        except BaseException as error:
+            bad_input = isinstance(error, InputError) and not isinstance(error, Interrupted)
+            if resume is None or (fresh and bad_input):
+                _discard(building, out)
+            elif was_whole and bad_input:  # another run was asked for: this one stays as it was
+                write(building / UNFINISHED, _WHOLE)
+                _recover(out, scratch, False)
+            raise
+        write(building / UNFINISHED, _WHOLE)
+        _recover(out, scratch, False)
+
+
+def _recover(out: Path, scratch: Iterable[str], resume: bool) -> None:
+    """Finish what a run that was killed while it ended has left, or take its last step back.
+
+    Args:
+        resume: a whole folder goes back to its unfinished name, for its run to end once more.
+    """
+    building, replaced = partial(out), _beside(out, ".", ".acuity-replaced")
+    if _state(building) == _WHOLE:
+        if out.is_dir() and any(out.iterdir()) and not replaced.exists():
+            os.replace(out, replaced)
+        if not out.is_dir() or not any(out.iterdir()):
+            with contextlib.suppress(FileNotFoundError):
+                out.rmdir()
+            os.replace(building, out)
+    if replaced.exists():
+        if out.is_dir():
+            _discard(replaced, out)
+        else:
+            os.replace(replaced, out)
+    pattern = re.compile(re.escape(_beside(out, ".", ".acuity-trash-").name) + "[0-9a-f]{12}")
+    for entry in list(out.parent.iterdir()):
+        if pattern.fullmatch(entry.name):
+            shutil.rmtree(entry, ignore_errors=True)
+    if _state(out) != _WHOLE:
+        return
+    if resume and not building.exists():
+        os.replace(out, building)
+        return
+    for name in scratch:
+        path = out / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    (out / UNFINISHED).unlink()
+
+
+def _state(folder: Path) -> bytes | None:
+    """What :func:`staged` noted in a folder; None where it did not build it."""
     try:
-        yield building
-    except BaseException as error:
-        bad_input = isinstance(error, InputError) and not isinstance(error, Interrupted)
-        if resume is None or (fresh and bad_input):
-            shutil.rmtree(building, ignore_errors=True)
-        raise
-    (building / UNFINISHED).unlink()
-    if out.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-        os.replace(out, old)
-        os.replace(building, out)
-        shutil.rmtree(old)
-    else:
-        os.replace(building, out)
+        with (folder / UNFINISHED).open("rb") as file:
+            state = file.read(64)
+    except OSError:
+        return None
+    return state if state in _STATES else None
+
+
+def _discard(folder: Path, out: Path) -> None:
+    """Delete a folder of ours, renamed first: what an interruption leaves is never taken for it."""
+    trash = _beside(out, ".", f".acuity-trash-{secrets.token_hex(6)}")
+    os.replace(folder, trash)
+    shutil.rmtree(trash, ignore_errors=True)
+
+
+def _beside(path: Path, prefix: str, suffix: str) -> Path:
+    """A name in the same folder; where it would be too long for a disk, a digest stands in it."""
+    name = f"{prefix}{path.name}{suffix}"
+    if len(os.fsencode(name)) > 255:
+        digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
+        name = f"{prefix}{digest}{suffix}"
+    return path.with_name(name)
+
+
+def _check_apart(out: Path, read: Path, exists: bool) -> None:
+    """Refuse an OUT that contains an input or lies in one, by name or through links.
+
+    Args:
+        exists: OUT holds files: links inside a folder that is read must not lead there either.
+    """
+    for place in (os.path.abspath, os.path.realpath):
+        one, other = Path(place(out)), Path(place(read))
+        if one == other or _contains(one, other):
+            raise InputError(f"{out} is or holds {read}, which is read: name a folder elsewhere")
+        if _contains(other, one):
+            raise InputError(f"{out} lies in {read}, which is read: name a folder elsewhere")
+    if exists and read.is_dir():
+        target = out.resolve()
+        for link in _links(read):
+            found = link.resolve()
+            if found == target or _contains(target, found) or _contains(found, target):
+                raise InputError(f"{link} leads to {out}, and is read: name a folder elsewhere")
+
+
+def _contains(folder: Path, path: Path) -> bool:
+    """Whether a path lies in a folder, by name or by what the disk calls the same folder."""
+    if folder in path.parents:
+        return True
+    try:
+        place = folder.stat()
+    except OSError:
+        return False
+    for parent in path.parents:
+        with contextlib.suppress(OSError):
+            if os.path.samestat(parent.stat(), place):
+                return True
+    return False
+
+
+def _links(folder: Path) -> Iterator[Path]:
+    """The links in a folder and its subfolders; they are not followed."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_symlink():
+                yield Path(entry.path)
+            elif entry.is_dir():
+                yield from _links(Path(entry.path))

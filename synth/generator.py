@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synth import dataset, folders, photos, renderer
+from synth import dataset, folders, paths, photos, renderer
 from synth import recipe as recipes
 from synth.card import Summary
 from synth.dataset import PICTURES, Form
 from synth.errors import InputError, Skipped
 from synth.journal import Journal, Ledger, Outcome
+from synth.paths import path_of
 from synth.photos import Photo
 from synth.recipe import SPLITS, Draw, Recipe
-from synth.workers import crew
+from synth.workers import crew, out_of_memory, require_main_guard
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +33,7 @@ JOURNAL = "journal.jsonl"
 EXTENSIONS = {"jpeg": "jpg", "png": "png"}
 PART = 1024  # rows in memory at a time when the table is written
 Progress = Callable[[int, int], None]
+Origins = Mapping[str, tuple[str, str]]  # photo -> its source address and licence
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class Built:
     """
 
     summary: Summary
-    skipped: dict[str, str]
+    skipped: dict[str, str]  # reason by photo
+    passed_over: dict[str, str]  # reason by name of what is no photo
     unlisted: int = 0
 
 
@@ -55,11 +58,13 @@ def generate(
 ) -> pd.DataFrame:
     """Make a dataset in the folder ``out`` and return its table; options as of :func:`build`.
 
-    Photos that cannot be used are listed in ``attrs["skipped"]`` (name -> reason) too.
+    Photos that cannot be used are listed in ``attrs["skipped"]`` (name -> reason) too, and
+    what is no photo in ``attrs["passed_over"]``.
     """
     built = build(photo_folder, out, recipe, **options)
-    table = dataset.parse(Path(out))
+    table = dataset.parse(path_of(out))
     table.attrs["skipped"] = built.skipped
+    table.attrs["passed_over"] = built.passed_over
     return table
 
 
@@ -79,7 +84,8 @@ def build(
 
     Photos are taken in the order of their names, each with ``recipe.per_photo`` rows, until
     there are ``count`` rows. The result depends on photos, recipe and count alone, not on
-    the number of workers. Photos that cannot be used are listed in ``skipped.csv``.
+    the number of workers. Photos that cannot be used, and files and folders passed over
+    because they are no photos, are listed in ``skipped.csv``.
 
     Args:
         form: of the table, ``metadata.csv`` or ``metadata.parquet``.
@@ -88,22 +94,24 @@ def build(
     Raises:
         InputError: bad input; nothing is left behind under the name ``out``.
     """
-    source, out = Path(photo_folder), Path(out)
-    recipe = recipe if isinstance(recipe, Recipe) else recipes.load(recipe)
+    source, out = path_of(photo_folder), path_of(out)
+    given, recipe = recipe, recipe if isinstance(recipe, Recipe) else recipes.load(recipe)
     if count is not None and count < 1:
         raise InputError(f"count is {count}: ask for at least one row")
     if workers < 1:
         raise InputError(f"workers is {workers}: give at least one")
     if form not in dataset.TABLES:
         raise InputError(f"table is '{form}': use one of {', '.join(dataset.TABLES)}")
-    here, there = source.resolve(), out.resolve()
-    if here == there or here in there.parents or there in here.parents:
-        raise InputError(f"{out} and {source} lie in each other: name a folder elsewhere")
-    names = photos.find(source)
+    require_main_guard()
+    found = photos.some(photos.survey(source), source)
+    names = found.names
     origins = photos.provenance(source, names)
     wanted = min(count or len(names) * recipe.per_photo, len(names) * recipe.per_photo)
 
-    with folders.staged(out, dataset.MARKER, overwrite=overwrite, resume=resume) as building:
+    reads = paths.inputs(source, None if str(given) in recipes.PRESETS else given)
+    with folders.staged(
+        out, dataset.MARKER, reads=reads, overwrite=overwrite, resume=resume, scratch=[JOURNAL]
+    ) as building:
         about = {"made_by": "synth generate", "recipe": recipe.to_dict(), "count": count}
         for folder, used in zip(PICTURES.values(), (True, recipe.twins, recipe.masks), strict=True):
             if used:
@@ -119,15 +127,14 @@ def build(
             raise InputError(
                 f"none of the {len(names)} photos in {source} can be used; the first: {reason}"
             )
-        built = _finish(names, building, journal, ledger, recipe, about, form)
-        journal.path.unlink()
+        built = _finish(found, building, journal, ledger, recipe, about, form)
     return replace(built, unlisted=sum(name not in origins for name in names) if origins else 0)
 
 
 def _make_all(
     source: Path,
     names: Sequence[str],
-    origins: Mapping[str, tuple[str, str]],
+    origins: Origins,
     recipe: Recipe,
     building: Path,
     journal: Journal,
@@ -144,8 +151,11 @@ def _make_all(
             progress(ledger.rows, wanted)
         return ledger.rows == wanted
 
-    if any(count(outcome) for outcome in journal.read(journal.found)):
-        return ledger
+    for outcome in journal.read(journal.found):
+        if not outcome.is_on_disk(building):
+            _make_again(outcome, source, origins, recipe, building)
+        if count(outcome):
+            return ledger
     rest = names[journal.found :]
     with closing(_outcomes(source, rest, origins, recipe, building, workers)) as outcomes:
         for outcome in outcomes:
@@ -153,6 +163,22 @@ def _make_all(
             if count(outcome):
                 break
     return ledger
+
+
+def _make_again(
+    outcome: Outcome, source: Path, origins: Origins, recipe: Recipe, building: Path
+) -> None:
+    """Write a photo's files once more where an interruption or a full disk has lost some.
+
+    Raises:
+        InputError: the photo gives other rows now.
+    """
+    name = outcome.photo
+    if make(source, name, origins.get(name, ("", "")), recipe, building) != outcome:
+        raise InputError(
+            f"pictures of {name} are missing in {building}, and the photo has changed since: "
+            "pass --overwrite to begin again"
+        )
 
 
 def _digest(source: Path, names: Sequence[str]) -> str:
@@ -166,7 +192,7 @@ def _digest(source: Path, names: Sequence[str]) -> str:
 def _outcomes(
     source: Path,
     names: Sequence[str],
-    origins: Mapping[str, tuple[str, str]],
+    origins: Origins,
     recipe: Recipe,
     building: Path,
     workers: int,
@@ -188,20 +214,32 @@ def make(source: Path, name: str, origin: tuple[str, str], recipe: Recipe, out: 
     """Make all rows of one photo and write their files below ``out``."""
     try:
         name.encode()
-        photo = photos.read(source, name, recipe.decode_size, origin)
+        photo = renderer.read(source, name, recipe, origin)
         draws = [
             recipe.draw(*photo.picture.size, renderer.row_generator(recipe, photo, k))
             for k in range(recipe.per_photo)
         ]
-        rows = [_write_row(photo, draw, k, recipe, out) for k, draw in enumerate(draws)]
+        sizes: dict[str, int] = {}
+        rows = [_write_row(photo, draw, k, recipe, out, sizes) for k, draw in enumerate(draws)]
     except Skipped as reason:
         return Outcome(name, skipped=str(reason))
+    except MemoryError:
+        raise out_of_memory(name) from None
     except UnicodeEncodeError:
         return Outcome(name, skipped="its name is no Unicode text: rename it")
-    return Outcome(name, photo.sha256, photos.dhash(photo.picture), rows)
+    seen = photos.signature(photo.picture)
+    return Outcome(name, photo.sha256, seen.dhash, rows, sizes=sizes, detail=seen.text())
 
 
-def _write_row(photo: Photo, draw: Draw, k: int, recipe: Recipe, out: Path) -> dict[str, Any]:
+def _write_row(
+    photo: Photo, draw: Draw, k: int, recipe: Recipe, out: Path, sizes: dict[str, int]
+) -> dict[str, Any]:
+    """Write the pictures of one row -> the row; the files' bytes are added to ``sizes``."""
+
+    def write(name: str, data: bytes) -> None:
+        (out / name).write_bytes(data)
+        sizes[name] = len(data)
+
     painted = renderer.paint(photo, draw)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(photo.name).stem)[:60]
     base = f"{stem}-{photo.sha256[:8]}-{k}"
@@ -232,21 +270,21 @@ def _write_row(photo: Photo, draw: Draw, k: int, recipe: Recipe, out: Path) -> d
         for name in ("x", "y", "r", "discolor_ratio"):
             row[name] = getattr(draw.anomaly, name)
     data = renderer.encode(painted.image, recipe.codec, recipe.quality)
-    (out / row["file_name"]).write_bytes(data)
+    write(row["file_name"], data)
     if recipe.twins:
         row["clean_file_name"] = f"clean/{file_name}"
         if draw.anomaly is not None:
             data = renderer.encode(painted.clean, recipe.codec, recipe.quality)
-        (out / row["clean_file_name"]).write_bytes(data)
+        write(row["clean_file_name"], data)
     if recipe.masks:
         row["mask_file_name"] = f"masks/{base}.png"
         region = renderer.region_picture(draw.anomaly, draw.size)
-        (out / row["mask_file_name"]).write_bytes(renderer.encode(region, "png", 0))
+        write(row["mask_file_name"], renderer.encode(region, "png", 0))
     return row
 
 
 def _finish(
-    names: Sequence[str],
+    found: photos.Survey,
     building: Path,
     journal: Journal,
     ledger: Ledger,
@@ -257,7 +295,12 @@ def _finish(
     """Second pass, over the journal: splits, table, card, list of skipped photos."""
     import pandas as pd
 
-    splits = iter(photos.assign(photos.groups(ledger.hashes), recipe.split, recipe.seed))
+    alike = (
+        range(len(ledger.hashes))
+        if recipe.keep_duplicates
+        else photos.groups(ledger.hashes, details=ledger.details)
+    )
+    splits = iter(photos.assign(alike, recipe.split, recipe.seed))
     digest = hashlib.sha256()
     skipped: dict[str, str] = {}
     pictures = array("q")  # hashes of the names of all pictures that rows name
@@ -266,7 +309,7 @@ def _finish(
         for number, outcome in enumerate(journal.read(len(ledger.kept))):
             digest.update(os.fsencode(f"{outcome.photo}\0{outcome.sha256}\n"))
             if number in ledger.copy_of:
-                first = names[ledger.copy_of[number]]
+                first = found.names[ledger.copy_of[number]]
                 skipped[outcome.photo] = f"the same file as {first}"
             elif outcome.skipped:
                 skipped[outcome.photo] = outcome.skipped
@@ -281,12 +324,13 @@ def _finish(
     summary = dataset.write_table(building, parts, form)
     _sweep(building, pictures)
     # A name that is no Unicode text gets question marks here.
-    legible = {name.encode(errors="replace").decode(): skipped[name] for name in sorted(skipped)}
+    listed = skipped | found.passed_over
+    legible = {name.encode(errors="replace").decode(): listed[name] for name in sorted(listed)}
     reasons = pd.DataFrame(legible.items(), columns=["photo", "reason"])
     folders.write(building / "skipped.csv", dataset.to_csv(reasons))
     about |= {"photos_sha256": digest.hexdigest(), "versions": dataset.versions()}
     dataset.describe(building, summary, about, form)
-    return Built(summary, skipped)
+    return Built(summary, skipped, found.passed_over)
 
 
 def _sweep(building: Path, named: array[int]) -> None:

@@ -9,13 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from PIL import Image
-
 from synth import anomaly as anomalies
 from synth import dataset, folders, photos, tables, units
 from synth.anomaly import Anomaly, Overflow, Rounding, Shape
 from synth.errors import InputError, Skipped
 from synth.file_names import parts_of
+from synth.paths import fitting, path_of
 from synth.recipe import SPLITS
 
 if TYPE_CHECKING:
@@ -135,12 +134,13 @@ def convert(
     if split not in SPLITS:
         raise InputError(f"split '{split}' is unknown: use one of {', '.join(SPLITS)}")
     units.check(unit)
-    foreign = tables.read(Path(table), list(vars(convention.columns).values()))
+    foreign = tables.read(path_of(table), list(vars(convention.columns).values()))
     records = _records(foreign, convention.columns, unit)
     if note := foreign.note(_numbers(convention.columns)):
         say(note)
-    find = _finder(Path(images))
-    with folders.staged(Path(out), dataset.MARKER, overwrite=overwrite) as building:
+    find = _finder(path_of(images))
+    reads, out = [path_of(table), path_of(images)], path_of(out)
+    with folders.staged(out, dataset.MARKER, reads=reads, overwrite=overwrite) as building:
         (building / "images").mkdir()
         rows: list[dict[str, Any]] = []
         taken: dict[str, Path] = {}
@@ -188,8 +188,10 @@ def _records(foreign: tables.Table, columns: Columns, unit: str | None) -> list[
 
 def _finder(folder: Path) -> Callable[[str], Path]:
     """A function from a foreign path to the file below ``folder`` that shares most last parts."""
+    found = photos.some(photos.survey(folder), folder)
+    note = f" ({found.sentence()})" if found.passed_over else ""
     by_last: dict[str, list[tuple[tuple[str, ...], str]]] = defaultdict(list)
-    for name in photos.find(folder):
+    for name in found.names:
         parts = parts_of(name)
         by_last[parts[-1]].append((parts, name))
 
@@ -197,7 +199,7 @@ def _finder(folder: Path) -> Callable[[str], Path]:
         parts = parts_of(path)
         candidates = by_last.get(parts[-1], []) if parts else []
         if not candidates:
-            raise InputError(f"no image named like '{path}' below {folder}")
+            raise InputError(f"no image named like '{path}' below {folder}{note}")
         exact = [name for candidate, name in candidates if candidate == parts]
         if len(exact) == 1:
             return folder / exact[0]
@@ -230,9 +232,11 @@ def _row(
 ) -> dict[str, Any]:
     path = find(record.pop("file_name"))
     try:
-        with Image.open(path, formats=photos.FORMATS) as image:
+        with photos.open_image(path) as image:
             (width, height), codec = image.size, CODECS.get(image.format or "", "")
             turned = photos.orientation(image) != 1
+    except MemoryError:
+        raise
     except Exception as error:  # broken files raise nearly anything
         raise InputError(f"{path} is no picture: {error}") from None
     if not codec:
@@ -240,7 +244,7 @@ def _row(
     if turned:
         raise InputError(f"{path} is turned by its EXIF block: turn its pixels first")
     try:
-        photos.read(path.parent, path.name)
+        photos.read(path.parent, path.name, keep_profile=True)
     except Skipped as reason:
         raise InputError(f"{path}: {reason}") from None
     anomaly = convention.anomaly(**record, unit=unit, size=(width, height))
@@ -256,7 +260,7 @@ def _row(
         )
     name = path.name
     if taken.setdefault(name, path) != path:
-        name = f"{path.parent.name}-{path.name}"
+        name = fitting(f"{path.parent.name}-{path.stem}", path.suffix)
         if taken.setdefault(name, path) != path:
             raise InputError(f"two images would be called {name}: rename one")
     target = building / "images" / name

@@ -2,69 +2,66 @@
 
 from __future__ import annotations
 
-import json
-import os
 from array import array
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from synth import folders
-from synth.errors import InputError
+from synth.near_duplicates import Details, detail_of
+from synth.record_log import RecordLog
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one photo: its rows, or why it has none."""
+    """What became of one photo: its rows, or why it has none.
+
+    ``sizes``: bytes of each file that was written for it, by its path in the dataset.
+    """
 
     photo: str
     sha256: str = ""
     dhash: int = 0
     rows: list[dict[str, Any]] = field(default_factory=list)
     skipped: str = ""
+    sizes: dict[str, int] = field(default_factory=dict)
+    detail: str = ""  # of a plain picture, as Signature.text writes it
+
+    def is_on_disk(self, folder: Path) -> bool:
+        """Whether all its files are there with the size that they were written with."""
+        try:
+            return all((folder / name).stat().st_size == n for name, n in self.sizes.items())
+        except OSError:
+            return False
 
 
 class Journal:
-    """Outcomes on disk, appended one by one and read back one by one, never all at once.
+    """The outcomes of photos on disk, read back one by one, never all at once.
 
     Args:
         path: the file; started where there is none.
-        about: what the run was asked for, in JSON types; a run that goes on must ask for the same.
+        request: what the run was asked for, in JSON types; a run that goes on must ask for
+            the same.
 
     Raises:
-        InputError: the file was begun by a run that asked for something else.
+        InputError: the file was begun by a run that asked for something else, or is damaged.
     """
 
-    def __init__(self, path: Path, about: dict[str, Any]) -> None:
-        self.path = path
-        head, whole, lines = _survey(path)
-        if lines == 0:
-            folders.write(path, json.dumps(about) + "\n")
-        elif json.loads(head) != about:
-            raise InputError(
-                f"{path.parent} was begun with another recipe or count, or with other photos: "
-                "resume with the same, or pass --overwrite"
-            )
-        else:
-            os.truncate(path, whole)
-        self.found = max(lines - 1, 0)  # outcomes that an earlier run left
-        self._file = path.open("a", encoding="utf-8")
+    def __init__(self, path: Path, request: dict[str, Any]) -> None:
+        self._log = RecordLog(path, request)
+        self.found = self._log.count  # outcomes that an earlier run left
 
     def append(self, outcome: Outcome) -> None:
         """Write an outcome down; it is in the file when this returns."""
-        self._file.write(json.dumps(asdict(outcome)) + "\n")
-        self._file.flush()
+        self._log.append(asdict(outcome))
 
     def read(self, count: int | None = None) -> Iterator[Outcome]:
         """The first ``count`` outcomes in order, or all."""
-        with self.path.open(encoding="utf-8") as lines:
-            for line in islice(lines, 1, None if count is None else 1 + count):
-                yield Outcome(**json.loads(line))
+        for record in self._log.read(count):
+            yield Outcome(**record)
 
     def close(self) -> None:
-        self._file.close()
+        self._log.close()
 
 
 class Ledger:
@@ -78,6 +75,7 @@ class Ledger:
         self.wanted, self.rows = wanted, 0
         self.kept = array("Q")  # rows kept of each photo
         self.hashes = array("Q")  # dHash of each photo with rows
+        self.details = Details()  # of those that are plain pictures, by their place there
         self.copy_of: dict[int, int] = {}  # number of a photo -> of the one with the same bytes
         self._first: dict[int, int] = {}
 
@@ -93,20 +91,5 @@ class Ledger:
         self.kept.append(rows)
         self.rows += rows
         if rows:
+            self.details.add(len(self.hashes), detail_of(outcome.detail))
             self.hashes.append(outcome.dhash)
-
-
-def _survey(path: Path) -> tuple[bytes, int, int]:
-    """The first line, the bytes in whole lines, and how many those are.
-
-    What follows the last newline is a line that an interruption cut short, or nothing.
-    """
-    head, whole, count = b"", 0, 0
-    if path.is_file():
-        with path.open("rb") as lines:
-            for line in lines:
-                if line.endswith(b"\n"):
-                    head = head or line
-                    whole += len(line)
-                    count += 1
-    return head, whole, count

@@ -14,6 +14,7 @@ from synth import dataset as datasets
 from synth import photos
 from synth.anomaly import Anomaly
 from synth.errors import InputError, Skipped
+from synth.paths import name_of, path_of
 
 MOST = 200  # rows on one sheet: more make a picture that no viewer opens
 
@@ -38,7 +39,7 @@ def preview(dataset: str | Path, count: int = 8, seed: int = 0) -> np.ndarray:
         raise InputError(f"count is {count}: show 1 to {MOST} rows")
     if seed < 0:
         raise InputError(f"seed is {seed}: give 0 or more")
-    folder = Path(dataset)
+    folder = path_of(dataset)
     table = datasets.read(folder)
     chosen = spread(len(table), count, seed)
     rows = table.iloc[chosen].to_dict("records")
@@ -47,7 +48,7 @@ def preview(dataset: str | Path, count: int = 8, seed: int = 0) -> np.ndarray:
     height = _HEAD + sum(high + _CAPTION for _, high in sizes) + _MARGIN
     sheet = Image.new("RGB", (width, height), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    title = f"{_legible(folder.resolve().name)}: {len(rows)} of {len(table)} rows"
+    title = f"{_legible(name_of(folder))}: {len(rows)} of {len(table)} rows"
     _write(draw, (_MARGIN, 14), title, 20, _INK)
     for column, head in enumerate(_HEADS):
         _write(draw, (_left(column), 48), head, 14, _FAINT)
@@ -106,7 +107,7 @@ def _row(
 
 
 def _read(folder: Path, name: str, row: dict[Any, Any]) -> np.ndarray:
-    pixels = photos.read(folder, name).pixels
+    pixels = photos.read(folder, name, keep_profile=True).pixels
     high, wide = pixels.shape[:2]
     if (wide, high) != (row["width"], row["height"]):
         said = f"{row['width']}x{row['height']}"

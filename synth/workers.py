@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from multiprocessing import connection
 from typing import Any
 
-from synth.errors import Interrupted
+from synth.errors import InputError, Interrupted
 
+NO_GUARD = 77  # exit code of a worker that ran its parent's script once more
 AHEAD = 4  # jobs a worker that may wait or be done, beyond those whose results were taken
 Run = Callable[[Callable[..., Any], Iterable[tuple[Any, ...]]], Generator[Any, None, None]]
 
@@ -33,14 +34,18 @@ def crew(count: int, begin: Callable[..., None] | None = None, *given: Any) -> I
     """
     # Not fork: the caller may hold threads and locks (torch), which a fork would copy.
     context = multiprocessing.get_context("spawn")
+    require_main_guard()
     pool = ProcessPoolExecutor(count, context, initializer=_begin, initargs=(begin, given))
+    processes: dict[int, Any] = {}
 
     def run(
         function: Callable[..., Any], jobs: Iterable[tuple[Any, ...]]
     ) -> Generator[Any, None, None]:
         waiting: deque[Future[Any]] = deque()
         for job in jobs:
-            waiting.append(pool.submit(function, *job))
+            with _sigint_blocked():
+                waiting.append(pool.submit(function, *job))
+            processes.update(getattr(pool, "_processes", None) or {})
             if len(waiting) > AHEAD * count:
                 yield waiting.popleft().result()
         while waiting:
@@ -49,11 +54,46 @@ def crew(count: int, begin: Callable[..., None] | None = None, *given: Any) -> I
     try:
         yield run
     except BrokenProcessPool:
+        if any(process.exitcode == NO_GUARD for process in processes.values()):
+            raise InputError(
+                "several workers run the script that starts them once more: put its calls below "
+                "if __name__ == '__main__':, or pass workers=1"
+            ) from None
         raise Interrupted(
             "a worker process died (out of memory?): go on with --resume and fewer --workers"
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def require_main_guard() -> None:
+    """End a worker process that, starting, runs its parent's script and arrives here again.
+
+    A script that starts workers is imported by each of them. Its calls must then not run, so
+    they stand below ``if __name__ == "__main__":``; :func:`crew` says so in the parent.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        os._exit(NO_GUARD)
+
+
+def out_of_memory(where: str) -> Interrupted:
+    """The error for a machine that is short of memory, which is never the fault of a photo."""
+    return Interrupted(
+        f"out of memory at {where}: free some, or use fewer --workers, then go on with --resume"
+    )
+
+
+@contextmanager
+def _sigint_blocked() -> Iterator[None]:
+    """Start processes that Ctrl-C does not reach; this one gets it when the block ends."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin(begin: Callable[..., None] | None, given: tuple[Any, ...]) -> None:

@@ -43,7 +43,7 @@ def play(
         made = page.build(dataset, scores, split=split, count=count, progress=progress)
     folders.write(out, made.html)
     size = len(made.html.encode()) / 1e6
-    print(f"{out}: {made.shown} pictures, {size:.1f} MB")
+    console.say(f"{out}: {made.shown} pictures, {size:.1f} MB")
     if made.left_out:
         why = "" if made.shown == count else f", to stay below {page.BUDGET / 1e6:g} MB"
-        print(f"{made.left_out} pictures of the dataset were left out{why}")
+        console.say(f"{made.left_out} pictures of the dataset were left out{why}")

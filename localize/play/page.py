@@ -22,6 +22,8 @@ from localize.sources import Folder
 from synth import anomaly as anomalies
 from synth.anomaly import Anomaly
 from synth.errors import InputError
+from synth.paths import name_of, path_of
+from synth.terminal import visible
 
 BUDGET = 12_000_000  # bytes of the whole page
 STYLE = "play.css"
@@ -66,9 +68,9 @@ def build(
     source = Folder(dataset, split)
     if not len(source):
         raise InputError(f"{dataset} has no image with an anomaly in split {split}: name another")
-    others = rivals.read(Path(scores)) if scores is not None else None
+    others = rivals.read(path_of(scores)) if scores is not None else None
     about = {
-        "dataset": Path(dataset).resolve().name,
+        "dataset": visible(name_of(dataset)),
         "rows": len(source),
         "rivals": others,
         "example": 0,

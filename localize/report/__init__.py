@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from synth.paths import path_of
+
 PAGE = "report.html"
 
 
@@ -17,4 +19,4 @@ def write(folder: str | Path) -> Path:
     """
     from localize.report.page import written
 
-    return written(Path(folder))
+    return written(path_of(folder))

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from synth import console
+
 
 def report(
     folder: Annotated[
@@ -19,4 +21,4 @@ def report(
     """
     from localize import report as reports
 
-    print(reports.write(folder))
+    console.say(reports.write(folder))

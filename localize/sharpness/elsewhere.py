@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 
 from localize import metrics
+from localize.names import plain
 from localize.sharpness.asking import TRIALS
 from localize.sharpness.design import Design
 from synth import tables, units
 from synth.errors import InputError
+from synth.paths import path_of
 
 PLACES = ("x", "y", "x_pred", "y_pred")
 NUMBERS = {
@@ -39,7 +41,7 @@ def read(path: str | Path, design: Design, taken: Collection[str] = ()) -> pd.Da
     Raises:
         InputError: it cannot be read, a column is missing, or a method's name is taken.
     """
-    path = Path(path)
+    path = path_of(path)
     cells = tables.read(path, known=(*NUMBERS, *TEXTS, "file_name"))
     there = set(cells.columns)
     photo = next((name for name in ("photo", "file_name") if name in there), None)
@@ -64,7 +66,7 @@ def read(path: str | Path, design: Design, taken: Collection[str] = ()) -> pd.Da
         x, y = ([*table[one], *table[other]] for one, other in (("x", "x_pred"), ("y", "y_pred")))
         units.refuse_fractions(path, x, y, advice="give px")
     table["photo"] = cells.column(photo or "photo")
-    table["method"] = table["method"].fillna(path.stem)
+    table["method"] = table["method"].fillna(path.stem).map(plain)
     for name in set(table["method"]) & set(taken):
         raise InputError(f"{path}: another method is called '{name}': rename one")
     table["side"] = np.select(
@@ -81,6 +83,7 @@ def read(path: str | Path, design: Design, taken: Collection[str] = ()) -> pd.Da
 def _judged(table: pd.DataFrame, design: Design) -> pd.DataFrame:
     """Fill in distance and hit."""
     if set(PLACES) <= set(table):
+        table[["x_pred", "y_pred"]] = metrics.places(table[["x_pred", "y_pred"]].to_numpy())
         table["distance"] = metrics.distance(
             table[["x_pred", "y_pred"]].to_numpy(), table[["x", "y"]].to_numpy()
         )

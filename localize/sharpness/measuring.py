@@ -19,11 +19,15 @@ from localize.sharpness.asking import TRIALS, Asker
 from localize.sharpness.design import Design, Picture, grid, picture
 from localize.sharpness.psychometric import Curve
 from synth import dataset as datasets
-from synth import folders, photos
+from synth import folders, paths, photos
 from synth.console import Step, silent
 from synth.errors import InputError, Skipped
+from synth.paths import path_of
+from synth.terminal import legible
+from synth.workers import require_main_guard
 
 ABOUT = "sharpness.json"  # in every folder that we write
+MARKER = folders.Marker(ABOUT, lambda about: about.keys() >= {"specs", "design", "versions"})
 JOURNAL = "journal.jsonl"  # in an unfinished one
 BASELINE = thresholds.BASELINE
 
@@ -69,7 +73,8 @@ def measure(
         InputError: a SPEC, the photos or the design cannot be used; nothing is written.
     """
     design = design or Design()
-    folder, out = Path(photo_folder), Path(out)
+    folder, out = path_of(photo_folder), path_of(out)
+    require_main_guard()
     if curve not in get_args(Curve):
         raise InputError(f"curve '{curve}' is unknown: use {' or '.join(get_args(Curve))}")
     if workers < 0:
@@ -81,14 +86,16 @@ def measure(
     for path in trials:
         names = {name for each in others for name in each["method"]}
         others.append(elsewhere.read(path, design, names | set(asker.specs)))
-    folders.check(out, ABOUT, overwrite)
-    usable, skipped = _survey(folder, design)
-    request = {
-        "specs": {name: str(spec) for name, spec in asker.specs.items()},
-        "design": design.to_dict(),
-        "photos_sha256": hashlib.sha256(json.dumps(usable).encode()).hexdigest(),
-    }
-    with folders.staged(out, ABOUT, overwrite=overwrite, resume=resume) as building:
+    reads = paths.inputs(folder, list(specs), list(trials))
+    with folders.staged(
+        out, MARKER, reads=reads, overwrite=overwrite, resume=resume, scratch=[JOURNAL]
+    ) as building:
+        usable, skipped = _survey(folder, design)
+        request = {
+            "specs": {name: str(spec) for name, spec in asker.specs.items()},
+            "design": design.to_dict(),
+            "photos_sha256": hashlib.sha256(json.dumps(usable).encode()).hexdigest(),
+        }
         many = workers or min(os.cpu_count() or 1, 8)
         with step("trials") as progress:
             rows = asking.run(
@@ -103,7 +110,6 @@ def measure(
         result = Measurement(table, rates, found, compared, about, building)
         _write(result)
         _draw(result, asker, list(usable))
-        (building / JOURNAL).unlink()
     return replace(result, folder=out)
 
 
@@ -112,7 +118,7 @@ def _asker(
 ) -> Asker:
     """Load all methods once: what is wrong with one shows before anything is asked."""
     asker = Asker({}, folder, design, time_limit)
-    for spec in dict.fromkeys([BASELINE, *map(str, specs)]):
+    for spec in dict.fromkeys([BASELINE, *map(registry.expand, specs)]):
         localizer = registry.load(spec, time_limit=time_limit)
         name = registry.shown(registry.name_of(spec), localizer)
         if name in asker.specs:
@@ -126,7 +132,8 @@ def _survey(folder: Path, design: Design) -> tuple[dict[str, str], dict[str, str
     """Photos -> digest by name of those that all trials fit in; reason by name of the others."""
     usable: dict[str, str] = {}
     skipped: dict[str, str] = {}
-    for name in photos.find(folder):
+    found = photos.some(photos.survey(folder), folder)
+    for name in found.names:
         try:
             photo = photos.read(folder, name)
             for condition in design.conditions:
@@ -140,14 +147,16 @@ def _survey(folder: Path, design: Design) -> tuple[dict[str, str], dict[str, str
         raise InputError(
             f"none of the {len(skipped)} photos in {folder} can be used; the first: {first}"
         )
-    return usable, skipped
+    return usable, skipped | found.passed_over
 
 
 def _about(
     asker: Asker, usable: dict[str, str], skipped: dict[str, str], table: pd.DataFrame
 ) -> dict[str, Any]:
     """What there is to know of a run beside its tables."""
-    runs = {name: Path(spec) for name, spec in asker.specs.items() if Path(spec).is_dir()}
+    runs = {
+        name: Path(spec) for name, spec in asker.specs.items() if registry.is_folder(Path(spec))
+    }
     methods: dict[str, dict[str, Any]] = record.described(asker.ready, runs)
     for name, localizer in asker.ready.items():
         methods[name] |= {
@@ -216,10 +225,13 @@ def _painter(asker: Asker, names: Sequence[str]) -> Callable[[Mapping[Any, Any]]
     """-> a function that makes the picture of a row of trials again."""
     design = asker.design
     trials = [] if design.adaptive else grid(design, names)
+    file_of = {legible(name): name for name in names}  # as the table writes it -> on disk
 
     def paint(row: Mapping[Any, Any]) -> Picture:
         number = int(row["trial"])
         trial = adaptive.again(row) if design.adaptive else trials[number]
-        return picture(design, trial, photos.read(asker.folder, trial.photo))
+        return picture(
+            design, trial, photos.read(asker.folder, file_of.get(trial.photo, trial.photo))
+        )
 
     return paint

@@ -16,11 +16,13 @@ from synth import folders
 from synth.errors import InputError
 from synth.exporting import coco, imagefolder, mvtec, webdataset
 from synth.exporting.source import KEY, Source, Tell, licences, records, write_json
+from synth.paths import path_of
 
 Format = Literal["mvtec", "coco", "imagefolder", "webdataset"]
 FORMATS: tuple[str, ...] = get_args(Format)
 
-MARKER = "acuity-export.json"  # in every folder that we export to
+ABOUT = "acuity-export.json"  # in every folder that we export to
+MARKER = folders.Marker(ABOUT, lambda about: about.get("made_by") == "synth export")
 SHARD = 1000  # samples in one WebDataset shard
 
 
@@ -51,16 +53,13 @@ def export(
         raise InputError(f"format '{format}' is unknown: use {', '.join(FORMATS)}")
     if shard_size < 1:
         raise InputError(f"shard size is {shard_size}: give 1 or more images")
-    folder, out = Path(dataset), Path(out)
-    if folder.resolve().is_relative_to(out.resolve()):
-        raise InputError(f"{out} holds the dataset itself: name another folder")
-    folders.check(out, MARKER, overwrite)
+    folder, out = path_of(dataset), path_of(out)
     table = datasets.read(folder)
     digits = max(6, len(str(len(table) - 1)))  # all alike, so that names sort as rows do
     rows = [row | {KEY: f"{i:0{digits}d}"} for i, row in enumerate(records(table))]
     source = Source(folder, rows)
     tell = progress or (lambda done, total: None)
-    with folders.staged(out, MARKER, overwrite=overwrite) as building:
+    with folders.staged(out, MARKER, reads=[folder], overwrite=overwrite) as building:
         if format == "mvtec":
             count = mvtec.write(source, building, tell)
         elif format == "coco":
@@ -77,5 +76,5 @@ def export(
             "licences": licences(rows),
             "versions": {"acuity": datasets.versions()["acuity"]},
         }
-        write_json(building / MARKER, about, indent=2)
+        write_json(building / ABOUT, about, indent=2)
     return count

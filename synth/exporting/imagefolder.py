@@ -61,7 +61,7 @@ def _alike(rows: Mapping[str, list[Row]]) -> dict[str, str]:
         if datasets.COLUMNS.get(name) == "text" and not name.endswith("file_name"):
             table[name] = table[name].where(~blank[name], "unknown")
             number = pd.to_numeric(table[name], errors="coerce").notna()
-            only = number.groupby(table["split"]).transform("all").any()
+            only = bool(number.groupby(table["split"]).transform("all").any())
             table[name] = _quoted(table[name], _misread(table[name]) | (number & only))
         elif name not in datasets.COLUMNS:
             strange = _misread(table[name]) & ~blank[name]

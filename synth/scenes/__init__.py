@@ -9,6 +9,8 @@ before the picture's size matters, so a small picture shows the same place as a 
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +18,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from synth import folders
 from synth.errors import InputError
+from synth.paths import path_of
 from synth.scenes import noise, places, props
 from synth.scenes.camera import View, develop, soften
 from synth.scenes.noise import ease
@@ -27,6 +31,12 @@ from synth.scenes.terrain import ground, march, skylight, water
 __all__ = ["scene", "write"]
 
 SMALLEST = 32
+ABOUT = ".scenes.json"  # hidden: a folder of scenes is a folder of photos, and this is none
+MARKER = folders.Marker(
+    ABOUT,
+    lambda about: about.get("made_by") == "synth scenes",
+    lambda name: re.fullmatch(r"scene-\d{4,}\.png", name) is not None,
+)
 
 
 def _litter(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
@@ -128,7 +138,7 @@ def write(
         raise InputError(f"scene count is {count}: give at least 1")
     if seed < 0:
         raise InputError(f"scene seed is {seed}: give 0 or a positive integer")
-    out = Path(out)
+    out = path_of(out)
     out.mkdir(parents=True, exist_ok=True)
     paths = []
     for k in range(count):
@@ -138,4 +148,6 @@ def write(
         paths.append(path)
         if progress is not None:
             progress(k + 1)
+    about = {"made_by": "synth scenes", "count": count, "size": [width, height], "seed": seed}
+    folders.write(out / ABOUT, json.dumps(about) + "\n")
     return paths

@@ -9,9 +9,10 @@ from typing import Literal
 
 from synth import tables
 from synth.errors import InputError
+from synth.paths import path_of
 from synth.scraping import addresses, services
 from synth.scraping.outcomes import Problem
-from synth.scraping.words import is_image_address
+from synth.scraping.words import is_image_address, plain, redacted
 
 Kind = Literal["page", "image", "commons", "openverse"]
 
@@ -23,7 +24,7 @@ class Source:
     Args:
         kind: a page with images, an image itself, or one of the services.
         start: the first address to ask.
-        word: as the user wrote it.
+        word: as the user wrote it, without a user and password in an address.
         licence: of everything there, where a table of sources says so.
     """
 
@@ -51,7 +52,7 @@ def parse(words: Sequence[str], endpoints: Endpoints | None = None) -> list[Sour
     found: dict[str, Source] = {}
     for word in words:
         if word.lower().endswith(".csv") and "://" not in word:
-            for entry, licence in _table(Path(word)):
+            for entry, licence in _table(path_of(word)):
                 source = _one(entry, ends, licence, f" (in {word})")
                 found.setdefault(source.start, source)
         else:
@@ -64,6 +65,7 @@ def parse(words: Sequence[str], endpoints: Endpoints | None = None) -> list[Sour
 
 def _one(word: str, ends: Endpoints, licence: str, where: str) -> Source:
     word = word.strip()
+    shown = redacted(word)
     service, _, rest = word.partition(":")
     if service.lower() in ("commons", "openverse"):
         if not rest.strip():
@@ -73,17 +75,17 @@ def _one(word: str, ends: Endpoints, licence: str, where: str) -> Source:
         return Source("openverse", services.openverse(rest.strip(), ends.openverse), word, licence)
     if "://" not in word:
         raise InputError(
-            f"source '{word}'{where} is unknown: give an http(s) address, "
+            f"source '{shown}'{where} is unknown: give an http(s) address, "
             "commons:Category:NAME, openverse:WORDS or a CSV of sources"
         )
     try:
         url = addresses.clean(word)
     except Problem:
-        raise InputError(f"source '{word}'{where} is no http or https address") from None
-    return Source("image" if is_image_address(url) else "page", url, word, licence)
+        raise InputError(f"source '{shown}'{where} is no http or https address") from None
+    return Source("image" if is_image_address(url) else "page", url, shown, licence)
 
 
 def _table(path: Path) -> list[tuple[str, str]]:
     table = tables.read(path, ("source",), ("licence",))
     both = zip(table.column("source"), table.column("licence"), strict=True)
-    return [(source, licence) for source, licence in both if source]
+    return [(source, plain(licence)) for source, licence in both if source]

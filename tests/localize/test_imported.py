@@ -11,7 +11,7 @@ import pytest
 
 import localize
 from localize import cli, imported
-from localize.comparison import Comparison
+from localize.results import Comparison
 from synth import console, read
 
 Run = Callable[..., tuple[int, str, str]]

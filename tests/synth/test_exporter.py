@@ -24,7 +24,7 @@ from PIL import Image
 from synth import InputError, console, export_commands, mask, read
 from synth.dataset import truth
 from synth.exporting import FORMATS, coco, export
-from synth.exporting.exporter import MARKER
+from synth.exporting.exporter import ABOUT
 
 Contents = Callable[[Path], dict[str, bytes]]
 Make = Callable[..., Path]
@@ -295,7 +295,7 @@ def test_imagefolder_texts_are_not_read_as_empty_or_numbers(make: Make, tmp_path
     assert train["photo"].tolist() == ['"007"']
     assert train["weather"].tolist() == ['"null"']
     assert test["t"].isna().tolist() == [True, False], "a number that is missing"
-    about = json.loads((tmp_path / "out" / MARKER).read_text())
+    about = json.loads((tmp_path / "out" / ABOUT).read_text())
     assert about["licences"] == ["CC0", "NA", "None"]
 
 
@@ -356,7 +356,7 @@ def test_the_same_dataset_gives_the_same_bytes(
     )
     assert calls == [(i + 1, count) for i in range(count)]
     assert contents(tmp_path / "again") == contents(exports[name])
-    about = json.loads((tmp_path / "again" / MARKER).read_text())
+    about = json.loads((tmp_path / "again" / ABOUT).read_text())
     assert (about["format"], about["images"]) == (name, count)
     assert name == "mvtec" or count == len(rows_of(small_set))
 
@@ -430,7 +430,7 @@ def test_what_exists_is_kept(make: Make, tmp_path: Path, contents: Contents) -> 
     assert contents(out) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["by hand", "out"]
     export(folder, out, "webdataset", overwrite=True)
-    assert sorted(contents(out)) == [MARKER, "test-000000.tar", "train-000000.tar"]
+    assert sorted(contents(out)) == [ABOUT, "test-000000.tar", "train-000000.tar"]
 
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").write_text("years of work")
@@ -439,9 +439,9 @@ def test_what_exists_is_kept(make: Make, tmp_path: Path, contents: Contents) -> 
 
 def test_the_dataset_itself_is_never_replaced(make: Make, tmp_path: Path) -> None:
     folder = make([{}])
-    assert "holds the dataset" in refused(folder, folder, "coco", overwrite=True)
-    (tmp_path / MARKER).touch()
-    assert "holds the dataset" in refused(folder, tmp_path, "coco", overwrite=True)
+    assert "is or holds" in refused(folder, folder, "coco", overwrite=True)
+    (tmp_path / ABOUT).touch()
+    assert "is or holds" in refused(folder, tmp_path, "coco", overwrite=True)
 
 
 def test_unknown_formats_and_shards(make: Make, tmp_path: Path) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from synth import InputError, folders
+
+MARKER = folders.Marker("marker", lambda about: "text" in about)
 
 
 def listing(folder: Path) -> list[str]:
@@ -21,15 +26,23 @@ class Stop(BaseException):
 
 def stop_building(out: Path, name: str, **flags: Any) -> None:
     """Build half of it, then fail."""
-    with pytest.raises(Stop), folders.staged(out, "marker", **flags) as building:  # noqa: PT012
+    with pytest.raises(Stop), folders.staged(out, MARKER, **flags) as building:  # noqa: PT012
         (building / name).write_text("1")
         raise Stop
 
 
+def mark(folder: Path, text: str = "x") -> None:
+    (folder / "marker").write_text(json.dumps({"text": text}))
+
+
+def text_of(folder: Path) -> str:
+    return str(json.loads((folder / "marker").read_text())["text"])
+
+
 def build(out: Path, text: str = "x", **flags: Any) -> None:
-    with folders.staged(out, "marker", **flags) as building:
+    with folders.staged(out, MARKER, **flags) as building:
         assert building != out
-        (building / "marker").write_text(text)
+        mark(building, text)
 
 
 def test_write_takes_text_and_bytes(tmp_path: Path) -> None:
@@ -59,10 +72,10 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(
 
 def test_staged_appears_when_whole(tmp_path: Path) -> None:
     out = tmp_path / "deep" / "out"
-    with folders.staged(out, "marker") as building:
-        (building / "marker").write_text("x")
+    with folders.staged(out, MARKER) as building:
+        mark(building)
         assert not out.exists()
-    assert (out / "marker").read_text() == "x"
+    assert text_of(out) == "x"
     assert listing(tmp_path) == ["deep", "deep/out", "deep/out/marker"]
 
 
@@ -80,7 +93,7 @@ def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
 def test_a_failure_while_overwriting_keeps_the_old(tmp_path: Path) -> None:
     build(tmp_path / "out", "old")
     stop_building(tmp_path / "out", "marker", overwrite=True)
-    assert (tmp_path / "out" / "marker").read_text() == "old"
+    assert text_of(tmp_path / "out") == "old"
     assert listing(tmp_path) == ["out", "out/marker"]
 
 
@@ -92,11 +105,11 @@ def test_overwrite_replaces_ours_alone(tmp_path: Path) -> None:
         build(out)
     build(out, "new", overwrite=True)
     assert listing(tmp_path) == ["out", "out/marker"]
-    assert (out / "marker").read_text() == "new"
+    assert text_of(out) == "new"
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     (foreign / "thesis.tex").write_text("years of work")
-    with pytest.raises(InputError, match="safety"):
+    with pytest.raises(InputError, match="not overwritten"):
         build(foreign, overwrite=True)
     assert (foreign / "thesis.tex").read_text() == "years of work"
     (tmp_path / "file").write_text("mine")
@@ -116,9 +129,9 @@ def test_the_users_own_neighbours_are_not_deleted(tmp_path: Path, suffix: str) -
     try:
         build(out, "new", overwrite=True)
     except InputError:
-        assert (out / "marker").read_text() == "old"
+        assert text_of(out) == "old"
     else:
-        assert (out / "marker").read_text() == "new"
+        assert text_of(out) == "new"
     assert (backup / "mine.txt").read_text() == "my backup"
 
 
@@ -128,7 +141,7 @@ def test_a_linked_folder_can_be_overwritten(tmp_path: Path) -> None:
     link = tmp_path / "set"
     link.symlink_to(tmp_path / "disk" / "set")
     build(link, "new", overwrite=True)
-    assert (link / "marker").read_text() == "new"
+    assert text_of(link) == "new"
     assert not [name for name in listing(tmp_path) if ".old" in name or ".partial" in name]
 
 
@@ -142,7 +155,7 @@ def test_the_current_folder_is_a_folder_like_any_other(
         build(Path())
     except InputError:
         return
-    assert (here / "marker").read_text() == "x"
+    assert text_of(here) == "x"
     assert listing(tmp_path) == ["here", "here/marker"]
 
 
@@ -152,9 +165,9 @@ def test_unfinished_work_is_kept_and_asked_about(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"--resume.*--overwrite"):
         build(out, resume=False)
     assert (folders.partial(out) / "part").exists()
-    with folders.staged(out, "marker", resume=True) as building:
+    with folders.staged(out, MARKER, resume=True) as building:
         assert (building / "part").read_text() == "1"
-        (building / "marker").write_text("x")
+        mark(building)
     assert listing(tmp_path) == ["out", "out/marker", "out/part"]
 
 
@@ -163,3 +176,180 @@ def test_overwrite_drops_unfinished_work(tmp_path: Path) -> None:
     stop_building(out, "part", resume=False)
     build(out, overwrite=True, resume=False)
     assert listing(tmp_path) == ["out", "out/marker"]
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", '{"other": 1}', '{"text"', "[" * 100_000])
+def test_a_marker_is_known_by_what_it_holds(tmp_path: Path, text: str) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "marker").write_text(text)
+    (out / "diary").write_text("mine")
+    with pytest.raises(InputError, match="a file marker that this command did not write"):
+        build(out, overwrite=True)
+    assert listing(tmp_path) == ["out", "out/diary", "out/marker"]
+
+
+def test_a_marker_may_say_what_belongs_to_it(tmp_path: Path) -> None:
+    marker = folders.Marker("marker", MARKER.describes, lambda name: name.startswith("scene-"))
+    out = tmp_path / "out"
+    for name in ("scene-1", "holiday.jpg"):
+        with folders.staged(out, marker, overwrite=True) as building:
+            mark(building)
+        (out / name).touch()
+    with (
+        pytest.raises(InputError, match=r"holds holiday\.jpg"),
+        folders.staged(out, marker, overwrite=True),
+    ):
+        pass
+    assert (out / "holiday.jpg").exists()
+
+
+def inputs_beside(tmp_path: Path) -> dict[str, tuple[Path, Path]]:
+    """Kind of overlap -> (OUT, what is read), all of which exist."""
+    out = tmp_path / "out"
+    build(out)
+    for folder in ("out/photos", "photos", "elsewhere"):
+        (tmp_path / folder).mkdir()
+    (out / "table.csv").touch()
+    (tmp_path / "link").symlink_to(out)
+    (tmp_path / "photos/results").symlink_to(out / "photos")
+    (out / "away").symlink_to(tmp_path / "elsewhere")
+    build(tmp_path / "elsewhere/out")
+    return {
+        "the same": (out, out),
+        "OUT holds it": (out, out / "photos"),
+        "OUT holds the file": (out, out / "table.csv"),
+        "it holds OUT": (tmp_path / "elsewhere/out", tmp_path / "elsewhere"),
+        "by a link to OUT": (out, tmp_path / "link"),
+        "OUT is the link": (tmp_path / "link", out / "photos"),
+        "by a link in it": (out, tmp_path / "photos"),
+        "by name alone": (out, out / "away"),
+        "with dots": (out, tmp_path / "photos" / ".." / "out" / "photos"),
+    }
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_out_and_inputs_do_not_contain_each_other(tmp_path: Path, overwrite: bool) -> None:
+    for kind, (out, read) in inputs_beside(tmp_path).items():
+        before = listing(tmp_path)
+        with pytest.raises(InputError, match="read: name a folder elsewhere"):
+            build(out, reads=[read], overwrite=overwrite)
+        assert listing(tmp_path) == before, kind
+
+
+def test_the_unfinished_folder_is_no_input_either(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    stop_building(out, "part", resume=False)
+    with pytest.raises(InputError, match="is read"):
+        build(out, reads=[folders.partial(out)], overwrite=True, resume=False)
+    assert (folders.partial(out) / "part").exists()
+
+
+def test_an_input_with_a_similar_name_is_none(tmp_path: Path) -> None:
+    (tmp_path / "out-photos").mkdir()
+    build(tmp_path / "out", reads=[tmp_path / "out-photos"])
+
+
+def test_what_appears_meanwhile_is_kept(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    def build_slowly() -> None:
+        with folders.staged(out, MARKER, resume=False) as building:
+            mark(building)
+            out.mkdir()
+            (out / "thesis.tex").write_text("years of work")
+
+    with pytest.raises(InputError, match="exists"):
+        build_slowly()
+    assert (out / "thesis.tex").exists()
+    assert text_of(folders.partial(out)) == "x"
+
+
+def test_one_folder_is_built_once_at_a_time(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with folders.staged(out, MARKER, resume=False) as building:
+        for flags in ({"resume": True}, {"overwrite": True}, {}):
+            with pytest.raises(InputError, match="is being written"):
+                build(out, **flags)
+        mark(building)
+    assert listing(tmp_path) == ["out", "out/marker"]
+
+
+STEPS = ["before any", "without the old folder", "before the old one is deleted"]
+
+
+@pytest.mark.parametrize("resume", [True, False, None])
+@pytest.mark.parametrize("step", range(3), ids=STEPS)
+def test_an_end_that_was_interrupted_is_put_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, resume: bool | None
+) -> None:
+    """Of the renames that end a run, some have happened; the next call finishes the rest."""
+    out = tmp_path / "out"
+    build(out, "old")
+    replace, count = os.replace, 0
+
+    def stop(source: Path, target: Path) -> None:
+        nonlocal count
+        if out in (Path(source), Path(target)) or "replaced" in str(source):
+            if count == step:
+                os._exit(9)
+            count += 1
+        replace(source, target)
+
+    child = os.fork()
+    if not child:
+        monkeypatch.setattr(os, "replace", stop)
+        with contextlib.suppress(BaseException):
+            build(out, "new", overwrite=True, resume=False, scratch=["journal"])
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 9
+    if resume:
+        with folders.staged(out, MARKER, resume=True) as building:
+            assert text_of(building) == "new"
+    else:
+        with pytest.raises(InputError, match="exists"):
+            build(out, "newer", resume=resume)
+    assert text_of(out) == "new"
+    assert listing(tmp_path) == ["out", "out/marker"]
+
+
+def test_without_its_successor_the_old_folder_comes_back(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    build(out, "old")
+    out.rename(tmp_path / ".out.acuity-replaced")  # and the new one was deleted by hand
+    with pytest.raises(InputError, match="exists"):
+        build(out)
+    assert text_of(out) == "old"
+
+
+def test_a_deletion_that_was_interrupted_is_finished(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    trash = tmp_path / ".out.acuity-trash-0123456789ab"
+    trash.mkdir()
+    (trash / "half").touch()
+    build(out)
+    assert listing(tmp_path) == ["out", "out/marker"]
+
+
+def test_a_whole_folder_is_not_lost_to_another_request(tmp_path: Path) -> None:
+    """Its run was killed at the very end; resuming with other options changes nothing."""
+    out = tmp_path / "out"
+    build(out, "new")
+    (out / folders.UNFINISHED).write_text("whole\n")
+    with (
+        pytest.raises(InputError, match="other options"),
+        folders.staged(out, MARKER, resume=True),
+    ):
+        raise InputError("begun with other options")
+    assert text_of(out) == "new"
+    assert listing(tmp_path) == ["out", "out/marker"]
+
+
+def test_names_as_long_as_a_disk_allows(tmp_path: Path) -> None:
+    out = tmp_path / ("ä" * 127)
+    build(out)
+    build(out, "new", overwrite=True)
+    folders.write(out / ("n" * 255), "x")
+    assert text_of(out) == "new"
+    assert len(listing(tmp_path)) == 3

@@ -24,7 +24,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from synth import InputError, Recipe, dataset, generate, mask, read, rebuild, verify
+from synth import (
+    InputError,
+    Recipe,
+    dataset,
+    folders,
+    generate,
+    mask,
+    read,
+    rebuild,
+    verify,
+)
 
 SMALL = Recipe(size=(48, 40), radius=(4, 9), codec="png")
 FULL = dataclasses.replace(SMALL, per_photo=2, twins=True, masks=True, clean_fraction=0.3)
@@ -417,12 +427,108 @@ def test_resume_with_another_recipe_is_refused(messy: Path, tmp_path: Path) -> N
 
     with pytest.raises(Stop):
         generate(messy, out, SMALL, progress=interrupt)
-    with pytest.raises(InputError, match="another recipe or count"):
+    with pytest.raises(InputError, match="another recipe:"):
         generate(messy, out, dataclasses.replace(SMALL, seed=1), resume=True)
-    with pytest.raises(InputError, match="another recipe or count"):
+    with pytest.raises(InputError, match="another count:"):
         generate(messy, out, SMALL, count=3, resume=True)
     generate(messy, out, dataclasses.replace(SMALL, seed=1), overwrite=True)
     assert json.loads((out / "recipe.json").read_text())["recipe"]["seed"] == 1
+
+
+@pytest.fixture
+def stopped(messy: Path, tmp_path: Path) -> Path:
+    """The OUT of a run that was interrupted after four rows."""
+
+    def interrupt(done: int, total: int) -> None:
+        if done == 4:
+            raise Stop
+
+    with pytest.raises(Stop):
+        generate(messy, tmp_path / "set", FULL, progress=interrupt)
+    return tmp_path / "set"
+
+
+@pytest.mark.parametrize("damage", ["deleted", "cut short", "emptied"])
+def test_pictures_that_were_lost_are_made_again(
+    messy: Path, made: Path, stopped: Path, contents: Contents, damage: str
+) -> None:
+    pictures = sorted(folders.partial(stopped).rglob("*.png"))
+    assert len(pictures) > 3
+    for picture in pictures[::3]:
+        if damage == "deleted":
+            picture.unlink()
+        else:
+            data = picture.read_bytes()
+            picture.write_bytes(data[: len(data) // 2] if damage == "cut short" else b"")
+    generate(messy, stopped, FULL, resume=True)
+    assert contents(stopped) == contents(made)
+
+
+def test_a_lost_picture_of_a_changed_photo_is_refused(
+    messy: Path, stopped: Path, tmp_path: Path
+) -> None:
+    changed = shutil.copytree(messy, tmp_path / "changed", symlinks=True)
+    data = bytearray((changed / "a.png").read_bytes())
+    data[-20] ^= 1  # in the end marker's neighbourhood: the size stays
+    (changed / "a.png").write_bytes(data)
+    for picture in folders.partial(stopped).glob("images/a-*"):
+        picture.unlink()
+    with pytest.raises(InputError, match=r"a\.png.*has changed since: pass --overwrite"):
+        generate(changed, stopped, FULL, resume=True)
+
+
+def test_a_damaged_journal_gives_the_same_dataset(
+    messy: Path, made: Path, stopped: Path, contents: Contents
+) -> None:
+    journal = folders.partial(stopped) / "journal.jsonl"
+    data = bytearray(journal.read_bytes())
+    third = data.index(b"\n", data.index(b"\n") + 1) + 200
+    data[third : third + 300] = bytes(300)
+    journal.write_bytes(data)
+    generate(messy, stopped, FULL, resume=True)
+    assert contents(stopped) == contents(made)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_short_memory_is_not_the_photos_fault(
+    messy: Path, made: Path, tmp_path: Path, contents: Contents, workers: int
+) -> None:
+    """The run ends, nothing is put down as broken, and it can go on."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\n"
+        "from tests_recipe import FULL\n"
+        "from synth import generate, photos\n"
+        "whole = photos.read\n"
+        "def read(folder, name, *rest):\n"
+        "    if name == 'g.png':\n"
+        "        raise MemoryError\n"
+        "    return whole(folder, name, *rest)\n"
+        "photos.read = read\n"
+        "if __name__ == '__main__':\n"
+        f"    generate({str(messy)!r}, {str(tmp_path / 'set')!r}, FULL, workers={workers})\n"
+    )
+    (tmp_path / "tests_recipe.py").write_text(f"from synth import Recipe\nFULL = {FULL!r}\n")
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1].endswith(
+        "Interrupted: out of memory at g.png: free some, or use fewer --workers, "
+        "then go on with --resume"
+    )
+    generate(messy, tmp_path / "set", FULL, resume=True)
+    assert contents(tmp_path / "set") == contents(made)
+
+
+def test_a_script_without_a_main_guard_is_told_so(messy: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import synth\n"
+        f"recipe = synth.Recipe(size=(48, 40), radius=(4, 9))\n"
+        f"synth.generate({str(messy)!r}, {str(tmp_path / 'set')!r}, recipe, workers=2)\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    assert "__name__ == '__main__'" in done.stderr.splitlines()[-1]
+    assert done.stderr.count("Traceback") == 1  # the script's own
+    assert [path.name for path in tmp_path.iterdir()] == ["script.py"]
 
 
 CHILD = """
@@ -482,7 +588,7 @@ def survives(
     rng, done, calm = np.random.default_rng(seed), 0, contents(folder / "calm")
     for attempt in itertools.count():
         out = folder / f"killed-{attempt}"
-        while not out.exists():
+        while not out.exists() or (out / folders.UNFINISHED).exists():
             process = start(out)
             try:
                 assert process.wait(rng.uniform(0.3, 1.1) * took) == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from localize.methods.patchcore import weights
 from localize.methods.patchcore.embedding import Parts
 from localize.methods.patchcore.weights import PACKAGED, State
 from synth.errors import InputError
+from synth.paths import path_of
 
 mend_torchvision()
 
@@ -153,7 +153,7 @@ def build(choice: Choice) -> tuple[Backbone, dict[str, str | None]]:
     if choice.random:
         return network, {"source": f"random, seed {choice.seed}", "sha256": None}
     if choice.weights:
-        path = Path(choice.weights)
+        path = path_of(choice.weights)
         state, found = weights.read(path, choice.sha256)
         network.fill(state, str(path))
         return network, {"source": path.name, "sha256": found}

@@ -1,0 +1,130 @@
+"""What Ctrl-C (SIGINT) and SIGTERM do to a command, from its first import to its end.
+
+This module and those that start the commands import as little as possible, so that the handler
+is in place before numpy or torch are loaded.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+    from typing import Any, Literal, NoReturn
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+RETRY = 0.05  # s until a signal is delivered again that came during an import
+BEGINNING = "stopped before anything was begun: run it again"
+
+
+class Interrupts:
+    """The handler of both signals in the process of a command.
+
+    While the command is loaded a signal ends the process at once, for there is nothing to
+    clean up. While the command works a signal raises KeyboardInterrupt. When its result stands
+    a signal does not change the exit code.
+
+    Args:
+        name: of the command; begins the line that is printed.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.phase: Literal["loading", "working", "done"] = "loading"
+        self.code = 0
+        self.received: int | None = None  # the signal that stopped the work
+        self.has_begun: Callable[[], bool] = lambda: True  # whether the work may leave something
+
+    def install(self) -> None:
+        """Handle both signals, but one that the caller ignores (``nohup``, ``&`` in a script)."""
+        for number in SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self)
+        sys.unraisablehook = self._deliver_dropped
+
+    def work(self, has_begun: Callable[[], bool]) -> None:
+        """From now on a signal raises KeyboardInterrupt."""
+        self.has_begun = has_begun
+        self.phase = "working"
+
+    def finish(self, code: int) -> None:
+        """From now on a signal ends the process with this exit code."""
+        self.phase, self.code = "done", code
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if self.phase == "done":
+            os._exit(self.code)
+        if self.phase == "loading":
+            self._stop(number)
+        if self.received is None and _in_import(frame):
+            # Extension modules turn an exception in their initialisation into other errors.
+            if not self.has_begun():
+                self._stop(number)
+            self._deliver_again(number)
+            return
+        self.received = number
+        raise KeyboardInterrupt
+
+    def _stop(self, number: int) -> NoReturn:
+        """End the process at once."""
+        os.write(2, f"{self.name}: {BEGINNING}\n".encode(errors="backslashreplace"))
+        os._exit(128 + number)
+
+    def _deliver_again(self, number: int) -> None:
+        import threading
+
+        timer = threading.Timer(RETRY, os.kill, (os.getpid(), number))
+        timer.daemon = True
+        timer.start()
+
+    def _deliver_dropped(self, unraisable: Any) -> None:
+        """The hook for exceptions that Python drops, such as those in a destructor."""
+        if issubclass(unraisable.exc_type, KeyboardInterrupt) and self.phase == "working":
+            number, self.received = self.received or signal.SIGINT, None
+            self._deliver_again(number)
+        else:
+            sys.__unraisablehook__(unraisable)
+
+
+def _in_import(frame: FrameType | None) -> bool:
+    """Whether a frame, or one of its callers, imports a module or is a destructor."""
+    while frame is not None:
+        code = frame.f_code
+        if code.co_filename == "<frozen importlib._bootstrap>" or code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def current() -> Interrupts | None:
+    """The handler that is installed in this process, if it is one of ours."""
+    for number in SIGNALS:
+        handler = signal.getsignal(number)
+        if isinstance(handler, Interrupts):
+            return handler
+    return None
+
+
+def start(name: str, module: str) -> NoReturn:
+    """Load ``module``, run its Typer ``app`` as the command ``name``, and exit."""
+    interrupts = Interrupts(name)
+    interrupts.install()
+    import atexit
+    import importlib
+
+    # Registered first, so called last: Python sets handlers back while it shuts down, and a
+    # signal would then kill a process whose work is done.
+    atexit.register(_ignore_signals)
+    app = importlib.import_module(module).app
+    code: int = importlib.import_module("synth.console").run(app, name)
+    interrupts.finish(code)
+    raise SystemExit(code)
+
+
+def _ignore_signals() -> None:
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
