@@ -59,9 +59,9 @@ class Reading:
 def reading_of(folder: Path) -> Reading:
     """What a dataset's recipe.json says; before it did, profiles were dropped: values kept."""
     try:
-        recipe = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))["recipe"]
+        recipe = read_object(folder / "recipe.json")["recipe"]
         keep, most = recipe.get("keep_profile", True), recipe.get("max_pixels", limits.PIXELS)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (InputError, KeyError, TypeError, AttributeError):
         return Reading()
     return Reading(keep is not False, most if isinstance(most, int) else limits.PIXELS)
 
