@@ -267,8 +267,9 @@ def read(
         if len(cells) != len(columns):
             few = f"{', '.join(columns[len(cells) :])} is missing, write an empty cell as well"
             many = f"quote a cell that holds a {_name(delimiter)}"
+            count = f"{len(cells)} cell" + "s" * (len(cells) > 1)
             raise InputError(
-                f"{path}, row {len(rows)}, line {line}: {len(cells)} cells, the header has "
+                f"{path}, row {len(rows)}, line {line}: {count}, the header has "
                 f"{len(columns)}: {few if len(cells) < len(columns) else many}"
             )
         rows.append(cells)

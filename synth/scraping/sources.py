@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from synth import tables
 from synth.errors import InputError
 from synth.paths import path_of
 from synth.scraping import addresses, services
@@ -86,17 +86,6 @@ def _one(word: str, ends: Endpoints, licence: str, where: str) -> Source:
 
 
 def _table(path: Path) -> list[tuple[str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as lines:
-            reader = csv.DictReader(lines)
-            if "source" not in (reader.fieldnames or ()):
-                raise InputError(f"{path} has no column 'source': see data/sources.csv for one")
-            return [
-                (row["source"], plain(row.get("licence")))
-                for row in reader
-                if (row["source"] or "").strip()
-            ]
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist: check the path") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} is no CSV in UTF-8 ({error}): save it as such") from None
+    table = tables.read(path, ("source",), ("licence",))
+    both = zip(table.column("source"), table.column("licence"), strict=True)
+    return [(source, plain(licence)) for source, licence in both if source]

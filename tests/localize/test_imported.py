@@ -150,6 +150,23 @@ def test_trials_are_what_was_asked(run: Run, names: pd.DataFrame, tmp_path: Path
     assert rows["x"].tolist() == [one.x, one.x]
 
 
+@pytest.mark.parametrize(("unit", "whole"), [("fraction", 1), ("percent", 100)])
+def test_places_in_parts_of_the_size(
+    run: Run, names: pd.DataFrame, tmp_path: Path, unit: str, whole: float
+) -> None:
+    """The exact answers, as fractions from the pictures' edges, with decimal commas."""
+    text = "File Name;X Pred;Y Pred;R Pred\r\n"
+    for row in names.itertuples():
+        x, y = (row.x + 0.5) / row.width * whole, (row.y + 0.5) / row.height * whole
+        cells = (row.file_name.replace("/", "\\"), x, y, row.r / row.width * whole)
+        text += ";".join(map(str, cells)).replace(".", ",").replace(",jpg", ".jpg") + "\r\n"
+    code, _, _ = run(text, "--unit", unit)
+    assert code == 0
+    rows = pd.read_csv(tmp_path / "out/predictions.csv").set_index("method").loc["mine"]
+    assert rows["distance"].max() < 1e-6
+    assert rows["r_pred"].to_numpy() == pytest.approx(names["r"].to_numpy())
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -191,7 +191,7 @@ def test_sources(tmp_path: Path) -> None:
         with pytest.raises(InputError):
             sources.parse([word])
     table.write_text("url\nx\n")
-    with pytest.raises(InputError, match="no column 'source'"):
+    with pytest.raises(InputError, match="lacks the column source: it has url"):
         sources.parse([str(table)])
 
 
