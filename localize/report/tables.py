@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from synth import tables
+from synth import number_kinds, tables
 from synth.errors import InputError
-from synth.tables import Number
+from synth.number_kinds import Number
 
 ADVICE = "make it again"
 
@@ -32,7 +32,7 @@ def read(
     Raises:
         InputError: it is damaged.
     """
-    kinds = {**dict.fromkeys(needed, tables.INFINITE), **(numbers or {})}
+    kinds = {**dict.fromkeys(needed, number_kinds.INFINITE), **(numbers or {})}
     kinds = {name: kind for name, kind in kinds.items() if name not in texts}
     if not path.is_file():
         return pd.DataFrame(columns=list(dict.fromkeys([*needed, *texts])))
