@@ -17,7 +17,7 @@ from localize import metrics, record, registry
 from localize.journal import Journal
 from localize.localizer import HISTORY, RUN_FILE, Localizer, Source
 from localize.names import file_stem
-from localize.results import FINISHED, Comparison, gather, read_finished
+from localize.results import FINISHED, Comparison, gather, read_comparison
 from localize.scoring import Answers, predict, score
 from localize.sources import Folder
 from synth import dataset as datasets
@@ -75,7 +75,7 @@ def evaluate(
     source = choose_split(dataset, split)
     asked = record.command("evaluate", *specs, dataset, split=split, out=out)
     request = _request(source, {})
-    if resume and not overwrite and (done := read_finished(Path(out), ABOUT, request, asked)):
+    if resume and not overwrite and (done := read_comparison(Path(out), ABOUT, request, asked)):
         say(FINISHED)
         return done
     methods: dict[str, Localizer] = {BASELINE: registry.load(BASELINE)}
@@ -142,7 +142,7 @@ def compare(
     chosen = None if tuple(methods) == DEFAULT_METHODS else tuple(methods)
     asked = record.command("compare", dataset, methods=chosen, split=split, **options, out=out)
     request = _request(source, options)
-    if resume and not overwrite and (done := read_finished(Path(out), ABOUT, request, asked)):
+    if resume and not overwrite and (done := read_comparison(Path(out), ABOUT, request, asked)):
         say(FINISHED)
         return done
     if tuple(methods) == DEFAULT_METHODS and not Folder(dataset, "train").negatives():

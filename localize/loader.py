@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from localize.localizer import Source
 from synth.errors import InputError, Interrupted
+from synth.workers import block_sigint
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Loader(DataLoader[Any]):
     """
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        with _no_interrupt():
+        with block_sigint():
             deliveries = super().__iter__()
         assert isinstance(self.dataset, Guarded)
         skipped = skipped_of(self.dataset.source)
@@ -98,19 +99,6 @@ def begin_worker(number: int) -> None:
         numbers = count()
         connections: Any = multiprocessing.connection
         connections.arbitrary_address = lambda family: f"\0acuity-{os.getpid()}-{next(numbers)}"
-
-
-@contextmanager
-def _no_interrupt() -> Iterator[None]:
-    """Hold Ctrl-C back while workers are started, which inherit that: it must not reach them."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

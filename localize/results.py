@@ -66,7 +66,7 @@ def gather(
     )
 
 
-def read_finished(
+def read_comparison(
     out: Path, name: str, request: dict[str, Any], command: list[str]
 ) -> Comparison | None:
     """The tables of a run that is finished and was asked for the same; else None.

@@ -44,7 +44,7 @@ def crew(count: int, begin: Callable[..., None] | None = None, *given: Any) -> I
         waiting: deque[Future[Any]] = deque()
         for job in jobs:
             try:
-                with _sigint_blocked():
+                with block_sigint():
                     waiting.append(pool.submit(function, *job))
             finally:
                 processes.update(getattr(pool, "_processes", None) or {})
@@ -81,8 +81,8 @@ def require_main_guard() -> None:
 
 
 @contextmanager
-def _sigint_blocked() -> Iterator[None]:
-    """Start processes that Ctrl-C does not reach; this one gets it when the block ends."""
+def block_sigint() -> Iterator[None]:
+    """Hold Ctrl-C back from this process, until the block ends, and from those that it starts."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return

@@ -46,7 +46,7 @@ class Bounds:
     connect: float = 10.0
     read: float = 20.0
     total: float = 120.0
-    image_bytes: int = 50_000_000
+    image_bytes: int = limits.WEB_BYTES
     page_bytes: int = 8_000_000
 
 
