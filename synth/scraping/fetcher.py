@@ -13,6 +13,7 @@ from urllib.parse import urljoin
 
 import requests
 
+from synth import limits
 from synth.scraping import addresses, manners, network_errors, response_body
 from synth.scraping.addresses import Flight, Watchdog
 from synth.scraping.outcomes import Outcome, Problem
