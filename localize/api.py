@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import csv
+import io
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,6 @@ from localize import endless, registry
 from localize.comparison import centre_distance_of, compare, evaluate
 from localize.imported import score
 from localize.localizer import (
-    RUN,
-    RUN_FILE,
     Finding,
     Known,
     Localizer,
@@ -23,9 +23,11 @@ from localize.localizer import (
     read_run,
 )
 from localize.registry import Method, load
+from localize.run_files import RUN, write_run
 from localize.sources import Folder
-from synth import folders, paths
-from synth.errors import InputError
+from localize.validity import usable
+from synth import console, folders, paths
+from synth.errors import InputError, Skipped
 from synth.paths import path_of
 from synth.recipe import PRESETS
 
@@ -41,6 +43,7 @@ def train(
     recipe: str | Path | None = None,
     overwrite: bool = False,
     resume: bool = False,
+    say: Callable[[str], None] = lambda line: None,
     **options: Any,
 ) -> Localizer:
     """Train a method on a dataset's train and val splits; write the run folder ``out``.
@@ -48,6 +51,8 @@ def train(
     Args:
         photos: instead of a dataset: a folder of photos, to learn from pictures without end.
         recipe: how these are drawn: a preset, a recipe file, or one of stages (endless.load).
+            Photos that cannot be used are listed in ``out/skipped.csv``.
+        say: called with a line where photos are skipped.
         options: of the method: ``input``, ``epochs``, ``backbone``, ``seed``, ``device``, ...
 
     Raises:
@@ -59,19 +64,23 @@ def train(
     entry = registry.method(name)
     if entry.learns == "nothing":
         raise InputError(f"{name} learns nothing: use it by its name")
-    train_split, val_split = _sources(entry, dataset, photos, recipe, options.get("seed", 0))
+    seed, progress = options.get("seed", 0), options.get("progress", True)
+    train_split, val_split = _sources(entry, dataset, photos, recipe, seed, progress)
     learner = registry.create(name, **registry.choose([entry], options)[name])
     given = None if str(recipe) in PRESETS else recipe
     with folders.staged(
-        Path(out),
+        path_of(out),
         RUN,
         reads=paths.inputs(dataset, photos, given, *options.values()),
         overwrite=overwrite,
         resume=resume,
     ) as run:
+        skipped = _list_skipped((train_split, val_split), run, say)
+        centre = centre_distance_of(val_split)
         learner.fit(train_split, val_split, run)
-        about = describe(run) | {"val_centre_distance": centre_distance_of(val_split)}
-        folders.write(run / RUN_FILE, json.dumps(about, indent=2) + "\n")
+        write_run(run, describe(run) | {"val_centre_distance": centre})
+        if len(endless.skipped((train_split, val_split))) > skipped:  # more while it trained
+            _list_skipped((train_split, val_split), run, say)
     return learner
 
 
@@ -84,12 +93,24 @@ def describe(run: str | Path) -> dict[str, Any]:
     return read_run(path_of(run))
 
 
+def _list_skipped(sources: Sequence[Source], run: Path, say: Callable[[str], None]) -> int:
+    """List the photos that cannot be used in the run folder -> how many they are."""
+    skipped = endless.skipped(sources)
+    if skipped:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([("photo", "reason"), *skipped.items()])
+        folders.write(run / "skipped.csv", text.getvalue())
+        say(f"{endless.skipped_line(sources)} (see skipped.csv in the run folder)")
+    return len(skipped)
+
+
 def _sources(
     entry: Method,
     dataset: str | Path | None,
     photos: str | Path | None,
     recipe: str | Path | None,
     seed: int,
+    progress: bool,
 ) -> tuple[Source, Source]:
     """What to train and to validate on."""
     if (dataset is None) == (photos is None):
@@ -101,7 +122,9 @@ def _sources(
     if entry.learns != "labelled":
         raise InputError(f"{entry.name} learns from a dataset: make one with synth generate")
     assert photos is not None
-    return endless.split(photos, endless.load(recipe or "default"), seed)
+    mixes = endless.load(recipe or "default")
+    with (console.progress if progress else console.silent)("photos") as step:
+        return endless.split(photos, mixes, seed, step)
 
 
 def locate(
@@ -119,9 +142,23 @@ def locate(
 
     Raises:
         InputError: a told method lacks r or ratio, or one of them is no positive number.
+        Skipped: it gives no place, for instance a flat map; the line says why.
     """
     if isinstance(localizer, str | Path):
         localizer = load(localizer)
+    finding, reason = usable(_ask(localizer, image, r, ratio))
+    if reason:
+        raise Skipped(reason)
+    return finding
+
+
+def _ask(
+    localizer: Localizer,
+    image: np.ndarray,
+    r: float | Range | None,
+    ratio: float | Range | None,
+) -> Finding:
+    """What a localizer returns, as it is."""
     known = Known(_range(r), _range(ratio))
     if localizer.told:
         if known.r is None or known.ratio is None:

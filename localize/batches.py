@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from localize.loader import Guarded, Loader, begin_worker
 from localize.localizer import Source
 from synth.errors import InputError
 from synth.renderer import Sample
@@ -149,10 +150,13 @@ def loader(
     examples = Examples(source, size, augment)
     workers = 0 if examples.preloaded else workers
     length = epoch_of(source)
-    return DataLoader(
-        examples,
+    guarded = Guarded(examples, source)
+    return Loader(
+        guarded,
         batch_size=batch,
+        collate_fn=guarded.collate,
         sampler=Order(length, seed, shuffle, fresh=length < len(source)),
         num_workers=workers,
         persistent_workers=workers > 0,
+        worker_init_fn=begin_worker,
     )

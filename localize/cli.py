@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -17,8 +19,8 @@ from synth import console, interrupts
 from synth.errors import InputError, Skipped
 
 if TYPE_CHECKING:
-    from localize.comparison import Comparison
     from localize.localizer import Finding, Localizer
+    from localize.results import Comparison
 
 app = typer.Typer(
     add_completion=False,
@@ -84,6 +86,9 @@ def train(
 
     patchcore has no epochs: it keeps patches of the split's clean images.
 
+    With --photos, photos that are broken, animated, transparent or smaller than the recipe's size
+    are skipped, as synth generate does, and listed in skipped.csv in the run folder.
+
     Example: `localize train cnn-fuse-last set --out runs/last --input 400x400`
 
     Example: `localize train ringvote --photos photos --recipe ringvote.json --out ring`
@@ -94,8 +99,10 @@ def train(
 
     api.train(
         spec, dataset, out, photos=photos, recipe=recipe, overwrite=overwrite, resume=resume,
-        **options,
+        say=console.say, **options,
     )  # fmt: skip
+    if photos is not None:
+        console.tell_passed_over(photos)
     console.say(f"{out}: {_trained(api.describe(out))}")
 
 
@@ -135,7 +142,9 @@ def evaluate(
     """Score methods on a dataset; the centre guess is always scored with them.
 
     A function of yours takes an (H, W, 3) uint8 array and returns (x, y) or an (H, W) map; it
-    runs in a process of its own. A model of anomalib is trained on the dataset first.
+    runs in a process of its own. The place of a map is the centre of the plateau of its maximum;
+    a flat map is no answer. An image without an answer, or with one that is not finite, counts
+    as a miss. A model of anomalib is trained on the dataset first.
 
     Example: `localize evaluate boundary runs/last set --out scores`
 
@@ -186,8 +195,9 @@ def compare(
 
 def _report(result: Comparison, wanted: str | None) -> None:
     """Print the scores, the last epoch's beside the best, and where everything is."""
-    from rich.console import Console
     from rich.table import Table
+
+    from localize.names import plain
 
     split = result.scores["split"].iloc[0]
     n = int(result.scores["n"].iloc[0])
@@ -200,18 +210,16 @@ def _report(result: Comparison, wanted: str | None) -> None:
     last = dict(zip(result.last["method"], result.last["mean_distance"], strict=True))
     for row in result.scores.to_dict("records"):
         table.add_row(
-            row["method"],
+            plain(row["method"]),
             _interval(row, "mean_distance", ".0f"),
             _interval(row, "normalised_distance", ".3f"),
-            f"{row['median_distance']:.1f}",
+            _number(row["median_distance"], ".1f"),
             f"{row['hit@5']:.2f}",
             f"{row['hit@r']:.2f}",
-            f"{last[row['method']]:.0f} px" if row["method"] in last else "",
-            *([_interval(row, "image_auroc", ".2f")] if row["image_auroc"] >= 0 else []),
+            f"{_number(last[row['method']], '.0f')} px" if row["method"] in last else "",
+            *([_interval(row, "image_auroc", ".2f")] if scored else []),
         )
-    # Wide enough for the whole table when the output goes to a file.
-    wide = max(map(len, result.scores["method"])) + (115 if scored else 95)
-    Console(width=max(Console().width, wide)).print(table)
+    console.show(table)
     if len(result.last):
         print("last epoch: mean distance with the last epoch's weights; the others are the best's")
     if scored:
@@ -222,9 +230,16 @@ def _report(result: Comparison, wanted: str | None) -> None:
     print(f"all on one page: {result.folder / 'report.html'}")
 
 
+def _number(value: float, form: str) -> str:
+    """A dash where there is no number; a large one with its exponent."""
+    if math.isnan(value):
+        return "–"
+    return f"{value:{form}}" if abs(value) < 1e6 else f"{value:.2g}"
+
+
 def _interval(row: dict[Any, Any], column: str, form: str) -> str:
-    low, high = row[f"{column}_low"], row[f"{column}_high"]
-    return f"{row[column]:{form}} [{low:{form}}, {high:{form}}]"
+    value, low, high = (_number(row[f"{column}{end}"], form) for end in ("", "_low", "_high"))
+    return value if low == high == "–" else f"{value} [{low}, {high}]"
 
 
 @console.command(app)
@@ -327,6 +342,9 @@ def find(
             f"stopped after {done} of {len(chosen)} pictures: their answers are printed{drawn}; "
             "name the others to go on"
         ) from None
+    for path in images:
+        if path.is_dir():
+            console.tell_passed_over(path)
     if failed:
         console.say(f"{failed} of {len(chosen)} pictures have no answer")
         raise typer.Exit(1)
@@ -360,4 +378,7 @@ for _command in (play, score, report, sharpness):
 
 def main() -> None:
     """The console command ``localize``."""
+    # torch makes a folder for compiled code when it is imported, by default an empty one among the
+    # temporary files that nobody removes. Nothing here compiles.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", tempfile.gettempdir())
     interrupts.start("localize", "localize.cli")

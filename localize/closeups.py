@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from localize.plots import GREY, styled
+from localize.drawing import styled
+from localize.plots import GREY
 from localize.report import standings
 
 if TYPE_CHECKING:

@@ -6,10 +6,9 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -17,7 +16,9 @@ import pandas as pd
 from localize import metrics, record, registry
 from localize.journal import Journal
 from localize.localizer import HISTORY, RUN_FILE, Localizer, Source
-from localize.scoring import CLEAN, SCORES, Answers, predict, score
+from localize.names import file_stem
+from localize.results import FINISHED, Comparison, gather, read_finished
+from localize.scoring import Answers, predict, score
 from localize.sources import Folder
 from synth import dataset as datasets
 from synth import folders, paths
@@ -35,24 +36,6 @@ MARKER = folders.Marker(
     ABOUT, lambda about: about.keys() >= {"dataset", "table_sha256", "split", "versions"}
 )
 ANSWERS = "answers"  # in an unfinished one: a journal a method
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The tables of one run: one row per method and image, per method, per method and epoch.
-
-    ``clean`` has the images without an anomaly, for the methods that tell them apart.
-    ``last`` has the scores of the last epoch's weights, where the best epoch's are scored.
-    ``errors`` lists the images that a method failed on, with the reason.
-    """
-
-    predictions: pd.DataFrame
-    clean: pd.DataFrame
-    scores: pd.DataFrame
-    history: pd.DataFrame
-    last: pd.DataFrame
-    errors: pd.DataFrame
-    folder: Path
 
 
 def choose_split(dataset: str | Path, wanted: str | None) -> Folder:
@@ -90,6 +73,11 @@ def evaluate(
     """
     specs, out = [registry.expand(spec) for spec in specs], path_of(out)
     source = choose_split(dataset, split)
+    asked = record.command("evaluate", *specs, dataset, split=split, out=out)
+    request = _request(source, {})
+    if resume and not overwrite and (done := read_finished(Path(out), ABOUT, request, asked)):
+        say(FINISHED)
+        return done
     methods: dict[str, Localizer] = {BASELINE: registry.load(BASELINE)}
     answering: dict[str, str | Path] = {BASELINE: BASELINE}
     # What must be trained first is trained last: whatever else is wrong is known by then.
@@ -108,7 +96,7 @@ def evaluate(
         resume=resume,
         scratch=[ANSWERS],
     ) as building:
-        _same_request(building, _request(source, {}))
+        _same_request(building, request)
         for spec in map(str, specs):
             answers: str | Path = spec
             if spec in learners:
@@ -121,7 +109,6 @@ def evaluate(
             methods[name], answering[name] = ready[spec], answers
         runs = _runs(answering)
         result = _scored(methods, source, answering, building, step)
-        asked = record.command("evaluate", *specs, dataset, split=split, out=out)
         write(result, source, {}, {"methods": record.described(methods, runs), "command": asked})
     return replace(result, folder=Path(out))
 
@@ -152,6 +139,12 @@ def compare(
     methods, out = tuple(map(registry.expand, methods)), path_of(out)
     entries = [registry.method(name) for name in dict.fromkeys((BASELINE, *methods))]
     source = choose_split(dataset, split)
+    chosen = None if tuple(methods) == DEFAULT_METHODS else tuple(methods)
+    asked = record.command("compare", dataset, methods=chosen, split=split, **options, out=out)
+    request = _request(source, options)
+    if resume and not overwrite and (done := read_finished(Path(out), ABOUT, request, asked)):
+        say(FINISHED)
+        return done
     if tuple(methods) == DEFAULT_METHODS and not Folder(dataset, "train").negatives():
         for entry in [entry for entry in entries if entry.learns == "clean"]:
             say(f"{entry.name}: left out, there are no clean pictures (synth generate --twins)")
@@ -173,7 +166,7 @@ def compare(
         resume=resume,
         scratch=[ANSWERS],
     ) as building:
-        _same_request(building, _request(source, options))
+        _same_request(building, request)
         for entry in entries:
             if entry.learns == "nothing" or entry.weights:
                 localizer = registry.load(entry.name, time_limit=time_limit)
@@ -187,8 +180,6 @@ def compare(
             ready[name], answering[name] = localizer, run
         runs = _runs(answering)
         result = _scored(ready, source, answering, building, step)
-        chosen = None if tuple(methods) == DEFAULT_METHODS else tuple(methods)
-        asked = record.command("compare", dataset, methods=chosen, split=split, **options, out=out)
         write(result, source, options, {"methods": record.described(ready, runs), "command": asked})
     return replace(result, folder=Path(out))
 
@@ -234,7 +225,8 @@ def _same_request(building: Path, request: dict[str, Any]) -> None:
 
 def _runs(answering: Mapping[str, str | Path]) -> dict[str, Path]:
     """The run folders among what methods were loaded from."""
-    return {name: Path(spec) for name, spec in answering.items() if Path(spec).is_dir()}
+    of = {name: Path(spec) for name, spec in answering.items()}
+    return {name: path for name, path in of.items() if registry.is_folder(path)}
 
 
 def _scored(
@@ -252,7 +244,7 @@ def _scored(
 
     def asked(localizer: Localizer, name: str, file: str, progress: Progress | None) -> Answers:
         request = {f"code or weights of {name}": record.fingerprint(answering[name])}
-        path = folder / ANSWERS / f"{quote(file, safe='')}.jsonl"
+        path = folder / ANSWERS / f"{file_stem(file)}.jsonl"
         with closing(Journal(path, request)) as journal:
             return predict(localizer, name, source, progress, journal)
 
@@ -268,32 +260,13 @@ def _scored(
             final = registry.load(runs[name], which="last")
             again = asked(final, name, f"{name} last", None)
             last.append(score(again, source, final.parameters))
-            epochs = pd.read_csv(runs[name] / HISTORY_FILE)
+            from localize.runs import read_history  # which loads torch
+
+            rows = read_history(runs[name])
+            epochs = pd.DataFrame(rows, columns=list(HISTORY)).astype({"epoch": int})
             epochs.insert(0, "method", name)
             history.append(epochs)
     return gather(answers, scores, folder, history, last)
-
-
-def gather(
-    answers: Sequence[Answers],
-    scores: Sequence[dict[str, Any]],
-    folder: Path,
-    history: Sequence[pd.DataFrame] = (),
-    last: Sequence[dict[str, Any]] = (),
-) -> Comparison:
-    """The answers and scores of methods, one after the other, as tables."""
-    clean = [each.clean for each in answers if len(each.clean)]
-    return Comparison(
-        pd.concat([each.predictions for each in answers], ignore_index=True),
-        pd.concat(clean, ignore_index=True) if clean else pd.DataFrame(columns=list(CLEAN)),
-        pd.DataFrame(scores, columns=list(SCORES)).astype({"parameters": "Int64"}),
-        pd.concat(history, ignore_index=True)
-        if history
-        else pd.DataFrame(columns=["method", *HISTORY]),
-        pd.DataFrame(last, columns=list(SCORES)),
-        pd.concat([each.errors for each in answers], ignore_index=True),
-        folder,
-    )
 
 
 def write(
@@ -319,7 +292,7 @@ def write(
     if len(result.errors):
         tables["errors"] = result.errors
     for name, table in tables.items():
-        folders.write(folder / f"{name}.csv", datasets.to_csv(table))
+        folders.write(folder / f"{name}.csv", datasets.to_csv(table).replace("\0", ""))
     try:
         recipe = read_object(source.folder / datasets.RECIPE)
     except InputError:

@@ -7,30 +7,39 @@ a picture, so that any worker draws the same one.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import hashlib
-import json
+import itertools
 import math
+import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Container, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from localize.loader import skipped_of
 from localize.localizer import Source
 from localize.views import augmented
 from synth import anomaly as anomalies
 from synth import photos, recipe, renderer
 from synth.anomaly import Anomaly
+from synth.console import Progress
 from synth.errors import InputError, Skipped
+from synth.json_files import Damaged, parse_object
 from synth.paths import path_of
 from synth.photos import Photo
 from synth.recipe import Recipe
 from synth.renderer import Sample
+from synth.terminal import legible
 
 TRIES = 40  # places tried for the regions of one picture
 FEW = 4  # regions in one picture, unless a mix wants a crowd
@@ -80,10 +89,10 @@ def load(name: str | Path) -> tuple[Mix, ...]:
     path = path_of(name)
     if path.is_file():
         try:
-            about = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(f"recipe {path} is no JSON: {error}") from None
-        if isinstance(about, dict) and "stages" in about:
+            about = parse_object(path.read_bytes())
+        except Damaged as error:
+            raise InputError(f"recipe {path} {error}") from None
+        if "stages" in about:
             return _stages(path, about)
     return (Mix(recipe.load(name).to_dict()),)
 
@@ -119,21 +128,114 @@ def _is_place(until: Any) -> bool:
     return isinstance(until, int) or (isinstance(until, float) and 0 < until < 1)
 
 
-def split(folder: str | Path, mixes: Sequence[Mix], seed: int = 0) -> tuple[Endless, Endless]:
+def split(
+    folder: str | Path, mixes: Sequence[Mix], seed: int = 0, progress: Progress | None = None
+) -> tuple[Endless, Endless]:
     """A folder of photos -> pictures to train on, without end, and VAL others.
 
-    One photo in seven, at least one, is for validation only.
+    One photo in seven, at least one, is for validation only. Every photo is decoded once, and
+    ``skipped`` of either source names those of its photos that cannot be used, with the reasons.
+
+    Args:
+        progress: called with photos decoded and photos in all.
+
+    Raises:
+        InputError: fewer than two photos can be used.
     """
-    names = photos.find(path_of(folder))
-    order = np.random.default_rng([seed, len(names)]).permutation(len(names))
-    held = {names[i] for i in order[: max(1, len(names) // 7)]}
-    rest = [name for name in names if name not in held]
-    if not rest:
-        raise InputError(f"{folder} holds one photo: learning needs two at least")
-    return (
-        Endless(folder, mixes, 2 * seed, names=rest),
-        Endless(folder, mixes[-1:], 2 * seed + 1, names=sorted(held), length=VAL),
-    )
+    folder = path_of(folder)
+    names = photos.find(folder)
+    whole = Endless(folder, mixes, 2 * seed, names=names)
+    sizes = whole.check(progress)
+    last = _recipes(mixes[-1:])
+    unfit = {
+        name: reason for name in names if (reason := _unfit(sizes.get(name, (0, 0)), last))
+    } | whole.skipped
+    order = [names[i] for i in np.random.default_rng([seed, len(names)]).permutation(len(names))]
+    held, rest = _divide(order, max(1, len(names) // 7), whole.skipped, unfit)
+    if not held or not rest:
+        raise InputError(
+            whole.unusable()
+            if len(whole.skipped) == len(names)
+            else f"learning needs two usable photos at least, one for validation: {folder} holds "
+            f"{len(names)}{_explain(unfit)}"
+        )
+    train = Endless(folder, mixes, 2 * seed, names=[name for name in names if name not in held])
+    val = Endless(folder, mixes[-1:], 2 * seed + 1, names=sorted(held), length=VAL)
+    train.skipped = {name: whole.skipped[name] for name in train.names if name in whole.skipped}
+    val.skipped = {name: unfit[name] for name in val.names if name in unfit}
+    train._cache = val._cache = whole._cache
+    return train, val
+
+
+def _divide(
+    order: Sequence[str], count: int, unusable: Container[str], unfit: Container[str]
+) -> tuple[set[str], set[str]]:
+    """Photos in random order -> those held for validation, usable ones to train on.
+
+    The first ``count`` are held, unless all that can be used lie on one side of the border.
+
+    Args:
+        unusable, unfit: what training and what validation cannot use.
+    """
+    held, rest = list(order[:count]), list(order[count:])
+    if all(name in unfit for name in held):
+        held += [name for name in rest if name not in unfit][:1]
+    if all(name in unusable or name in held for name in rest):
+        fit = [name for name in held if name not in unfit]
+        spare = [name for name in held if name not in unusable and name != fit[0]] if fit else []
+        held = [name for name in held if name not in spare[:1]]
+    usable = {name for name in order if name not in unusable and name not in held}
+    return ({*held} if any(name not in unfit for name in held) else set()), usable
+
+
+def _explain(skipped: Mapping[str, str]) -> str:
+    """How many photos cannot be used, and why the first one cannot."""
+    if not skipped:
+        return ""
+    name, reason = next(iter(skipped.items()))
+    return f", {len(skipped)} of them unusable ({legible(name)}: {reason})"
+
+
+def skipped(sources: Sequence[Source]) -> dict[str, str]:
+    """The photos that sources have not used so far, and why, by their names as Unicode text."""
+    found = {name: reason for each in sources for name, reason in skipped_of(each).items()}
+    return {legible(name): found[name] for name in sorted(found)}
+
+
+def skipped_line(sources: Sequence[Source]) -> str:
+    """How many photos sources could not use, and why; "" if they could use all."""
+    counts = Counter(skipped(sources).values())
+    if not counts:
+        return ""
+    total = sum(len(each.names) for each in sources if isinstance(each, Endless))
+    reasons = "; ".join(f"{n} x {reason}" for reason, n in counts.most_common(3))
+    more = "; ..." if len(counts) > 3 else ""
+    return f"{counts.total()} of {total} photos skipped: {reasons}{more}"
+
+
+def _recipes(mixes: Sequence[Mix]) -> list[Recipe]:
+    """The recipes of some mixes that differ in what they ask of a photo's size."""
+    found: dict[Recipe, None] = {}
+    for mix in mixes:
+        names = [name for name in ("size", "fit", "radius", "feather") if name in mix.any]
+        first = {name: values[0] for name, values in mix.any.items()}
+        for values in itertools.product(*(mix.any[name] for name in names)):
+            with contextlib.suppress(InputError):  # no such combination
+                chosen = dict(zip(names, values, strict=True))
+                found[recipe.from_dict({**mix.common, **first, **chosen})] = None
+    return list(found)
+
+
+def _unfit(size: tuple[int, int], recipes: Sequence[Recipe]) -> str:
+    """Why no recipe can use a photo of (width, height) px; "" if one can."""
+    reason = ""
+    for each in recipes:
+        try:
+            each.draw(*size, np.random.default_rng(0))
+            return ""
+        except Skipped as error:
+            reason = reason or str(error)
+    return reason
 
 
 class Endless:
@@ -146,6 +248,8 @@ class Endless:
         names: the photos to use; None: all in the folder.
         length: how many pictures; None: no end.
         augment: resample, flip and tone the photo first; else it is used as it is.
+
+    A photo that cannot be read, or is too small for every recipe, is passed over: see ``skipped``.
 
     Raises:
         InputError: there are no photos.
@@ -166,8 +270,9 @@ class Endless:
         self.mixes = (Mix(mixes.to_dict()),) if isinstance(mixes, Recipe) else tuple(mixes)
         self.seed = seed
         self.augment = augment
+        self.skipped: dict[str, str] = {}  # photos that cannot be used, and why
         self._length = sys.maxsize if length is None else length
-        self._cache: dict[str, Photo] = {}
+        self._cache: dict[tuple[str, bool], Photo] = {}  # by name and keep_profile
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_cache": {}}
@@ -204,7 +309,7 @@ class Endless:
             common = {**mix.common, "size": size, "fit": "stretch", "margin": 0.1}
             mixes.append(dataclasses.replace(mix, common=common, any={**mix.any, "radius": radius}))
         other = Endless(self.folder, mixes, self.seed, names=self.names, augment=augment)
-        other._cache = self._cache  # the photos are the same, decoded once
+        other._cache, other.skipped = self._cache, self.skipped  # the photos are the same
         return other
 
     def paced(self, pictures: int) -> Endless:
@@ -227,9 +332,7 @@ class Endless:
 
     def about(self) -> dict[str, Any]:
         """Everything that is drawn from, in JSON types."""
-        digest = hashlib.sha256(
-            "\n".join(self.names).encode("utf-8", "surrogateescape")
-        ).hexdigest()
+        digest = hashlib.sha256(os.fsencode("\n".join(self.names))).hexdigest()
         return {
             "photos": len(self.names),
             "photo_names_sha256": digest,
@@ -259,7 +362,7 @@ class Endless:
         rng = np.random.default_rng([self.seed, index])
         for _ in range(TRIES):
             chosen = mix.recipe(rng)
-            photo = self._photo(self.names[rng.integers(len(self.names))])
+            photo = self._choose(rng, chosen)
             try:
                 view = self._view(photo, chosen, rng)
                 return view, _regions(chosen, view.picture.size, most, rng), chosen, rng
@@ -267,12 +370,78 @@ class Endless:
                 continue
         raise InputError(f"{self.folder}: hardly any photo is large enough for the recipe")
 
-    def _photo(self, name: str) -> Photo:
-        if name not in self._cache:
-            while sum(math.prod(p.picture.size) for p in self._cache.values()) > CACHE:
-                del self._cache[next(iter(self._cache))]
-            self._cache[name] = photos.read(self.folder, name)
-        return self._cache[name]
+    def _choose(self, rng: np.random.Generator, chosen: Recipe) -> Photo:
+        """A random photo of those that can be used."""
+        while len(self.skipped) < len(self.names):
+            name = self.names[rng.integers(len(self.names))]
+            if name not in self.skipped:
+                try:
+                    return self._photo(name, chosen)
+                except Skipped as reason:
+                    self.skipped[name] = str(reason)
+        raise InputError(self.unusable())
+
+    def unusable(self) -> str:
+        """The error where no photo can be used."""
+        return (
+            f"none of the {len(self.names)} photos in {self.folder} can be used; "
+            f"the first: {self.skipped[self.names[0]]}"
+        )
+
+    def check(self, progress: Progress | None = None) -> dict[str, tuple[int, int]]:
+        """Decode every photo once; note those that cannot be used -> the others' sizes, px."""
+        sizes: dict[str, tuple[int, int]] = {}
+        count = os.cpu_count() or 1
+
+        def size(name: str) -> tuple[int, int] | str:
+            try:
+                return self._photo(name, self._recipes[0]).picture.size
+            except Skipped as reason:
+                return str(reason)
+
+        with ThreadPoolExecutor(count) as pool:
+            # A few at a time: what is decoded ahead is in memory.
+            for first in range(0, len(self.names), 4 * count):
+                names = self.names[first : first + 4 * count]
+                for name, found in zip(names, pool.map(size, names), strict=True):
+                    if isinstance(found, str):
+                        self.skipped[name] = found
+                    else:
+                        sizes[name] = found
+                if progress:
+                    progress(first + len(names), len(self.names))
+        return sizes
+
+    @cached_property
+    def _recipes(self) -> list[Recipe]:
+        return _recipes(self.mixes)
+
+    def _photo(self, name: str, chosen: Recipe) -> Photo:
+        """A photo, decoded as a recipe asks or from memory.
+
+        Raises:
+            Skipped: it cannot be used.
+        """
+        key = (name, chosen.keep_profile)
+        photo = self._cache.get(key)
+        if photo is None:
+            try:
+                name.encode()
+            except UnicodeEncodeError:
+                raise Skipped("its name is no Unicode text: rename it") from None
+            photo = photos.read(
+                self.folder,
+                name,
+                keep_profile=chosen.keep_profile,
+                max_pixels=chosen.max_pixels,
+            )
+            if reason := _unfit(photo.picture.size, self._recipes):
+                raise Skipped(reason)
+            # Other threads add and remove photos meanwhile.
+            while sum(math.prod(p.picture.size) for p in list(self._cache.values())) > CACHE:
+                self._cache.pop(next(iter(list(self._cache))), None)
+            self._cache[key] = photo
+        return photo
 
     def _view(self, photo: Photo, chosen: Recipe, rng: np.random.Generator) -> Photo:
         """The picture that regions are drawn in, of the recipe's size."""
@@ -280,7 +449,7 @@ class Endless:
             draw = chosen.draw(*photo.picture.size, rng)
             pixels = renderer.fit(photo, draw.size, draw.crop)
             return dataclasses.replace(photo, picture=Image.fromarray(pixels))
-        size = photo.picture.size if chosen.size == "keep" else chosen.size
+        size = chosen.fitted(*photo.picture.size)  # a smaller photo is not enlarged
         return dataclasses.replace(photo, picture=augmented(photo.picture, size, rng))
 
     @staticmethod

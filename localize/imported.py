@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,18 +11,29 @@ import numpy as np
 import pandas as pd
 
 from localize import comparison, record, registry, scoring
-from localize.comparison import BASELINE, MARKER, Comparison
+from localize.comparison import BASELINE, MARKER
 from localize.localizer import Finding
-from localize.scoring import CLEAN, ERRORS, NOTHING, Answers
+from localize.names import plain
+from localize.results import Comparison, gather
+from localize.scoring import CLEAN, ERRORS, Answers
 from localize.sources import Folder
+from localize.validity import NOTHING, usable
 from synth import dataset as datasets
-from synth import folders, paths
+from synth import folders, paths, tables, units
 from synth.errors import InputError
+from synth.file_names import FileNames
 from synth.paths import path_of
 
 NEEDED = ("file_name", "x_pred", "y_pred")
 OF_CLEAN = ("file_name", "score")  # what a file of clean pictures alone needs
 OPTIONAL = ("r_pred", "ratio_pred", "score", "discolor_ratio", "seconds")
+PLACES = {"x_pred": tables.FINITE, "y_pred": tables.FINITE, "r_pred": tables.FINITE}
+OTHERS = {
+    "ratio_pred": tables.FINITE,
+    "score": tables.INFINITE,
+    "discolor_ratio": tables.POSITIVE,
+    "seconds": tables.FINITE,
+}
 Say = Callable[[str], None]
 
 
@@ -59,6 +69,7 @@ def score(
     *,
     clean: str | Path | None = None,
     split: str | None = None,
+    unit: units.Unit | None = None,
     overwrite: bool = False,
     say: Say = lambda line: None,
 ) -> Comparison:
@@ -73,6 +84,8 @@ def score(
             Rows of clean pictures need a score alone.
         clean: the same of clean pictures, in a file of its own (our clean.csv).
         split: test, val, train or all. None: the one that the file is about, else all.
+        unit: of x_pred, y_pred and r_pred: ``px``, or ``fraction`` or ``percent`` of the
+            picture's size. None: px, but a file that looks like fractions is refused.
         say: told what was left out or is missing.
 
     Raises:
@@ -80,10 +93,11 @@ def score(
     """
     path, out = path_of(predictions), path_of(out)
     table = datasets.read(dataset)
-    rows = _named(path, read(path), table, dataset)
+    units.check(unit)
+    rows = _in_px(_named(path, read(path, NEEDED, unit, say), table, dataset), table, unit)
     if clean is not None:
         clean = path_of(clean)
-        rows += _named(clean, read(clean, OF_CLEAN), table, dataset)
+        rows += _named(clean, read(clean, OF_CLEAN, "px", say), table, dataset)
     _check_once(rows)
     source = comparison.choose_split(dataset, split or _split(table, rows))
     names = _Names(source)
@@ -113,8 +127,10 @@ def score(
         scores.append(scoring.score(answered, its_source, None))
     reads = paths.inputs(predictions, dataset, clean)
     with folders.staged(Path(out), MARKER, reads=reads, overwrite=overwrite) as building:
-        result = comparison.gather(answers, scores, building)
-        words = record.command("score", predictions, dataset, clean=clean, split=split, out=out)
+        result = gather(answers, scores, building)
+        words = record.command(
+            "score", predictions, dataset, clean=clean, split=split, unit=unit, out=out
+        )
         comparison.write(result, shown, {"predictions": path.name}, {"command": words})
     return replace(result, folder=Path(out))
 
@@ -136,84 +152,70 @@ class _Names:
         return name in self.hidden or name in self.clean
 
 
-def read(path: Path, needed: Sequence[str] = NEEDED) -> list[Row]:
-    """A CSV of predictions -> its rows, checked for themselves.
+def read(
+    path: Path, needed: Sequence[str] = NEEDED, unit: str | None = None, say: Say = print
+) -> list[Row]:
+    """A CSV of predictions -> its rows, checked for themselves, in the file's own unit.
 
     Raises:
         InputError: it is no such file, or the first line that cannot be right.
     """
-    try:
-        cells = list(_cells(path))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}): name a CSV file") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} cannot be read as CSV in UTF-8: {error}") from None
-    header = cells[0][1] if cells else []
-    if lacking := [name for name in needed if name not in header]:
-        hint = "separate by commas" if ";" in "".join(header) else f"it has {', '.join(header)}"
-        raise InputError(
-            f"{path} lacks the column {', '.join(lacking)}: {hint if cells else 'it is empty'}"
-        )
-    for name in header:
-        if name and header.count(name) > 1:
-            raise InputError(f"{path} has the column {name} twice: leave one out")
-    if len(cells) == 1:
+    table = tables.read(path, needed, (*NEEDED, *OPTIONAL, "method", "trial"))
+    if not table.rows:
         raise InputError(f"{path} has a header and no rows: nothing to score")
+    advice = "correct it, or leave it empty where there is no answer"
+    numbers = units.numbers(table, PLACES, unit, advice) | table.numbers(OTHERS, advice)
+    if note := table.note(numbers):
+        say(note)
+    names, methods, trials = map(table.column, ("file_name", "method", "trial"))
     rows = []
-    for line, values in cells[1:]:
-        if len(values) != len(header):
-            raise InputError(
-                f"{path}, line {line}: {len(values)} cells, the header has {len(header)}: "
-                "quote what holds a comma"
-            )
-        rows.append(_row(path, line, dict(zip(header, values, strict=True))))
+    for i, line in enumerate(table.lines):
+        if not names[i]:
+            raise InputError(f"{table.place(i)}: file_name is empty")
+        cells = {name: column[i] for name, column in numbers.items()}
+        x, y = cells.get("x_pred", math.nan), cells.get("y_pred", math.nan)
+        if math.isnan(x) != math.isnan(y):
+            empty = "x_pred" if math.isnan(x) else "y_pred"
+            raise InputError(f"{table.place(i)}: {empty} is empty: give both or neither")
+        rows.append(Row(line, plain(methods[i] or path.stem), names[i], trials[i], **cells))
+    if unit is None:
+        places = [numbers.get(name, []) for name in PLACES]
+        units.refuse_fractions(path, places[0], places[1], places[2])
     return rows
 
 
-def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The lines of a CSV that are not empty, each with its number from 1."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        lines = csv.reader(file)
-        for cells in lines:
-            if any(cell.strip() for cell in cells):
-                yield lines.line_num, [cell.strip() for cell in cells]
-
-
-def _row(path: Path, line: int, cells: dict[str, str]) -> Row:
-    name = cells["file_name"]
-    if not name:
-        raise InputError(f"{path}, line {line}: file_name is empty")
-    numbers: dict[str, float] = {}
-    for column in (*NEEDED[1:], *OPTIONAL):
-        text = cells.get(column, "")
-        try:
-            value = float(text) if text else math.nan
-        except ValueError:
-            value = math.inf
-        if text and not (math.isfinite(value) or (column == "score" and "inf" in text.lower())):
-            raise InputError(
-                f"{path}, line {line} ({name}): {column} is '{text}', not a number: "
-                "correct it, or leave it empty where there is no answer"
+def _in_px(rows: list[Row], table: pd.DataFrame, unit: str | None) -> list[Row]:
+    """Rows in another unit -> the same in px of the picture that each names."""
+    if unit in (None, "px"):
+        return rows
+    sizes = zip(table["width"].astype(int), table["height"].astype(int), strict=True)
+    size_of = dict(zip(table["file_name"], sizes, strict=True))
+    converted = []
+    for row in rows:
+        width, height = size_of.get(row.file_name, (0, 0))  # of a clean picture: it has no place
+        converted.append(
+            replace(
+                row,
+                x_pred=units.to_px(row.x_pred, width, unit) - 0.5,
+                y_pred=units.to_px(row.y_pred, height, unit) - 0.5,
+                r_pred=units.to_px(row.r_pred, width, unit),
             )
-        numbers[column] = value
-    if math.isnan(numbers["x_pred"]) != math.isnan(numbers["y_pred"]):
-        empty = "x_pred" if math.isnan(numbers["x_pred"]) else "y_pred"
-        raise InputError(f"{path}, line {line} ({name}): {empty} is empty: give both or neither")
-    method = cells.get("method", "") or path.stem
-    return Row(line, method, name, cells.get("trial", ""), **numbers)
+        )
+    return converted
 
 
 def _named(path: Path, rows: list[Row], table: pd.DataFrame, dataset: str | Path) -> list[Row]:
-    """The rows, unless one names a picture that the dataset does not have."""
-    known = {*table["file_name"], *table["clean_file_name"]} - {""}
-    unknown = [row for row in rows if row.file_name not in known]
+    """The rows under the dataset's file names, unless it does not have one of the pictures."""
+    known = FileNames({*table["file_name"], *table["clean_file_name"]} - {""}, Path(dataset))
+    found = {name: known.find(name) for name in {row.file_name for row in rows}}
+    unknown = [row for row in rows if found[row.file_name] is None]
     if unknown:
         others = f" (nor are {len(unknown) - 1} others)" if len(unknown) > 1 else ""
         raise InputError(
             f"{path}, line {unknown[0].line}: {unknown[0].file_name} is no picture of {dataset}"
             f"{others}; its file names are like {table['file_name'].iloc[0]}"
         )
-    return rows
+    return [replace(row, file_name=found[row.file_name] or "") for row in rows]
 
 
 def _check_once(rows: list[Row]) -> None:
@@ -246,6 +248,11 @@ def _answers(
         for row in hidden
         if math.isnan(row.x_pred)
     ]
+    errors += [
+        (method, row.file_name, reason)
+        for row in hidden
+        if not math.isnan(row.x_pred) and (reason := usable(row.finding)[1])
+    ]
     if not trials:
         given = {row.file_name: row for row in hidden}
         errors += [(method, name, "not in the file") for name in names.hidden if name not in given]
@@ -258,7 +265,7 @@ def _answers(
     predictions = scoring.predictions(
         method,
         asked,
-        [row.finding if row else NOTHING for row in said],
+        [usable(row.finding)[0] if row else NOTHING for row in said],
         [row.seconds if row else math.nan for row in said],
     )
     own = np.array([row.discolor_ratio if row else math.nan for row in said])

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from synth import folders
+from localize.run_files import RUN_FILE as RUN_FILE
+from localize.run_files import read_run as read_run
 from synth.anomaly import Anomaly
 from synth.errors import InputError
 from synth.renderer import Sample
@@ -19,14 +19,6 @@ Learns = Literal["nothing", "clean", "labelled"]
 Range = tuple[float, float]
 # The columns of a run's history.csv, one row an epoch; distances in px.
 HISTORY = ("epoch", "train_loss", "train_distance", "val_loss", "val_distance")
-RUN_FILE = "model.json"  # in every run folder: the method's name and all that loading needs
-RUN = folders.Marker(
-    RUN_FILE,
-    lambda about: (
-        isinstance(about.get("method"), str)
-        and (about.keys() >= {"options", "torch"} or about.keys() >= {"settings", "trained"})
-    ),
-)
 
 
 @dataclass(frozen=True)
@@ -72,7 +64,7 @@ class Finding:
     """Where a method says the anomaly is, and what else it knows.
 
     Args:
-        x: column of the centre, px.
+        x: column of the centre, px; NaN with y where it says no place.
         y: row of the centre, px.
         r: radius, px.
         ratio: the factor.
@@ -135,21 +127,3 @@ class Seeker(Localizer, Protocol):
     """A localizer that is told nothing, and yet heeds what is known of a region."""
 
     def seek(self, image: np.ndarray, known: Known) -> Finding: ...
-
-
-def read_run(run: Path) -> dict[str, Any]:
-    """The description in a run folder.
-
-    Raises:
-        InputError: it is no run folder, or its description is damaged.
-    """
-    path = run / RUN_FILE
-    if not path.is_file():
-        raise InputError(f"{run} is no run folder (no {RUN_FILE}): name one that train wrote")
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-        about["method"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is damaged ({error}): train again") from None
-    assert isinstance(about, dict)
-    return about

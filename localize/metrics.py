@@ -6,6 +6,22 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+FARTHEST = 1e9  # px: a place farther from the image's corner is no answer; no image is so large
+
+
+def places(found: np.ndarray) -> np.ndarray:
+    """(N, 2) px -> the same; a row that is not finite or farther than ``FARTHEST`` px is NaN.
+
+    So the sums of squares of all distances stay finite.
+
+    >>> places(np.array([[3.0, -4.0], [1e308, 0.0], [np.inf, 0.0]]))
+    array([[ 3., -4.],
+           [nan, nan],
+           [nan, nan]])
+    """
+    found = np.asarray(found, float)
+    return np.where((np.abs(found) <= FARTHEST).all(axis=1, keepdims=True), found, np.nan)
+
 
 def distance(found: np.ndarray, true: np.ndarray) -> np.ndarray:
     """(N, 2) px, (N, 2) px -> (N,) px: Euclidean.

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+import sys
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Rectangle
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MaxNLocator
 
+from localize.drawing import COLUMN, USUAL, legend, plain_numbers, styled
+from localize.names import display_width, short
 from localize.registry import METHODS
 from synth import folders
 
@@ -41,24 +43,8 @@ COLOURS = (
 MARKERS = "sD^vPX*hpd<>"
 GREY = "#6B6B6B"
 BASELINE = "centre"
-STYLE: dict[Any, Any] = {
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#E4E4E4",
-    "axes.axisbelow": True,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "svg.hashsalt": "acuity",
-}
-
-
-@contextmanager
-def styled(grid: bool = True) -> Iterator[None]:
-    """Our look for the figures drawn in the block."""
-    with mpl.rc_context(STYLE | {"axes.grid": grid}):
-        yield
+FAR_OFF = 10.0  # times the mean distance of the centre guess: what is farther is an arrow
+FARTHEST_DRAWN = 1e5  # px: the end of the log axis
 
 
 def look(methods: list[str]) -> dict[str, tuple[str, str]]:
@@ -82,31 +68,45 @@ def validation(history: pd.DataFrame, centre: float) -> Figure:
         figure = _figure(8, 4.5)
         axes = figure.subplots()
         looks = look(list(dict.fromkeys(history["method"])))
+        handles: list[Artist] = []
+        labels: list[str] = []
         for name, epochs in history.groupby("method", sort=False):
             colour, marker = looks[str(name)]
             at, values = epochs["epoch"].to_numpy(), epochs["val_distance"].to_numpy()
-            best = int(np.argmin(values))
-            axes.plot(at, values, color=colour, label=name, lw=1.6)
+            best = int(np.nan_to_num(values, nan=np.inf).argmin())
+            handles += axes.plot(at, values, color=colour, label=name, lw=1.6)
+            labels.append(short(str(name)))
             axes.plot(at[best], values[best], marker, color=colour, ms=6, mec="white")
         if np.isfinite(centre):
-            axes.axhline(centre, color=GREY, ls="--", lw=1.6, label="centre guess")
+            handles.append(axes.axhline(centre, color=GREY, ls="--", lw=1.6))
+            labels.append("centre guess")
+        limit = FAR_OFF * centre if centre > 0 else sys.float_info.max  # some training diverges
+        seen = history["val_distance"].to_numpy(float)
+        top = np.max(seen[seen <= limit], initial=centre if centre > 0 else 0.0) or 1.0
         axes.set(
             title="Validation distance per epoch (marker: best epoch)",
             xlabel="epoch",
             ylabel="mean distance (px)",
-            ylim=(0, 1.1 * max(history["val_distance"].max(), np.nan_to_num(centre))),
+            ylim=(0, 1.1 * top),
         )
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        figure.legend(loc="outside right upper", frameon=False)
+        legend(figure, handles, labels)
     return figure
 
 
 def distances(scores: pd.DataFrame) -> Figure:
     """Mean distance (px) of every method with its 95 % interval; the centre guess is dashed."""
     with styled():
-        figure = _figure(8, 1.4 + 0.42 * len(scores))
+        names = [short(name) for name in scores["method"]]
+        longest = max(map(display_width, names))
+        figure = _figure(8 + COLUMN * max(0, longest - USUAL), 1.4 + 0.42 * len(scores))
         axes = figure.subplots()
         looks = look(scores["method"].tolist())
+        ends = scores[["mean_distance", "mean_distance_high"]].to_numpy(float)
+        # One method that is far off must not press the others together.
+        guess = float(scores.loc[scores["method"] == BASELINE, "mean_distance"].max())
+        limit = FAR_OFF * guess if guess > 0 else np.inf
+        far = float(np.max(ends[ends <= min(limit, sys.float_info.max)], initial=0)) or 1.0
         for i, row in enumerate(scores.to_dict("records")):
             colour, marker = looks[row["method"]]
             mean = row["mean_distance"]
@@ -115,11 +115,18 @@ def distances(scores: pd.DataFrame) -> Figure:
                     [row["mean_distance_low"], row["mean_distance_high"]], [i, i],
                     color=colour, lw=2.5, solid_capstyle="round",
                 )  # fmt: skip
-            axes.plot(mean, i, marker, color=colour, ms=8, mec="white")
-            axes.annotate(f"{mean:.0f}", (1.01, i), xycoords=("axes fraction", "data"), va="center")
+            said = "no answer"
+            if np.isfinite(mean):
+                beyond = mean > far
+                axes.plot(
+                    far if beyond else mean, i, ">" if beyond else marker, color=colour, ms=8,
+                    mec=colour if beyond else "white", mfc="white" if beyond else colour,
+                )  # fmt: skip
+                said = f"{mean:.0f}" if mean < 1e5 else f"{mean:.0e}"
+            axes.annotate(said, (1.01, i), xycoords=("axes fraction", "data"), va="center")
             if row["method"] == BASELINE:
                 axes.axvline(mean, color=GREY, ls="--", lw=1.2, zorder=0)
-        axes.set_yticks(range(len(scores)), scores["method"].tolist())
+        axes.set_yticks(range(len(scores)), names)
         axes.set_ylim(-0.6, len(scores) - 0.4)
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
@@ -127,26 +134,31 @@ def distances(scores: pd.DataFrame) -> Figure:
         axes.set(
             title=f"Mean distance on {n} images ({split}), 95 % intervals",
             xlabel="mean distance (px); dashed: the centre guess",
-            xlim=(0, 1.04 * np.nanmax(scores[["mean_distance", "mean_distance_high"]])),
+            xlim=(0, 1.04 * far),
         )
     return figure
 
 
 def found_within(predictions: pd.DataFrame) -> Figure:
-    """Fraction of images found within d px, d on a log axis."""
+    """Fraction of images found within d px, d on a log axis; 0 for a method without answers."""
     with styled():
         figure = _figure(8, 4.5)
         axes = figure.subplots()
         looks = look(list(dict.fromkeys(predictions["method"])))
-        far = max(10.0, float(np.nanmax(predictions["distance"])))
+        seen = predictions["distance"].to_numpy(float)
+        far = float(np.max(seen[seen <= FARTHEST_DRAWN], initial=10.0))
+        handles: list[Artist] = []
+        labels = []
         for name, rows in predictions.groupby("method", sort=False):
             at = np.sort(rows["distance"].dropna().clip(lower=0.1).to_numpy())
-            share = np.arange(1, len(at) + 1) / len(rows)
+            at = at[at <= far]
+            share = np.arange(len(at) + 1) / len(rows)
             colour, _ = looks[str(name)]
-            axes.step(
-                np.r_[0.1, at, far], np.r_[0, share, share[-1:]], where="post", color=colour,
+            handles += axes.step(
+                np.r_[0.1, at, far], np.r_[share, share[-1]], where="post", color=colour,
                 lw=1.8, ls="--" if name == BASELINE else "-", label=name,
             )  # fmt: skip
+            labels.append(short(str(name)))
         axes.axvline(5, color=GREY, lw=0.8, ls=":")
         axes.annotate(
             "5 px",
@@ -165,7 +177,8 @@ def found_within(predictions: pd.DataFrame) -> Figure:
             xlim=(0.1, far),
             ylim=(0, 1.04),
         )
-        figure.legend(loc="outside right upper", frameon=False)
+        plain_numbers(axes.xaxis)
+        legend(figure, handles, labels)
     return figure
 
 
@@ -177,7 +190,9 @@ def presence(predictions: pd.DataFrame, clean: pd.DataFrame) -> Figure:
     with styled():
         figure = _figure(8, 4.5)
         axes = figure.subplots()
-        axes.plot([0, 1], [0, 1], color=GREY, ls="--", lw=1.2, label="chance  0.500")
+        handles: list[Artist] = []
+        handles += axes.plot([0, 1], [0, 1], color=GREY, ls="--", lw=1.2)
+        labels = ["chance  0.500"]
         looks = look(list(dict.fromkeys(predictions["method"])))
         without = dict(list(clean.groupby("method", sort=False)))
         for name, rows in predictions.groupby("method", sort=False):
@@ -187,7 +202,8 @@ def presence(predictions: pd.DataFrame, clean: pd.DataFrame) -> Figure:
             false, true = detection.roc(scores, hidden)
             area = np.trapezoid(true, false)
             colour, _ = looks[str(name)]
-            axes.plot(false, true, color=colour, lw=1.8, label=f"{name!s}  {area:.3f}")
+            handles += axes.plot(false, true, color=colour, lw=1.8, label=name)
+            labels.append(f"{short(str(name))}  {area:.3f}")
         axes.set(
             title="Anomaly or clean? ROC of the scores",
             xlabel="fraction of clean images called anomalous",
@@ -195,7 +211,7 @@ def presence(predictions: pd.DataFrame, clean: pd.DataFrame) -> Figure:
             xlim=(-0.01, 1.01),
             ylim=(-0.01, 1.01),
         )
-        figure.legend(loc="outside right upper", frameon=False, title="AUROC")
+        legend(figure, handles, labels, title="AUROC")
     return figure
 
 
@@ -212,7 +228,8 @@ def reliability(predictions: pd.DataFrame, clean: pd.DataFrame, methods: Collect
         both = figure.subplots(1, 2, sharey=True)
         looks = look(list(dict.fromkeys(predictions["method"])))
         without = dict(list(clean.groupby("method", sort=False)))
-        handles = []
+        handles: list[Artist] = []
+        labels = []
         for name, rows in predictions.groupby("method", sort=False):
             if name not in methods or name not in without:
                 continue
@@ -232,14 +249,14 @@ def reliability(predictions: pd.DataFrame, clean: pd.DataFrame, methods: Collect
                 sizes = 14 + 150 * bins.count / max(1, bins.count.sum())
                 axes.scatter(bins.said, bins.so, sizes, colour, ec="white", lw=0.8, zorder=3)
                 errors.append(f"{bins.error:.2f}")
-            label = f"{name!s}: calibration error {' and '.join(errors)}"
-            handles.append(Line2D([], [], color=colour, marker="o", mec="white", label=label))
+            labels.append(f"{short(str(name))}: calibration error {' and '.join(errors)}")
+            handles.append(Line2D([], [], color=colour, marker="o", mec="white"))
         for axes, title in zip(both, ("Is there an anomaly?", "Is this its place?"), strict=True):
             axes.plot([0, 1], [0, 1], color=GREY, ls="--", lw=1.2, zorder=0)
             axes.set(title=title, xlabel="chance that the score stands for")
             axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
         both[0].set_ylabel("share in which it was so")
-        figure.legend(handles=handles, loc="outside lower center", frameon=False)
+        legend(figure, handles, labels, below=1)
     return figure
 
 
@@ -258,7 +275,7 @@ def contact_sheet(predictions: pd.DataFrame, source: Folder, count: int = 12) ->
             axes.set_axis_off()
         for axes, i in zip(grid, picks.tolist(), strict=False):
             sample = source[i]
-            truth, (width, height) = source.truth(i)
+            truth, (across, down) = source.truth(i)
             axes.imshow(sample.image)
             for line, lw in (("black", 2.6), ("white", 1.3)):
                 kwargs: dict[str, Any] = {"fill": False, "ec": line, "lw": lw}
@@ -271,21 +288,22 @@ def contact_sheet(predictions: pd.DataFrame, source: Folder, count: int = 12) ->
                 )
             for row in answers[sample.name].to_dict("records"):
                 colour, marker = looks[row["method"]]
-                x, y = np.clip([row["x_pred"], row["y_pred"]], 0, [width - 1, height - 1])
+                if not np.isfinite(row["distance"]):
+                    continue
+                x, y = np.clip([row["x_pred"], row["y_pred"]], 0, [across - 1, down - 1])
                 axes.plot(x, y, marker, color=colour, ms=7, mec="white", mew=1.0)
             axes.set_title(
                 f"ratio {truth.discolor_ratio:.3g}, r {truth.r:.3g} px", fontsize=8, weight="normal"
             )
+        shown = [name for name in looks if name in methods]
         handles = [
-            Line2D([], [], ls="", marker=m, color=c, mec="white", ms=8, label=name)
-            for name, (c, m) in looks.items()
-            if name in methods
+            Line2D([], [], ls="", marker=looks[name][1], color=looks[name][0], mec="white", ms=8)
+            for name in shown
         ]
-        truth_line = Line2D([], [], color="white", lw=1.3, label="truth")
+        truth_line = Line2D([], [], color="white", lw=1.3)
         truth_line.set_path_effects([Stroke(linewidth=2.6, foreground="black"), Normal()])
-        figure.legend(
-            handles=[truth_line, *handles], loc="outside lower center", ncols=4, frameon=False
-        )
+        labels = ["truth", *map(short, shown)]
+        legend(figure, [truth_line, *handles], labels, below=4)
     return figure
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from localize.localizer import Localizer, read_run
 from localize.metrics import DRAWS
-from localize.registry import METHODS, Method
+from localize.registry import METHODS, Method, is_folder
 from synth import folders
 from synth.errors import InputError
 from synth.paths import name_of
@@ -51,11 +51,12 @@ def fingerprint(spec: str | Path) -> str:
     """
     path, _, _ = str(spec).rpartition(":")
     files = [Path(path)] if path.endswith(".py") else []
-    if Path(spec).is_dir():
+    if is_folder(Path(spec)):
         files = sorted(each for each in Path(spec).rglob("*") if each.is_file())
     digest = hashlib.sha256()
     for file in files:
-        digest.update(folders.sha256(file).encode())
+        found = folders.sha256(file) if file.is_file() else "missing"  # its own code may delete it
+        digest.update(found.encode())
     return digest.hexdigest() if files else ""
 
 

@@ -11,9 +11,9 @@ from types import MappingProxyType
 from typing import Any
 
 from localize.localizer import Learns, Localizer, read_run
+from localize.names import file_stem, plain
 from synth import paths
 from synth.errors import InputError
-from synth.terminal import visible
 
 WEIGHTS = Path(__file__).parent / "weights"  # run folders that come along
 
@@ -240,7 +240,7 @@ def load(spec: str | Path, *, time_limit: float | None = None, **options: Any) -
     """
     spec = expand(spec)
     folder = Path(spec)
-    if folder.is_dir():
+    if is_folder(folder):
         entry = run_method(folder)
         localizer: Localizer = entry.implementation().load(
             folder, **options, **_limited(entry, time_limit)
@@ -283,13 +283,21 @@ def run_method(run: Path) -> Method:
 
 def folder_of(name: str) -> str:
     """A method's name -> that of its run folder, which no file system objects to."""
-    return name.replace(":", "-")
+    return file_stem(name.replace(":", "-"))
 
 
 def name_of(spec: str | Path) -> str:
     """The name under which a SPEC stands in tables: method's, run folder's or function's."""
     spec = expand(spec)
-    if Path(spec).is_dir():
-        return visible(paths.name_of(spec))
+    if is_folder(Path(spec)):
+        return plain(paths.name_of(spec))
     place, _, function = spec.rpartition(":")
-    return visible(function if place.endswith(".py") else spec)
+    return plain(function if place.endswith(".py") else spec)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is such a folder; also of a name that no file can have."""
+    try:
+        return path.is_dir()
+    except OSError:  # too long
+        return False

@@ -7,7 +7,8 @@ from typing import Annotated, Optional
 
 import typer
 
-from synth import console
+from synth import console, units
+from synth.units import Unit
 
 
 def score(
@@ -23,6 +24,7 @@ def score(
     split: Annotated[
         Optional[str], typer.Option(help="test, val, train or all [the one the file is about].")
     ] = None,
+    unit: Annotated[Optional[Unit], typer.Option(help=units.HELP)] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace OUT if it is one of ours.")
     ] = False,
@@ -39,6 +41,7 @@ def score(
     from localize import cli, imported
 
     result = imported.score(
-        predictions, dataset, out, clean=clean, split=split, overwrite=overwrite, say=console.say
-    )
+        predictions, dataset, out,
+        clean=clean, split=split, unit=unit, overwrite=overwrite, say=console.say,
+    )  # fmt: skip
     cli._report(result, split)

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from localize import detection, metrics
+from localize import detection, metrics, validity
 from localize.detection import Sketch
 from localize.journal import Journal
 from localize.localizer import Finding, Localizer, Told
+from localize.outside.worker import described
 from localize.sources import Folder
+from localize.validity import NOTHING
 from synth import anomaly
 from synth.anomaly import Anomaly
 from synth.errors import InputError
@@ -38,7 +40,6 @@ SCORES = (
     "median_distance", "hit@5", "hit@r", "n_clean", *DETECTION, "best_f1_threshold",
     "parameters", "ms_per_image",
 )  # fmt: skip
-NOTHING = Finding(float("nan"), float("nan"))
 SAID = ("x", "y", "r", "ratio", "score")  # of a finding: all but its map
 
 Progress = Callable[[int, int], None]
@@ -116,7 +117,8 @@ def predict(
 
     A method can tell if it gives a score or a map of the region. It gets r and discolor_ratio
     only if it is told them; with a clean twin it gets its partner's. An image that it fails
-    on gets no answer, and a line among the errors.
+    on, or gives no place for that can be used (see ``validity.usable``), gets no answer, and a
+    line among the errors. A clean image needs no place.
 
     Args:
         journal: where answers are kept, and those of a run that was stopped are.
@@ -203,12 +205,16 @@ def _asked_together(localizer: Localizer, questions: Sequence[_Question]) -> lis
     found, reasons = _located(localizer, images, told)
     seconds = (time.perf_counter() - began) / max(1, len(images))
     marks_region = getattr(localizer, "map_marks", "centre") == "region"
-    for question, image, finding, reason in zip(readable, images, found, reasons, strict=True):
+    for question, image, result, failure in zip(readable, images, found, reasons, strict=True):
+        finding, unusable = validity.usable(result)
+        if question.truth is None and validity.is_silent(result):
+            unusable = ""  # there is nothing to find
         sketch, fault = _sketch(finding, question.truth, image) if marks_region else (None, "")
         mapped = sketch is not None and finding.map is not None and not fault
         # Maps of all images would not fit in memory.
         kept = replace(finding, map=None)
-        answers.append(_Answer(question, kept, reason or fault, seconds, sketch, mapped))
+        reason = failure or fault or unusable
+        answers.append(_Answer(question, kept, reason, seconds, sketch, mapped))
     return answers
 
 
@@ -218,15 +224,9 @@ def _sketch(finding: Finding, truth: Anomaly | None, image: np.ndarray) -> tuple
     mask = np.zeros(shape, bool) if truth is None else anomaly.mask(truth, *shape)
     if finding.map is None:
         return detection.sketch(detection.worst(mask), mask), ""
-    if fault := _fault(finding.map, shape):
+    if fault := validity.map_fault(finding.map, shape):
         return detection.sketch(detection.worst(mask), mask), fault
     return detection.sketch(finding.map, mask), ""
-
-
-def _fault(map: np.ndarray, shape: tuple[int, ...]) -> str:
-    if map.shape != shape:
-        return f"its map has the shape {map.shape}, the image {shape}"
-    return "its map holds NaN" if np.isnan(map).any() else ""
 
 
 def _located(
@@ -236,10 +236,13 @@ def _located(
     if not images:
         return [], []
     try:
-        return localizer.locate(images, told), [""] * len(images)
+        findings = list(localizer.locate(images, told))
+        if len(findings) != len(images):
+            raise ValueError(f"{len(findings)} answers to {len(images)} images")
+        return findings, [""] * len(images)
     except Exception as error:
         if len(images) == 1:
-            return [NOTHING], [f"{type(error).__name__}: {error}"]
+            return [NOTHING], [described(error)]
     single = [
         _located(localizer, [image], [told[i]] if told else None) for i, image in enumerate(images)
     ]

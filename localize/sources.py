@@ -130,7 +130,7 @@ class Folder:
             InputError: it cannot be read.
         """
         try:
-            return photos.read(self.folder, name).pixels
+            return photos.read(self.folder, name, keep_profile=True).pixels
         except Skipped as reason:
             raise InputError(f"{self.folder / name}: {reason}") from None
 

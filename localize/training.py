@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import logging
 import math
+import multiprocessing
 import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -21,14 +25,17 @@ from localize import runs
 from localize.batches import Batch
 from localize.compat import mend_torchvision
 from localize.devices import device_of
+from localize.loader import worker_faults
 from localize.localizer import HISTORY
-from localize.runs import CHECKPOINT, read_history, write_history
-from synth import folders
+from localize.runs import CHECKPOINT, PROGRESS, Progress
+from localize.runs import read_history as read_history
 from synth.errors import InputError
 
 mend_torchvision()
 
 import lightning.pytorch as pl  # noqa: E402  (needs a torchvision that imports)
+from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO  # noqa: E402
+from lightning.pytorch.utilities.exceptions import SIGTERMException  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -106,30 +113,69 @@ def to_float(images: torch.Tensor) -> torch.Tensor:
 
 
 class Keeper(pl.Callback):
-    """After each epoch writes history, weights and checkpoint, each whole or not at all."""
+    """After each epoch writes history, weights and checkpoint, each whole or not at all.
 
-    def __init__(self, run: Path) -> None:
-        self._run = run
-        self._rows = read_history(run)
+    Args:
+        about: what the run is asked for; goes into the checkpoint.
+    """
+
+    def __init__(self, run: Path, about: dict[str, Any]) -> None:
+        self._run, self._about = run, about
+        self._progress = Progress()
+
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        if multiprocessing.parent_process() is not None and trainer.world_size > 1:
+            _quieten()  # in a process of its own for each device
+            threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self._progress = Progress(*(checkpoint[PROGRESS][name] for name in ("rows", "best")))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        assert isinstance(module, Regression)
         metrics = trainer.callback_metrics
         row = {"epoch": trainer.current_epoch + 1} | {
             name: float(metrics[name]) for name in HISTORY[1:] if name in metrics
         }
-        earlier = [r for r in self._rows if r["epoch"] < row["epoch"]]
-        before = min((r["val_distance"] for r in earlier), default=math.inf)
-        self._rows = [*earlier, row]
-        temporary = self._run / f".{CHECKPOINT}.tmp"
-        trainer.save_checkpoint(temporary)  # by all processes, whatever the strategy
+        self._progress.add(row, "val_distance", module.network)
         if trainer.is_global_zero:
-            assert isinstance(module, Regression)
-            weights = save({k: v.contiguous() for k, v in module.network.state_dict().items()})
-            if row["val_distance"] < before:
-                folders.write(self._run / "best.safetensors", weights)
-            folders.write(self._run / "last.safetensors", weights)
-            write_history(self._run, self._rows)
-            os.replace(temporary, self._run / CHECKPOINT)
+            self._progress.write(self._run)
+        trainer.save_checkpoint(self._run / CHECKPOINT)  # by all processes, whatever the strategy
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint[PROGRESS] = runs.progress_entry(self._about, self._progress)
+
+
+def _leave_with_parent() -> None:
+    """End when the parent process has, even one that was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    connection.wait([parent.sentinel])
+    os._exit(1)
+
+
+class CheckpointFiles(CheckpointIO):
+    """Checkpoints with a checksum, written beside their target.
+
+    Lightning's own go through the folder for temporary files, which may be full.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        runs.write_checkpoint(Path(path), checkpoint)
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        return runs.read_checkpoint(Path(path))
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        Path(path).unlink()
 
 
 def train(
@@ -149,10 +195,8 @@ def train(
         InputError: the checkpoint belongs to another network or is damaged, or the loss
             is no number any more.
     """
-    run.mkdir(parents=True, exist_ok=True)
-    checkpoint = run / CHECKPOINT
-    runs.begin(run, about)
-    callbacks: list[pl.Callback] = [Keeper(run)]
+    checkpoint = runs.begin(run, about)
+    callbacks: list[pl.Callback] = [Keeper(run, about)]
     if schedule.patience:
         callbacks.append(
             pl.callbacks.EarlyStopping(monitor="val_distance", patience=schedule.patience)
@@ -162,6 +206,7 @@ def train(
         **_hardware(schedule),
         max_epochs=schedule.epochs,
         callbacks=callbacks,
+        plugins=[CheckpointFiles()],
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
@@ -171,23 +216,39 @@ def train(
     )
     module = Regression(network, schedule.learning_rate, loss)
     try:
-        trainer.fit(
-            module,
-            batches,
-            val_batches,
-            ckpt_path=str(checkpoint) if checkpoint.is_file() else None,
-            weights_only=True,
-        )
-    except RuntimeError as error:
-        if checkpoint.is_file() and "state_dict" in str(error):
-            raise InputError(
-                f"{checkpoint} is of another network: name another --out, or pass --overwrite"
-            ) from None
-        raise
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+        with _interruptible(), worker_faults():
+            trainer.fit(
+                module,
+                batches,
+                val_batches,
+                ckpt_path=None if checkpoint is None else str(checkpoint),
+                weights_only=True,
+            )
+    except InputError as error:
+        raise runs.resumable(run, error) from None
     if trainer.is_global_zero:
         runs.finish(run, about, "val_distance")
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C within raise KeyboardInterrupt, and a request to end (SIGTERM) end with its code.
+
+    Lightning makes ``sys.exit(1)`` of the one and success of the other, and ignores every later
+    Ctrl-C in this process.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as leaving:
+        if isinstance(leaving.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        if isinstance(leaving, SIGTERMException):
+            raise SystemExit(128 + signal.SIGTERM) from None
+        raise
+    finally:
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
 
 
 def _hardware(schedule: Schedule) -> dict[str, Any]:

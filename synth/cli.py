@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
 
-from synth import console, export_commands, folders, interrupts, output_file
+from synth import console, export_commands, folders, interrupts, output_file, units
 from synth import recipe as recipes
 from synth.anomaly import Overflow, Rounding, Shape
 from synth.dataset import Form
 from synth.errors import InputError
 from synth.recipe import Codec, Fit, Recipe
 from synth.scraping.command import scrape
+from synth.units import Unit
 
 app = typer.Typer(
     add_completion=False,
@@ -90,6 +92,27 @@ def generate(
     ] = None,
     split: Annotated[Optional[str], typer.Option(help="TRAIN:VAL:TEST shares.")] = None,
     seed: Annotated[Optional[int], typer.Option(help="Same seed, same bytes.")] = None,
+    keep_profile: Annotated[
+        Optional[bool],
+        typer.Option(
+            "--keep-profile/--no-keep-profile",
+            help="Keep the values of photos with a colour profile (Display P3, Adobe RGB ...); "
+            "else they become sRGB.",
+            show_default=False,
+        ),
+    ] = None,
+    keep_duplicates: Annotated[
+        Optional[bool],
+        typer.Option(
+            "--keep-duplicates/--no-keep-duplicates",
+            help="Treat near-duplicates as different photos: they may lie in different splits.",
+            show_default=False,
+        ),
+    ] = None,
+    max_pixels: Annotated[
+        Optional[int],
+        typer.Option(help="Most pixels of a photo; default 200000000.", show_default=False),
+    ] = None,
     workers: Annotated[int, typer.Option(help="Processes; 0: one per core.")] = 0,
     table: Annotated[Form, typer.Option(help="The table's format; parquet for large sets.")] = (
         "csv"
@@ -99,16 +122,20 @@ def generate(
 ) -> None:
     """Hide an anomaly in each photo and write pictures, table and recipe.
 
-    Flags override the recipe's fields.
+    Flags override the recipe's fields. Files are taken for photos by suffix or content, in
+    linked folders too; what is skipped or passed over stands in OUT/skipped.csv. 16-bit grey
+    is scaled to 8 bits by its largest value: up to 255, 1023, 4095, 16383 or 65535 becomes 255.
 
     Example: `synth generate photos set --recipe seed --per-photo 2 --count 200`
     """
-    from synth import generator
+    from synth import generator, photo_search
 
     given: dict[str, Any] = {
         "per_photo": per_photo, "fit": fit, "margin": margin, "shape": shape, "overflow": overflow,
         "rounding": rounding, "feather": feather, "codec": codec, "quality": quality,
         "clean_fraction": clean_fraction, "twins": twins, "masks": masks, "seed": seed,
+        "keep_profile": keep_profile, "keep_duplicates": keep_duplicates,
+        "max_pixels": max_pixels,
         "size": size if size in (None, "keep") else console.size(size),
         "ratio": ratio and console.pair(ratio, "--ratio"),
         "radius": radius and _radius(radius),
@@ -131,10 +158,18 @@ def generate(
     made = built.summary
     splits = ", ".join(f"{n} {name}" for name, n in made.splits.most_common())
     console.say(f"{made.rows} rows ({splits}) from {made.photos} photos in {out}")
+    if built.unlisted:
+        console.say(
+            f"{photos / 'photos.csv'} does not name {built.unlisted} of the photos: "
+            "their source and licence are not recorded"
+        )
     if built.skipped:
         console.say(f"{len(built.skipped)} photos skipped, see {out / 'skipped.csv'}:")
         for reason, n in Counter(built.skipped.values()).most_common(5):
             console.say(f"  {n} x {reason}")
+    if built.passed_over:
+        line = photo_search.summary(built.passed_over.values())
+        console.say(f"{line}; see {out / 'skipped.csv'}")
 
 
 def _radius(text: str) -> tuple[float, float | str]:
@@ -229,6 +264,7 @@ def import_(
     overflow: Annotated[Optional[Overflow], typer.Option()] = None,
     rounding: Annotated[Optional[Rounding], typer.Option()] = None,
     split: Annotated[str, typer.Option(help="The split that all rows go to.")] = "test",
+    unit: Annotated[Optional[Unit], typer.Option(help=units.HELP)] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Turn a foreign table and its images into a dataset of ours.
@@ -252,8 +288,10 @@ def import_(
     )
     with console.progress("rows") as progress:
         ours = importer.convert(
-            table, out, images, convention, split=split, overwrite=overwrite, progress=progress
-        )
+            table, out, images, convention,
+            split=split, unit=unit, overwrite=overwrite, progress=progress,
+            say=lambda line: console.say(line, sys.stderr),
+        )  # fmt: skip
     console.say(f"{len(ours)} rows in {out}, all in split {split}")
 
 

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import typer
 from typer.exceptions import Abort, TyperException
@@ -172,9 +172,9 @@ def _close_output() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def say(line: object) -> None:
-    """Print one line to stdout at once; control characters, in names say, are escaped."""
-    print(visible(line), flush=True)
+def say(line: object, file: TextIO | None = None) -> None:
+    """Print one line at once, to stdout or ``file``, with escapes for control characters."""
+    print(visible(line), file=file, flush=True)
 
 
 def _fail(name: str, message: str) -> int:
@@ -230,6 +230,15 @@ def progress(what: str) -> Iterator[Progress]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
+def show(table: Any) -> None:
+    """Print a table of rich in its full width, its texts as they are: a name is no markup."""
+    from rich.console import Console
+
+    options: dict[str, Any] = {"markup": False, "emoji": False}
+    whole = Console(width=10_000, **options).measure(table).maximum
+    Console(width=max(Console().width, whole), **options).print(table)
+
+
 def _logged(what: str) -> Progress:
     """Says how far it is, but seldom."""
     said = time.monotonic()
@@ -241,6 +250,14 @@ def _logged(what: str) -> Progress:
             print(f"{visible(what)}: {done} of {total}", file=sys.stderr, flush=True)
 
     return tell
+
+
+def tell_passed_over(folder: Path) -> None:
+    """Say on stderr, in one line, what of a folder of photos is not read."""
+    from synth import photo_search
+
+    if line := photo_search.survey(folder).sentence():
+        say(f"{folder}: {line}", sys.stderr)
 
 
 def pair(text: str, flag: str) -> tuple[float, float]:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from synth import card, folders
+from synth import card, folders, tables
 from synth.anomaly import Anomaly, Overflow, Rounding, Shape
 from synth.card import Summary
+from synth.cells import escape, unescape
 from synth.errors import InputError
 from synth.paths import path_of
 from synth.recipe import SPLITS, Codec
@@ -66,6 +67,9 @@ COLUMNS = {
     "clean_file_name": "text",
     "mask_file_name": "text",
 }
+# What may come from web pages: in the CSV, an apostrophe stands before what a spreadsheet would
+# take for a formula, and is left out again where we read it.
+FROM_WEB = ("source_url", "licence")
 REQUIRED = ("file_name", "x", "y", "r", "discolor_ratio", "width", "height")
 _DEFAULTS: dict[str, Any] = {
     "shape": "circle",
@@ -161,8 +165,7 @@ def parse(folder: Path) -> pd.DataFrame:
 
     path = table_of(folder)
     raw = _raw(path)
-    missing = [name for name in REQUIRED if name not in raw.columns]
-    if missing:
+    if missing := [name for name in REQUIRED if name not in raw.columns]:
         raise InputError(f"{path} lacks the column {', '.join(missing)}: see the README's table")
     if raw.empty:
         raise InputError(f"{path} has no rows")
@@ -201,10 +204,10 @@ def _raw(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     if path.suffix == ".csv":
-        try:
-            return pd.read_csv(path, dtype=str, keep_default_na=False)
-        except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-            raise InputError(f"{path} cannot be read as CSV: {error}") from None
+        cells = tables.frame(path, REQUIRED, COLUMNS)
+        for name in cells.columns.intersection(list(FROM_WEB)):
+            cells[name] = cells[name].map(unescape)
+        return cells
     try:
         table = pd.read_parquet(path)
     except Exception as error:  # pyarrow raises many kinds
@@ -325,6 +328,9 @@ def _write_parquet(path: Path, parts: Iterable[pd.DataFrame]) -> None:
 
 def to_csv(table: pd.DataFrame, header: bool = True) -> str:
     """A table -> CSV text with \\n at the line ends, which pandas reads back as it was."""
+    for name in table.columns.intersection(list(FROM_WEB)):
+        cells = [escape(each) if isinstance(each, str) else each for each in table[name]]
+        table = table.assign(**{name: cells})
     # Python's writer does not quote a carriage return by itself, and readers end a line there.
     odd = any(table[name].astype(str).str.contains("\r").any() for name in table)
     quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if odd else csv.QUOTE_MINIMAL

@@ -89,6 +89,11 @@ def partial(out: Path) -> Path:
     return _beside(out, "", ".partial")
 
 
+def is_unfinished(out: Path) -> bool:
+    """Whether a run for ``out`` has begun and did not come to its end."""
+    return partial(out).exists() or (out / UNFINISHED).exists()
+
+
 def check(
     out: Path, marker: Marker, overwrite: bool = False, reads: Iterable[str | Path] = ()
 ) -> None:

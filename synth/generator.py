@@ -8,7 +8,7 @@ import re
 from array import array
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from synth.journal import Journal, Ledger, Outcome
 from synth.paths import path_of
 from synth.photos import Photo
 from synth.recipe import SPLITS, Draw, Recipe
+from synth.terminal import legible
 from synth.workers import crew, out_of_memory, require_main_guard
 
 if TYPE_CHECKING:
@@ -38,10 +39,16 @@ Origins = Mapping[str, tuple[str, str]]  # photo -> its source address and licen
 
 @dataclass(frozen=True)
 class Built:
-    """What a run made; the table itself stays on disk."""
+    """What a run made; the table itself stays on disk.
+
+    Args:
+        unlisted: how many photos ``photos.csv`` does not name, where there is one.
+    """
 
     summary: Summary
-    skipped: dict[str, str]
+    skipped: dict[str, str]  # reason by photo
+    passed_over: dict[str, str]  # reason by name of what is no photo
+    unlisted: int = 0
 
 
 def generate(
@@ -52,11 +59,13 @@ def generate(
 ) -> pd.DataFrame:
     """Make a dataset in the folder ``out`` and return its table; options as of :func:`build`.
 
-    Photos that cannot be used are listed in ``attrs["skipped"]`` (name -> reason) too.
+    Photos that cannot be used are listed in ``attrs["skipped"]`` (name -> reason) too, and
+    what is no photo in ``attrs["passed_over"]``.
     """
     built = build(photo_folder, out, recipe, **options)
     table = dataset.parse(path_of(out))
     table.attrs["skipped"] = built.skipped
+    table.attrs["passed_over"] = built.passed_over
     return table
 
 
@@ -76,7 +85,8 @@ def build(
 
     Photos are taken in the order of their names, each with ``recipe.per_photo`` rows, until
     there are ``count`` rows. The result depends on photos, recipe and count alone, not on
-    the number of workers. Photos that cannot be used are listed in ``skipped.csv``.
+    the number of workers. Photos that cannot be used, and files and folders passed over
+    because they are no photos, are listed in ``skipped.csv``.
 
     Args:
         form: of the table, ``metadata.csv`` or ``metadata.parquet``.
@@ -94,7 +104,9 @@ def build(
     if form not in dataset.TABLES:
         raise InputError(f"table is '{form}': use one of {', '.join(dataset.TABLES)}")
     require_main_guard()
-    names = photos.find(source)
+    found = photos.some(photos.survey(source), source)
+    names = found.names
+    origins = photos.provenance(source, names)
     wanted = min(count or len(names) * recipe.per_photo, len(names) * recipe.per_photo)
 
     reads = paths.inputs(source, None if str(given) in recipes.PRESETS else given)
@@ -108,18 +120,22 @@ def build(
         with closing(
             Journal(building / JOURNAL, about | {"files": _digest(source, names)})
         ) as journal:
-            ledger = _make_all(source, names, recipe, building, journal, wanted, workers, progress)
+            ledger = _make_all(
+                source, names, origins, recipe, building, journal, wanted, workers, progress
+            )
         if not ledger.rows:
             reason = next(journal.read()).skipped
             raise InputError(
                 f"none of the {len(names)} photos in {source} can be used; the first: {reason}"
             )
-        return _finish(names, building, journal, ledger, recipe, about, form)
+        built = _finish(found, building, journal, ledger, recipe, about, form)
+    return replace(built, unlisted=sum(name not in origins for name in names) if origins else 0)
 
 
 def _make_all(
     source: Path,
     names: Sequence[str],
+    origins: Origins,
     recipe: Recipe,
     building: Path,
     journal: Journal,
@@ -136,7 +152,6 @@ def _make_all(
             progress(ledger.rows, wanted)
         return ledger.rows == wanted
 
-    origins = photos.provenance(source)
     for outcome in journal.read(journal.found):
         if not outcome.is_on_disk(building):
             _make_again(outcome, source, origins, recipe, building)
@@ -200,7 +215,7 @@ def make(source: Path, name: str, origin: tuple[str, str], recipe: Recipe, out: 
     """Make all rows of one photo and write their files below ``out``."""
     try:
         name.encode()
-        photo = photos.read(source, name, recipe.decode_size, origin)
+        photo = renderer.read(source, name, recipe, origin)
         draws = [
             recipe.draw(*photo.picture.size, renderer.row_generator(recipe, photo, k))
             for k in range(recipe.per_photo)
@@ -213,7 +228,8 @@ def make(source: Path, name: str, origin: tuple[str, str], recipe: Recipe, out: 
         raise out_of_memory(name) from None
     except UnicodeEncodeError:
         return Outcome(name, skipped="its name is no Unicode text: rename it")
-    return Outcome(name, photo.sha256, photos.dhash(photo.picture), rows, sizes=sizes)
+    seen = photos.signature(photo.picture)
+    return Outcome(name, photo.sha256, seen.dhash, rows, sizes=sizes, detail=seen.text())
 
 
 def _write_row(
@@ -269,7 +285,7 @@ def _write_row(
 
 
 def _finish(
-    names: Sequence[str],
+    found: photos.Survey,
     building: Path,
     journal: Journal,
     ledger: Ledger,
@@ -280,7 +296,12 @@ def _finish(
     """Second pass, over the journal: splits, table, card, list of skipped photos."""
     import pandas as pd
 
-    splits = iter(photos.assign(photos.groups(ledger.hashes), recipe.split, recipe.seed))
+    alike = (
+        range(len(ledger.hashes))
+        if recipe.keep_duplicates
+        else photos.groups(ledger.hashes, details=ledger.details)
+    )
+    splits = iter(photos.assign(alike, recipe.split, recipe.seed))
     digest = hashlib.sha256()
     skipped: dict[str, str] = {}
     pictures = array("q")  # hashes of the names of all pictures that rows name
@@ -289,7 +310,7 @@ def _finish(
         for number, outcome in enumerate(journal.read(len(ledger.kept))):
             digest.update(os.fsencode(f"{outcome.photo}\0{outcome.sha256}\n"))
             if number in ledger.copy_of:
-                first = names[ledger.copy_of[number]]
+                first = found.names[ledger.copy_of[number]]
                 skipped[outcome.photo] = f"the same file as {first}"
             elif outcome.skipped:
                 skipped[outcome.photo] = outcome.skipped
@@ -303,13 +324,13 @@ def _finish(
     parts = (dataset.frame(part) for part in iter(lambda: list(islice(made, PART)), []))
     summary = dataset.write_table(building, parts, form)
     _sweep(building, pictures)
-    # A name that is no Unicode text gets question marks here.
-    legible = {name.encode(errors="replace").decode(): skipped[name] for name in sorted(skipped)}
-    reasons = pd.DataFrame(legible.items(), columns=["photo", "reason"])
+    listed = skipped | found.passed_over
+    rows_of = [(legible(name), listed[name]) for name in sorted(listed)]
+    reasons = pd.DataFrame(rows_of, columns=["photo", "reason"])
     folders.write(building / "skipped.csv", dataset.to_csv(reasons))
     about |= {"photos_sha256": digest.hexdigest(), "versions": dataset.versions()}
     dataset.describe(building, summary, about, form)
-    return Built(summary, skipped)
+    return Built(summary, skipped, found.passed_over)
 
 
 def _sweep(building: Path, named: array[int]) -> None:

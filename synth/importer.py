@@ -5,15 +5,15 @@ from __future__ import annotations
 import shutil
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from PIL import Image
-
-from synth import dataset, folders, photos
+from synth import anomaly as anomalies
+from synth import dataset, folders, photos, tables, units
 from synth.anomaly import Anomaly, Overflow, Rounding, Shape
 from synth.errors import InputError, Skipped
+from synth.file_names import parts_of
 from synth.paths import fitting, path_of
 from synth.recipe import SPLITS
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CODECS = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png"}
+# What the numbers of a foreign table may be; the anomaly itself refuses what cannot be right.
+_PLACES = {name: replace(tables.PIXELS, empty=False) for name in ("x", "y", "r")}
+_RATIO = replace(tables.FINITE, empty=False)
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,20 @@ class Convention:
     overflow: Overflow = "clip"
     rounding: Rounding = "nearest"
 
-    def anomaly(self, x: float, y: float, r: float, discolor_ratio: float) -> Anomaly:
+    def anomaly(
+        self,
+        x: float,
+        y: float,
+        r: float,
+        discolor_ratio: float,
+        unit: str = "px",
+        size: tuple[int, int] = (1, 1),
+    ) -> Anomaly:
         """The foreign numbers -> our anomaly.
+
+        Args:
+            unit: px, or fraction or percent of the size (see :mod:`synth.units`).
+            size: width and height of the picture in px, for those.
 
         >>> PRESETS["seed"].anomaly(x=300, y=200, r=50, discolor_ratio=1.1)
         ... # doctest: +NORMALIZE_WHITESPACE
@@ -64,10 +79,16 @@ class Convention:
         """
         if self.axes == "rowcol":
             x, y = y, x
-        half = 0.5 if self.half_open else 0.0
-        return Anomaly(
-            x - half, y - half, r - half, discolor_ratio, self.shape, self.overflow, self.rounding
-        )
+        smaller = 0.5 if self.half_open else 0.0
+        # Parts of the size count from the picture's edge, as half-open regions do.
+        earlier = 0.5 if self.half_open or unit != "px" else 0.0
+        x, y = units.to_px(x, size[0], unit) - earlier, units.to_px(y, size[1], unit) - earlier
+        r = units.to_px(r, size[0], unit) - smaller
+        if unit != "px":
+            # A region that touches the edge reaches up to half a pixel beyond the outer centres.
+            room = min(x, y, size[0] - 1 - x, size[1] - 1 - y)
+            r = room if room < r <= room + 0.5 + 1e-6 else r
+        return Anomaly(x, y, r, discolor_ratio, self.shape, self.overflow, self.rounding)
 
 
 PRESETS = {
@@ -91,34 +112,45 @@ def convert(
     convention: Convention = PRESETS["plain"],
     *,
     split: str = "test",
+    unit: units.Unit | None = None,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> pd.DataFrame:
     """Import a CSV table and its images into the dataset folder ``out``; return our table.
 
     Images are found below ``images`` by the last parts of their paths, and copied byte for
     byte. Near-duplicates are not looked for: all rows go to one split.
 
+    Args:
+        unit: of x, y and r: ``px``, or ``fraction`` or ``percent`` of the image's size. None:
+            px, but a table that looks like fractions is refused.
+        say: told what was understood though it is not as usual.
+
     Raises:
         InputError: a column or image is missing, a value is no number, a region leaves its
-            image; the line names the row.
+            image or covers no pixel; the line names the row.
     """
     if split not in SPLITS:
         raise InputError(f"split '{split}' is unknown: use one of {', '.join(SPLITS)}")
-    foreign = _read(path_of(table), convention.columns)
+    units.check(unit)
+    foreign = tables.read(path_of(table), list(vars(convention.columns).values()))
+    records = _records(foreign, convention.columns, unit)
+    if note := foreign.note(_numbers(convention.columns)):
+        say(note)
     find = _finder(path_of(images))
     reads, out = [path_of(table), path_of(images)], path_of(out)
-    with folders.staged(Path(out), dataset.MARKER, reads=reads, overwrite=overwrite) as building:
+    with folders.staged(out, dataset.MARKER, reads=reads, overwrite=overwrite) as building:
         (building / "images").mkdir()
         rows: list[dict[str, Any]] = []
         taken: dict[str, Path] = {}
-        for i, record in enumerate(foreign):
+        for i, record in enumerate(records):
             try:
-                rows.append(_row(record, convention, find, taken, building, split))
+                rows.append(_row(record, convention, unit or "px", find, taken, building, split))
             except InputError as error:
-                raise InputError(f"{table}, row {i}: {error}") from None
+                raise InputError(f"{foreign.place(i)}: {error}") from None
             if progress:
-                progress(i + 1, len(foreign))
+                progress(i + 1, len(records))
         ours = dataset.frame(rows)
         about = {
             "made_by": "synth import",
@@ -130,49 +162,52 @@ def convert(
     return ours
 
 
-def _read(path: Path, columns: Columns) -> list[dict[str, Any]]:
-    import pandas as pd
+def _numbers(columns: Columns) -> list[str]:
+    """The names of the columns that hold numbers."""
+    return [columns.x, columns.y, columns.r, columns.discolor_ratio]
 
-    if not path.is_file():
-        raise InputError(f"no table at {path}: check the path")
-    try:
-        foreign = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as CSV: {error}") from None
+
+def _records(foreign: tables.Table, columns: Columns, unit: str | None) -> list[dict[str, Any]]:
+    """The rows of a foreign table, by our names, with numbers in its own unit.
+
+    Raises:
+        InputError: there are none, a cell is no number, or the unit is in doubt.
+    """
+    if not foreign.rows:
+        raise InputError(f"{foreign.path} has no rows")
     names = vars(columns)
-    missing = sorted(set(names.values()) - set(foreign.columns))
-    if missing:
-        raise InputError(
-            f"{path} lacks the column {', '.join(missing)}; it has {', '.join(foreign.columns)}"
-        )
-    if foreign.empty:
-        raise InputError(f"{path} has no rows")
-    return [
-        {ours: record[theirs] for ours, theirs in names.items()}
-        for record in foreign.to_dict("records")
-    ]
+    kinds = {names[name]: kind for name, kind in _PLACES.items()}
+    found = units.numbers(foreign, kinds, unit, "correct it")
+    found |= foreign.numbers({columns.discolor_ratio: _RATIO})
+    if unit is None:
+        units.refuse_fractions(foreign.path, found[columns.x], found[columns.y], found[columns.r])
+    cells = [found[name] for name in _numbers(columns)] + [foreign.column(columns.file_name)]
+    ours = ("x", "y", "r", "discolor_ratio", "file_name")
+    return [dict(zip(ours, row, strict=True)) for row in zip(*cells, strict=True)]
 
 
 def _finder(folder: Path) -> Callable[[str], Path]:
     """A function from a foreign path to the file below ``folder`` that shares most last parts."""
-    names = photos.find(folder)
-    by_last: dict[str, list[tuple[str, ...]]] = defaultdict(list)
-    for name in names:
-        parts = PurePosixPath(name).parts
-        by_last[parts[-1]].append(parts)
+    found = photos.some(photos.survey(folder), folder)
+    note = f" ({found.sentence()})" if found.passed_over else ""
+    by_last: dict[str, list[tuple[tuple[str, ...], str]]] = defaultdict(list)
+    for name in found.names:
+        parts = parts_of(name)
+        by_last[parts[-1]].append((parts, name))
 
     def find(path: str) -> Path:
-        parts = PureWindowsPath(path).parts  # splits at / and \ alike
+        parts = parts_of(path)
         candidates = by_last.get(parts[-1], []) if parts else []
         if not candidates:
-            raise InputError(f"no image named like '{path}' below {folder}")
-        if parts in candidates:
-            return folder.joinpath(*parts)
-        shared = [_shared_tail(parts, candidate) for candidate in candidates]
+            raise InputError(f"no image named like '{path}' below {folder}{note}")
+        exact = [name for candidate, name in candidates if candidate == parts]
+        if len(exact) == 1:
+            return folder / exact[0]
+        shared = [_shared_tail(parts, candidate) for candidate, _ in candidates]
         best = max(shared)
         if shared.count(best) > 1:
             raise InputError(f"'{path}' may be any of {shared.count(best)} images below {folder}")
-        return folder.joinpath(*candidates[shared.index(best)])
+        return folder / candidates[shared.index(best)][1]
 
     return find
 
@@ -189,23 +224,19 @@ def _shared_tail(a: tuple[str, ...], b: tuple[str, ...]) -> int:
 def _row(
     record: dict[str, Any],
     convention: Convention,
+    unit: str,
     find: Callable[[str], Path],
     taken: dict[str, Path],
     building: Path,
     split: str,
 ) -> dict[str, Any]:
-    numbers = {}
-    for name in ("x", "y", "r", "discolor_ratio"):
-        try:
-            numbers[name] = float(record[name])
-        except ValueError:
-            raise InputError(f"{name} is '{record[name]}', not a number") from None
-    anomaly = convention.anomaly(**numbers)
-    path = find(record["file_name"])
+    path = find(record.pop("file_name"))
     try:
-        with Image.open(path, formats=photos.FORMATS) as image:
+        with photos.open_image(path) as image:
             (width, height), codec = image.size, CODECS.get(image.format or "", "")
             turned = photos.orientation(image) != 1
+    except MemoryError:
+        raise
     except Exception as error:  # broken files raise nearly anything
         raise InputError(f"{path} is no picture: {error}") from None
     if not codec:
@@ -213,13 +244,19 @@ def _row(
     if turned:
         raise InputError(f"{path} is turned by its EXIF block: turn its pixels first")
     try:
-        photos.read(path.parent, path.name)
+        photos.read(path.parent, path.name, keep_profile=True)
     except Skipped as reason:
         raise InputError(f"{path}: {reason}") from None
+    anomaly = convention.anomaly(**record, unit=unit, size=(width, height))
     if not anomaly.fits(width, height):
         raise InputError(
             f"the region (x {anomaly.x:g}, y {anomaly.y:g}, r {anomaly.r:g}) "
             f"leaves the {width}x{height} image {path.name}"
+        )
+    if not anomalies.mask(anomaly, height, width).any():
+        raise InputError(
+            f"the region (x {anomaly.x:g}, y {anomaly.y:g}, r {anomaly.r:g}) covers no pixel: "
+            "correct it, or name the unit with --unit"
         )
     name = path.name
     if taken.setdefault(name, path) != path:

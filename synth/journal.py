@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from synth.near_duplicates import Details, detail_of
 from synth.record_log import RecordLog
 
 
@@ -24,6 +25,7 @@ class Outcome:
     rows: list[dict[str, Any]] = field(default_factory=list)
     skipped: str = ""
     sizes: dict[str, int] = field(default_factory=dict)
+    detail: str = ""  # of a plain picture, as Signature.text writes it
 
     def is_on_disk(self, folder: Path) -> bool:
         """Whether all its files are there with the size that they were written with."""
@@ -73,6 +75,7 @@ class Ledger:
         self.wanted, self.rows = wanted, 0
         self.kept = array("Q")  # rows kept of each photo
         self.hashes = array("Q")  # dHash of each photo with rows
+        self.details = Details()  # of those that are plain pictures, by their place there
         self.copy_of: dict[int, int] = {}  # number of a photo -> of the one with the same bytes
         self._first: dict[int, int] = {}
 
@@ -88,4 +91,5 @@ class Ledger:
         self.kept.append(rows)
         self.rows += rows
         if rows:
+            self.details.add(len(self.hashes), detail_of(outcome.detail))
             self.hashes.append(outcome.dhash)

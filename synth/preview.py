@@ -107,7 +107,7 @@ def _row(
 
 
 def _read(folder: Path, name: str, row: dict[Any, Any]) -> np.ndarray:
-    pixels = photos.read(folder, name).pixels
+    pixels = photos.read(folder, name, keep_profile=True).pixels
     high, wide = pixels.shape[:2]
     if (wide, high) != (row["width"], row["height"]):
         said = f"{row['width']}x{row['height']}"

@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from synth import limits
 from synth.anomaly import Anomaly, Overflow, Rounding, Shape
 from synth.errors import InputError, Skipped
 from synth.json_files import read_object
@@ -53,6 +54,9 @@ class Recipe:
     seed: int = 0
     position_decimals: int = 2  # of x, y and r
     ratio_decimals: int = 4
+    keep_profile: bool = False  # keep values in the space of an embedded profile; else to sRGB
+    keep_duplicates: bool = False  # near-duplicates may lie in different splits
+    max_pixels: int = limits.PIXELS  # of a photo; larger ones are skipped
 
     def __post_init__(self) -> None:
         for name, good, advice in _RULES:
@@ -250,6 +254,9 @@ _RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("seed", _whole(0, 2**63), "give a whole number from 0 up"),
     ("position_decimals", _whole(0, 6), "give a whole number from 0 to 6"),
     ("ratio_decimals", _whole(0, 9), "give a whole number from 0 to 9"),
+    ("keep_profile", _flag, "give true or false"),
+    ("keep_duplicates", _flag, "give true or false"),
+    ("max_pixels", _whole(1, 2**40), "give a whole number from 1 up"),
 )
 
 PRESETS = {
@@ -301,6 +308,10 @@ def load(name: str | Path) -> Recipe:
         raise InputError(f"recipe '{name}' is neither a preset ({presets}) nor a file")
     fields = read_object(path, 'write it as {"ratio": [1.05, 1.15]}')
     try:
-        return from_dict(fields.get("recipe", fields))
+        drawn = fields.get("recipe", fields)
+        if "versions" in fields and isinstance(drawn, dict):
+            # Of a dataset made before the field existed: it kept the values, and so shall the next.
+            drawn = {"keep_profile": True} | drawn
+        return from_dict(drawn)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None

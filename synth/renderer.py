@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from synth import anomaly as anomalies
-from synth import photos
+from synth import limits, photos
 from synth.anomaly import Anomaly, Effect
 from synth.errors import Skipped
 from synth.paths import path_of
@@ -48,6 +48,18 @@ class Sample:
     clean: np.ndarray | None = None
     photo: str = ""
     name: str = ""
+
+
+def read(folder: Path, name: str, recipe: Recipe, origin: tuple[str, str] = ("", "")) -> Photo:
+    """Decode a photo as a recipe asks for: its size, colours and limit; see :func:`photos.read`."""
+    return photos.read(
+        folder,
+        name,
+        recipe.decode_size,
+        origin,
+        keep_profile=recipe.keep_profile,
+        max_pixels=recipe.max_pixels,
+    )
 
 
 def row_generator(recipe: Recipe, photo: Photo, k: int) -> np.random.Generator:
@@ -99,7 +111,7 @@ def encode(pixels: np.ndarray, codec: Codec, quality: int) -> bytes:
 
 def decode(data: bytes) -> np.ndarray:
     """A file's bytes, as :func:`encode` wrote them -> (H, W, 3) uint8."""
-    with Image.open(io.BytesIO(data)) as image:
+    with limits.ours(), Image.open(io.BytesIO(data)) as image:
         return np.asarray(image.convert("RGB"))
 
 
@@ -124,7 +136,7 @@ def render(photo: Photo | np.ndarray | str | Path, recipe: Recipe, k: int = 0) -
     """
     if isinstance(photo, str | Path):
         photo = path_of(photo)
-        photo = photos.read(photo.parent, photo.name, recipe.decode_size)
+        photo = read(photo.parent, photo.name, recipe)
     elif isinstance(photo, np.ndarray):
         photo = Photo("", hashlib.sha256(photo.tobytes()).hexdigest(), Image.fromarray(photo))
     draw = recipe.draw(*photo.picture.size, row_generator(recipe, photo, k))

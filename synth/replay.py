@@ -6,13 +6,14 @@ A row is replayed from what the table recorded and its photo, never from the ran
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from synth import anomaly as anomalies
-from synth import dataset, photos, renderer
+from synth import dataset, limits, photos, renderer
 from synth.dataset import Problem
 from synth.errors import InputError, Skipped
 from synth.json_files import read_object
@@ -47,16 +48,41 @@ def draw_of(row: Mapping[Any, Any]) -> Draw:
     return Draw((int(row["width"]), int(row["height"])), crop, dataset.truth(row), seed)
 
 
-def repaint(row: Mapping[Any, Any], photo_folder: Path) -> Painted:
-    """Paint a recorded row again from its photo.
+@dataclass(frozen=True)
+class Reading:
+    """How the photos of a dataset were read; the fields of its recipe of the same names."""
+
+    keep_profile: bool = True
+    max_pixels: int = limits.PIXELS
+
+
+def reading_of(folder: Path) -> Reading:
+    """What a dataset's recipe.json says; before it did, profiles were dropped: values kept."""
+    try:
+        recipe = read_object(folder / "recipe.json")["recipe"]
+        keep, most = recipe.get("keep_profile", True), recipe.get("max_pixels", limits.PIXELS)
+    except (InputError, KeyError, TypeError, AttributeError):
+        return Reading()
+    return Reading(keep is not False, most if isinstance(most, int) else limits.PIXELS)
+
+
+def repaint(row: Mapping[Any, Any], photo_folder: Path, reading: Reading | None = None) -> Painted:
+    """Paint a recorded row again from its photo; ``reading`` as of :func:`reading_of`.
 
     Raises:
         Skipped: the photo is missing, has changed, cannot be read, or the row does not fit it.
     """
     if not row["photo"] or not row["photo_sha256"]:
         raise Skipped("the table does not record its photo (an imported row?)")
+    if dataset.leads_out(row["photo"]):
+        raise Skipped(f"photo '{row['photo']}' leads out of the folder of photos")
     draw = draw_of(row)
-    photo = photos.read(photo_folder, row["photo"], None if draw.crop else draw.size)
+    photo = photos.read(
+        photo_folder,
+        row["photo"],
+        None if draw.crop else draw.size,
+        **vars(reading or Reading()),
+    )
     if photo.sha256 != row["photo_sha256"]:
         raise Skipped(f"photo {row['photo']} is not the file it was made from (sha256 differs)")
     if draw.crop is not None:
@@ -81,9 +107,17 @@ def rebuild(folder: str | Path, row: int | str, photo_folder: str | Path) -> byt
     Raises:
         InputError: there is no such row, or its photo is missing or has changed.
     """
-    table = dataset.parse(path_of(folder))
-    record = table.to_dict("records")[find_row(table, row)]
-    return _encoded(record, repaint(record, path_of(photo_folder)).image)
+    folder = path_of(folder)
+    table = dataset.parse(folder)
+    number = find_row(table, row)
+    record = table.iloc[[number]].to_dict("records")[0]
+    for column in dataset.PICTURES:
+        if dataset.leads_out(record[column]):
+            raise InputError(
+                f"{dataset.table_of(folder)}, row {number}: {column} "
+                f"'{record[column]}' leads out of the folder"
+            )
+    return _encoded(record, repaint(record, path_of(photo_folder), reading_of(folder)).image)
 
 
 def find_row(table: pd.DataFrame, row: int | str) -> int:
@@ -121,10 +155,11 @@ def verify(
     found = list(dataset.problems(table, folder))
     bad = {problem.row for problem in found}
     slack = 0 if _same_versions(folder) else TOLERANCE
+    reading = reading_of(folder)
     for i, row in enumerate(table.to_dict("records")):
         if i not in bad:
             try:
-                faults = list(_pixel_problems(row, folder, photo_folder, slack))
+                faults = list(_pixel_problems(row, folder, photo_folder, slack, reading))
             except Skipped as reason:
                 faults = [str(reason)]
             found += [Problem(i, row["file_name"], what) for what in faults]
@@ -150,28 +185,34 @@ def _same_versions(folder: Path) -> bool:
 
 
 def _pixel_problems(
-    row: Mapping[Any, Any], folder: Path, photo_folder: str | Path | None, slack: int
+    row: Mapping[Any, Any],
+    folder: Path,
+    photo_folder: str | Path | None,
+    slack: int,
+    reading: Reading,
 ) -> Iterator[str]:
     size = (int(row["width"]), int(row["height"]))
-    image = photos.read(folder, row["file_name"]).pixels
+    image = photos.read(folder, row["file_name"], keep_profile=True).pixels
     if image.shape[1::-1] != size:
         yield f"its image is {image.shape[1]}x{image.shape[0]}, the table says {size[0]}x{size[1]}"
         return
     truth = dataset.truth(row)
+    if truth is not None and not anomalies.mask(truth, size[1], size[0]).any():
+        yield "its region covers no pixel"
     if row["mask_file_name"]:
-        mask = photos.read(folder, row["mask_file_name"]).pixels[..., 0]
+        mask = photos.read(folder, row["mask_file_name"], keep_profile=True).pixels[..., 0]
         if not np.array_equal(mask, renderer.region_picture(truth, size)):
             yield "its mask is not the region that the table describes"
     twin = None
     if row["clean_file_name"]:
-        twin = photos.read(folder, row["clean_file_name"]).pixels
+        twin = photos.read(folder, row["clean_file_name"], keep_profile=True).pixels
         if twin.shape != image.shape:
             yield "its clean twin has another size"
             return
         if row["codec"] == "png":
             yield from _twin_problems(row, image, twin)
     if photo_folder is not None:
-        yield from _replay_problems(row, image, twin, Path(photo_folder), slack)
+        yield from _replay_problems(row, image, twin, Path(photo_folder), slack, reading)
 
 
 def _twin_problems(row: Mapping[Any, Any], image: np.ndarray, twin: np.ndarray) -> Iterator[str]:
@@ -190,8 +231,9 @@ def _replay_problems(
     twin: np.ndarray | None,
     photo_folder: Path,
     slack: int,
+    reading: Reading,
 ) -> Iterator[str]:
-    painted = repaint(row, photo_folder)
+    painted = repaint(row, photo_folder, reading)
     for name, pixels, wanted in (("image", image, painted.image), ("twin", twin, painted.clean)):
         if pixels is None:
             continue

@@ -40,6 +40,7 @@ def legible(text: str) -> str:
 
 def _visible(character: str) -> str:
     hidden = unicodedata.category(character) in _HIDDEN and character not in _JOINERS
+    hidden |= character in "\ufffe\uffff"  # which XML, so SVG, has no place for
     return _escape(character) if hidden else character
 
 

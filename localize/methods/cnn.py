@@ -238,7 +238,9 @@ class Cnn:
             }
             localizer = cls(device=device, **options)
             localizer.network = localizer.build(about["numeric_mean"], about["numeric_scale"])
-        except (KeyError, TypeError) as error:
+        except InputError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise InputError(f"{run}/model.json is damaged ({error}): train again") from None
         localizer._use(run, which)
         return localizer

@@ -40,7 +40,7 @@ EPOCHS, OF = 100, {"draem": 700}  # where anomalib names no number of its own
 
 
 def begin(tell: Tell, run: str = "") -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """-> what answers ``{"settings", "pictures", "run"}`` (train) and ``{"image"}`` (look).
+    """-> what answers ``{"settings", "pictures", "run", "scratch"}`` (train), ``{"image"}`` (look).
 
     Args:
         run: a folder that training wrote, to answer about images.
@@ -53,6 +53,7 @@ def begin(tell: Tell, run: str = "") -> Callable[[dict[str, Any]], dict[str, Any
     def answer(message: dict[str, Any]) -> dict[str, Any]:
         if "image" in message:
             return look(kept[0], message["image"])
+        tempfile.tempdir = message["scratch"]  # what libraries write meanwhile lies there too
         return train(tell, message["settings"], Path(message["pictures"]), Path(message["run"]))
 
     if run:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 OPTIONAL = ("r", "ratio", "score")
+LEAST_SIDE = 8  # px of a map that is smaller than the image: less is no map but a table of numbers
 
 
 def begin(
@@ -48,8 +49,9 @@ def _module(path: Path) -> Any:
 def told(result: Any, shape: tuple[int, int]) -> dict[str, Any]:
     """What a function returned for an image of (H, W) -> a message: x, y and what else it knows.
 
-    It may be a pair (x, y); an (H, W) map, whose peak is the place and the score; or anything
-    with the names x and y, and perhaps r, ratio, score and map.
+    It may be a pair (x, y); an (H, W) map, whose maximum is the score (the place is left to
+    the reader of the message, see ``localize.peak``); or anything with the names x and y, and
+    perhaps r, ratio, score and map. A map may be smaller than the image, in its proportions.
 
     Raises:
         TypeError: it is none of these.
@@ -69,7 +71,8 @@ def told(result: Any, shape: tuple[int, int]) -> dict[str, Any]:
     if values.shape == (2,):
         return {"x": _number("x", values[0]), "y": _number("y", values[1])}
     if values.ndim == 2:
-        return _peak(values, shape)
+        map = _checked(values, shape)
+        return {"score": float(map.max()), "map": map}
     raise TypeError(f"it returned shape {values.shape}: return (x, y) or an (H, W) map")
 
 
@@ -85,32 +88,47 @@ def _named(fields: Mapping[str, Any], shape: tuple[int, int]) -> dict[str, Any]:
     return message
 
 
-def _peak(map: np.ndarray, shape: tuple[int, int]) -> dict[str, Any]:
-    map = _checked(map, shape)
-    y, x = np.unravel_index(int(map.argmax()), map.shape)
-    return {"x": float(x), "y": float(y), "score": float(map[y, x]), "map": map}
-
-
 def _checked(map: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    if map.shape != tuple(shape):
+    if map.shape != tuple(shape) and not _is_smaller(map.shape, shape):
         raise ValueError(f"its map has the shape {map.shape}, the image {tuple(shape)}")
     if np.isnan(map).any():
         raise ValueError("its map holds NaN")
-    return map.astype(np.float32)
+    with np.errstate(over="ignore"):
+        found: np.ndarray = map.astype(np.float32)
+    if np.isinf(found).sum() > np.isinf(map).sum():
+        largest = np.abs(map[np.isfinite(map)]).max()
+        raise ValueError(f"its map holds {largest:.3g}, more than float32 can: scale it")
+    return found
+
+
+def _is_smaller(small: tuple[int, ...], shape: tuple[int, int]) -> bool:
+    """Whether a map is the image's made smaller: to the same proportions within a pixel."""
+    if len(small) != 2 or min(small) < LEAST_SIDE or max(np.subtract(small, shape)) >= 0:
+        return False
+    (h, w), (height, width) = small, shape
+    return abs(h * width / height - w) < 1 or abs(w * height / width - h) < 1
 
 
 def _array(value: Any) -> np.ndarray:
     """Anything of numbers, a tensor on whatever device too -> an array."""
-    for way in ("detach", "cpu"):
-        value = getattr(value, way)() if hasattr(value, way) else value
-    array = np.asarray(value)
+    array = np.asarray(_plain(value))
     if array.dtype.kind not in "biuf":
         raise TypeError(f"it returned {type(value).__name__}: return (x, y) or an (H, W) map")
     return array
 
 
+def _plain(value: Any) -> Any:
+    """A tensor -> one on the CPU, without gradients; anything else as it is."""
+    for way in ("detach", "cpu"):
+        value = getattr(value, way)() if hasattr(value, way) else value
+    return value
+
+
 def _number(name: str, value: Any) -> float:
-    number = float(value)
+    array = np.asarray(_plain(value))
+    if array.size != 1 or array.dtype.kind not in "biuf":
+        raise TypeError(f"it returned {type(value).__name__} as {name}: return a number")
+    number = float(array.reshape(())[()])
     if math.isnan(number) or (math.isinf(number) and name != "score"):
         raise ValueError(f"it returned {name} = {number}")
     return number

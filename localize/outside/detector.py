@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
-import json
 import os
-import tempfile
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,12 @@ from localize.devices import device_of
 from localize.localizer import RUN_FILE, Finding, Learns, Source, Told, read_run
 from localize.methods.patchcore.weights import PACKAGED
 from localize.outside import anomalib_job, caller
+from localize.outside.function import finding
 from localize.outside.peer import TIME_LIMIT, Failure, Peer, check_limit
 from localize.registry import ANOMALIB
+from localize.run_files import check_file, write_run
 from localize.sources import Folder
-from synth import console, exporting, folders
+from synth import console, exporting
 from synth.errors import InputError
 
 PYTHON = "ACUITY_ANOMALIB"  # names the interpreter, or its environment's folder
@@ -33,6 +34,7 @@ MODELS = (
 )  # fmt: skip
 JOB = anomalib_job.__file__
 LOG = "training.log"
+SCRATCH = "scratch"  # folder in the run: pictures and checkpoints while it trains
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,14 +115,18 @@ class Detector:
         if not isinstance(train, Folder):
             raise InputError(f"{name} learns from a dataset: make one with synth generate --twins")
         run.mkdir(parents=True, exist_ok=True)
+        (run / RUN_FILE).unlink(missing_ok=True)  # of an earlier training in this folder
         packaged = PACKAGED[anomalib_job.LITE]
         settings = dataclasses.asdict(self.options) | {"weights": dataclasses.asdict(packaged)}
         peer = Peer(self._python, (JOB,), foreign=True, log=run / LOG)
-        with tempfile.TemporaryDirectory(prefix="acuity-") as temporary:
-            exported = Path(temporary) / "mvtec"
+        with _scratch(run) as scratch:
+            exported = scratch / "mvtec"
             exporting.export(train.folder, exported, "mvtec")
             pictures = next(exported.glob("*/train/good"))
-            message = {"settings": settings, "pictures": str(pictures), "run": str(run.resolve())}
+            message = {
+                "settings": settings, "pictures": str(pictures), "run": str(run.resolve()),
+                "scratch": str(scratch.resolve()),
+            }  # fmt: skip
             step = console.progress(name) if self._progress else contextlib.nullcontext()
             try:
                 with step as tell:
@@ -133,11 +139,10 @@ class Detector:
             "method": name,
             "settings": settings,
             "about": self.about,
-            "sha256": folders.sha256(run / anomalib_job.WEIGHTS),
             "trained": f"{self.about['train_images']} clean images, {self.about['epochs']} epochs "
             f"({self.note})",
         }
-        folders.write(run / RUN_FILE, json.dumps(about, indent=2) + "\n")
+        write_run(run, about, (anomalib_job.WEIGHTS,))
 
     @classmethod
     def load(
@@ -154,12 +159,9 @@ class Detector:
             options = {name: value for name, value in about["settings"].items() if name in known}
             localizer = cls(**options, time_limit=time_limit, progress=False)
             localizer.about = about["about"]
-            expected = about["sha256"]
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{run}/{RUN_FILE} is damaged ({error}): train again") from None
-        weights = run / anomalib_job.WEIGHTS
-        if not weights.is_file() or folders.sha256(weights) != expected:
-            raise InputError(f"{weights} is missing or damaged: train again")
+        check_file(run, anomalib_job.WEIGHTS)
         localizer._peer = Peer(
             localizer._python, (JOB, run.resolve()), foreign=True, log=Path(os.devnull)
         )
@@ -183,13 +185,26 @@ class Detector:
         for image in images:
             reply = self._peer.ask({"image": np.ascontiguousarray(image)}, self.time_limit)
             found = caller.told(reply["map"], image.shape[:2])
-            findings.append(Finding(**found | {"score": reply.get("score", found["score"])}))
+            found["score"] = reply.get("score", found["score"])
+            findings.append(finding(found, image.shape[:2]))
         return findings
 
     def close(self) -> None:
         """End its process; it starts again when it is asked."""
         if self._peer is not None:
             self._peer.close()
+
+
+@contextlib.contextmanager
+def _scratch(run: Path) -> Iterator[Path]:
+    """A folder in the run for what only training needs; it starts empty and is removed."""
+    folder = run / SCRATCH
+    shutil.rmtree(folder, ignore_errors=True)  # of a training that was killed
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def python() -> str:

@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 
 from localize.localizer import Finding, Learns, Source, Told
 from localize.outside import caller
 from localize.outside.peer import START_LIMIT, TIME_LIMIT, Peer, check_limit
+from localize.peak import peak, resized
 from synth.errors import InputError
 from synth.paths import path_of
+
+
+def finding(message: dict[str, Any], shape: tuple[int, int]) -> Finding:
+    """What ``caller.told`` made of an answer about an (H, W) image -> the finding.
+
+    The place of a map alone is its peak; x and y are NaN where the map is flat. A map that is
+    smaller than the image is enlarged to it.
+    """
+    fields = dict(message)
+    map = fields.get("map")
+    if map is not None:
+        if "x" not in fields:
+            place = peak(map)
+            x, y = (math.nan, math.nan) if place is None else resized(place, map.shape, shape)
+            fields |= {"x": x, "y": y}
+        if map.shape != shape:
+            fields["map"] = cv2.resize(map, shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return Finding(**fields)
 
 
 class Function:
@@ -66,7 +88,10 @@ class Function:
             Failure: it failed on one of them, took too long or crashed.
         """
         return [
-            Finding(**self._peer.ask({"image": np.ascontiguousarray(image)}, self.time_limit))
+            finding(
+                self._peer.ask({"image": np.ascontiguousarray(image)}, self.time_limit),
+                image.shape[:2],
+            )
             for image in images
         ]
 

@@ -29,6 +29,7 @@ import numpy as np
 Message = dict[str, Any]
 Answer = Callable[[Message], Message]
 _LENGTH = struct.Struct("<Q")
+LONGEST = 500  # characters of a reason of failure
 
 
 def write(stream: IO[bytes], message: Message) -> None:
@@ -69,8 +70,14 @@ def _exactly(stream: IO[bytes], length: int) -> bytes:
 
 
 def described(error: BaseException) -> str:
-    """An exception -> its kind and text on one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+    """An exception -> its kind and text on one line of at most ``LONGEST`` characters."""
+    try:
+        text = str(error)
+    except Exception:  # of the user's own class
+        text = "(its text cannot be read)"
+    text = "".join(each if each.isprintable() else " " for each in text[: 4 * LONGEST])
+    line = " ".join(f"{type(error).__name__}: {text}".split()).removesuffix(":")
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
 
 
 def imported(path: Path, name: str) -> ModuleType:
@@ -93,6 +100,7 @@ def _leave_with(parent: int) -> None:
 
 def main(job: str, *arguments: str) -> None:
     """Begin a job, then answer messages until there are no more."""
+    mine = os.getpid()
     inward, outward = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)  # a print of the job must not stand among the messages
@@ -103,18 +111,23 @@ def main(job: str, *arguments: str) -> None:
     def tell(done: int, total: int) -> None:
         write(outward, {"done": done, "total": total})
 
-    with contextlib.suppress(BrokenPipeError):  # nobody listens any more
+    with contextlib.suppress(OSError):  # nobody listens any more, or the job closed the streams
         try:
             answer: Answer = imported(Path(job), "acuity_job").begin(tell, *arguments)
-        except (Exception, SystemExit) as error:
-            write(outward, {"error": described(error)})
+        except BaseException as error:  # of the user's file, KeyboardInterrupt too
+            reply = {"error": described(error)}
+            if os.getpid() != mine:  # it forked
+                os._exit(0)
+            write(outward, reply)
             return
         write(outward, {"ready": True})
         while (message := read(inward)) is not None:
             try:
                 reply = answer(message)
-            except (Exception, SystemExit) as error:
+            except BaseException as error:  # of the user's code, KeyboardInterrupt too
                 reply = {"error": described(error)}
+            if os.getpid() != mine:  # it forked: only the parent answers
+                os._exit(0)
             write(outward, reply)
 
 

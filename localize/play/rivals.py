@@ -11,10 +11,14 @@ import pandas as pd
 
 from localize import metrics, plots
 from localize.report import figures, tables
+from localize.report.thresholds import NUMBERS
 from synth.errors import InputError
+from synth.tables import DISTANCE, POSITIVE, SHARE, SIZE
 
 BINS = 5  # of a comparison's ratios, on each side of 1
 SIDES = ("brighter", "darker")
+RATES = {"discolor_ratio": POSITIVE, "r": SIZE, "hit_rate": SHARE}
+PREDICTIONS = {"r": SIZE, "discolor_ratio": POSITIVE, "distance": DISTANCE}
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -40,12 +44,11 @@ def read(folder: Path) -> dict[str, Any]:
 def _sharpness(folder: Path) -> dict[str, Any]:
     thresholds = tables.read(
         folder / "thresholds.csv",
-        ("cut", "side", "threshold", "threshold_low", "threshold_high"),
-        texts=("method",),
+        ("cut", "side", *NUMBERS),
+        ("method", "cut", "side"),
+        NUMBERS,
     )
-    rates = tables.read(
-        folder / "rates.csv", ("side", "discolor_ratio", "r", "hit_rate"), texts=("method",)
-    )
+    rates = tables.read(folder / "rates.csv", ("side", *RATES), ("method", "side"), RATES)
     thresholds = thresholds[thresholds["cut"] == "all"]
     rates = rates[rates["r"].isna()]
     methods: dict[str, dict[str, Any]] = {
@@ -65,8 +68,8 @@ def _sharpness(folder: Path) -> dict[str, Any]:
 
 
 def _comparison(folder: Path) -> dict[str, Any]:
-    needed = ("r", "discolor_ratio", "distance")
-    table = tables.read(folder / "predictions.csv", needed, texts=("method", "file_name"))
+    texts = ("method", "file_name")
+    table = tables.read(folder / "predictions.csv", tuple(PREDICTIONS), texts, PREDICTIONS)
     table["hit"] = table["distance"] <= np.maximum(5.0, table["r"] / 2)
     methods: dict[str, dict[str, Any]] = {}
     for name, rows in table.groupby("method", sort=False):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from localize import scoring
 from localize.detection import Estimate
 from localize.plots import look
 from localize.report import sentences, standings, tables
@@ -18,8 +19,18 @@ from localize.report.markup import Cell, Column, Html, el, facts, section, table
 from localize.report.numbers import interval, number, percent
 from localize.report.standings import BASELINE, Standing
 from localize.scoring import ERRORS
+from synth.tables import ABOVE_ZERO, DISTANCE, PIXELS, POSITIVE, SHARE, SIZE
 
-NUMBERS = ("r", "discolor_ratio", "x", "y", "x_pred", "y_pred", "distance")
+NUMBERS = {
+    "r": SIZE,
+    "discolor_ratio": POSITIVE,
+    **dict.fromkeys(("x", "y", "x_pred", "y_pred"), PIXELS),
+    "distance": DISTANCE,
+}
+OF_SCORES = {
+    **dict.fromkeys(scoring.DETECTION, SHARE),
+    **dict.fromkeys(("n_clean", "parameters", "ms_per_image"), ABOVE_ZERO),
+}
 SMALL = (
     "In brackets: 95 % intervals, from 4000 bootstrap samples of whole photos (seed 0). Ranked by "
     "how much nearer than the centre guess of the same image; an image without an answer "
@@ -48,8 +59,9 @@ def contents(folder: Path) -> Contents:
         folder / "predictions.csv",
         ("method", "file_name", *NUMBERS),
         ("method", "file_name", "photo"),
+        NUMBERS,
     )
-    scores = tables.read(folder / "scores.csv", ("method",), ("method",))
+    scores = tables.read(folder / "scores.csv", ("method",), ("method",), OF_SCORES)
     errors = tables.read(folder / "errors.csv", ERRORS, ERRORS)
     names = list(dict.fromkeys(predictions["method"]))
     looks, methods = look(names), known(about.get("methods") or {}, names)

@@ -10,7 +10,8 @@ from xml.etree import ElementTree
 
 from PIL import Image
 
-from localize.plots import COLOURS, GREY, STYLE
+from localize.drawing import STYLE
+from localize.plots import COLOURS, GREY
 from localize.report.markup import Html, el
 from synth.errors import InputError
 

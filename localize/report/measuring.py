@@ -18,14 +18,26 @@ from localize.report.markup import Cell, Column, Html, facts, folded, section, t
 from localize.report.numbers import listed, number, percent
 from localize.report.standings import BASELINE
 from localize.report.thresholds import ELSEWHERE, SIDES, Threshold, estimate, limits
+from synth.tables import ABOVE_ZERO, DISTANCE, INFINITE, PIXELS, POSITIVE, SHARE, SIZE, STEP
 
-NUMBERS = ("photo", "side", "discolor_ratio", "r", "x", "y", "x_pred", "y_pred", "distance", "hit")
-OF_THRESHOLDS = (
-    "method", "cut", "side", "n", "guess", "lapse", "threshold", "threshold_low",
-    "threshold_high", "contrast_percent", "contrast_low", "contrast_high", "slope", "slope_low",
-    "slope_high",
-)  # fmt: skip
-OF_PAIRS = ("method", "than", "side", "photos", "factor", "factor_low", "factor_high")
+NUMBERS = {
+    "discolor_ratio": POSITIVE,
+    "r": SIZE,
+    **dict.fromkeys(("x", "y", "x_pred", "y_pred"), PIXELS),
+    "distance": DISTANCE,
+    "hit": SHARE,
+}
+OF_THRESHOLDS = {
+    "n": ABOVE_ZERO,
+    **dict.fromkeys(("guess", "lapse"), SHARE),
+    **thresholds.NUMBERS,
+    **dict.fromkeys(("contrast_percent", "contrast_low", "contrast_high"), INFINITE),
+    **dict.fromkeys(("slope", "slope_low", "slope_high"), INFINITE),
+}
+OF_PAIRS = {
+    "photos": ABOVE_ZERO,
+    **dict.fromkeys(("factor", "factor_low", "factor_high"), STEP),
+}
 TEXTS = ("method", "cut", "level", "side", "verdict")
 SHOWN = ("versions", "definitions", "methods")  # in places of their own
 MOST_MISSES = 12
@@ -38,10 +50,13 @@ def contents(folder: Path) -> Contents:
         InputError: a file in it is damaged.
     """
     about = tables.about(folder / "sharpness.json")
-    found = tables.read(folder / "thresholds.csv", OF_THRESHOLDS, TEXTS)
+    cuts = ("method", "cut", "side", *OF_THRESHOLDS)
+    found = tables.read(folder / "thresholds.csv", cuts, TEXTS, OF_THRESHOLDS)
     texts = ("method", "photo", "side", "error", "codec")
-    trials = tables.read(folder / "trials.csv", ("method", *NUMBERS), texts)
-    pairs = tables.read(folder / "pairs.csv", OF_PAIRS, ("method", "than", "side"))
+    needed = ("method", "photo", "side", *NUMBERS)
+    trials = tables.read(folder / "trials.csv", needed, texts, NUMBERS)
+    two = ("method", "than", "side")
+    pairs = tables.read(folder / "pairs.csv", (*two, *OF_PAIRS), two, OF_PAIRS)
     names = list(dict.fromkeys([*found["method"], *trials["method"]]))
     methods = known(about.get("methods") or {}, names)
     looks = look(names)

@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from synth import json_shapes
+from synth import json_shapes, tables
 from synth.errors import InputError
 from synth.json_files import Damaged, parse_object
 from synth.json_shapes import Object
+from synth.tables import Number
+
+ADVICE = "make it again"
 
 
-def read(path: Path, needed: Sequence[str] = (), texts: Sequence[str] = ()) -> pd.DataFrame:
-    """A CSV -> its table; an empty one where there is no such file.
+def read(
+    path: Path,
+    needed: Sequence[str] = (),
+    texts: Sequence[str] = (),
+    numbers: Mapping[str, Number] | None = None,
+) -> pd.DataFrame:
+    """A CSV -> its columns of text and of numbers; an empty table where there is no such file.
 
     Args:
         needed: columns without which it is refused.
         texts: columns that are text, whatever stands there; empty is "".
+        numbers: what the others may hold; a needed column that is named nowhere is a number.
 
     Raises:
         InputError: it is damaged.
     """
+    kinds = {**dict.fromkeys(needed, tables.INFINITE), **(numbers or {})}
+    kinds = {name: kind for name, kind in kinds.items() if name not in texts}
     if not path.is_file():
         return pd.DataFrame(columns=list(dict.fromkeys([*needed, *texts])))
-    try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=True)
-    except (ValueError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{path} is damaged ({reason}): make it again") from None
-    if lacking := [name for name in needed if name not in table]:
-        raise InputError(f"{path} lacks the column {', '.join(lacking)}: make it again")
-    for name in texts:
-        table[name] = table[name].fillna("") if name in table else ""
-    return table
+    return tables.read(path, needed, advice=ADVICE).frame(kinds, texts, ADVICE)
 
 
 _METHOD = Object({"told": ([str], None), "parameters": (float, None)})

@@ -13,11 +13,16 @@ from localize.detection import Estimate
 from localize.report.markup import Html, el, join
 from localize.report.numbers import listed, number
 from localize.report.standings import BASELINE
+from synth.tables import STEP, Number
 
 ELSEWHERE = "trials made elsewhere"  # the note of people, and of other programs
 NEVER = "no threshold"
 BELOW = "below the smallest tried"
 SIDES = ("both", "brighter", "darker")
+NUMBERS = {  # of thresholds.csv: a threshold that there is, and the limits of its interval
+    "threshold": Number(math.ulp(0.0), words="a number above 0", infinite=True),
+    **dict.fromkeys(("threshold_low", "threshold_high"), STEP),
+}
 UNTOLD = "told nothing but the picture"
 
 

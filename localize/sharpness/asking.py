@@ -19,9 +19,11 @@ import numpy as np
 
 from localize import registry
 from localize.journal import Journal
-from localize.localizer import Finding, Localizer, Told
+from localize.localizer import Localizer, Told
+from localize.outside.worker import described
 from localize.sharpness import adaptive
 from localize.sharpness.design import Design, Picture, Trial, grid, picture
+from localize.validity import NOTHING, is_silent, usable
 from synth import photos
 from synth.console import Progress
 from synth.photos import Photo
@@ -87,15 +89,17 @@ class Asker:
         return self.photos[name]
 
     def _answer(self, name: str, trial: Trial, shown: Picture) -> Row:
-        """A method that fails has missed; its error is recorded."""
+        """A method that fails, or gives no place, has missed; the reason is recorded."""
         localizer, truth = self.ready[name], shown.truth
         told = [Told(truth.r, truth.discolor_ratio)] if localizer.told else None
-        found, error = Finding(math.nan, math.nan), ""
         began = time.perf_counter()
         try:
-            found = localizer.locate([shown.image], told)[0]
+            answer = localizer.locate([shown.image], told)[0]
+            found, error = usable(answer)
+            if truth.discolor_ratio == 1 and is_silent(answer):
+                error = ""  # there is nothing to find
         except Exception as reason:  # of anybody's code: it must not end the run
-            error = f"{type(reason).__name__}: {reason}"
+            found, error = NOTHING, described(reason)
         seconds = time.perf_counter() - began
         distance = math.hypot(found.x - truth.x, found.y - truth.y)
         height, width = shown.image.shape[:2]

@@ -14,7 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from localize.plots import GREY, look, styled
+from localize.drawing import legend, styled
+from localize.names import short
+from localize.plots import GREY, look
 from localize.sharpness import light
 from localize.sharpness import thresholds as tables
 from localize.sharpness.thresholds import ABOVE, BELOW, NEVER, TOO_FEW, of_side, steps
@@ -57,7 +59,7 @@ def named(thresholds: pd.DataFrame) -> dict[str, str]:
             for side in ("darker", "brighter")
             if side in of
         ]
-        lines[str(name)] = f"{name}   {' / '.join(dict.fromkeys(each))}"
+        lines[str(name)] = f"{short(str(name))}   {' / '.join(dict.fromkeys(each))}"
     return lines
 
 
@@ -134,12 +136,12 @@ def psychometric(result: Measurement) -> Figure:
         panels[0].set(ylim=(-0.03, 1.03), ylabel="hit rate")
         lines = named(found)
         handles = [
-            Line2D([], [], color=looks[name][0], marker=looks[name][1], mec="white", ms=7, lw=1.8,
-                   label=lines.get(name, name))
+            Line2D([], [], color=looks[name][0], marker=looks[name][1], mec="white", ms=7, lw=1.8)
             for name in methods
-        ]  # fmt: skip
-        figure.legend(
-            handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=9,
+        ]
+        legend(
+            figure, handles, [lines.get(name) or short(name) for name in methods],
+            below=2, fontsize=9,
             title="threshold, darker / brighter: the diamond on the curve, with its 95 % interval",
             title_fontsize=9,
         )  # fmt: skip
@@ -230,19 +232,19 @@ def acuity(result: Measurement) -> Figure:
                 right.set_ylabel("in light", fontsize=8, color=GREY)
         panels[0].set_ylabel("threshold: the ratio found half of the time\n(lower is sharper)")
         handles = [
-            Line2D([], [], color=looks[name][0], marker=looks[name][1], mec="white", ms=8, lw=1.2,
-                   label=name)
+            Line2D([], [], color=looks[name][0], marker=looks[name][1], mec="white", ms=8, lw=1.2)
             for name in methods
-        ]  # fmt: skip
+        ]
         lines = []
         for why in (NEVER, TOO_FEW):
-            names = ", ".join(name for name, each in verdicts.items() if _unseen(each) == why)
+            names = ", ".join(
+                short(name) for name, each in verdicts.items() if _unseen(each) == why
+            )
             if names:
                 text = f"{why}: {names}"
                 lines += textwrap.wrap(text, 58 * len(sides), break_on_hyphens=False)
-        columns = min(4, max(1, 55 * len(sides) // (8 + max(map(len, methods), default=1))))
-        figure.legend(
-            handles=handles, loc="outside lower center", ncols=columns, frameon=False,
+        legend(
+            figure, handles, list(map(short, methods)), below=4,
             title="\n".join(lines) or None, title_fontsize=9,
         )  # fmt: skip
         _suptitle(figure, "Acuity chart: the faintest change found, by size of the region")
@@ -320,7 +322,7 @@ def hit_rates(result: Measurement) -> Figure:
                 if np.isfinite(rate):
                     axes.text(column, row, f"{100 * rate:.0f}", ha="center", va="center",
                               fontsize=8, color="white" if rate < 0.55 else "black")  # fmt: skip
-            axes.set_title(name, fontsize=9)
+            axes.set_title(short(name), fontsize=9)
             axes.set_yticks(range(len(radii)), [f"{r:g}" for r in radii])
             axes.tick_params(length=0)
             axes.spines[:].set_visible(False)

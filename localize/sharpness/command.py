@@ -150,8 +150,9 @@ def _radii(low: float, high: float, count: int) -> tuple[float, ...]:
 
 def _report(result: Measurement, design: Design) -> None:
     """Print the thresholds over all trials, and where everything is."""
-    from rich.console import Console
     from rich.table import Table
+
+    from localize.names import plain
 
     rows = result.thresholds[result.thresholds["cut"] == "all"].to_dict("records")
     photos, n = result.about["photos"], max(row["n"] for row in rows)
@@ -161,13 +162,13 @@ def _report(result: Measurement, design: Design) -> None:
     for row in rows:
         known = not row["verdict"]
         table.add_row(
-            row["method"], row["side"],
+            plain(row["method"]), row["side"],
             _interval(row, "threshold", "threshold", ".3f") if known else row["verdict"],
             _interval(row, "contrast_percent", "contrast", ".1f") + " %" if known else "",
             f"{row['slope']:.2f}" if known else "",
-            f"{row['guess']:.3f}",
+            "–" if math.isnan(row["guess"]) else f"{row['guess']:.3f}",
         )  # fmt: skip
-    Console(width=max(Console().width, 110)).print(table)
+    console.show(table)
     console.say(f"threshold: the ratio found half of the time, within {design.within:g} px or "
           f"{design.share:g} r; in light: contrast of luminance")  # fmt: skip
     if errors := sum(result.about["errors"].values()):
@@ -175,7 +176,8 @@ def _report(result: Measurement, design: Design) -> None:
             f"{errors} trials failed and count as misses, see {result.folder / 'trials.csv'}"
         )
     if skipped := result.about["skipped"]:
-        console.say(f"{len(skipped)} photos cannot be used, see {result.folder / 'sharpness.json'}")
+        where = result.folder / "sharpness.json"
+        console.say(f"{len(skipped)} photos or other files cannot be used, see {where}")
     console.say(f"tables and pictures are in {result.folder}, all on one page: report.html")
 
 

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from localize import metrics
+from localize.names import plain
 from localize.sharpness.asking import TRIALS
 from localize.sharpness.design import Design
+from synth import tables, units
 from synth.errors import InputError
 from synth.paths import path_of
 
 PLACES = ("x", "y", "x_pred", "y_pred")
-NUMBERS = (
-    *PLACES, "r", "discolor_ratio", "distance", "hit", "seconds", "width", "height", "quality",
-    "feather", "brightness", "texture", "r_pred", "ratio_pred", "score",
-)  # fmt: skip
+NUMBERS = {
+    **dict.fromkeys((*PLACES, "r_pred"), tables.PIXELS),
+    **dict.fromkeys(("width", "height", "distance", "feather"), tables.SIZE),
+    **dict.fromkeys(("r", "discolor_ratio"), replace(tables.POSITIVE, empty=False)),
+    **dict.fromkeys(
+        ("hit", "seconds", "quality", "brightness", "texture", "ratio_pred"), tables.FINITE
+    ),
+    "score": tables.INFINITE,
+}
+WHOLE = {"width", "height", "quality"}
+TEXTS = tuple(name for name in TRIALS if name not in NUMBERS)
 
 
 def read(path: str | Path, design: Design, taken: Collection[str] = ()) -> pd.DataFrame:
@@ -32,40 +42,31 @@ def read(path: str | Path, design: Design, taken: Collection[str] = ()) -> pd.Da
         InputError: it cannot be read, a column is missing, or a method's name is taken.
     """
     path = path_of(path)
-    try:
-        table = pd.read_csv(path, encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"no trials at {path}: check the path") from None
-    except (ValueError, OSError) as error:  # pandas' own errors are ValueErrors
-        raise InputError(f"{path} is no CSV of trials: {error}") from None
-    photo = next((name for name in ("photo", "file_name") if name in table), None)
-    for name, there in (
-        ("r", "r" in table),
-        ("discolor_ratio", "discolor_ratio" in table),
+    cells = tables.read(path, known=(*NUMBERS, *TEXTS, "file_name"))
+    there = set(cells.columns)
+    photo = next((name for name in ("photo", "file_name") if name in there), None)
+    for name, found in (
+        ("r", "r" in there),
+        ("discolor_ratio", "discolor_ratio" in there),
         ("photo or file_name", photo is not None),
         (
             "x, y, x_pred, y_pred (or distance, or hit)",
-            set(PLACES) <= set(table) or "distance" in table or "hit" in table,
+            set(PLACES) <= there or "distance" in there or "hit" in there,
         ),
-        ("row", len(table) > 0),
+        ("row", len(cells) > 0),
     ):
-        if not there:
+        if not found:
             raise InputError(f"{path} has no {name}: trials need it")
-    for name in set(NUMBERS) & set(table):
-        numbers = pd.to_numeric(table[name], errors="coerce")
-        wrong = numbers.isna() & table[name].notna()
-        if wrong.any():
-            line = int(np.flatnonzero(wrong)[0]) + 2
-            raise InputError(f"{path}, line {line}: {name} is no number")
-        table[name] = numbers
-    for name in ("r", "discolor_ratio"):
-        wrong = ~(table[name] > 0) | ~np.isfinite(table[name])
-        if wrong.any():
-            line = int(np.flatnonzero(wrong)[0]) + 2
-            raise InputError(f"{path}, line {line}: {name} must be a number above 0")
-    table["photo"] = table[photo].astype(str)
-    table["method"] = table["method"].fillna(path.stem) if "method" in table else path.stem
-    table["method"] = table["method"].astype(str)
+    table = cells.frame(NUMBERS, TEXTS)
+    table[list(TEXTS)] = table[list(TEXTS)].replace("", np.nan)
+    for name in WHOLE & there:
+        if (table[name] % 1 == 0).all():
+            table[name] = table[name].astype(int)
+    if set(PLACES) <= there:
+        x, y = ([*table[one], *table[other]] for one, other in (("x", "x_pred"), ("y", "y_pred")))
+        units.refuse_fractions(path, x, y, advice="give px")
+    table["photo"] = cells.column(photo or "photo")
+    table["method"] = table["method"].fillna(path.stem).map(plain)
     for name in set(table["method"]) & set(taken):
         raise InputError(f"{path}: another method is called '{name}': rename one")
     table["side"] = np.select(
@@ -74,7 +75,7 @@ def read(path: str | Path, design: Design, taken: Collection[str] = ()) -> pd.Da
         "none",
     )
     table = _judged(table, design)
-    if "trial" not in table:
+    if "trial" not in there:
         table["trial"] = range(len(table))
     return table.reindex(columns=list(TRIALS))
 
@@ -82,6 +83,7 @@ def read(path: str | Path, design: Design, taken: Collection[str] = ()) -> pd.Da
 def _judged(table: pd.DataFrame, design: Design) -> pd.DataFrame:
     """Fill in distance and hit."""
     if set(PLACES) <= set(table):
+        table[["x_pred", "y_pred"]] = metrics.places(table[["x_pred", "y_pred"]].to_numpy())
         table["distance"] = metrics.distance(
             table[["x_pred", "y_pred"]].to_numpy(), table[["x", "y"]].to_numpy()
         )

@@ -132,7 +132,8 @@ def _survey(folder: Path, design: Design) -> tuple[dict[str, str], dict[str, str
     """Photos -> digest by name of those that all trials fit in; reason by name of the others."""
     usable: dict[str, str] = {}
     skipped: dict[str, str] = {}
-    for name in photos.find(folder):
+    found = photos.some(photos.survey(folder), folder)
+    for name in found.names:
         try:
             photo = photos.read(folder, name)
             for condition in design.conditions:
@@ -146,14 +147,16 @@ def _survey(folder: Path, design: Design) -> tuple[dict[str, str], dict[str, str
         raise InputError(
             f"none of the {len(skipped)} photos in {folder} can be used; the first: {first}"
         )
-    return usable, skipped
+    return usable, skipped | found.passed_over
 
 
 def _about(
     asker: Asker, usable: dict[str, str], skipped: dict[str, str], table: pd.DataFrame
 ) -> dict[str, Any]:
     """What there is to know of a run beside its tables."""
-    runs = {name: Path(spec) for name, spec in asker.specs.items() if Path(spec).is_dir()}
+    runs = {
+        name: Path(spec) for name, spec in asker.specs.items() if registry.is_folder(Path(spec))
+    }
     methods: dict[str, dict[str, Any]] = record.described(asker.ready, runs)
     for name, localizer in asker.ready.items():
         methods[name] |= {
@@ -199,7 +202,7 @@ def _write(result: Measurement) -> None:
     """The tables, and what made them."""
     for name in ("trials", "rates", "thresholds", "pairs"):
         table = datasets.to_csv(getattr(result, name))
-        folders.write(result.folder / f"{name}.csv", table)
+        folders.write(result.folder / f"{name}.csv", table.replace("\0", ""))
     folders.write(result.folder / ABOUT, json.dumps(result.about, indent=2) + "\n")
 
 

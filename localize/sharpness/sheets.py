@@ -14,13 +14,16 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Rectangle
 
-from localize.plots import BASELINE, look, styled
+from localize.drawing import legend, styled
+from localize.names import short
+from localize.plots import BASELINE, look
 from localize.sharpness.design import Picture
 from localize.sharpness.thresholds import NEVER, TOO_FEW, steps
 from synth import anomaly as anomalies
 
 SHOWN = 6  # trials of a sheet
 ROWS = ("the picture", "the region as it is", "the same, step made larger")
+NARROW = 20  # columns of a name above a picture
 SURE = 5.0  # px: a hit so close is hardly luck
 WIDE = 1.8  # radii from the centre of a close-up to its edge
 STRONGER = 8.0  # how much larger the step is made in the lowest row, at most
@@ -89,12 +92,12 @@ def sheet(title: str, picks: list[dict[Any, Any]], rows: Sequence[str], paint: P
         for axes, label in zip(grid[:, 0], rows, strict=True):
             axes.set_ylabel(label, fontsize=9)
         handles = [
-            Line2D([], [], ls="", marker=looks[name][1], color=looks[name][0], mec="white", ms=9,
-                   label=f"answer of {name}")
+            Line2D([], [], ls="", marker=looks[name][1], color=looks[name][0], mec="white", ms=9)
             for name in methods
-        ]  # fmt: skip
-        truth = Line2D([], [], ls="", marker="o", mfc="none", mec="black", ms=11, label="truth")
-        figure.legend(handles=[truth, *handles], loc="outside lower center", ncols=5, frameon=False)
+        ]
+        truth = Line2D([], [], ls="", marker="o", mfc="none", mec="black", ms=11)
+        labels = ["truth", *(f"answer of {short(name)}" for name in methods)]
+        legend(figure, [truth, *handles], labels, below=5)
         figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
     return figure
 
@@ -104,8 +107,9 @@ def _whole(axes: Axes, row: Mapping[Any, Any], shown: Picture, looks: tuple[str,
     truth = shown.truth
     height, width = shown.image.shape[:2]
     off = "no answer" if np.isnan(row["distance"]) else f"{row['distance']:.0f} px off"
+    name = short(row["method"], NARROW)
     axes.set_title(
-        f"ratio {row['discolor_ratio']:.3f}, r {row['r']:g} px\n{row['method']}: {off}",
+        f"ratio {row['discolor_ratio']:.3f}, r {row['r']:g} px\n{name}: {off}",
         fontsize=8, weight="normal",
     )  # fmt: skip
     axes.imshow(shown.image)

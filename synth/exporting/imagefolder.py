@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import itertools
 from collections.abc import Mapping
@@ -44,7 +45,8 @@ def _alike(rows: Mapping[str, list[Row]]) -> dict[str, str]:
 
     ``datasets`` guesses the types split by split and refuses the folder where they differ,
     as they do where a column is empty in one split only, or lacks a number in one. Whole
-    numbers are written as floats where one is missing, as pandas does by itself.
+    numbers are written as floats where one is missing, as pandas does by itself. A text that it
+    would read as an empty cell (NA, None, null) or as a number is written in quotation marks.
 
     Raises:
         InputError: a column means something to imagefolder, or cannot read alike.
@@ -58,6 +60,13 @@ def _alike(rows: Mapping[str, list[Row]]) -> dict[str, str]:
     for name in map(str, table.columns):
         if datasets.COLUMNS.get(name) == "text" and not name.endswith("file_name"):
             table[name] = table[name].where(~blank[name], "unknown")
+            number = pd.to_numeric(table[name], errors="coerce").notna()
+            only = bool(number.groupby(table["split"]).transform("all").any())
+            table[name] = _quoted(table[name], _misread(table[name]) | (number & only))
+        elif name not in datasets.COLUMNS:
+            strange = _misread(table[name]) & ~blank[name]
+            if pd.to_numeric(table[name][~strange], errors="coerce").isna().any():  # it is text
+                table[name] = _quoted(table[name], strange)
     texts = {
         str(split): datasets.to_csv(part) for split, part in table.groupby("split", sort=False)
     }
@@ -71,3 +80,16 @@ def _alike(rows: Mapping[str, list[Row]]) -> dict[str, str]:
                 "which imagefolder forbids: fill it, or drop it from the table"
             )
     return texts
+
+
+def _misread(cells: pd.Series) -> pd.Series:
+    """Cells of text -> which of them pandas takes for empty when it reads them from a CSV."""
+    words = cells.astype(str).drop_duplicates()
+    text = words.to_csv(index=False, header=False, quoting=csv.QUOTE_ALL)
+    again = pd.read_csv(io.StringIO(text), header=None, skip_blank_lines=False, dtype=str)[0]
+    return cells.astype(str).isin(words[again.isna().to_numpy()])
+
+
+def _quoted(cells: pd.Series, which: pd.Series) -> pd.Series:
+    """Cells of text, some of them in quotation marks."""
+    return cells.where(~which, '"' + cells.astype(str) + '"')

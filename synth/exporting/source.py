@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from synth import anomaly as anomalies
 from synth import dataset as datasets
@@ -39,8 +38,10 @@ class Source:
         """
         path, size = self.folder / name, (int(row["width"]), int(row["height"]))
         try:
-            with Image.open(path, formats=photos.FORMATS) as image:
+            with photos.open_image(path) as image:
                 found, kind = image.size, str(image.format)
+        except MemoryError:
+            raise
         except Exception as error:  # broken files raise nearly anything
             raise InputError(f"{path} is no picture: {error}") from None
         if found != size:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
+import io
 import ipaddress
 import os
 import socket
@@ -10,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -20,32 +22,25 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 from urllib3.util import Timeout
 
+from synth.scraping import words
 from synth.scraping.outcomes import Outcome, Problem
-from synth.scraping.words import LONGEST
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 def clean(url: str) -> str:
-    """An http(s) address without fragment, user and password.
+    """An http(s) address without fragment, user and password; see :func:`words.tidy`.
 
     Raises:
         Problem: another scheme, or no address at all.
     """
     try:
-        parts = urlsplit(url.strip())
-        host, port = parts.hostname or "", parts.port
+        if urlsplit(url.strip()).scheme not in ("http", "https"):
+            raise Problem(Outcome.REFUSED)
+        return words.tidy(url)
     except ValueError:
         raise Problem(Outcome.BAD_ADDRESS) from None
-    if parts.scheme.lower() not in ("http", "https"):
-        raise Problem(Outcome.REFUSED)
-    if not host or len(url) > LONGEST or any(c.isspace() or ord(c) < 32 for c in host):
-        raise Problem(Outcome.BAD_ADDRESS)
-    netloc = f"[{host}]" if ":" in host else host
-    if port is not None:
-        netloc += f":{port}"
-    return urlunsplit((parts.scheme.lower(), netloc, parts.path or "/", parts.query, ""))
 
 
 def is_public(text: str) -> bool:
@@ -85,10 +80,17 @@ def _is_global(address: IPAddress) -> bool:
 
 
 class Flight:
-    """One request under way, which :class:`Watchdog` ends at its deadline."""
+    """One request under way, which :class:`Watchdog` ends at its deadline.
 
-    def __init__(self, deadline: float) -> None:
+    Args:
+        deadline: on the monotonic clock.
+        room: how many bytes may still come, all that the server sends being counted: headers,
+            interim answers, the sizes and extensions of chunks.
+    """
+
+    def __init__(self, deadline: float, room: int) -> None:
         self.deadline = deadline
+        self.room = room
         self.overdue = False
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
@@ -132,9 +134,9 @@ class Watchdog:
         threading.Thread(target=self._watch, daemon=True, name="watchdog").start()
 
     @contextlib.contextmanager
-    def flight(self, seconds: float) -> Iterator[Flight]:
-        """Watch the requests that this thread makes inside the block."""
-        flight = Flight(time.monotonic() + seconds)
+    def flight(self, seconds: float, room: int) -> Iterator[Flight]:
+        """Watch the requests that this thread makes inside the block, of ``room`` bytes."""
+        flight = Flight(time.monotonic() + seconds, room)
         _current.flight = flight
         with self._lock:
             self._flights.add(flight)
@@ -170,9 +172,52 @@ class _Current(threading.local):
 _current = _Current()
 
 
+class _Received(io.RawIOBase):
+    """The bytes of a connection, which are counted before anything reads them."""
+
+    def __init__(self, source: Any, flight: Flight) -> None:
+        self._source = source
+        self._flight = flight
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        count: int | None = self._source.readinto(buffer)
+        self._flight.room -= count or 0
+        if self._flight.room < 0:
+            raise Problem(Outcome.BYTES)
+        return count
+
+    def close(self) -> None:
+        self._source.close()
+        super().close()
+
+
+class _Counted:
+    """A connection as an answer sees it: a file to read from."""
+
+    def __init__(self, used: Any, flight: Flight) -> None:
+        self._used = used
+        self._flight = flight
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        source = self._used.makefile(mode, buffering=0)
+        return io.BufferedReader(_Received(source, self._flight), 1 << 16)
+
+
+class _Answer(http.client.HTTPResponse):
+    """An answer of which only so many bytes are taken as its request has room for."""
+
+    def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
+        flight = _current.flight
+        super().__init__(_Counted(sock, flight) if flight else sock, *args, **kwargs)  # type: ignore[arg-type]
+
+
 class _Checked:
     """What both kinds of connection share: resolve, check every address, connect to that."""
 
+    response_class: Any = _Answer
     allow_private = False
     host: str
     port: int

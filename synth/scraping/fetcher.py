@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
 import requests
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, ReadTimeoutError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NameResolutionError,
+    NewConnectionError,
+    ReadTimeoutError,
+)
 
 from synth.scraping import addresses, manners
 from synth.scraping.addresses import Flight, Watchdog
 from synth.scraping.outcomes import Outcome, Problem
 
 _CHUNK = 64 * 1024
+_OVERHEAD = 256 * 1024  # bytes of headers and the like, beside twice the most of a body
+_MEMBERS = 10_000  # of a gzip body, which may consist of several
 _HEAD = 16  # bytes that tell the type of a picture
 _RETRY = frozenset({408, 500, 502, 503, 504})
 Accept = Callable[[bytes], bool]
@@ -36,7 +45,15 @@ class LocalError(Exception):
 
 @dataclass(frozen=True)
 class Bounds:
-    """How long and how much one exchange may take, in seconds and bytes."""
+    """How long and how much one exchange may take.
+
+    Args:
+        connect: seconds to connect.
+        read: seconds between two pieces of an answer.
+        total: seconds in all, the reading of a page's tags included.
+        image_bytes: of a photo, as they are received and as they are decompressed.
+        page_bytes: the same of a page, of robots.txt and of what a service answers.
+    """
 
     connect: float = 10.0
     read: float = 20.0
@@ -58,6 +75,7 @@ class Reply:
         size: bytes, after decompression.
         charset: that the header names.
         tags: values of X-Robots-Tag.
+        deadline: on the monotonic clock, for all that is done with the answer.
     """
 
     url: str
@@ -68,6 +86,7 @@ class Reply:
     size: int = 0
     charset: str = ""
     tags: tuple[str, ...] = ()
+    deadline: float = math.inf
 
 
 class Fetcher:
@@ -99,7 +118,7 @@ class Fetcher:
             body.extend(piece)
 
         reply = self._exchange(session, url, take, self._bounds.page_bytes, compress=True)
-        return _with(reply, bytes(body))
+        return replace(reply, body=bytes(body))
 
     def robots(self, session: requests.Session, url: str) -> manners.Robots:
         """Fetch the rules that hold for an address: a missing file allows, a failing host not.
@@ -164,7 +183,7 @@ class Fetcher:
                 except OSError as error:
                     raise LocalError(error) from None
                 stack.pop_all()
-        return _with(reply, sha256=digest.hexdigest())
+        return replace(reply, sha256=digest.hexdigest())
 
     def _exchange(
         self,
@@ -175,7 +194,7 @@ class Fetcher:
         *,
         compress: bool,
     ) -> Reply:
-        with self._watchdog.flight(self._bounds.total) as flight:
+        with self._watchdog.flight(self._bounds.total, 2 * most + _OVERHEAD) as flight:
             try:
                 return self._attempt(session, url, take, most, flight, compress)
             except (Problem, LocalError):
@@ -212,6 +231,7 @@ class Fetcher:
                 location=_location(response, url),
                 charset=response.encoding or "" if "charset" in _type(headers) else "",
                 tags=tuple(response.raw.headers.getlist("x-robots-tag")),
+                deadline=flight.deadline,
             )
             _check_status(reply, headers.get("Retry-After"), robots=url.endswith("/robots.txt"))
             if reply.location or reply.status != 200:
@@ -225,17 +245,10 @@ class Fetcher:
                     raise Problem(Outcome.BYTES)
                 take(piece)
             done = True
-            return _with(reply, size=size)
+            return replace(reply, size=size)
         finally:
             if not done:
                 response.close()  # what is unread must not reach the next request
-
-
-def _with(reply: Reply, body: bytes = b"", sha256: str = "", size: int | None = None) -> Reply:
-    size = reply.size if size is None else size
-    return Reply(
-        reply.url, reply.status, reply.location, body, sha256, size, reply.charset, reply.tags
-    )
 
 
 def _type(headers: Any) -> str:
@@ -277,10 +290,9 @@ def _pieces(response: requests.Response, most: int, flight: Flight) -> Iterator[
     promised = int(length) if length.isdecimal() and len(length) < 16 else None
     if "chunked" in response.headers.get("Transfer-Encoding", "").lower():
         promised = None
-    coding = response.headers.get("Content-Encoding", "").strip().lower()
-    if coding in ("", "identity") and promised is not None and promised > most:
+    if promised is not None and promised > most:
         raise Problem(Outcome.BYTES)
-    inflate = _inflater(coding)
+    inflater = _inflater(response.headers.get("Content-Encoding", "").strip().lower())
     received = 0
     while True:
         # One read of the socket at a time: a whole chunk of a slow drip would take for ever.
@@ -290,32 +302,81 @@ def _pieces(response: requests.Response, most: int, flight: Flight) -> Iterator[
         if not piece:
             break
         received += len(piece)
-        if inflate is None:
+        if received > most:
+            raise Problem(Outcome.BYTES)
+        if inflater is None:
             yield piece
-        else:
-            yield from _inflated(inflate, piece)
+            continue
+        yield from inflater.inflate(piece)
+        if inflater.ended:
+            response.close()  # what follows is no part of the body, and may have no end
+            return
     if promised is not None and received < promised:
         raise Problem(Outcome.TRUNCATED, retry=True)
-    if inflate is not None and received and not inflate.eof:
+    if inflater is not None and received and not inflater.whole:
         raise Problem(Outcome.TRUNCATED, retry=True)
 
 
-def _inflater(coding: str) -> Any:
+def _inflater(coding: str) -> _Inflater | None:
     if coding in ("", "identity"):
         return None
     if coding in ("gzip", "x-gzip", "deflate"):
-        return zlib.decompressobj(wbits=47)  # gzip or zlib, whichever the header shows
+        return _Inflater()
     raise Problem(Outcome.BAD_ANSWER)
 
 
-def _inflated(inflate: Any, piece: bytes) -> Iterator[bytes]:
-    try:
-        while piece and not inflate.eof:
-            if out := inflate.decompress(piece, _CHUNK):
+class _Inflater:
+    """Decompresses a body piece by piece: gzip of one or several members, zlib, bare deflate.
+
+    Attributes:
+        ended: something follows that is no further member; it is not read.
+    """
+
+    def __init__(self) -> None:
+        self.ended = False
+        self._stream: Any = None
+        self._members = 0
+        self._held = b""
+
+    @property
+    def whole(self) -> bool:
+        """Whether what was given so far ends with the end of a member."""
+        return self._stream is not None and bool(self._stream.eof)
+
+    def inflate(self, piece: bytes) -> Iterator[bytes]:
+        """What the next piece becomes, in pieces of bounded size.
+
+        Raises:
+            Problem: it is wrongly compressed.
+        """
+        piece, self._held = self._held + piece, b""
+        while piece and not self.ended:
+            if self._stream is None or self._stream.eof:
+                if len(piece) < 2:
+                    self._held = piece  # too little to know its form by
+                    return
+                self._begin(piece)
+                if self.ended:
+                    return
+            try:
+                out = self._stream.decompress(piece, _CHUNK)
+            except zlib.error:
+                raise Problem(Outcome.BAD_ANSWER) from None
+            piece = self._stream.unconsumed_tail or self._stream.unused_data
+            if out:
                 yield out
-            piece = inflate.unconsumed_tail
-    except zlib.error:
-        raise Problem(Outcome.BAD_ANSWER) from None
+
+    def _begin(self, piece: bytes) -> None:
+        """Prepare for a member; of several, all are gzip."""
+        gzip = piece.startswith(b"\x1f\x8b")
+        if self._members and not gzip:
+            self.ended = True
+            return
+        self._members += 1
+        if self._members > _MEMBERS:
+            raise Problem(Outcome.BAD_ANSWER)
+        wrapped = piece[0] & 15 == 8 and int.from_bytes(piece[:2], "big") % 31 == 0
+        self._stream = zlib.decompressobj(wbits=47 if gzip or wrapped else -15)
 
 
 def _problem(error: Exception) -> Problem:
@@ -330,6 +391,9 @@ def _problem(error: Exception) -> Problem:
         at = inner if isinstance(inner, BaseException) else at.__cause__
     if any(isinstance(e, Problem) for e in chain):
         return next(e for e in chain if isinstance(e, Problem))
+    # Before the timeouts: a refused connection is one by its class in urllib3.
+    if any(isinstance(e, (NewConnectionError, NameResolutionError)) for e in chain):
+        return Problem(Outcome.NO_CONNECTION, retry=True)
     late = (ReadTimeoutError, ConnectTimeoutError, TimeoutError, requests.Timeout)
     if any(isinstance(e, late) for e in chain):
         return Problem(Outcome.TIMED_OUT, retry=True)
@@ -339,9 +403,11 @@ def _problem(error: Exception) -> Problem:
     invalid = (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema, UnicodeError)
     if isinstance(error, invalid) or "LocationParseError" in names:
         return Problem(Outcome.BAD_ADDRESS)
+    if "SSLCertVerificationError" in names:
+        return Problem(Outcome.NO_CONNECTION)
     if "RemoteDisconnected" in names or any(isinstance(e, OSError) for e in chain[1:]):
         return Problem(Outcome.NO_CONNECTION, retry=True)
-    if names & {"NewConnectionError", "NameResolutionError", "SSLError"}:
+    if "SSLError" in names:
         return Problem(Outcome.NO_CONNECTION, retry=True)
     if any(isinstance(e, HTTPException) for e in chain):
         return Problem(Outcome.BAD_ANSWER)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from synth import photos
+from synth import decoding, near_duplicates, photos, plain_ground
+from synth.decoding import Broken, TooLarge
 from synth.errors import Skipped
 from synth.scraping.outcomes import Outcome, Problem
 
-_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF8", b"II*\0", b"MM\0*", b"P5", b"P6")
-_MAGIC_LATER = ((8, b"WEBP"), (4, b"ftypavi"))
 _LARGE = 20_000_000  # pixels; of that size only one picture at a time is decoded
 _one_large = threading.Lock()
 
@@ -26,7 +24,7 @@ class Picture:
     Args:
         file: where its bytes lie for now.
         sha256: of the bytes.
-        dhash: 64-bit difference hash.
+        signature: what tells it from near-duplicates.
         width: in px, upright.
         height: in px, upright.
         size: in bytes.
@@ -35,7 +33,7 @@ class Picture:
 
     file: Path
     sha256: str
-    dhash: int
+    signature: photos.Signature
     width: int
     height: int
     size: int
@@ -48,7 +46,7 @@ def may_be_picture(head: bytes) -> bool:
     >>> may_be_picture(b"<!doctype html>"), may_be_picture(bytes.fromhex("ffd8ffe000104a46"))
     (False, True)
     """
-    return head.startswith(_MAGIC) or any(head[at:].startswith(m) for at, m in _MAGIC_LATER)
+    return bool(decoding.kind(head))
 
 
 def inspect(file: Path, sha256: str, size: int, min_side: int, max_pixels: int) -> Picture:
@@ -58,16 +56,16 @@ def inspect(file: Path, sha256: str, size: int, min_side: int, max_pixels: int) 
         Problem: it is none, or too small, or too large, or broken, or of no use as a photo.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(file, formats=photos.FORMATS) as image:
-                kind, (width, height) = image.format or "", image.size
-                jpeg = kind in ("JPEG", "MPO")
-                turned = jpeg and photos.orientation(image) >= 5
+        with photos.open_image(file) as image:
+            kind, (width, height) = image.format or "", image.size
+            jpeg = kind in ("JPEG", "MPO")
+            turned = jpeg and photos.orientation(image) >= 5
     except UnidentifiedImageError:
         raise Problem(Outcome.NO_IMAGE) from None
-    except Image.DecompressionBombError:
-        raise Problem(Outcome.PIXELS) from None
+    except Skipped:
+        raise Problem(Outcome.UNUSABLE) from None
+    except MemoryError:
+        raise
     except Exception:  # on broken files Pillow raises nearly anything
         raise Problem(Outcome.BROKEN) from None
     if width * height > max_pixels:
@@ -76,23 +74,33 @@ def inspect(file: Path, sha256: str, size: int, min_side: int, max_pixels: int) 
         raise Problem(Outcome.SMALL)
     if width * height > _LARGE:
         with _one_large:
-            picture = _decode(file).picture
+            signature, upright = _look(file, max_pixels)
     else:
-        picture = _decode(file).picture
+        signature, upright = _look(file, max_pixels)
     if not jpeg:
-        width, height = picture.size
+        width, height = upright
     elif turned:
         width, height = height, width
-    dhash = photos.dhash(picture)
-    return Picture(file, sha256, dhash, width, height, size, photos.SUFFIX_OF.get(kind, ".jpg"))
+    return Picture(file, sha256, signature, width, height, size, photos.SUFFIX_OF.get(kind, ".jpg"))
 
 
-def _decode(file: Path) -> photos.Photo:
+def _look(file: Path, max_pixels: int) -> tuple[photos.Signature, tuple[int, int]]:
+    """A photo's signature, and the size at which it was decoded for it."""
+    picture = _decode(file, (72, 64), max_pixels)
+    if not near_duplicates.is_plain(picture):
+        return photos.Signature(photos.dhash(picture)), picture.size
+    # What a plain picture shows is small in it.
+    finer = _decode(file, (plain_ground.SIDE, plain_ground.SIDE), max_pixels)
+    detail = plain_ground.detail(finer)
+    return photos.Signature(photos.dhash(picture), detail), picture.size
+
+
+def _decode(file: Path, at_least: tuple[int, int], max_pixels: int) -> Image.Image:
     try:
-        return photos.read(file.parent, file.name, at_least=(72, 64))
-    except Skipped as skipped:
-        reason = str(skipped)
-        if "too many pixels" in reason:
-            raise Problem(Outcome.PIXELS) from None
-        broken = reason.startswith(("broken file", "not a picture"))
-        raise Problem(Outcome.BROKEN if broken else Outcome.UNUSABLE) from None
+        return photos.read(file.parent, file.name, at_least, max_pixels=max_pixels).picture
+    except TooLarge:
+        raise Problem(Outcome.PIXELS) from None
+    except Broken:
+        raise Problem(Outcome.BROKEN) from None
+    except Skipped:
+        raise Problem(Outcome.UNUSABLE) from None

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
+
+PHOTO = re.compile(r"[0-9a-f]{32}\.[a-z]{3,4}")  # the name of a collected photo
 
 
 @contextlib.contextmanager
@@ -30,3 +34,12 @@ def wished() -> Iterator[threading.Event]:
         yield wish
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def kept(out: Path) -> str:
+    """What a folder of collected photos holds, in words, whatever state a run left it in."""
+    try:
+        count = sum(bool(PHOTO.fullmatch(file.name)) for file in out.iterdir())
+    except OSError:
+        count = 0
+    return f"{count} photo{'' if count == 1 else 's'} in {out}" if count else "nothing fetched yet"

@@ -14,30 +14,34 @@ import hashlib
 import io
 import json
 import os
-import re
 import shutil
 from collections import Counter
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-
-from synth import folders, photos
+from synth import folders
+from synth.cells import escape
 from synth.errors import InputError
+from synth.near_duplicates import Known, Signature, detail_of
 from synth.scraping.inspection import Picture
+from synth.scraping.interrupt import PHOTO
 from synth.scraping.outcomes import PASSING, Outcome
 from synth.scraping.pages import Found, Page
+from synth.scraping.words import join, plain
 
 NAME = "manifest.jsonl"
 TABLE = "photos.csv"
 INCOMING = ".incoming"
-_OURS = re.compile(r"[0-9a-f]{32}\.[a-z]{3,4}")
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of ``photos.csv``: sizes in px and bytes, the time in UTC."""
+    """A row of ``photos.csv``: sizes in px and bytes, the time in UTC.
+
+    Kept of the web's text are the printable characters of one line (title, author and licence,
+    at most 300), and addresses without user and password, their odd characters percent-encoded.
+    """
 
     file_name: str
     sha256: str
@@ -61,14 +65,18 @@ class Collection:
         InputError: the folder is not ours, or in use by another run.
     """
 
-    def __init__(self, out: Path, retry_failed: bool = False) -> None:
+    def __init__(
+        self, out: Path, retry_failed: bool = False, keep_duplicates: bool = False
+    ) -> None:
         self.out = out
+        self._keep_duplicates = keep_duplicates
         self.rows: list[Row] = []
         self.pages: dict[str, Page | Outcome] = {}
+        self.notes: list[str] = []  # what a limit left out, a sentence for each page
         self._counts: Counter[Outcome] = Counter()
         self._page_counts: Counter[Outcome] = Counter()
         self._decided: dict[bytes, Outcome] = {}
-        self._hashes = np.zeros(256, dtype=np.uint64)
+        self._known = Known()
         self._sha256: set[str] = set()
         path = out / NAME
         if out.exists() and not out.is_dir():
@@ -87,7 +95,7 @@ class Collection:
         (out / INCOMING).mkdir()
         stems = {digest[:32] for digest in self._sha256}
         for file in out.iterdir():
-            if _OURS.fullmatch(file.name) and file.stem not in stems:
+            if PHOTO.fullmatch(file.name) and file.stem not in stems:
                 file.unlink()  # renamed, but killed before its line was written
 
     def decided(self, url: str) -> Outcome | None:
@@ -113,9 +121,20 @@ class Collection:
             self._page_counts[page] += 1
             self._write({"page": url, "outcome": str(page)})
             return
-        self._page_counts[Outcome.PAGE] += 1
         images = [[getattr(image, f.name) for f in fields(Found)] for image in page.images]
-        self._write({"page": url, "images": images, "following": list(page.following)})
+        line = {"page": url, "images": images, "following": list(page.following)}
+        self._write(line | ({"cut": page.cut} if page.cut else {}))
+        self._count_page(url, page.cut)
+
+    def _count_page(self, url: str, cut: str) -> None:
+        self._page_counts[Outcome.PART if cut else Outcome.PAGE] += 1
+        if cut:
+            self.note_limit(f"{url}: read in part, {cut}")
+
+    def note_limit(self, what: str) -> None:
+        """Remember what a limit left out, to be told at the end."""
+        if what not in self.notes:
+            self.notes.append(what)
 
     def note(self, url: str, outcome: Outcome) -> None:
         """Remember that an address gave nothing."""
@@ -134,7 +153,7 @@ class Collection:
         row = Row(
             name,
             picture.sha256,
-            f"{picture.dhash:016x}",
+            f"{picture.signature.dhash:016x}",
             picture.width,
             picture.height,
             picture.size,
@@ -146,17 +165,22 @@ class Collection:
             found.licence_url,
             when,
         )
-        self._write({"url": found.url, "outcome": str(outcome), "row": asdict(row)})
+        line = {"url": found.url, "outcome": str(outcome), "row": asdict(row)}
+        if picture.signature.detail:
+            line["detail"] = picture.signature.text()
+        self._write(line)
         self._decide(found.url, outcome)
-        self._remember(row)
+        self._remember(row, picture.signature)
         return outcome
 
     def write_table(self) -> None:
-        """Write ``photos.csv``."""
+        """Write ``photos.csv``: the rows of the manifest, with an apostrophe before formulas."""
         text = io.StringIO(newline="")
         table = csv.writer(text, lineterminator="\n")
         table.writerow([f.name for f in fields(Row)])
-        table.writerows([getattr(row, f.name) for f in fields(Row)] for row in self.rows)
+        for row in self.rows:
+            cells = [getattr(row, f.name) for f in fields(Row)]
+            table.writerow([escape(each) if isinstance(each, str) else each for each in cells])
         folders.write(self.out / TABLE, text.getvalue())
 
     def close(self, complete: str = "") -> None:
@@ -170,10 +194,9 @@ class Collection:
     def _judge(self, picture: Picture) -> Outcome:
         if picture.sha256 in self._sha256:
             return Outcome.DUPLICATE
-        known = self._hashes[: len(self.rows)]
-        apart = np.bitwise_count(known ^ np.uint64(picture.dhash))
-        near = bool((apart <= photos.NEAR).any())
-        return Outcome.NEAR if near else Outcome.SAVED
+        if self._keep_duplicates or not self._known.holds_near(picture.signature):
+            return Outcome.SAVED
+        return Outcome.NEAR
 
     def _decide(self, url: str, outcome: Outcome) -> None:
         key = _key(url)
@@ -182,10 +205,8 @@ class Collection:
         self._decided[key] = outcome
         self._counts[outcome] += 1
 
-    def _remember(self, row: Row) -> None:
-        if len(self.rows) == len(self._hashes):
-            self._hashes = np.concatenate([self._hashes, np.zeros_like(self._hashes)])
-        self._hashes[len(self.rows)] = int(row.dhash, 16)
+    def _remember(self, row: Row, signature: Signature) -> None:
+        self._known.add(signature)
         self.rows.append(row)
         self._sha256.add(row.sha256)
 
@@ -201,7 +222,7 @@ class Collection:
         for line in self._log:
             try:
                 entry = json.loads(line) if line.endswith(b"\n") else None
-            except ValueError:
+            except (ValueError, RecursionError):
                 entry = None
             if not isinstance(entry, dict):
                 break
@@ -226,6 +247,7 @@ class Collection:
         if "end" in entry:
             self.pages.clear()  # a later run looks at them again
             self._page_counts.clear()
+            self.notes.clear()
         elif "page" in entry:
             if "outcome" in entry:
                 outcome = Outcome(entry["outcome"])
@@ -234,18 +256,35 @@ class Collection:
                     self.pages[entry["page"]] = outcome
                 return
             images = tuple(Found(*image) for image in entry["images"])
-            self.pages[entry["page"]] = Page(images, tuple(entry["following"]))
-            self._page_counts[Outcome.PAGE] += 1
+            cut = str(entry.get("cut", ""))
+            self.pages[entry["page"]] = Page(images, tuple(entry["following"]), cut=cut)
+            self._count_page(entry["page"], cut)
         elif "url" in entry:
             outcome = Outcome(entry["outcome"])
             if outcome is Outcome.SAVED:
-                row = Row(**entry["row"])
+                row = _tidied(Row(**entry["row"]))
                 if not (self.out / row.file_name).is_file():
                     return  # somebody deleted the file: it may be fetched again
-                self._remember(row)
+                detail = detail_of(entry.get("detail", ""))
+                self._remember(row, Signature(int(row.dhash, 16), detail))
+            elif outcome is Outcome.NEAR and self._keep_duplicates:
+                return  # left out by a run that did not want it
             self._decide(entry["url"], outcome)
             if forget is not None and outcome in PASSING:
                 forget[entry["url"]] = None
+
+
+def _tidied(row: Row) -> Row:
+    """A row of a manifest that an earlier version wrote, without passwords and odd signs."""
+    return replace(
+        row,
+        source_url=join("", row.source_url),
+        page_url=join("", row.page_url),
+        licence_url=join("", row.licence_url),
+        title=plain(row.title),
+        author=plain(row.author),
+        licence=plain(row.licence),
+    )
 
 
 def _key(url: str) -> bytes:

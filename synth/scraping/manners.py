@@ -20,6 +20,9 @@ _NO = frozenset({"noai", "noimageai", "noindex", "noimageindex", "none"})
 _VALUED = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
 ROBOTS_BYTES = 500 * 1024  # as RFC 9309 asks a parser to read at least
 _MOST_STARS = 8
+_MOST_PATTERNS = 1000  # rules with wildcards: each is tried on each address
+_AGENT_LINE = re.compile(r"user[- ]?agent(?:\s*:\s*|\s+)(.*)", re.IGNORECASE)
+_SITE_LINE = re.compile(r"(site-?maps?|host)\b", re.IGNORECASE)  # belongs to no group
 
 
 def user_agent(version: str, contact: str) -> str:
@@ -109,19 +112,59 @@ class Robots:
 def read_robots(status: int, body: bytes) -> Robots:
     """The answer to robots.txt -> rules: absent allows everything, a failing server nothing.
 
-    Lines with more wildcards than any honest one are taken at their beginning only, so that a
-    hostile file cannot keep the matcher busy: that forbids more, never less.
+    Lines with more wildcards than any honest one are taken at their beginning only, and a file
+    with too many of them forbids everything, so that a hostile file cannot keep the matcher
+    busy: that forbids more, never less.
     """
     if status == 429 or status >= 500:
         return Robots(problem=Outcome.ROBOTS)
     if status != 200:
         return Robots()
-    lines = body[:ROBOTS_BYTES].decode("utf-8-sig", "replace").splitlines()
-    return Robots("\n".join(_tame(line) for line in lines))
+    text = body[:ROBOTS_BYTES].decode("utf-8-sig", "replace")
+    lines = [_tame(line) for line in _ours(re.split(r"[\r\n]+", text))]
+    if sum("*" in line or "$" in line for line in lines) > _MOST_PATTERNS:
+        return Robots(problem=Outcome.ROBOTS)
+    return Robots("\n".join([f"User-agent: {AGENT}", *lines]) if lines else "")
+
+
+def _ours(lines: Sequence[str]) -> list[str]:
+    """The rules for us: of the groups that name us, else of those for everybody (RFC 9309).
+
+    A group names us by the product token alone, whatever version or words follow it.
+    """
+    rules: dict[str, list[str]] = {AGENT: [], "*": []}
+    known: set[str] = set()
+    names: set[str] = set()  # of the group under way
+    heading = False
+    for line in (each.partition("#")[0].strip() for each in lines):
+        if not line or _SITE_LINE.match(line):
+            continue
+        if match := _AGENT_LINE.match(line[:2000]):
+            if not heading:
+                names = set()
+            heading = True
+            names.add(_token(match[1]))
+            known |= names & rules.keys()
+            continue
+        heading = False
+        for name in names & rules.keys():
+            rules[name].append(line)
+    return rules[AGENT if AGENT in known else "*"]
+
+
+def _token(value: str) -> str:
+    """A value of User-agent -> the product token that it names.
+
+    >>> [_token(v) for v in ("Acuity/9", "acuity bot (v2)", "*", "acuity-news", "otherbot")]
+    ['acuity', 'acuity', '*', 'acuity-news', 'otherbot']
+    """
+    bare = value.replace("*", " ").split()
+    match = re.match(r"[a-z_-]+", bare[0].lower()) if bare else None
+    return match[0] if match else "*" if "*" in value and not bare else ""
 
 
 def _tame(line: str) -> str:
-    line = re.sub(r"\*{2,}", "*", line[:2000])
+    line = re.sub(r"\*{2,}", "*", " ".join(line[:2000].splitlines()))
     if line.count("*") <= _MOST_STARS:
         return line
     if line.lstrip().lower().startswith("disallow"):

@@ -12,6 +12,7 @@ class Outcome(StrEnum):
     DUPLICATE = "duplicate"
     NEAR = "near-duplicate"
     PAGE = "page read"
+    PART = "page read in part"
     ROBOTS = "robots"
     NOAI = "noai"
     SMALL = "too small"

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from itertools import islice
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from bs4 import BeautifulSoup, NavigableString, SoupStrainer, Tag
-
-from synth.scraping import manners
+from synth.scraping import html_tree, manners
+from synth.scraping.html_tree import Node
 from synth.scraping.words import decode, is_image_address, join, largest, licence_name, plain
 
 MOST = 10_000  # images taken from one page
-_NEAR = 60  # descendants of a tag that are looked at
-_LAZY = ("data-src", "data-original", "data-lazy-src", "data-full", "data-image")
-_TAGS = ["a", "area", "base", "figure", "img", "link", "meta", "picture", "script"]
-_TAGS += ["source", "title"]
+MOST_NEXT = 20  # next pages taken from one page
+MOST_TEXT = 5_000_000  # characters of what is noted of a page's images
+MOST_WORK = 32_000_000  # characters of addresses that are made absolute, and of their base
+MOST_OBJECTS = 20_000  # of a page's JSON-LD
 _NEXT = re.compile(r"^(next( page)?|older( posts)?|more|›|»|→|>)( ?[›»→>])?$", re.IGNORECASE)
 
 
@@ -43,11 +42,13 @@ class Page:
         images: in the order of the page, each address once.
         following: addresses of the next pages.
         opted_out: a robots meta tag forbids to take the images.
+        cut: which limits left a part of the page unread, in words; nothing where it is whole.
     """
 
     images: tuple[Found, ...] = ()
     following: tuple[str, ...] = ()
     opted_out: bool = False
+    cut: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,29 +66,64 @@ class _Described:
     each: dict[str, _Terms] = field(default_factory=dict)
 
 
-def read(html: bytes, url: str, charset: str = "") -> Page:
+class _Links:
+    """The addresses that a page gives, made absolute: each once, however often it is given."""
+
+    def __init__(self, base: str, until: float) -> None:
+        self._base = base
+        self._until = until
+        self._known: dict[str, str] = {}
+        self._room = MOST_WORK
+
+    @property
+    def cut(self) -> str:
+        """Which limit left addresses out, in words; nothing where none did."""
+        return f"more than {MOST_WORK} characters of addresses" if self._room < 0 else ""
+
+    def absolute(self, address: str) -> str:
+        """An absolute http(s) address, or nothing.
+
+        Raises:
+            Problem: it is late.
+        """
+        if not address:
+            return ""
+        known = self._known.get(address)
+        if known is None:
+            html_tree.check(self._until)
+            # Each costs time in proportion to both: with the longest base, 0.3 ms.
+            self._room -= len(self._base) + len(address)
+            if self._room < 0:
+                return ""
+            known = self._known[address] = join(self._base, address)
+        return known
+
+
+def read(html: bytes, url: str, charset: str = "", until: float = math.inf) -> Page:
     """HTML as fetched from an address -> what it shows.
 
     Broken markup and encodings are read as browsers do; an address that makes no sense, is
     no http(s) or is too long is left out.
+
+    Args:
+        until: on the monotonic clock, when to give up.
+
+    Raises:
+        Problem: it is not read by then.
     """
-    text = _closed(decode(html, charset))
-    soup = BeautifulSoup(text, "html.parser", parse_only=SoupStrainer(_TAGS))
-    tags = [t for t in soup.find_all(_TAGS) if isinstance(t, Tag)]
+    tags, cut = html_tree.read(decode(html, charset), until)
+    cuts = [cut] if cut else []
     robots = [
-        _text(tag, "content")
+        tag.get("content")
         for tag in tags
-        if tag.name == "meta" and _text(tag, "name").lower() in ("robots", manners.AGENT)
+        if tag.name == "meta" and tag.get("name").lower() in ("robots", manners.AGENT)
     ]
-    base = url
-    for tag in tags:
-        if tag.name == "base" and _text(tag, "href"):
-            base = join(url, _text(tag, "href")) or url
-            break
     if manners.opted_out(robots):
         return Page(opted_out=True)
-    described = _described(tags, base)
-    name, licence_url = _page_licence(tags, base)
+    base = next((tag.get("href") for tag in tags if tag.name == "base" and tag.get("href")), "")
+    links = _Links(join(url, base) or url, until)
+    described = _described(tags, links, cuts)
+    name, licence_url = _page_licence(tags, links)
     whole = Found(
         "",
         url,
@@ -99,86 +135,137 @@ def read(html: bytes, url: str, charset: str = "") -> Page:
     if whole.licence_url:
         whole = replace(whole, licence=licence_name(whole.licence_url) or name)
     found: dict[str, Found] = {}
-    for image, tag in _images(tags, base):
-        if image in found or len(found) >= MOST:
+    room = MOST_TEXT
+    figures: dict[Node, tuple[str, str]] = {}
+    for image, tag in _images(tags, links):
+        html_tree.check(until)
+        if image in found:
             continue
-        found[image] = _about(replace(whole, url=image), tag, described.each.get(image), base)
+        if len(found) >= MOST:
+            cuts.append(f"more than {MOST} images")
+            break
+        about = replace(whole, url=image)
+        about = _about(about, tag, described.each.get(image), links, figures)
+        room -= sum(len(getattr(about, each.name)) for each in fields(Found))
+        if room < 0:
+            cuts.append(f"more than {MOST_TEXT} characters about its images")
+            break
+        found[image] = about
     nofollow = any("nofollow" in each.lower() or "none" in each.lower() for each in robots)
-    return Page(tuple(found.values()), () if nofollow else _following(tags, base, url))
+    following = [] if nofollow else list(_following(tags, links, url))
+    if len(following) > MOST_NEXT:
+        cuts.append(f"more than {MOST_NEXT} next pages")
+    if links.cut:
+        cuts.append(links.cut)
+    return Page(tuple(found.values()), tuple(following[:MOST_NEXT]), cut="; ".join(cuts))
 
 
-def _images(tags: list[Tag], base: str) -> Iterator[tuple[str, Tag]]:
+def _images(tags: list[Node], links: _Links) -> Iterator[tuple[str, Node]]:
+    best: dict[Node, tuple[str, float]] = {}  # candidate of each picture and source
     for tag in tags:
         address = ""
         if tag.name == "img":
-            address = _of_img(tag, base)
+            address = _of_img(tag, links, best)
         elif tag.name == "meta":
             wanted = ("og:image", "og:image:url", "og:image:secure_url")
-            if (_text(tag, "property") or _text(tag, "name")).lower() in wanted:
-                address = join(base, _text(tag, "content"))
+            if (tag.get("property") or tag.get("name")).lower() in wanted:
+                address = links.absolute(tag.get("content"))
         elif tag.name in ("a", "area"):
-            target = join(base, _text(tag, "href"))
-            address = target if is_image_address(target) else ""
+            address = _target(tag, links)
         elif tag.name == "link" and "image_src" in _rel(tag):
-            address = join(base, _text(tag, "href"))
+            address = links.absolute(tag.get("href"))
         if address:
             yield address, tag
 
 
-def _of_img(tag: Tag, base: str) -> str:
-    """The best address of one img: what it links to, else its largest, else itself."""
-    sets = [_text(tag, "srcset"), _text(tag, "data-srcset")]
-    for parent in islice(tag.parents, 6):
+def _target(tag: Node, links: _Links) -> str:
+    """The address that a link leads to, where it is an image's."""
+    href = tag.get("href")
+    return links.absolute(href) if is_image_address(href) else ""
+
+
+def _of_img(tag: Node, links: _Links, best: dict[Node, tuple[str, float]]) -> str:
+    """The best address of one img: what it links to, else its largest, else itself.
+
+    ``best`` holds what is known of the pictures around the images, and is added to.
+    """
+    found = _candidate(tag)
+    for parent in tag.parents(6):
         if parent.name == "a":
-            target = join(base, _text(parent, "href"))
-            if is_image_address(target):
+            if target := _target(parent, links):
                 return target
         elif parent.name == "picture":
-            for source in _inside(parent, "source"):
-                kind = _text(source, "type").lower()
-                if not kind or (kind.startswith("image/") and "svg" not in kind):
-                    sets += [_text(source, "srcset"), _text(source, "data-srcset")]
-    if joined := ", ".join(each.strip().rstrip(",") for each in sets if each.strip()):
-        address = join(base, largest(joined))
-        if address:
-            return address
-    for name in (*_LAZY, "src"):
-        if address := join(base, _text(tag, name)):
+            if parent not in best:
+                inner = [each for each in parent.inside("source") if _is_photo(each)]
+                best |= {each: _candidate(each) for each in inner if each not in best}
+                best[parent] = max([best[each] for each in inner], key=_size, default=("", 0.0))
+            found = max(found, best[parent], key=_size)
+    if address := links.absolute(found[0]):
+        return address
+    for name in (*html_tree.LAZY, "src"):
+        if address := links.absolute(tag.get(name)):
             return address
     return ""
 
 
-def _following(tags: list[Tag], base: str, url: str) -> tuple[str, ...]:
+def _candidate(tag: Node) -> tuple[str, float]:
+    """The largest candidate of a tag's srcset, the first of equals: its address and size."""
+    return max(largest(tag.get("srcset")), largest(tag.get("data-srcset")), key=_size)
+
+
+def _size(candidate: tuple[str, float]) -> float:
+    return candidate[1]
+
+
+def _is_photo(source: Node) -> bool:
+    kind = source.get("type").lower()
+    return not kind or (kind.startswith("image/") and "svg" not in kind)
+
+
+def _following(tags: list[Node], links: _Links, url: str) -> dict[str, None]:
+    """The addresses of the next pages on the same host; one more than are taken, where so."""
     host = urlsplit(url).hostname
     found: dict[str, None] = {}
     for tag in tags:
-        if tag.name not in ("a", "link") or not _text(tag, "href"):
+        if tag.name not in ("a", "link") or not tag.get("href"):
             continue
         if "next" not in _rel(tag):
             if tag.name == "link":
                 continue
-            labels = (plain(_shown(tag), 40), plain(_text(tag, "aria-label"), 40))
-            classes = set(_text(tag, "class").lower().split())
+            labels = (plain(tag.shown(), 40), plain(tag.get("aria-label"), 40))
+            classes = set(tag.get("class").lower().split())
             if "next" not in classes and not any(map(_NEXT.match, labels)):
                 continue
-        target = join(base, _text(tag, "href"))
-        if target and urlsplit(target).hostname == host and not is_image_address(target):
-            found.setdefault(target.partition("#")[0])
-    found.pop(url, None)
-    return tuple(found)[:20]
+        target = links.absolute(tag.get("href"))
+        if target and target != url and urlsplit(target).hostname == host:
+            if not is_image_address(target):
+                found.setdefault(target)
+            if len(found) > MOST_NEXT:
+                break
+    return found
 
 
-def _about(image: Found, tag: Tag, terms: _Terms | None, base: str) -> Found:
-    """Add what JSON-LD, the image's own figure and its alternative text say."""
-    figure = next((p for p in islice(tag.parents, 8) if p.name == "figure"), None)
+def _about(
+    image: Found,
+    tag: Node,
+    terms: _Terms | None,
+    links: _Links,
+    figures: dict[Node, tuple[str, str]],
+) -> Found:
+    """Add what JSON-LD, the image's own figure and its alternative text say.
+
+    ``figures`` holds the licences of the figures that are known, and is added to.
+    """
+    figure = next((each for each in tag.parents(8) if each.name == "figure"), None)
     if figure is not None:
-        for link in _inside(figure, "a", "link"):
-            if "license" in _rel(link) and (target := join(base, _text(link, "href"))):
-                name = licence_name(target) or plain(_shown(link), 80)
-                image = replace(image, licence=name, licence_url=target)
-    label = _text(tag, "alt") or _text(tag, "title")
+        if figure not in figures:
+            figures[figure] = _figure_licence(figure, links)
+        name, address = figures[figure]
+        if address:
+            image = replace(image, licence=name, licence_url=address)
+    label = tag.get("alt") or tag.get("title")
     if tag.name == "a" and not label:
-        label = next((_text(inner, "alt") for inner in _inside(tag, "img")), "")
+        label = next((inner.get("alt") for inner in tag.inside("img")), "")
     if label:
         image = replace(image, title=plain(label))
     if terms is None:
@@ -190,36 +277,56 @@ def _about(image: Found, tag: Tag, terms: _Terms | None, base: str) -> Found:
     return image
 
 
-def _page_licence(tags: list[Tag], base: str) -> tuple[str, str]:
+def _figure_licence(figure: Node, links: _Links) -> tuple[str, str]:
+    """Name and address of the licence that a figure links to, the last of several."""
+    found = ("", "")
+    for link in figure.inside("a", "link"):
+        if "license" in _rel(link) and (target := links.absolute(link.get("href"))):
+            found = (licence_name(target) or plain(link.shown(), 80), target)
+    return found
+
+
+def _page_licence(tags: list[Node], links: _Links) -> tuple[str, str]:
     """The licence link of the whole page; none where several could be meant."""
     found: dict[str, str] = {}
     for tag in tags:
         if tag.name in ("a", "link") and "license" in _rel(tag):
-            if any(parent.name == "figure" for parent in islice(tag.parents, 8)):
+            if any(parent.name == "figure" for parent in tag.parents(8)):
                 continue
-            if target := join(base, _text(tag, "href")):
-                found[target] = plain(_shown(tag), 80)
+            if target := links.absolute(tag.get("href")):
+                found[target] = plain(tag.shown(), 80)
+                if len(found) > 1:
+                    break
     return (next(iter(found.values())), next(iter(found))) if len(found) == 1 else ("", "")
 
 
-def _described(tags: list[Tag], base: str) -> _Described:
+def _described(tags: list[Node], links: _Links, cuts: list[str]) -> _Described:
+    """What the page's JSON-LD says; where a limit leaves a part out, ``cuts`` gets its name."""
     whole = _Terms()
     each: dict[str, _Terms] = {}
+    objects = 0
     for tag in tags:
-        if tag.name != "script" or "ld+json" not in _text(tag, "type").lower():
+        if tag.script is None or objects > MOST_OBJECTS:
             continue
         try:
-            data = json.loads(tag.string or "")
-        except (ValueError, RecursionError):
+            data = json.loads(tag.script.getvalue())
+        except RecursionError:
+            cuts.append("JSON-LD nested too deep")
+            continue
+        except ValueError:
             continue
         for item in _items(data):
-            terms = _terms(item, base)
+            objects += 1
+            if objects > MOST_OBJECTS:
+                cuts.append(f"more than {MOST_OBJECTS} objects of JSON-LD")
+                break
+            terms = _terms(item, links)
             kinds = item.get("@type")
             kinds = kinds if isinstance(kinds, list) else [kinds]
             if "ImageObject" in kinds or "Photograph" in kinds:
                 for key in ("contentUrl", "url", "@id"):
-                    if isinstance(item.get(key), str) and (target := join(base, item[key])):
-                        each.setdefault(target, terms)
+                    if isinstance(item.get(key), str):
+                        each.setdefault(links.absolute(item[key]), terms)
             elif terms.licence_url and not whole.licence_url:
                 whole = terms
     return _Described(whole, each)
@@ -232,16 +339,16 @@ def _items(data: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
         yield data
         data = list(data.values())
     if isinstance(data, list):
-        for item in data[:MOST]:
+        for item in data:
             if isinstance(item, (dict, list)):
                 yield from _items(item, depth + 1)
 
 
-def _terms(item: dict[str, Any], base: str) -> _Terms:
+def _terms(item: dict[str, Any], links: _Links) -> _Terms:
     return _Terms(
         plain(_name(item.get("name")) or _name(item.get("caption"))),
         plain(_name(item.get("creator")) or _name(item.get("author"))),
-        join(base, _name(item.get("license"), "url") or _name(item.get("license"), "@id")),
+        links.absolute(_name(item.get("license"), "url") or _name(item.get("license"), "@id")),
     )
 
 
@@ -253,51 +360,17 @@ def _name(value: Any, key: str = "name") -> str:
     return value if isinstance(value, str) else ""
 
 
-def _title(tags: list[Tag]) -> str:
+def _title(tags: list[Node]) -> str:
     told = _meta(tags, "og:title")
-    return told or next((plain(_shown(t)) for t in tags if t.name == "title"), "")
+    return told or next((plain(tag.shown()) for tag in tags if tag.name == "title"), "")
 
 
-def _meta(tags: list[Tag], name: str) -> str:
+def _meta(tags: list[Node], name: str) -> str:
     for tag in tags:
-        if tag.name == "meta" and name in (_text(tag, "property"), _text(tag, "name").lower()):
-            return plain(_text(tag, "content"))
+        if tag.name == "meta" and name in (tag.get("property"), tag.get("name").lower()):
+            return plain(tag.get("content"))
     return ""
 
 
-def _near(tag: Tag) -> Iterator[Any]:
-    """The first few things within a tag: without that bound nesting would cost its square."""
-    stack = list(reversed(tag.contents[:_NEAR]))
-    for _ in range(_NEAR):
-        if not stack:
-            return
-        each = stack.pop()
-        yield each
-        if isinstance(each, Tag):
-            stack += reversed(each.contents[:_NEAR])
-
-
-def _inside(tag: Tag, *names: str) -> list[Tag]:
-    return [each for each in _near(tag) if isinstance(each, Tag) and each.name in names]
-
-
-def _shown(tag: Tag) -> str:
-    return " ".join(each for each in _near(tag) if isinstance(each, NavigableString))
-
-
-def _closed(html: str) -> str:
-    """Without what is opened at the end and never closed, where the parser takes its square."""
-    html = html[: html.rfind(">") + 1]
-    for opening, closing in (("<!--", "-->"), ("<![", "]")):
-        end = html.rfind(closing) + 1
-        html = html[:end] + html[end:].replace(opening, "")
-    return html
-
-
-def _text(tag: Any, name: str) -> str:
-    value = tag.get(name)
-    return (" ".join(value) if isinstance(value, list) else str(value or "")).strip()
-
-
-def _rel(tag: Tag) -> set[str]:
-    return set(_text(tag, "rel").lower().split())
+def _rel(tag: Node) -> set[str]:
+    return set(tag.get("rel").lower().split())

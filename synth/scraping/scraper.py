@@ -7,10 +7,13 @@ without an interruption.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import itertools
+import math
 import re
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +23,7 @@ from typing import Any
 
 import requests
 
+from synth import limits
 from synth.errors import InputError
 from synth.paths import path_of
 from synth.scraping import inspection, interrupt, manners, pages, services, sources
@@ -33,6 +37,8 @@ from synth.scraping.traffic import Ask, Manners, Moved, Traffic
 
 Progress = Callable[[int, int], None]
 _AHEAD = 1000  # addresses fetched before their turn: their files wait on the disk
+_LARGE = 1_000_000  # bytes; of that size only one page at a time is read
+_PAGES_PER_DEPTH = 10  # pages of a source at most, for each step of the depth
 _LOOK = 64  # known images of a source below which its next page is read
 _CONTACT = re.compile(r"\S+@\S+\.\S+|https?://\S+")
 
@@ -45,6 +51,7 @@ class Options:
         limit: photos in the folder at which to stop.
         min_side: smallest side in px.
         max_pixels: most pixels, by the header.
+        keep_duplicates: keep near-duplicates too; files of the same bytes are kept once.
         depth: next pages followed from a source's first.
         contact: e-mail or web address that site owners can write to.
         allow_private: connect to private addresses too.
@@ -55,7 +62,8 @@ class Options:
 
     limit: int = 100
     min_side: int = 256
-    max_pixels: int = 100_000_000
+    max_pixels: int = limits.WEB_PIXELS
+    keep_duplicates: bool = False
     depth: int = 10
     contact: str = ""
     allow_private: bool = False
@@ -87,11 +95,19 @@ class Options:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run came to: outcomes over all runs of the folder, photos, and whether it ended."""
+    """What a run came to.
+
+    Args:
+        outcomes: over all runs of the folder.
+        rows: the photos in the folder.
+        interrupted: before its end, by Ctrl-C.
+        notes: what a limit left out, a sentence for each page.
+    """
 
     outcomes: dict[Outcome, int]
     rows: list[Row]
     interrupted: bool
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(eq=False)
@@ -117,6 +133,7 @@ def scrape(
     *,
     retry_failed: bool = False,
     progress: Progress | None = None,
+    stop: threading.Event | None = None,
 ) -> Summary:
     """Collect photos from sources into the folder ``out``, and go on where a run stopped.
 
@@ -124,6 +141,7 @@ def scrape(
         words: sources, as on the command line.
         retry_failed: try addresses again that failed for a reason that may have passed.
         progress: called with photos saved and photos wanted.
+        stop: ends the run when it is set; where there is none, the first Ctrl-C does.
 
     Raises:
         InputError: bad input, or a folder that is not ours.
@@ -131,18 +149,19 @@ def scrape(
     """
     options = options or Options()
     found = sources.parse(words, options.endpoints)
-    collection = Collection(path_of(out), retry_failed)
+    collection = Collection(path_of(out), retry_failed, options.keep_duplicates)
     agent = manners.user_agent(importlib.metadata.version("acuity"), options.contact)
     fetcher = Fetcher(agent, options.bounds, options.allow_private)
     traffic = Traffic(fetcher, options.manners)
     interrupted = False
     end = ""
     try:
-        told = {"limit": options.limit, "min_side": options.min_side, "depth": options.depth}
+        noted = ("limit", "min_side", "depth", "keep_duplicates")
+        told = {name: getattr(options, name) for name in noted}
         collection.start([source.word for source in found], told, _now())
-        with interrupt.wished() as stop:
-            _Run(collection, fetcher, traffic, options, progress).run(found, stop)
-        interrupted = stop.is_set()
+        with interrupt.wished() if stop is None else contextlib.nullcontext(stop) as wish:
+            _Run(collection, fetcher, traffic, options, progress).run(found, wish)
+        interrupted = wish.is_set()
         end = "" if interrupted else _now()
     except KeyboardInterrupt:
         interrupted = True
@@ -151,7 +170,7 @@ def scrape(
     finally:
         traffic.close()
         collection.close(end)
-    return Summary(collection.counts(), collection.rows, interrupted)
+    return Summary(collection.counts(), collection.rows, interrupted, collection.notes)
 
 
 class _Run:
@@ -171,6 +190,7 @@ class _Run:
         self._options = options
         self._progress = progress
         self._names = itertools.count()
+        self._one_large = threading.Lock()
         self._streams: list[_Stream] = []
         self._turn = 0
         self._flying: dict[str, Picture | Problem | None] = {}  # by address; None: on its way
@@ -287,7 +307,11 @@ class _Run:
             stream.images.append(image)
         # A service's listing is one list cut into pieces; its depth is bounded by the limit.
         deeper = depth + (stream.kind == "page")
+        most = 1 + _PAGES_PER_DEPTH * self._options.depth if stream.kind == "page" else math.inf
         for following in page.following if deeper <= self._options.depth else ():
+            if len(stream.seen) >= most:
+                self._collection.note_limit(f"{url}: read no further than {most} pages of a source")
+                break
             if following not in stream.seen:
                 stream.seen.add(following)
                 stream.pages.append((following, deeper))
@@ -312,10 +336,17 @@ class _Run:
             raise Problem(Outcome.NOAI)
         if inspection.may_be_picture(reply.body[:32]):
             return Page((Found(url, url),))
-        page = pages.read(reply.body, url, reply.charset)
+        page = self._read(reply)
         if page.opted_out:
             raise Problem(Outcome.NOAI)
         return page
+
+    def _read(self, reply: Reply) -> Page:
+        left = reply.deadline - time.monotonic()
+        large = len(reply.body) > _LARGE
+        with self._one_large if large else contextlib.nullcontext():
+            until = time.monotonic() + left
+            return pages.read(reply.body, reply.url, reply.charset, until)
 
     def _service(self, kind: Kind) -> Callable[[requests.Session, str], Page | Moved]:
         read = services.read_commons if kind == "commons" else services.read_openverse

@@ -10,11 +10,10 @@ import json
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from bs4 import BeautifulSoup
-
+from synth.scraping.html_tree import text_of
 from synth.scraping.outcomes import Outcome, Problem
 from synth.scraping.pages import Found, Page
-from synth.scraping.words import licence_name, plain
+from synth.scraping.words import LONGEST, join, licence_name, plain
 
 COMMONS = "https://commons.wikimedia.org/w/api.php"
 OPENVERSE = "https://api.openverse.org/v1/images/"
@@ -63,14 +62,15 @@ def read_commons(body: bytes, url: str) -> Page:
         page = _dict(page)
         infos = page.get("imageinfo")
         info = _dict(infos[0]) if isinstance(infos, list) and infos else {}
-        if info.get("mime") not in _MIMES or not isinstance(info.get("url"), str):
+        image = _address(info.get("url"))
+        if info.get("mime") not in _MIMES or not image:
             continue
         about = _dict(info.get("extmetadata"))
         title = _words(about, "ObjectName") or plain(page.get("title")).removeprefix("File:")
-        address = _words(about, "LicenseUrl")
+        address = _address(_words(about, "LicenseUrl"))
         name = _words(about, "LicenseShortName") or licence_name(address)
-        shown = plain(info.get("descriptionurl"), 2000)
-        found.append(Found(info["url"], shown, title, _words(about, "Artist"), name, address))
+        shown = _address(info.get("descriptionurl"))
+        found.append(Found(image, shown, title, _words(about, "Artist"), name, address))
     more = _dict(data.get("continue"))
     following = (_with(url, {str(k): str(v) for k, v in more.items()}),) if more else ()
     return Page(tuple(found), following)
@@ -88,14 +88,15 @@ def read_openverse(body: bytes, url: str) -> Page:
         raise Problem(Outcome.BAD_ANSWER)
     found = []
     for item in map(_dict, results):
-        if not isinstance(item.get("url"), str):
+        image = _address(item.get("url"))
+        if not image:
             continue
-        address = plain(item.get("license_url"), 500)
+        address = _address(item.get("license_url"))
         code = f"{plain(item.get('license'))} {plain(item.get('license_version'))}".strip()
         found.append(
             Found(
-                item["url"],
-                plain(item.get("foreign_landing_url"), 2000),
+                image,
+                _address(item.get("foreign_landing_url")),
                 plain(item.get("title")),
                 plain(item.get("creator")),
                 licence_name(address) or code.upper(),
@@ -124,6 +125,11 @@ def _json(body: bytes) -> dict[str, Any]:
     return data
 
 
+def _address(value: Any) -> str:
+    """An absolute http(s) address, or nothing."""
+    return join("https://", value[: LONGEST + 1].strip()) if isinstance(value, str) else ""
+
+
 def _dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
@@ -134,5 +140,5 @@ def _words(about: dict[str, Any], key: str) -> str:
     if not isinstance(value, str):
         return ""
     if "<" in value or "&" in value:
-        value = BeautifulSoup(value[:20_000], "html.parser").get_text(" ")
+        value = text_of(value[:20_000])
     return plain(value)

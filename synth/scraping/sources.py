@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from synth import tables
 from synth.errors import InputError
 from synth.paths import path_of
 from synth.scraping import addresses, services
 from synth.scraping.outcomes import Problem
-from synth.scraping.words import is_image_address
+from synth.scraping.words import is_image_address, plain, redacted
 
 Kind = Literal["page", "image", "commons", "openverse"]
 
@@ -24,7 +24,7 @@ class Source:
     Args:
         kind: a page with images, an image itself, or one of the services.
         start: the first address to ask.
-        word: as the user wrote it.
+        word: as the user wrote it, without a user and password in an address.
         licence: of everything there, where a table of sources says so.
     """
 
@@ -65,6 +65,7 @@ def parse(words: Sequence[str], endpoints: Endpoints | None = None) -> list[Sour
 
 def _one(word: str, ends: Endpoints, licence: str, where: str) -> Source:
     word = word.strip()
+    shown = redacted(word)
     service, _, rest = word.partition(":")
     if service.lower() in ("commons", "openverse"):
         if not rest.strip():
@@ -74,28 +75,17 @@ def _one(word: str, ends: Endpoints, licence: str, where: str) -> Source:
         return Source("openverse", services.openverse(rest.strip(), ends.openverse), word, licence)
     if "://" not in word:
         raise InputError(
-            f"source '{word}'{where} is unknown: give an http(s) address, "
+            f"source '{shown}'{where} is unknown: give an http(s) address, "
             "commons:Category:NAME, openverse:WORDS or a CSV of sources"
         )
     try:
         url = addresses.clean(word)
     except Problem:
-        raise InputError(f"source '{word}'{where} is no http or https address") from None
-    return Source("image" if is_image_address(url) else "page", url, word, licence)
+        raise InputError(f"source '{shown}'{where} is no http or https address") from None
+    return Source("image" if is_image_address(url) else "page", url, shown, licence)
 
 
 def _table(path: Path) -> list[tuple[str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as lines:
-            reader = csv.DictReader(lines)
-            if "source" not in (reader.fieldnames or ()):
-                raise InputError(f"{path} has no column 'source': see data/sources.csv for one")
-            return [
-                (row["source"], (row.get("licence") or "").strip())
-                for row in reader
-                if (row["source"] or "").strip()
-            ]
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist: check the path") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} is no CSV in UTF-8 ({error}): save it as such") from None
+    table = tables.read(path, ("source",), ("licence",))
+    both = zip(table.column("source"), table.column("licence"), strict=True)
+    return [(source, plain(licence)) for source, licence in both if source]

@@ -25,6 +25,8 @@ from synth.scraping.outcomes import Outcome, Problem
 _IDLE_LANES = 500  # hosts without work whose rules are remembered
 _HOPS = 8
 _GIVE_UPS = 10  # addresses in a row lost to a busy or dead host before the rest is given up
+_GIVES_UP = (Outcome.BUSY, Outcome.NO_CONNECTION, Outcome.TIMED_OUT)
+_FAREWELL = 2.0  # s to wait for the threads at the end
 
 
 @dataclass(frozen=True)
@@ -111,8 +113,12 @@ class Traffic:
         self._results: list[tuple[str, Any]] = []
         self._busy = 0
         self._rng = random.Random(how.seed)
-        for k in range(how.threads):
-            threading.Thread(target=self._serve, daemon=True, name=f"fetch-{k}").start()
+        self._threads = [
+            threading.Thread(target=self._serve, daemon=True, name=f"fetch-{k}")
+            for k in range(how.threads)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def submit(self, ask: Ask) -> None:
         """Queue an address; its result, or Problem, comes out of :meth:`wait` under its key."""
@@ -146,10 +152,19 @@ class Traffic:
         return results
 
     def close(self) -> None:
-        """End what is under way and let the threads go."""
+        """End what is under way and let the threads go.
+
+        A thread that a name server keeps waiting is left behind: it ends with the process.
+        """
         self._fetcher.close()
-        for _ in range(self._how.threads):
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._todo.get_nowait()
+        for _ in self._threads:
             self._todo.put(None)
+        until = time.monotonic() + _FAREWELL
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
         for lane in self._lanes.values():
             for session in lane.sessions:
                 session.close()
@@ -279,7 +294,7 @@ class Traffic:
             if self._again(lane, result, ask.tries):
                 lane.tasks.appendleft(replace(ask, tries=ask.tries + 1))
                 return
-            gave_up = result.outcome in (Outcome.BUSY, Outcome.NO_CONNECTION)
+            gave_up = result.outcome in _GIVES_UP
             lane.lost = lane.lost + 1 if gave_up else 0
             if lane.lost >= _GIVE_UPS:
                 lane.dead = result.outcome

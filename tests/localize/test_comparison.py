@@ -16,8 +16,9 @@ from localize import cli, comparison, plots, registry, scoring
 from localize.localizer import Finding, Learns, Told
 from localize.methods.boundary import Boundary
 from localize.methods.centre import Centre
+from localize.results import Comparison
 from localize.sources import Folder
-from synth import Anomaly, InputError, read
+from synth import Anomaly, InputError, folders, read
 
 Retabled = Callable[[Path, Path, pd.DataFrame], Path]
 
@@ -253,12 +254,12 @@ def test_interval_is_over_photos_not_rows(small_set: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def compared(small_set: Path, tmp_path_factory: pytest.TempPathFactory) -> comparison.Comparison:
+def compared(small_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     out = tmp_path_factory.mktemp("compared") / "results"
     return localize.compare(small_set, out, ["cnn-fast", "cnn-fuse-last", "boundary"], **FAST)
 
 
-def test_compare_writes_tables_and_pictures(compared: comparison.Comparison) -> None:
+def test_compare_writes_tables_and_pictures(compared: Comparison) -> None:
     folder = compared.folder
     scores = pd.read_csv(folder / "scores.csv")
     assert list(scores.columns) == list(scoring.SCORES)
@@ -286,7 +287,7 @@ def test_compare_writes_tables_and_pictures(compared: comparison.Comparison) -> 
 
 
 def test_evaluate_agrees_with_compare(
-    compared: comparison.Comparison, small_set: Path, tmp_path: Path
+    compared: Comparison, small_set: Path, tmp_path: Path
 ) -> None:
     run = compared.folder / "runs" / "cnn-fast"
     again = localize.evaluate([run, "boundary"], small_set, tmp_path / "scores")
@@ -328,7 +329,7 @@ def test_split_falls_back_to_val(small_set: Path, tmp_path: Path, retabled: Reta
 
 
 def test_two_runs_of_one_name_are_refused(
-    compared: comparison.Comparison, small_set: Path, tmp_path: Path
+    compared: Comparison, small_set: Path, tmp_path: Path
 ) -> None:
     run = compared.folder / "runs" / "cnn-fast"
     shutil.copytree(run, tmp_path / "cnn-fast")
@@ -350,7 +351,7 @@ def test_centre_distance_by_hand(small_set: Path) -> None:
     assert comparison.centre_distance(small_set) == pytest.approx(np.mean(by_hand))
 
 
-def test_found_within_ends_at_the_share_of_answers(compared: comparison.Comparison) -> None:
+def test_found_within_ends_at_the_share_of_answers(compared: Comparison) -> None:
     figure = plots.found_within(compared.predictions)
     steps = [line for line in figure.axes[0].lines if len(line.get_xdata()) > 2]
     assert {line.get_label() for line in steps} == set(compared.scores["method"])
@@ -358,7 +359,7 @@ def test_found_within_ends_at_the_share_of_answers(compared: comparison.Comparis
         assert np.asarray(line.get_ydata())[-1] == pytest.approx(1)
 
 
-def test_the_legend_covers_no_data(compared: comparison.Comparison) -> None:
+def test_the_legend_covers_no_data(compared: Comparison) -> None:
     for figure in (
         plots.found_within(compared.predictions),
         plots.validation(compared.history, 30.0),
@@ -387,6 +388,7 @@ def test_the_registry_begins_with_what_needs_no_training() -> None:
 def test_resuming_with_another_request_is_refused(small_set: Path, tmp_path: Path) -> None:
     building = tmp_path / "results.partial"
     building.mkdir()
+    (building / folders.UNFINISHED).touch()
     request = comparison._request(Folder(small_set, "test"), {"input": (32, 32)})
     comparison._same_request(building, request)
     comparison._same_request(building, request)
@@ -456,7 +458,7 @@ def test_without_clean_pictures_what_learns_from_them_is_left_out(
 
 
 def test_the_report_has_a_column_for_scores_where_there_are_any(
-    compared: comparison.Comparison, capsys: pytest.CaptureFixture[str]
+    compared: Comparison, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cli._report(compared, None)
     lines = capsys.readouterr().out.splitlines()

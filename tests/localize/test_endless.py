@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 import json
+import os
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from localize import api, endless
 from localize.batches import Order
 from localize.endless import Endless, Mix
-from synth import InputError, Recipe, anomaly
+from synth import InputError, Recipe, anomaly, generate
+from synth.terminal import legible
 
 SMALL = Mix(
     {"size": [64, 64], "margin": 0, "codec": "png"},
@@ -154,8 +159,11 @@ def test_bad_recipe_files_are_refused(tmp_path: Path, text: str, message: str) -
 
 def test_photos_too_small_are_an_error(photo_folder: Path) -> None:
     big = Recipe(size=(400, 400), radius=(8, 12))
-    with pytest.raises(InputError, match="large enough"):
-        Endless(photo_folder, big, augment=False)[0]
+    for augment in (False, True):  # neither is enlarged
+        with pytest.raises(InputError, match="photo is 120x96, smaller than 400x400"):
+            Endless(photo_folder, big, augment=augment)[0]
+    stretched = Recipe(size=(400, 400), radius=(8, 12), fit="stretch")  # asked for
+    assert Endless(photo_folder, stretched)[0].image.shape == (400, 400, 3)
 
 
 def test_networks_learn_from_pictures_without_end(
@@ -179,3 +187,95 @@ def test_networks_learn_from_pictures_without_end(
     assert about["last_epoch"] == 2
     assert about["source"]["photos"] > 0
     assert about["train_images"] is None
+
+
+@pytest.fixture
+def odd_folder(photo_folder: Path, tmp_path: Path) -> Path:
+    """Two good photos among a cut one, a transparent, an animated, a small one and a bad name."""
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    first, second, third = sorted(photo_folder.glob("*.png"))[:3]
+    for path in (first, second):
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / "cut.png").write_bytes(third.read_bytes()[:400])
+    (folder / os.fsdecode(b"stra\xdfe.png")).write_bytes(third.read_bytes())
+    with Image.open(third) as image:
+        clear = image.convert("RGBA")
+        clear.putpixel((0, 0), (0, 0, 0, 0))
+        clear.save(folder / "clear.png")
+        image.save(folder / "moving.gif", save_all=True, append_images=[image.rotate(90)])
+        image.resize((40, 96)).save(folder / "small.png")
+    return folder
+
+
+def test_photos_that_cannot_be_used_are_skipped_as_generate_does(
+    odd_folder: Path, tmp_path: Path
+) -> None:
+    recipe = Recipe(size=(64, 64), radius=(6, 8))
+    table = generate(odd_folder, tmp_path / "set", recipe)
+    reasons = {legible(name): why for name, why in table.attrs["skipped"].items()}
+    for seed in range(12):  # whichever are held for validation
+        train, val = endless.split(odd_folder, (Mix(recipe.to_dict()),), seed)
+        assert endless.skipped((train, val)) == reasons
+        used = {source[i].photo for source in (train, val) for i in range(20)}
+        assert used == set(table["photo"])
+        assert not {train[i].photo for i in range(20)} & {val[i].photo for i in range(20)}
+    assert endless.skipped_line((train, val)).startswith("5 of 7 photos skipped: 1 x ")
+
+
+def test_skipping_changes_no_other_picture(photo_folder: Path, tmp_path: Path) -> None:
+    """A photo that is lost later costs its own pictures alone."""
+    folder = tmp_path / "photos"
+    shutil.copytree(photo_folder, folder)
+    before = [source(folder)[i] for i in range(30)]
+    lost = before[0].photo
+    (folder / lost).write_bytes(b"")
+    later = source(folder)
+    for i, sample in enumerate(before):
+        assert later[i].photo != lost
+        if sample.photo != lost:
+            assert np.array_equal(later[i].image, sample.image)
+    assert set(later.skipped) == {lost}
+    assert later.about() != source(folder, names=source(folder).names[1:]).about()
+    assert later.about() == source(photo_folder, names=source(folder).names).about()
+
+
+def test_only_where_no_photo_can_be_used_is_it_an_error(odd_folder: Path) -> None:
+    for path in sorted(odd_folder.glob("scene-*"))[1:]:
+        path.unlink()
+    with pytest.raises(InputError, match="two usable photos at least"):
+        endless.split(odd_folder, (SMALL,))
+    next(odd_folder.glob("scene-*")).unlink()
+    with pytest.raises(InputError, match=r"none of the 5 photos in .* can be used; the first: "):
+        endless.split(odd_folder, (SMALL,))
+
+
+def test_training_lists_the_photos_that_it_skips(
+    odd_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that becomes unreadable meanwhile, which only a worker notices."""
+    monkeypatch.setattr("localize.batches.EPOCH", 12)
+    monkeypatch.setattr("localize.endless.VAL", 2)
+    monkeypatch.setattr("localize.endless.CACHE", 0)
+    for name in ("third.png", "fourth.png"):
+        shutil.copy(next(odd_folder.glob("scene-*")), odd_folder / name)
+    mix = tmp_path / "mix.json"
+    mix.write_text(json.dumps({"stages": [{"recipe": SMALL.common, "any": SMALL.any}]}))
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        train, _ = endless.split(odd_folder, endless.load(mix))
+        lost = next(name for name in train.names if name not in train.skipped)
+        (odd_folder / lost).write_bytes(b"")
+
+    api.train(
+        "cnn-fast", None, tmp_path / "run", photos=odd_folder, recipe=mix, say=say,
+        input=(32, 32), epochs=2, batch=3, progress=False, device="cpu",
+    )  # fmt: skip
+    assert said[0].startswith("5 of 9 photos skipped: ")
+    assert said[1].startswith("6 of 9 photos skipped: ")
+    with (tmp_path / "run" / "skipped.csv").open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert len(rows) == 6
+    assert {"stra\\xdfe.png", "cut.png"} < {row["photo"] for row in rows}

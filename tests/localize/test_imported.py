@@ -11,7 +11,7 @@ import pytest
 
 import localize
 from localize import cli, imported
-from localize.comparison import Comparison
+from localize.results import Comparison
 from synth import console, read
 
 Run = Callable[..., tuple[int, str, str]]
@@ -116,7 +116,7 @@ def test_rows_of_other_splits_are_left_out_aloud(run: Run, small_set: Path) -> N
 def test_scores_of_clean_pictures_give_auroc(run: Run, names: pd.DataFrame, tmp_path: Path) -> None:
     """Twins count; the one that is left out counts as the worst answer."""
     text = "file_name,x_pred,y_pred,score,method\n" + "".join(
-        f"{row.file_name},1,1,0.9,a\n{row.clean_file_name},,,0.1,a\n" for row in names.itertuples()
+        f"{row.file_name},3,3,0.9,a\n{row.clean_file_name},,,0.1,a\n" for row in names.itertuples()
     )
     most = text.splitlines(keepends=True)[:-1]
     assert run(text)[0] == 0
@@ -156,7 +156,14 @@ def test_trials_are_what_was_asked(run: Run, names: pd.DataFrame, tmp_path: Path
         ("", "lacks the column file_name, x_pred, y_pred: it is empty"),
         ("file_name,x_pred,y_pred\n", "no rows"),
         ("file_name,x,y\nNAME,1,2\n", "lacks the column x_pred, y_pred: it has file_name, x, y"),
-        ("file_name;x_pred;y_pred\nNAME;1;2\n", "separate by commas"),
+        ("file_name x_pred y_pred\nNAME 1 2\n", "separate its cells by commas"),
+        ("file_name;x_pred;y_pred\nNAME;1,5;2.5\n", "x_pred in line 2 is '1,5', with a comma"),
+        ('file_name,x_pred,y_pred\nNAME,"1,5",2\n', "x_pred is '1,5', not a number"),
+        ("file_name,x_pred,y_pred\nNAME,1e308,2\n", "x_pred is '1e308', not a number of px"),
+        (f"file_name,x_pred,y_pred\nNAME,{'9' * 5000},2\n", "x_pred is '9999"),
+        ("file_name,x_pred,y_pred\nNAME,1_0,2\n", "x_pred is '1_0', not a number"),
+        ("file_name,x_pred,y_pred\nNAME,0.5,0.25\n", "pass --unit fraction"),
+        ("file_name,x_pred,y_pred\nNAME,50%,25%\n", "x_pred is '50%': pass --unit percent"),
         ("file_name,x_pred,y_pred,x_pred\nNAME,1,2,3\n", "x_pred twice"),
         ("file_name,x_pred,y_pred\nNAME,1\n", "line 2: 2 cells, the header has 3"),
         ("file_name,x_pred,y_pred\n\nNAME,left,2\n", "line 3 (NAME): x_pred is 'left'"),
@@ -167,7 +174,7 @@ def test_trials_are_what_was_asked(run: Run, names: pd.DataFrame, tmp_path: Path
         ("file_name,x_pred,y_pred\n,1,2\n", "line 2: file_name is empty"),
         ("file_name,x_pred,y_pred\ngone.jpg,1,2\n", "line 2: gone.jpg is no picture of"),
         ("file_name,x_pred,y_pred\nNAME,1,2\nNAME,1,3\n", "twice, in lines 2 and 3"),
-        ("file_name,x_pred,y_pred\n\0,1,2\n", "is no picture"),
+        ("file_name,x_pred,y_pred\n\0,1,2\n", "line 2: holds a NUL byte"),
     ],
 )
 def test_bad_input_gets_one_clear_line(
@@ -183,6 +190,6 @@ def test_bad_input_gets_one_clear_line(
 
 def test_a_file_that_is_no_csv(small_set: Path, tmp_path: Path) -> None:
     picture = next((small_set / "images").iterdir())
-    for path, words in ((picture, "UTF-8"), (tmp_path / "no.csv", "No such file")):
+    for path, words in ((picture, "UTF-8"), (tmp_path / "no.csv", "no table at")):
         with pytest.raises(imported.InputError, match=words):
             imported.score(path, small_set, tmp_path / "out")

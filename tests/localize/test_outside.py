@@ -57,6 +57,20 @@ def leaves(image):
 def killed(image):
     os.kill(os.getpid(), signal.SIGKILL)
 
+def interrupts(image):
+    raise KeyboardInterrupt
+
+class Mute(BaseException):
+    def __str__(self):
+        raise ValueError("no words")
+
+def mute(image):
+    raise Mute
+
+def forks(image):
+    """The child comes back too: only the parent's answer counts."""
+    return (5, 6) if os.fork() else (7, 8)
+
 def fickle(image):
     """It hangs at a black picture, and tells how often this process was asked."""
     global calls
@@ -120,6 +134,8 @@ def test_places_maps_and_findings(use: Use, capfd: pytest.CaptureFixture[str]) -
     [
         ("fails", "KeyError: 'no eyes'"),
         ("leaves", "SystemExit: gone"),
+        ("interrupts", "KeyboardInterrupt"),
+        ("mute", "Mute: .its text cannot be read."),
         ("killed", r"its process ended \(SIGKILL\)"),
     ],
 )
@@ -130,6 +146,20 @@ def test_a_failure_has_its_reason_and_the_next_image_its_chance(
     for _ in range(2):
         with pytest.raises(peer.Failure, match=words):
             localizer.locate([IMAGE])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_function_that_forks_answers_once(use: Use) -> None:
+    localizer = use("forks")
+    assert [localizer.locate([IMAGE])[0] for _ in range(3)] == [Finding(5, 6)] * 3
+
+
+def test_a_reason_is_one_short_line_that_can_be_stored() -> None:
+    reason = worker.described(ValueError("a\n\x1b[31m\x00\udcff" + "x" * 100_000))
+    assert reason.startswith("ValueError: a [31m x")
+    assert len(reason) == worker.LONGEST
+    assert reason.isprintable()
+    reason.encode()
 
 
 def test_what_hangs_is_killed_and_started_again(use: Use) -> None:
@@ -271,6 +301,11 @@ def test_compare_takes_a_function(mine: Path, small_set: Path, tmp_path: Path) -
         (None, TypeError, "returned None"),
         ("left", TypeError, "returned str"),
         ((1, 2, 3), TypeError, r"shape \(3,\)"),
+        ((10**400, 2), TypeError, "returned tuple"),
+        ({"x": "3", "y": 4}, TypeError, "returned str as x"),
+        ({"x": 1, "y": np.complex128(2j)}, TypeError, "returned complex128 as y"),
+        ({"x": 1, "y": [1, 2]}, TypeError, "returned list as y"),
+        (np.array([[5.0, 6.0]]), ValueError, r"shape \(1, 2\), the image \(20, 30\)"),
         ((1, np.nan), ValueError, "y = nan"),
         ((np.inf, 2), ValueError, "x = inf"),
         (np.zeros((3, 4)), ValueError, r"shape \(3, 4\), the image \(20, 30\)"),

@@ -222,7 +222,7 @@ def test_the_seed_alone_decides_and_a_stopped_run_goes_on(
     journal.write_bytes(journal.read_bytes()[:-20])  # as if it was killed while it wrote
     with pytest.raises(InputError, match="holds an unfinished run"):
         measure("stopped", workers=1)
-    with pytest.raises(InputError, match="begun with other design"):
+    with pytest.raises(InputError, match="begun with another design"):
         sharpness.measure(
             ["boundary"], photo_folder, tmp_path / "stopped", SMALL_BUT_LATER, resume=True
         )
@@ -279,11 +279,23 @@ def test_trials_made_elsewhere_are_one_method_more(photo_folder: Path, tmp_path:
     [
         ("r,discolor_ratio\n1,1.1\n", "no photo or file_name"),
         ("photo,r,discolor_ratio\na,1,1.1\n", "no x, y, x_pred, y_pred"),
-        ("photo,r,discolor_ratio,hit\na,1,1.1,1\na,ten,1.1,1\n", "line 3: r is no number"),
-        ("photo,r,discolor_ratio,hit\na,1,0,1\n", "line 2: discolor_ratio must be"),
+        (
+            "photo,r,discolor_ratio,hit\na,1,1.1,1\na,ten,1.1,1\n",
+            "line 3: r is 'ten', not a number",
+        ),
+        (
+            "photo,r,discolor_ratio,hit\na,1,0,1\n",
+            "line 2: discolor_ratio is '0', not a number above 0",
+        ),
+        ("photo;r;discolor_ratio;hit\na;inf;1,1;1\n", "line 2: r is 'inf', not a number"),
+        ("photo,r,discolor_ratio,hit\na,1\n", "line 2: 2 cells, the header has 4"),
+        (
+            "photo,r,discolor_ratio,x,y,x_pred,y_pred\na,9,1.1,0.5,0.5,0.25,0.75\n",
+            "within 0 to 1, which are hardly pixels: give px",
+        ),
         ("photo,r,discolor_ratio,hit,method\na,1,1.1,1,centre\n", "'centre': rename"),
         ("photo,r,discolor_ratio,hit\n", "no row"),
-        ("", "no CSV of trials"),
+        ("", "cannot be read: it is empty"),
     ],
 )
 def test_bad_trials_get_one_clear_line(
@@ -325,7 +337,7 @@ def test_bad_trials_get_one_clear_line(
         (["--adaptive", "0"], "--adaptive is 0"),
         (["--within", "-1"], "within is -1"),
         (["--workers", "-1"], "workers is -1"),
-        (["--trials", "none.csv"], "no trials at none.csv"),
+        (["--trials", "none.csv"], "no table at none.csv"),
     ],
 )
 def test_bad_input_gets_one_clear_line(

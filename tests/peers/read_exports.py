@@ -116,6 +116,8 @@ def check_imagefolder(dataset: Path, out: Path) -> str:
                 mask = np.asarray(sample["mask"])
                 assert np.array_equal(mask, pixels(dataset / row.mask_file_name))
                 assert sample["label"] == row.label
+                # A text that datasets would read as an empty cell is in quotation marks.
+                assert sample["licence"].strip('"') == (row.licence or "unknown")
                 assert (sample["x"] is None) == (row.label == 0)
                 if row.label:
                     for column in ("x", "y", "r", "discolor_ratio"):
@@ -123,6 +125,30 @@ def check_imagefolder(dataset: Path, out: Path) -> str:
             told.append(f"{len(part)} {theirs}")
         features = ", ".join(k for k, v in part.features.items() if isinstance(v, datasets.Image))
     return f"{', '.join(told)}; pictures in features {features}"
+
+
+def check_card(dataset: Path) -> str:
+    """The lines of Python in the dataset's own card, run as they stand but for the folder."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    table, told = table_of(dataset), []
+    code = (dataset / "README.md").read_text(encoding="utf-8").split("```python\n")[1]
+    code = code.split("```")[0].replace("this/folder", str(dataset))
+    with tempfile.TemporaryDirectory() as cache:
+        datasets.config.HF_DATASETS_CACHE = Path(cache)
+        assert set(datasets.load_dataset(str(dataset))) == {"all_rows"}, "test rows are in train"
+        for split in sorted(set(table["split"])):
+            names: dict[str, object] = {}
+            exec(code.replace('"test"', repr(split)), names)
+            part, mine = names["test"], table[table["split"] == split]
+            assert len(part) == len(mine)
+            for sample, (_, row) in zip(part, mine.iterrows(), strict=True):
+                assert sample["photo_sha256"] == row.photo_sha256
+                decoded = np.asarray(sample["image"].convert("RGB"))
+                assert np.array_equal(decoded, pixels(dataset / row.file_name))
+            told.append(f"{len(part)} {split}")
+    return ", ".join(told)
 
 
 def check_webdataset(dataset: Path, out: Path) -> str:
@@ -180,6 +206,8 @@ CHECKS: dict[str, tuple[str, Callable[[Path, Path], str]]] = {
 
 def main(dataset: Path, exports: Path) -> None:
     """Check every export that lies in ``exports`` under the name of its format."""
+    reader = f"datasets {importlib.metadata.version('datasets')}"
+    print(f"the dataset itself, read by {reader} as its card says: {check_card(dataset)}")
     for name, (package, check) in CHECKS.items():
         if (exports / name).is_dir():
             reader = f"{package} {importlib.metadata.version(package)}"

@@ -176,7 +176,7 @@ def test_whole_numbers_may_be_written_as_floats(make: Make) -> None:
         (b"x,y,r,discolor_ratio,width,height,file_name\n10,12,4,1.1,40,30\n", "row 0"),
         (
             b"file_name,x,y,r,discolor_ratio,width,height\na,1,1,1,1,9,9\nb,1,1,1,1,9,9,9,9\n",
-            "read",
+            "row 1, line 3: 9 cells, the header has 7",
         ),
     ],
     ids=["empty", "blank", "binary", "no rows", "quote", "short row", "no name", "long row"],

@@ -279,6 +279,26 @@ def test_imagefolder_columns_have_one_type_in_all_splits(make: Make, tmp_path: P
     assert "photo" not in tables[0].columns  # empty everywhere
 
 
+def test_imagefolder_texts_are_not_read_as_empty_or_numbers(make: Make, tmp_path: Path) -> None:
+    """The reader of datasets is pandas, to which NA is an empty cell, quoted or not."""
+    rows = [
+        {"split": "train", "licence": "NA", "photo": "007", "weather": "null", "t": "1.5"},
+        {"split": "test", "licence": "CC0", "photo": "b.jpg", "weather": "rain", "t": "NA"},
+        {"split": "test", "licence": "None", "photo": "8", "weather": "snow", "t": "2.5"},
+    ]
+    export(make(rows), tmp_path / "out", "imagefolder")
+    train, test = (
+        pd.read_csv(tmp_path / "out" / split / "metadata.csv") for split in ("train", "test")
+    )
+    assert train["licence"].tolist() == ['"NA"']
+    assert test["licence"].tolist() == ["CC0", '"None"']
+    assert train["photo"].tolist() == ['"007"']
+    assert train["weather"].tolist() == ['"null"']
+    assert test["t"].isna().tolist() == [True, False], "a number that is missing"
+    about = json.loads((tmp_path / "out" / ABOUT).read_text())
+    assert about["licences"] == ["CC0", "NA", "None"]
+
+
 @pytest.mark.parametrize(
     ("rows", "words"),
     [

@@ -59,7 +59,9 @@ def test_the_first_projects_table_imports_exactly(
         Image.fromarray(first_project(image, x, y, r, ratio)).save(root / "img" / f"{k}.png")
         rows.append([x, y, r, repr(ratio), f"/content/drive/MyDrive/img/{k}.png"])
         originals.append(image)
-    table = importer.convert(write_table(root / "t.csv", rows), root / "set", root / "img", SEED)
+    table = importer.convert(
+        write_table(root / "t.csv", rows), root / "set", root / "img", SEED, unit="px"
+    )
     assert (table["split"] == "test").all()
     assert (table["label"] == 1).all()
     for ours, (x, y, r, _, _), image in zip(
@@ -205,7 +207,7 @@ def test_columns_words_and_split(tmp_path: Path, pictures: Path) -> None:
         ([27, 20, 4, 1.1, "a.png"], "leaves the 40x30 image"),
         ([15, 37, 4, 1.1, "a.png"], "leaves the 40x30 image"),
         ([15, 20, 4, 1.1], "image|img_path"),
-        ([15, 20], "nan|r is|not a number"),
+        ([15, 20], "2 cells, the header has 5"),
     ],
 )
 def test_a_bad_row_is_named(tmp_path: Path, pictures: Path, row: list[Any], word: str) -> None:
@@ -262,7 +264,7 @@ def test_bad_arguments(tmp_path: Path, pictures: Path) -> None:
         convert(tmp_path, tmp_path / "gone", good)
     with pytest.raises(InputError, match="no table"):
         importer.convert(tmp_path / "gone.csv", tmp_path / "set", pictures, SEED)
-    with pytest.raises(InputError, match="lacks the column img_path; it has x, y"):
+    with pytest.raises(InputError, match="lacks the column img_path: it has x, y"):
         convert(tmp_path, pictures, good, header=["x", "y", "r", "discolor_ratio", "file"])
     with pytest.raises(InputError, match="no rows"):
         convert(tmp_path, pictures, [])

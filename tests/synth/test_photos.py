@@ -352,9 +352,10 @@ def test_a_missing_file_is_said_so(tmp_path: Path) -> None:
 def test_too_many_pixels_are_refused(
     tmp_path: Path, picture: Picture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = encoded(picture(0, 40, 40), "PNG")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 700)
-    assert "too many pixels" in reason(tmp_path, data)
+    (tmp_path / "p.png").write_bytes(encoded(picture(0, 40, 40), "PNG"))
+    with pytest.raises(Skipped, match=r"too many pixels: 40x40 .* 1,599 \(--max-pixels"):
+        photos.read(tmp_path, "p.png", max_pixels=1599)
+    assert photos.read(tmp_path, "p.png", max_pixels=1600).picture.size == (40, 40)
 
 
 def test_find_sees_pictures_only_sorted_and_below(tmp_path: Path, picture: Picture) -> None:
@@ -385,15 +386,19 @@ def test_provenance_is_read_from_photos_csv(tmp_path: Path) -> None:
     table = tmp_path / "photos.csv"
     table.write_text(
         "licence,file_name,source_url,other\n"
-        'CC0,a.jpg,https://x.org/1,z\n,b.jpg\nMIT,,https://x.org\n"CC BY, 4.0",c d.jpg,\n'
+        'CC0,a.jpg,https://x.org/1,z\n,b.jpg,,\nMIT,,https://x.org,\n"CC BY, 4.0",c d.jpg,,\n'
     )
     assert photos.provenance(tmp_path) == {
         "a.jpg": ("https://x.org/1", "CC0"),
         "b.jpg": ("", ""),
         "c d.jpg": ("", "CC BY, 4.0"),
     }
+    table.write_text("file_name,source_url,licence\na.jpg,CC0\n")
+    with pytest.raises(InputError, match=r"row 0, line 2: 2 cells.*licence is missing"):
+        photos.provenance(tmp_path)  # is CC0 the source, or the licence?
     table.write_text("something,else\n1,2\n")
-    assert photos.provenance(tmp_path) == {}
+    with pytest.raises(InputError, match=r"photos\.csv lacks the column file_name"):
+        photos.provenance(tmp_path)
 
 
 def test_provenance_of_a_spreadsheet_programme(tmp_path: Path) -> None:

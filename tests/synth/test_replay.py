@@ -285,8 +285,8 @@ def test_other_library_versions_are_given_some_slack(
 
     exact = photos.read
 
-    def other(root: Path, name: str, *rest: Any) -> Any:
-        photo = exact(root, name, *rest)
+    def other(root: Path, name: str, *rest: Any, **more: Any) -> Any:
+        photo = exact(root, name, *rest, **more)
         if root != photo_folder or not name.lower().endswith("jpg"):
             return photo
         pixels = photo.pixels.copy()

@@ -191,7 +191,7 @@ def test_sources(tmp_path: Path) -> None:
         with pytest.raises(InputError):
             sources.parse([word])
     table.write_text("url\nx\n")
-    with pytest.raises(InputError, match="no column 'source'"):
+    with pytest.raises(InputError, match="lacks the column source: it has url"):
         sources.parse([str(table)])
 
 
@@ -201,8 +201,8 @@ def test_shipped_sources() -> None:
 
 
 def test_words() -> None:
-    assert words.largest("a.jpg") == "a.jpg"
-    assert words.largest("a.jpg 2x,b.jpg 3x") == "b.jpg"
+    assert words.largest("a.jpg")[0] == "a.jpg"
+    assert words.largest("a.jpg 2x,b.jpg 3x")[0] == "b.jpg"
     assert not words.is_image_address("https://h/wiki/File:X.jpg")
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import itertools
-import json
+import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
@@ -26,6 +26,8 @@ from localize.methods.patchcore.convolutions import quicken
 from localize.methods.patchcore.embedding import Convention, Parts
 from localize.methods.patchcore.gathering import Reducer
 from localize.methods.patchcore.scoring import Bank
+from localize.peak import peak
+from localize.run_files import read_file, write_run
 from synth import console, folders
 from synth.errors import InputError
 
@@ -49,7 +51,7 @@ class Options:
         neighbours: anomalib: bank rows that weigh an image's score, 1 for no weight; paper:
             bank rows whose distances a patch's score averages. None: 9 and 1.
         stream: fit in bounded memory, however many images there are.
-        locate: the map's peak, or the centroid of the blob around it.
+        locate: the map's peak (localize.peak), or the centroid of the blob around it.
     """
 
     convention: Convention = "anomalib"
@@ -125,16 +127,17 @@ class PatchCore:
                 "make the dataset with synth generate --twins"
             )
         run.mkdir(parents=True, exist_ok=True)
+        (run / RUN_FILE).unlink(missing_ok=True)  # of an earlier training in this folder
         network, source = build(self.options.choice)
-        saved = {BACKBONE: _write(run / BACKBONE, network.model.state_dict())}
+        _write(run / BACKBONE, network.model.state_dict())
         self._use(network)
         total = operator.length_hint(images, 0) + 1
         bank, count = self._gather(itertools.chain([first], images), total)
         self._bank = Bank.of(bank.to(self.device))
-        saved[BANK] = _write(run / BANK, {"bank": bank})
+        _write(run / BANK, {"bank": bank})
         scores = self._scores(val)
         self.threshold = float(np.quantile(scores, QUANTILE)) if len(scores) else None
-        self._describe(run, source, saved, count, len(scores))
+        self._describe(run, source, count, len(scores))
 
     def _gather(self, images: Iterable[np.ndarray], total: int) -> tuple[torch.Tensor, int]:
         """Clean images -> the bank, and how many they were."""
@@ -203,12 +206,13 @@ class PatchCore:
         """B x (H, W, 3) uint8 -> B findings, px, with image score and map."""
         if self._backbone is None:
             raise InputError("patchcore must be trained or loaded first: call fit")
-        place = scoring.peak if self.options.locate == "peak" else scoring.centroid
+        place = peak if self.options.locate == "peak" else scoring.centroid
         findings = []
         for batch in _batches(images):
             for image, patches, score in zip(batch, *self._scored(batch), strict=True):
                 found = framing.full_map(patches, self._axes(image), self.options.convention)
-                findings.append(Finding(*place(found), score=float(score), map=found))
+                x, y = place(found) or (math.nan, math.nan)
+                findings.append(Finding(x, y, score=float(score), map=found))
         return findings
 
     def _use(self, network: Backbone) -> None:
@@ -217,10 +221,8 @@ class PatchCore:
         quicken(network.model)
         self._backbone = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def _describe(
-        self, run: Path, source: dict[str, str | None], saved: dict[str, str], images: int, val: int
-    ) -> None:
-        """Write what makes the folder a run: its settings, and the sha256 of its other files."""
+    def _describe(self, run: Path, source: dict[str, str | None], images: int, val: int) -> None:
+        """Write what makes the folder a run: its settings, and the digests of its other files."""
         options = dataclasses.asdict(self.options)
         if self.options.weights:
             options["weights"] = Path(self.options.weights).name
@@ -228,7 +230,6 @@ class PatchCore:
             "method": "patchcore",
             "options": options,
             "weights": source,
-            "sha256": saved,
             "bank": list(self._bank.rows.shape),
             "threshold": {
                 "score": self.threshold,
@@ -240,7 +241,7 @@ class PatchCore:
             "train_images": images,
             "torch": torch.__version__,
         }
-        folders.write(run / RUN_FILE, json.dumps(about, indent=2) + "\n")
+        write_run(run, about, (BACKBONE, BANK))
 
     @classmethod
     def load(cls, run: Path, which: str = "best", device: str = "auto") -> PatchCore:
@@ -255,12 +256,12 @@ class PatchCore:
         try:
             # The run holds the backbone itself: where its weights came from is history.
             options = about["options"] | {"weights": None, "weights_sha256": None}
-            hashes, threshold = about["sha256"], about["threshold"]["score"]
+            threshold = about["threshold"]["score"]
             localizer = cls.__new__(cls)
             localizer.options = Options(**options)
-            bank, state = (_read(run / name, hashes[name]) for name in (BANK, BACKBONE))
+            bank, state = (load_tensors(read_file(run, name)) for name in (BANK, BACKBONE))
             network = Backbone(localizer.options.backbone)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError, SafetensorError) as error:
             raise InputError(f"{run}/{RUN_FILE} is damaged ({error}): train again") from None
         localizer.device = device_of(device)
         localizer.threshold, localizer._progress = threshold, False
@@ -270,22 +271,9 @@ class PatchCore:
         return localizer
 
 
-def _write(path: Path, tensors: dict[str, torch.Tensor]) -> str:
-    """Write a file of a run, -> its sha256."""
+def _write(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     data = save_tensors({name: values.cpu().contiguous() for name, values in tensors.items()})
     folders.write(path, data)
-    return hashlib.sha256(data).hexdigest()
-
-
-def _read(path: Path, expected: str) -> dict[str, torch.Tensor]:
-    """A file of a run, unless it is another than was written."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing: train again") from None
-    if hashlib.sha256(data).hexdigest() != expected:
-        raise InputError(f"{path} is damaged (its sha256 has changed): train again")
-    return load_tensors(data)
 
 
 def _batches(images: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import torch
 
+from localize import peak as peaks
 from localize.methods.patchcore.embedding import Convention, Parts, enlarge, join, to_rows
 
 BLOCK = 1 << 20  # distances in memory at a time
@@ -145,23 +146,18 @@ def score(
     return distances.view(b, h, w), scores
 
 
-def peak(map: np.ndarray) -> tuple[float, float]:
-    """(H, W) -> (x, y) px of the highest pixel; of several the first."""
-    y, x = np.unravel_index(int(map.argmax()), map.shape)
-    return float(x), float(y)
+def centroid(map: np.ndarray) -> tuple[float, float] | None:
+    """(H, W) -> (x, y) px: the centroid of the blob around the map's maximum; None: a flat map.
 
-
-def centroid(map: np.ndarray) -> tuple[float, float]:
-    """(H, W) -> (x, y) px: the centroid of the blob around the highest pixel.
-
-    The blob is what hangs together with it and stands at least halfway between the map's
-    median and its peak; its pixels weigh as much as they rise above that.
+    The blob is connected with the plateau of the maximum (``localize.peak``) and stands at
+    least halfway between the map's median and its maximum; its pixels weigh as much as they
+    rise above that.
     """
-    x, y = peak(map)
-    level = (float(np.median(map)) + float(map.max())) / 2
+    top = peaks.plateau(map)
+    if top is None:
+        return None
+    level = min((float(np.median(map)) + float(map.max())) / 2, float(map[top].min()))
     _, labels = cv2.connectedComponents((map >= level).astype(np.uint8), connectivity=8)
-    rows, columns = np.nonzero(labels == labels[int(y), int(x)])
-    weight = map[rows, columns].astype(float) - level
-    if weight.sum() <= 0:
-        return float(columns.mean()), float(rows.mean())
-    return float(np.average(columns, weights=weight)), float(np.average(rows, weights=weight))
+    weights = map.astype(float) - level
+    blob = labels == labels[top][0]
+    return peaks.centroid(blob, weights) if weights[blob].sum() > 0 else peaks.centroid(blob)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from localize.endless import Endless
@@ -32,8 +32,10 @@ from localize.methods.ringvote.network import Trunk
 from localize.methods.ringvote.second import outlines, seconded
 from localize.methods.ringvote.training import CLIP, Plan
 from localize.methods.ringvote.weighing import Outlines, Weighing
-from synth import folders
+from localize.run_files import read_sealed, write_sealed
 from synth.anomaly import Anomaly
+from synth.errors import InputError
+from synth.json_files import Damaged
 
 # (width, height) of pictures, px, and whether the photos are augmented: else they are whole.
 PARTS, WHOLE = (576, 448), ((800, 800), (768, 512), (800, 800), (512, 768))
@@ -48,12 +50,26 @@ RATE, WARM = 3e-3, 30
 LARGEST = 65504.0  # of half precision
 
 
-def learn(network: Trunk, run: Path, seed: int, progress: Callable[[int, int], None]) -> None:
-    """Fit the weighing to the cases that were gathered; they are removed."""
+def learn(
+    network: Trunk,
+    run: Path,
+    seed: int,
+    progress: Callable[[int, int], None],
+    request: str = "",
+) -> None:
+    """Fit the weighing to the cases that were gathered; they are removed.
+
+    Raises:
+        InputError: one of their files is damaged or of another run.
+    """
     known = []
     for file in sorted((run / CASES).glob("*.safetensors")):
         values: dict[str, dict[str, Tensor]] = {}
-        for name, value in load_file(file).items():
+        try:
+            data = read_sealed(file, _use(request, file))
+        except Damaged:
+            raise InputError(f"{file} is damaged or of another run: delete it") from None
+        for name, value in load(bytes(data)).items():
             which, field = name.split(".")
             values.setdefault(which, {})[field] = value
         known += [values[which] for which in sorted(values)]
@@ -70,22 +86,41 @@ def gather(
     numbers: Sequence[int],
     run: Path,
     progress: Callable[[int, int], None],
+    request: str = "",
 ) -> None:
-    """The cases of some pictures of a source, each picture's in a file of the run's."""
+    """The cases of some pictures of a source, each picture's in a file of the run's.
+
+    A file that is there already is kept if it is whole and of this run.
+
+    Args:
+        request: what the run was asked for: tells its files from another run's.
+    """
     network.eval()
     folder = run / CASES
     folder.mkdir(exist_ok=True)
     for count, number in enumerate(numbers):
         path = folder / f"{number:06}.safetensors"
-        if not path.is_file():
+        if not _is_whole(path, request):
             image, regions = picture(framed(source, number), number)
             values = {
                 f"{which}.{name}": value
                 for which, case in enumerate(cases(network, image, regions))
                 for name, value in kept(case).items()
             }
-            folders.write(path, save(values))
+            write_sealed(path, save(values), _use(request, path))
         progress(count + 1, len(numbers))
+
+
+def _use(request: str, path: Path) -> str:
+    return f"{request} {path.name}"
+
+
+def _is_whole(path: Path, request: str) -> bool:
+    try:
+        read_sealed(path, _use(request, path))
+    except (FileNotFoundError, Damaged):
+        return False
+    return True
 
 
 def framed(source: Source, number: int) -> Source:

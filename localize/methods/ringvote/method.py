@@ -8,6 +8,7 @@ from pictures without end (:mod:`localize.endless`) or from a dataset; trained w
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -118,15 +119,26 @@ class RingVote:
         about = {"method": self.name, "options": self.options, "source": described(train)} | begun
         with self.progress("training") as step:
             training.train(network, train, lessons, run, plan, about, self.device, step)
+        try:
+            self._fit_rest(network, train, val, run, json.dumps(about))
+        except InputError as error:
+            raise runs.resumable(run, error) from None
+        runs.finish(run, about, "val_loss")
+        self._use(network, run, "best")
+
+    def _fit_rest(
+        self, network: Trunk, train: Source, val: Source, run: Path, request: str
+    ) -> None:
+        """Fit what is learned once the network is, and write it into both files of weights."""
         second, pictures = (
             max(1, round(self.options[name] * self.options["epochs_scale"]))
             for name in ("second", "lessons")
         )
         network.flips = FLIPS[:1]
         with self.progress("second opinions") as step:
-            heeding.gather(network, train, range(second), run, step)
+            heeding.gather(network, train, range(second), run, step, request)
         with self.progress("whom to heed") as step:
-            heeding.learn(network, run, self.options["seed"], step)
+            heeding.learn(network, run, self.options["seed"], step, request)
         for looks in (1, MOST):
             network.flips = FLIPS[:looks]
             with self.progress("odds") as step:
@@ -140,8 +152,6 @@ class RingVote:
         for which in ("best", "last"):
             path = run / f"{which}.safetensors"
             folders.write(path, save(load_file(path) | fitted))
-        runs.finish(run, about, "val_loss")
-        self._use(network, run, "best")
 
     def _begun(self, network: Trunk) -> dict[str, Any]:
         """Fill a new network with the weights to go on from -> which these are, for the run."""
@@ -197,9 +207,12 @@ class RingVote:
             blind = not name.endswith("-told") if blind is None else blind
             looks = (MOST if CAREFUL in name else 1) if looks is None else looks
             localizer = cls(device=device, blind=blind, looks=looks, **about["options"])
-        except (KeyError, TypeError) as error:
+            network = Trunk(localizer.options["width"], looks)
+        except InputError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise InputError(f"{run}/model.json is damaged ({error}): train again") from None
-        localizer._use(Trunk(localizer.options["width"], looks), run, which)
+        localizer._use(network, run, which)
         return localizer
 
     def locate(

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from localize import runs
+from localize.loader import Guarded, Loader, begin_worker, worker_faults
 from localize.localizer import Source
 from localize.methods.ringvote.lessons import Lesson, Lessons
 from localize.methods.ringvote.losses import lesson_loss
 from localize.methods.ringvote.network import Trunk
-from localize.methods.ringvote.parcels import Parcels, moved
-from localize.runs import CHECKPOINT, load_weights, read_history, write_history
-from synth import folders
+from localize.methods.ringvote.parcels import Parcel, Parcels, moved
+from localize.runs import CHECKPOINT, Progress, load_weights
 from synth.errors import InputError
 
 DECAY = 0.5  # share of the steps in which the learning rate falls to nothing
@@ -46,11 +44,6 @@ class Plan:
         return self.learning_rate * min(1.0, left, (step + 1) / self.warm)
 
 
-def _alone(worker: int) -> None:
-    """In a loader's worker: one thread, the network has the others."""
-    torch.set_num_threads(1)
-
-
 def train(
     network: Trunk,
     source: Source,
@@ -70,24 +63,26 @@ def train(
     Raises:
         InputError: the checkpoint is of another run, or the loss is no number any more.
     """
-    run.mkdir(parents=True, exist_ok=True)
     network.to(device)
     torch.backends.cudnn.benchmark = True  # pictures are of few sizes
     optimiser = _optimiser(network, plan)
-    begun = _resume(network, optimiser, run, about)
+    begun, reached = _resume(network, optimiser, run, about)
     # Beside a GPU every core draws pictures; on CPUs the network needs them more.
     workers, together = (os.cpu_count() or 1, plan.batch) if device.type == "cuda" else (1, 1)
-    loader = DataLoader(
-        Parcels(Lessons(source, begun * plan.batch, plan.steps * plan.batch, plan.batch, together)),
+    lessons = Lessons(source, begun * plan.batch, plan.steps * plan.batch, plan.batch, together)
+    guarded = Guarded(Parcels(lessons), source)
+    loader = Loader(
+        guarded,
         batch_size=None,
+        collate_fn=guarded.deliver,
         num_workers=workers,
         prefetch_factor=3,
-        worker_init_fn=_alone,
+        worker_init_fn=begin_worker,
     )
     known = [moved(lessons, device) for lessons in val]
     losses: list[Tensor] = []
     distances: list[Tensor] = []
-    for step, parcel in enumerate(loader, begun):
+    for step, parcel in enumerate(_parcels(loader, run), begun):
         for group in optimiser.param_groups:
             group["lr"] = plan.rate(step) * group["boost"]
         optimiser.zero_grad()
@@ -102,7 +97,12 @@ def train(
             if not math.isfinite(row["train_loss"]):
                 raise InputError(f"training in {run} diverged: try a lower learning rate")
             epoch = -(-(step + 1) // plan.every)
-            _keep(network, optimiser, run, epoch, step + 1, row | _validate(network, known))
+            row = {"epoch": epoch} | row | _validate(network, known)
+            reached.add(row, "val_loss", network)
+            reached.write(run)
+            state = {"optimiser": optimiser.state_dict(), "step": step + 1}
+            entry = {runs.PROGRESS: runs.progress_entry(about, reached)}
+            runs.write_checkpoint(run / CHECKPOINT, state | entry)
             losses, distances = [], []
     load_weights(network, run)
 
@@ -143,36 +143,27 @@ def _optimiser(network: Trunk, plan: Plan) -> torch.optim.Optimizer:
     )
 
 
+def _parcels(loader: Loader, run: Path) -> Iterator[Parcel]:
+    """What the workers draw; an error there leaves a run that can be gone on with."""
+    try:
+        with worker_faults():
+            yield from loader
+    except InputError as error:
+        raise runs.resumable(run, error) from None
+
+
 def _resume(
     network: Trunk, optimiser: torch.optim.Optimizer, run: Path, about: dict[str, Any]
-) -> int:
-    """Load the run's checkpoint if there is one -> the steps that are done."""
-    if not runs.begin(run, about):
-        return 0
-    state = torch.load(run / CHECKPOINT, weights_only=True)
-    network.load_state_dict(state["network"])
+) -> tuple[int, Progress]:
+    """Load the run's checkpoint if there is one -> the steps that are done, what they reached."""
+    checkpoint = runs.begin(run, about)
+    if checkpoint is None:
+        return 0, Progress()
+    state = runs.read_checkpoint(checkpoint)
+    reached = state[runs.PROGRESS]
+    network.load_state_dict(reached["last"])
     optimiser.load_state_dict(state["optimiser"])
-    return int(state["step"])
-
-
-def _keep(
-    network: Trunk,
-    optimiser: torch.optim.Optimizer,
-    run: Path,
-    epoch: int,
-    step: int,
-    row: dict[str, float],
-) -> None:
-    """Write history, weights and checkpoint, each whole or not at all."""
-    rows = [r for r in read_history(run) if r["epoch"] < epoch]
-    weights = save({name: value.contiguous() for name, value in network.state_dict().items()})
-    if row["val_loss"] < min((r["val_loss"] for r in rows), default=math.inf):
-        folders.write(run / "best.safetensors", weights)
-    folders.write(run / "last.safetensors", weights)
-    write_history(run, [*rows, {"epoch": epoch} | row])
-    state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "step": step}
-    with folders.writing(run / CHECKPOINT) as temporary:
-        torch.save(state, temporary)
+    return int(state["step"]), Progress(reached["rows"], reached["best"])
 
 
 @torch.no_grad()

@@ -1,0 +1,71 @@
+"""Names that people chose (methods, files), as text: for tables, drawings and file names."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from urllib.parse import quote
+
+from synth.terminal import visible
+
+LONGEST = 48  # columns of a name in a drawing
+MOST_BYTES = 200  # of a file's name without its suffix: 255 bytes are the limit of file systems
+UNNAMED = "(no name)"
+
+
+def plain(text: str) -> str:
+    r"""Any text -> one line that can be printed and drawn, with escapes for what cannot be seen.
+
+    >>> print(plain("two\n lines"), plain("\x1b[1m"), plain(" "))
+    two lines \x1b[1m (no name)
+    """
+    return visible(" ".join(text.split())) or UNNAMED
+
+
+def display_width(text: str) -> int:
+    """How many columns a text takes in a font of fixed width.
+
+    >>> display_width("ab"), display_width("中文")
+    (2, 4)
+    """
+    return sum(
+        0 if unicodedata.combining(each) else 2 if unicodedata.east_asian_width(each) in "WF" else 1
+        for each in text
+    )
+
+
+def short(text: str, longest: int = LONGEST) -> str:
+    """Any text -> one line of at most ``longest`` columns; an ellipsis stands for its middle.
+
+    >>> short("x" * 30 + "y" * 30, 9), short("中文中文中文", 7), short("brief")
+    ('xxxx…yyyy', '中…文', 'brief')
+    """
+    line = plain(text)
+    if display_width(line) <= longest:
+        return line
+    room = (longest - 1) // 2
+    return f"{_start(line, longest - 1 - room)}…{_start(line[::-1], room)[::-1]}"
+
+
+def _start(text: str, columns: int) -> str:
+    """The first characters that fit in so many columns."""
+    taken, used = [], 0
+    for each in text:
+        used += display_width(each)
+        if used > columns:
+            break
+        taken.append(each)
+    return "".join(taken)
+
+
+def file_stem(name: str) -> str:
+    """A name -> that of a file without suffix: every name its own, and none is too long.
+
+    >>> file_stem("mine:find"), file_stem("a/b"), len(file_stem("x" * 300))
+    ('mine%3Afind', 'a%2Fb', 200)
+    """
+    quoted = quote(name, safe="", errors="surrogatepass")
+    if len(quoted) <= MOST_BYTES and name.strip(". ") == name != "":
+        return quoted
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{quoted[: MOST_BYTES - 17].strip('.')}-{digest}"

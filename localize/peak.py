@@ -1,0 +1,76 @@
+"""The place that a map points at: the centre of the plateau of its maximum."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+# How far below the maximum a value still counts as the maximum, as a share of it: half of a
+# level of a 16-bit map, and more than the rounding errors of filters in float32 (some 1e-6).
+TOLERANCE = 2.0**-17
+
+
+def plateau(map: np.ndarray) -> np.ndarray | None:
+    """(H, W) numbers or bool, not NaN -> (H, W) bool: where the maximum is; None: a flat map.
+
+    The pixels at the maximum (floats: within ``TOLERANCE`` of it) form 8-connected
+    components. The largest one counts; of equally large ones the one with the highest value,
+    then the one whose first pixel comes first, row by row. A map is flat where all its pixels
+    are at the maximum.
+    """
+    values = np.asarray(map)
+    highest = values.max()
+    level = highest
+    if values.dtype.kind == "f" and np.isfinite(highest):
+        level = highest - values.dtype.type(TOLERANCE) * abs(highest)
+    top = values >= level
+    if top.all():
+        return None
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(top.astype(np.uint8), connectivity=8)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    largest = np.flatnonzero(areas == areas.max()) + 1
+    if len(largest) > 1:
+        rival = np.isin(labels, largest)
+        rival &= values == values[rival].max()
+        largest = labels[rival][:1]
+    found: np.ndarray = labels == largest[0]
+    return found
+
+
+def centroid(mask: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, float]:
+    """(H, W) bool, not empty -> (x, y) px: the mean place of its pixels.
+
+    Args:
+        weights: (H, W), how much each pixel counts; not all 0.
+    """
+    rows, columns = np.nonzero(mask)
+    each = None if weights is None else weights[rows, columns]
+    return float(np.average(columns, weights=each)), float(np.average(rows, weights=each))
+
+
+def peak(map: np.ndarray) -> tuple[float, float] | None:
+    """(H, W) numbers or bool, not NaN -> (x, y) px of its maximum; None: a flat map.
+
+    The centroid of the plateau of the maximum, see :func:`plateau`: of a mask the centre of the
+    region and not its first pixel. It need not lie on the plateau: that of a ring is its centre.
+
+    >>> peak(np.array([[0, 0, 0, 0], [0, 0, 7, 7], [0, 0, 7, 7]])), peak(np.ones((2, 2)))
+    ((2.5, 1.5), None)
+    """
+    top = plateau(map)
+    return None if top is None else centroid(top)
+
+
+def resized(
+    place: tuple[float, float], shape: tuple[int, int], to: tuple[int, int]
+) -> tuple[float, float]:
+    """(x, y) px of an (H, W) map -> px of the image of the shape ``to`` that it stands for.
+
+    >>> resized((1.0, 0.0), (2, 3), (8, 12))
+    (5.5, 1.5)
+    """
+    y, x = (
+        (at + 0.5) * large / small - 0.5
+        for at, small, large in zip(place[::-1], shape, to, strict=True)
+    )
+    return x, y

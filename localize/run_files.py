@@ -1,0 +1,165 @@
+"""The files of a run folder: its description and the SHA-256 of each file that loading needs.
+
+``model.json`` records both digests of the files, under ``files``, and one of its own content, so
+that a file that a disk or a person has changed is refused instead of giving other answers. It is
+written last. Run folders of earlier versions have no digests and are loaded without this check.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from synth import folders
+from synth.errors import InputError
+from synth.json_files import Damaged, parse_object
+
+RUN_FILE = "model.json"  # in every run folder: the method's name and all that loading needs
+RUN = folders.Marker(
+    RUN_FILE,
+    lambda about: (
+        isinstance(about.get("method"), str)
+        and (about.keys() >= {"options", "torch"} or about.keys() >= {"settings", "trained"})
+    ),
+)
+FILES = "files"  # in it: the digests of the other files, by name
+CONTENT = "content_sha256"  # in it: of all its other entries
+SHIPPED = Path(__file__).parent / "weights"  # run folders that come along
+_SEAL = b"acuity sealed 1 "  # begins a file of an unfinished run; the digest follows
+
+
+def read_run(run: Path) -> dict[str, Any]:
+    """The description in a run folder.
+
+    Raises:
+        InputError: it is no run folder, or its description is damaged.
+    """
+    path = run / RUN_FILE
+    if not path.is_file():
+        raise InputError(f"{run} is no run folder (no {RUN_FILE}): name one that train wrote")
+    try:
+        about = parse_object(path.read_bytes())
+    except Damaged as error:
+        raise InputError(f"{path} is damaged ({error}): {_advice(run)}") from None
+    if not isinstance(about.get("method"), str):
+        raise InputError(f"{path} is damaged (it names no method): {_advice(run)}")
+    digests = about.keys() & {CONTENT, FILES}
+    if digests and (len(digests) < 2 or about[CONTENT] != _content(about)):
+        raise _changed(path)
+    return about
+
+
+def write_run(run: Path, about: dict[str, Any], names: Iterable[str] = ()) -> None:
+    """Write a run's description with its own digest and those of files in the folder.
+
+    Args:
+        about: JSON types; digests of files that it records already are kept.
+        names: further files that loading needs.
+    """
+    about = json.loads(json.dumps(about))
+    about[FILES] = about.get(FILES, {}) | {name: folders.sha256(run / name) for name in names}
+    about[CONTENT] = _content(about)
+    folders.write(run / RUN_FILE, json.dumps(about, indent=2) + "\n")
+
+
+def read_file(run: Path, name: str) -> bytes:
+    """The bytes of a file of a run folder, compared with the digest in its description.
+
+    There is nothing to compare with while the run is in training, or in one of an earlier version.
+
+    Raises:
+        InputError: the file is missing, or differs from what training wrote.
+    """
+    path = run / name
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: {_advice(run)}") from None
+    _compare(run, name, hashlib.sha256(data).hexdigest())
+    return data
+
+
+def check_file(run: Path, name: str) -> Path:
+    """The path of such a file, compared likewise without reading it into memory.
+
+    Raises:
+        InputError: as :func:`read_file`.
+    """
+    path = run / name
+    if not path.is_file():
+        raise InputError(f"{path} is missing: {_advice(run)}")
+    _compare(run, name, folders.sha256(path))
+    return path
+
+
+def _compare(run: Path, name: str, digest: str) -> None:
+    if not (run / RUN_FILE).is_file():
+        return
+    about = read_run(run)
+    expected = about.get(FILES)
+    if expected is None:  # an earlier version's; of PatchCore and anomalib with digests
+        earlier = about.get("sha256")
+        expected = earlier if isinstance(earlier, dict) else {name: earlier or digest}
+    if expected.get(name) != digest:
+        raise _changed(run / name)
+
+
+def _changed(path: Path) -> InputError:
+    return InputError(
+        f"{path} is damaged: {_advice(path.parent)} "
+        "(its SHA-256 is not that of the file that training wrote)"
+    )
+
+
+def _advice(run: Path) -> str:
+    if run.parent == SHIPPED:
+        return "install acuity again"
+    return "train again, or restore it from a copy"
+
+
+def _content(about: dict[str, Any]) -> str:
+    """The SHA-256 of all entries but the digest itself, whatever their order and layout."""
+    entries = {name: value for name, value in about.items() if name != CONTENT}
+    return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
+
+
+def write_sealed(
+    path: Path, data: bytes | memoryview, use: str = "", earlier: Path | None = None
+) -> None:
+    """Write a file of an unfinished run, with a checksum for :func:`read_sealed`.
+
+    Args:
+        use: what the file is for; read for another use it counts as damaged.
+        earlier: the new name of the file that it replaces.
+    """
+    with folders.writing(path) as temporary:
+        with temporary.open("wb") as file:
+            file.write(_seal(data, use))
+            file.write(data)
+        if earlier is not None and path.is_file():
+            path.replace(earlier)
+
+
+def read_sealed(path: Path, use: str = "") -> memoryview:
+    """What :func:`write_sealed` wrote for the same use.
+
+    Raises:
+        Damaged: the file is another, or not whole.
+        OSError: it cannot be read.
+    """
+    whole = memoryview(path.read_bytes())
+    length = len(_seal(b"", ""))
+    seal, data = whole[:length], whole[length:]
+    if seal != _seal(data, use):
+        raise Damaged("is damaged")
+    return data
+
+
+def _seal(data: bytes | memoryview, use: str) -> bytes:
+    digest = hashlib.sha256(use.encode())
+    digest.update(b"\0")
+    digest.update(data)
+    return _SEAL + digest.hexdigest().encode() + b"\n"

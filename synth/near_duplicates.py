@@ -1,0 +1,221 @@
+"""Near-duplicates: the same photo at another size, quality or brightness, or slightly cropped.
+
+Two looks. The difference hash tells photos apart that have something all over: 64 bits for
+8 rows of 8 steps, near when at most :data:`NEAR` bits differ. Where most steps are flat (plain
+ground, sky, a page), it folds: quite different pictures share a hash. Such pictures carry a
+detail too, of :mod:`synth.plain_ground`, and are compared by it instead. A mirrored photo is
+no near-duplicate: an anomaly lies elsewhere in it, and neither look takes the two for the same.
+"""
+
+from __future__ import annotations
+
+import base64
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from PIL import Image
+
+from synth import plain_ground
+
+NEAR = 4  # bits of 64 in which the hashes of near-duplicates may differ
+STEPS = 32  # of the 64, that must not be flat; else the hash says too little
+_FLAT = 2  # code values
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What tells a photo from near-duplicates and others.
+
+    Args:
+        dhash: 64-bit difference hash.
+        detail: of :func:`synth.plain_ground.detail` where the hash says too little; else empty.
+    """
+
+    dhash: int
+    detail: bytes = b""
+
+    def text(self) -> str:
+        """The detail as text, for files of JSON; :func:`detail_of` reads it back."""
+        return base64.b85encode(self.detail).decode("ascii")
+
+
+def detail_of(text: str) -> bytes:
+    """What :meth:`Signature.text` wrote -> the detail; empty where it is none."""
+    try:
+        detail = base64.b85decode(text)
+    except ValueError:
+        return b""
+    return detail if len(detail) == plain_ground.BYTES else b""
+
+
+def dhash(image: Image.Image) -> int:
+    """RGB picture -> 64-bit difference hash; near-duplicates differ in few bits.
+
+    Source: N. Krawetz, "Kind of Like That" (2013).
+    """
+    return _hash(_cells(image))
+
+
+def is_plain(image: Image.Image) -> bool:
+    """Whether the difference hash of an RGB picture says too little: most of it is flat."""
+    return _is_flat(_cells(image))
+
+
+def signature(image: Image.Image) -> Signature:
+    """RGB picture -> its signature."""
+    cells = _cells(image)
+    return Signature(_hash(cells), plain_ground.detail(image) if _is_flat(cells) else b"")
+
+
+def _cells(image: Image.Image) -> np.ndarray:
+    """RGB picture -> (8, 9) int16: grey values of the cells whose differences make the hash."""
+    factor = min(image.width // 72, image.height // 64)
+    if factor > 1:
+        image = image.reduce(factor)
+    grey = image.convert("L").resize((9, 8), Image.Resampling.BOX)
+    return np.asarray(grey, dtype=np.int16)
+
+
+def _hash(cells: np.ndarray) -> int:
+    bits = (cells[:, 1:] > cells[:, :-1]).reshape(-1)
+    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+
+
+def _is_flat(cells: np.ndarray) -> bool:
+    """Whether few differences are more than noise, or than the slope of a smooth ground."""
+    rest = plain_ground.subtract_ground(cells[..., None].astype(np.float32))[..., 0]
+    return int((np.abs(rest[:, 1:] - rest[:, :-1]) > _FLAT).sum()) < STEPS
+
+
+class Details:
+    """The details of plain pictures by number, ascending: some 400 bytes each."""
+
+    def __init__(self) -> None:
+        self._numbers = array("Q")
+        self._bytes = bytearray()
+
+    def add(self, number: int, detail: bytes) -> None:
+        """Remember that of a picture; nothing where it has none."""
+        if detail:
+            self._numbers.append(number)
+            self._bytes += detail
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """(N,) numbers and (N, B) uint8 details."""
+        numbers = np.array(self._numbers, np.int64)
+        return numbers, np.frombuffer(self._bytes, np.uint8).reshape(-1, plain_ground.BYTES)
+
+
+class Known:
+    """The signatures of photos so far, to compare a new one with all of them."""
+
+    def __init__(self) -> None:
+        self._count, self._plain_count = 0, 0
+        self._hashes = np.zeros(256, np.uint64)
+        self._plain = np.zeros(256, bool)
+        self._details = np.zeros((16, plain_ground.BYTES), np.uint8)
+
+    def add(self, new: Signature) -> None:
+        """Remember a photo."""
+        if self._count == len(self._hashes):
+            self._hashes = np.concatenate([self._hashes, np.zeros_like(self._hashes)])
+            self._plain = np.concatenate([self._plain, np.zeros_like(self._plain)])
+        self._hashes[self._count] = new.dhash
+        self._plain[self._count] = bool(new.detail)
+        self._count += 1
+        if new.detail:
+            if self._plain_count == len(self._details):
+                self._details = np.concatenate([self._details, np.zeros_like(self._details)])
+            self._details[self._plain_count] = np.frombuffer(new.detail, np.uint8)
+            self._plain_count += 1
+
+    def holds_near(self, new: Signature) -> bool:
+        """Whether a photo so far is a near-duplicate."""
+        apart = np.bitwise_count(self._hashes[: self._count] ^ np.uint64(new.dhash))
+        near = apart <= NEAR
+        if not new.detail:
+            return bool(near.any())
+        if (near & ~self._plain[: self._count]).any():
+            return True
+        detail = np.frombuffer(new.detail, np.uint8)
+        return bool(plain_ground.alike(detail, self._details[: self._plain_count]).any())
+
+
+def groups(hashes: Sequence[int], near: int = NEAR, details: Details | None = None) -> list[int]:
+    """64-bit hashes -> a group number each: equal for those linked by near-duplicates.
+
+    Two are near when their hashes differ in at most ``near`` bits; two plain pictures, which
+    have ``details``, when those are alike instead. A group's number is the index of its first
+    member.
+
+    >>> groups([0b0000, 0b1111_1111, 0b0001])
+    [0, 1, 0]
+    """
+    codes = np.array(hashes, dtype=np.uint64)
+    forest = _Forest(len(codes))
+    plain = np.zeros(len(codes), bool)
+    if details is not None:
+        numbers, rows = details.arrays()
+        plain[numbers] = True
+        for i, j in plain_ground.pairs(rows):
+            forest.join(numbers[i], numbers[j])
+    _join_by_hash(forest, codes, plain, near)
+    return forest.roots()
+
+
+def _join_by_hash(forest: _Forest, codes: np.ndarray, plain: np.ndarray, near: int) -> None:
+    """Join what is near by hash, unless both are plain."""
+    if not len(codes):
+        return
+    # Photos of one hash and kind are searched for once: plain ground gives many of those.
+    kinds = np.stack([codes, plain.astype(np.uint64)], axis=1)
+    _, first, kind_of = np.unique(kinds, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(kind_of.reshape(-1), kind="stable")
+    members = np.split(order, np.cumsum(np.bincount(kind_of.reshape(-1)))[:-1])
+    codes, plain = codes[first], plain[first]
+    for each, is_plain in zip(members, plain, strict=True):
+        if not is_plain:
+            forest.join(each[:1].repeat(len(each) - 1), each[1:])
+    # Hashes that differ in at most `near` bits agree in one of near + 1 bands of their bits,
+    # so that only those alike in a band are compared: not each with each.
+    edges = np.linspace(0, 64, near + 2).astype(np.uint64)
+    for low, high in pairwise(edges):
+        band = (codes >> low) & np.uint64((1 << int(high - low)) - 1)
+        order = np.argsort(band, kind="stable")
+        for run in np.split(order, np.flatnonzero(np.diff(band[order])) + 1):
+            for k in range(len(run) - 1):
+                rest = run[k + 1 :]
+                close = np.bitwise_count(codes[rest] ^ codes[run[k]]) <= near
+                for j in rest[close & ~(plain[rest] & plain[run[k]])]:
+                    ones, others = members[run[k]], members[j]
+                    # Of a kind that is not plain all are one already.
+                    one = others[0] if plain[run[k]] else ones[0]
+                    many = ones if plain[run[k]] else others[: None if plain[j] else 1]
+                    forest.join(one.repeat(len(many)), many)
+
+
+class _Forest:
+    """Disjoint sets of the numbers below ``count``."""
+
+    def __init__(self, count: int) -> None:
+        self._parent = list(range(count))
+
+    def _root(self, i: int) -> int:
+        parent = self._parent
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    def join(self, ones: np.ndarray, others: np.ndarray) -> None:
+        """Join each of the ones with its other."""
+        for one, other in zip(ones.tolist(), others.tolist(), strict=True):
+            a, b = self._root(one), self._root(other)
+            self._parent[max(a, b)] = min(a, b)
+
+    def roots(self) -> list[int]:
+        """The least number of each one's set."""
+        return [self._root(i) for i in range(len(self._parent))]
