@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from localize import endless, registry
+from localize import endless, registry, unusable
 from localize.comparison import centre_distance_of, compare, evaluate
 from localize.imported import score
 from localize.localizer import (
@@ -79,7 +79,7 @@ def train(
         centre = centre_distance_of(val_split)
         learner.fit(train_split, val_split, run)
         write_run(run, describe(run) | {"val_centre_distance": centre})
-        if len(endless.skipped((train_split, val_split))) > skipped:  # more while it trained
+        if len(unusable.skipped((train_split, val_split))) > skipped:  # more while it trained
             _list_skipped((train_split, val_split), run, say)
     return learner
 
@@ -95,12 +95,12 @@ def describe(run: str | Path) -> dict[str, Any]:
 
 def _list_skipped(sources: Sequence[Source], run: Path, say: Callable[[str], None]) -> int:
     """List the photos that cannot be used in the run folder -> how many they are."""
-    skipped = endless.skipped(sources)
+    skipped = unusable.skipped(sources)
     if skipped:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([("photo", "reason"), *skipped.items()])
         folders.write(run / "skipped.csv", text.getvalue())
-        say(f"{endless.skipped_line(sources)} (see skipped.csv in the run folder)")
+        say(f"{unusable.skipped_line(sources)} (see skipped.csv in the run folder)")
     return len(skipped)
 
 

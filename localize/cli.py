@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from localize.find_command import find
-from localize.flags import TimeLimit, takes_options
+from localize.flags import takes_options
 from localize.play.command import play
 from localize.report.command import report
 from localize.score_command import score
@@ -30,6 +30,9 @@ app = typer.Typer(
 Dataset = Annotated[Path, typer.Argument(help="Dataset folder that synth wrote.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it is one of ours.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")]
+TimeLimit = Annotated[
+    Optional[float], typer.Option(help="Seconds an image, for a SPEC file.py:function [60].")
+]
 Split = Annotated[Optional[str], typer.Option(help="test, val, train or all [test, else val].")]
 
 

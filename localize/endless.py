@@ -7,18 +7,14 @@ a picture, so that any worker draws the same one.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import dataclasses
 import hashlib
-import itertools
 import math
 import os
 import sys
-from collections import Counter
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,106 +22,27 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from localize.loader import skipped_of
+from localize import unusable
 from localize.localizer import Source
+from localize.mixes import FEW as FEW
+from localize.mixes import Mix as Mix
+from localize.mixes import load as load
+from localize.mixes import recipes_of
 from localize.views import augmented
 from synth import anomaly as anomalies
-from synth import photos, recipe, renderer
+from synth import photos, renderer
 from synth.anomaly import Anomaly
 from synth.console import Progress
 from synth.errors import InputError, Skipped
-from synth.json_files import Damaged, parse_object
 from synth.paths import path_of
 from synth.photos import Photo
 from synth.recipe import Recipe
 from synth.renderer import Sample
-from synth.terminal import legible
 
 TRIES = 40  # places tried for the regions of one picture
-FEW = 4  # regions in one picture, unless a mix wants a crowd
 APART = 8.0  # px that regions of one picture keep from each other, at least
 VAL = 40  # pictures to validate on
 CACHE = 150_000_000  # px of decoded photos kept in memory
-
-
-@dataclass(frozen=True)
-class Mix:
-    """Recipes to choose from: the fields of ``common``, and one of the values of each in ``any``.
-
-    Raises:
-        InputError: a field is unknown or has no usable value.
-    """
-
-    common: dict[str, Any] = field(default_factory=dict)
-    any: dict[str, list[Any]] = field(default_factory=dict)
-    until: float | None = None  # the first picture of the next mix; below 1: a share of the run
-    crowd: int = FEW  # regions in one picture, at most
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.crowd, int) or self.crowd < 1:
-            raise InputError(f"mix: crowd is {self.crowd!r}: give a whole number from 1 up")
-        for name, values in self.any.items():
-            if not isinstance(values, list) or not values:
-                raise InputError(f"mix: any.{name} is {values!r}: give a list of values")
-        first = {name: values[0] for name, values in self.any.items()}
-        for name, values in self.any.items():
-            for value in values:
-                recipe.from_dict({**self.common, **first, name: value})
-
-    def recipe(self, rng: np.random.Generator) -> Recipe:
-        """One of the recipes."""
-        chosen = {name: values[rng.integers(len(values))] for name, values in self.any.items()}
-        return recipe.from_dict({**self.common, **chosen})
-
-
-def load(name: str | Path) -> tuple[Mix, ...]:
-    """A recipe's preset or file, or a file ``{"stages": [{"until", "recipe", "any"}, …]}``.
-
-    Beside ``stages``, ``recipe`` and ``any`` may say what all of them share.
-
-    Raises:
-        InputError: it is neither.
-    """
-    path = path_of(name)
-    if path.is_file():
-        try:
-            about = parse_object(path.read_bytes())
-        except Damaged as error:
-            raise InputError(f"recipe {path} {error}") from None
-        if "stages" in about:
-            return _stages(path, about)
-    return (Mix(recipe.load(name).to_dict()),)
-
-
-def _stages(path: Path, about: dict[str, Any]) -> tuple[Mix, ...]:
-    shared = {key: value for key, value in about.items() if key != "stages"}
-    stages, own = about["stages"], {"recipe", "any"}
-    if not isinstance(stages, list) or not all(
-        isinstance(stage, dict) and stage.keys() <= own | {"until", "crowd"} for stage in stages
-    ):
-        raise InputError(f"recipe {path}: stages is no list of {{until, recipe, any, crowd}}")
-    if not shared.keys() <= own:
-        raise InputError(f"recipe {path}: beside stages only recipe and any may stand")
-    if not all(isinstance(each.get(key, {}), dict) for each in (shared, *stages) for key in own):
-        raise InputError(f"recipe {path}: recipe and any must be objects")
-    mixes = tuple(
-        Mix(
-            shared.get("recipe", {}) | s.get("recipe", {}),
-            shared.get("any", {}) | s.get("any", {}),
-            s.get("until"),
-            s.get("crowd", FEW),
-        )
-        for s in stages
-    )
-    if not mixes or any(not _is_place(mix.until) for mix in mixes[:-1]):
-        raise InputError(
-            f"recipe {path}: every stage but the last needs until, a whole number or a share of 1"
-        )
-    return mixes
-
-
-def _is_place(until: Any) -> bool:
-    return isinstance(until, int) or (isinstance(until, float) and 0 < until < 1)
 
 
 def split(
@@ -146,18 +63,18 @@ def split(
     names = photos.find(folder)
     whole = Endless(folder, mixes, 2 * seed, names=names)
     sizes = whole.check(progress)
-    last = _recipes(mixes[-1:])
+    last = recipes_of(mixes[-1:])
     unfit = {
-        name: reason for name in names if (reason := _unfit(sizes.get(name, (0, 0)), last))
+        name: reason for name in names if (reason := unusable.unfit(sizes.get(name, (0, 0)), last))
     } | whole.skipped
     order = [names[i] for i in np.random.default_rng([seed, len(names)]).permutation(len(names))]
-    held, rest = _divide(order, max(1, len(names) // 7), whole.skipped, unfit)
+    held, rest = unusable.divide(order, max(1, len(names) // 7), whole.skipped, unfit)
     if not held or not rest:
         raise InputError(
-            whole.unusable()
+            whole.none_usable()
             if len(whole.skipped) == len(names)
             else f"learning needs two usable photos at least, one for validation: {folder} holds "
-            f"{len(names)}{_explain(unfit)}"
+            f"{len(names)}{unusable.explain(unfit)}"
         )
     train = Endless(folder, mixes, 2 * seed, names=[name for name in names if name not in held])
     val = Endless(folder, mixes[-1:], 2 * seed + 1, names=sorted(held), length=VAL)
@@ -165,77 +82,6 @@ def split(
     val.skipped = {name: unfit[name] for name in val.names if name in unfit}
     train._cache = val._cache = whole._cache
     return train, val
-
-
-def _divide(
-    order: Sequence[str], count: int, unusable: Container[str], unfit: Container[str]
-) -> tuple[set[str], set[str]]:
-    """Photos in random order -> those held for validation, usable ones to train on.
-
-    The first ``count`` are held, unless all that can be used lie on one side of the border.
-
-    Args:
-        unusable, unfit: what training and what validation cannot use.
-    """
-    held, rest = list(order[:count]), list(order[count:])
-    if all(name in unfit for name in held):
-        held += [name for name in rest if name not in unfit][:1]
-    if all(name in unusable or name in held for name in rest):
-        fit = [name for name in held if name not in unfit]
-        spare = [name for name in held if name not in unusable and name != fit[0]] if fit else []
-        held = [name for name in held if name not in spare[:1]]
-    usable = {name for name in order if name not in unusable and name not in held}
-    return ({*held} if any(name not in unfit for name in held) else set()), usable
-
-
-def _explain(skipped: Mapping[str, str]) -> str:
-    """How many photos cannot be used, and why the first one cannot."""
-    if not skipped:
-        return ""
-    name, reason = next(iter(skipped.items()))
-    return f", {len(skipped)} of them unusable ({legible(name)}: {reason})"
-
-
-def skipped(sources: Sequence[Source]) -> dict[str, str]:
-    """The photos that sources have not used so far, and why, by their names as Unicode text."""
-    found = {name: reason for each in sources for name, reason in skipped_of(each).items()}
-    return {legible(name): found[name] for name in sorted(found)}
-
-
-def skipped_line(sources: Sequence[Source]) -> str:
-    """How many photos sources could not use, and why; "" if they could use all."""
-    counts = Counter(skipped(sources).values())
-    if not counts:
-        return ""
-    total = sum(len(each.names) for each in sources if isinstance(each, Endless))
-    reasons = "; ".join(f"{n} x {reason}" for reason, n in counts.most_common(3))
-    more = "; ..." if len(counts) > 3 else ""
-    return f"{counts.total()} of {total} photos skipped: {reasons}{more}"
-
-
-def _recipes(mixes: Sequence[Mix]) -> list[Recipe]:
-    """The recipes of some mixes that differ in what they ask of a photo's size."""
-    found: dict[Recipe, None] = {}
-    for mix in mixes:
-        names = [name for name in ("size", "fit", "radius", "feather") if name in mix.any]
-        first = {name: values[0] for name, values in mix.any.items()}
-        for values in itertools.product(*(mix.any[name] for name in names)):
-            with contextlib.suppress(InputError):  # no such combination
-                chosen = dict(zip(names, values, strict=True))
-                found[recipe.from_dict({**mix.common, **first, **chosen})] = None
-    return list(found)
-
-
-def _unfit(size: tuple[int, int], recipes: Sequence[Recipe]) -> str:
-    """Why no recipe can use a photo of (width, height) px; "" if one can."""
-    reason = ""
-    for each in recipes:
-        try:
-            each.draw(*size, np.random.default_rng(0))
-            return ""
-        except Skipped as error:
-            reason = reason or str(error)
-    return reason
 
 
 class Endless:
@@ -379,9 +225,9 @@ class Endless:
                     return self._photo(name, chosen)
                 except Skipped as reason:
                     self.skipped[name] = str(reason)
-        raise InputError(self.unusable())
+        raise InputError(self.none_usable())
 
-    def unusable(self) -> str:
+    def none_usable(self) -> str:
         """The error where no photo can be used."""
         return (
             f"none of the {len(self.names)} photos in {self.folder} can be used; "
@@ -414,7 +260,7 @@ class Endless:
 
     @cached_property
     def _recipes(self) -> list[Recipe]:
-        return _recipes(self.mixes)
+        return recipes_of(self.mixes)
 
     def _photo(self, name: str, chosen: Recipe) -> Photo:
         """A photo, decoded as a recipe asks or from memory.
@@ -435,7 +281,7 @@ class Endless:
                 keep_profile=chosen.keep_profile,
                 max_pixels=chosen.max_pixels,
             )
-            if reason := _unfit(photo.picture.size, self._recipes):
+            if reason := unusable.unfit(photo.picture.size, self._recipes):
                 raise Skipped(reason)
             # Other threads add and remove photos meanwhile.
             while sum(math.prod(p.picture.size) for p in list(self._cache.values())) > CACHE:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from localize.flags import TimeLimit
 from synth import console
 from synth.errors import InputError, Skipped
 
@@ -49,7 +48,9 @@ def find(
             help="Replace drawings of an earlier run in the folder of --overlay, no other files.",
         ),
     ] = False,
-    time_limit: TimeLimit = None,
+    time_limit: Annotated[
+        Optional[float], typer.Option(help="Seconds an image, for a SPEC file.py:function [60].")
+    ] = None,
 ) -> None:
     """Say where the change is: x (column) and y (row) in px.
 

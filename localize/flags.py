@@ -14,9 +14,6 @@ from synth import console
 
 TRAINED = "Networks that are trained"
 FITTED = "patchcore"
-TimeLimit = Annotated[
-    Optional[float], typer.Option(help="Seconds an image, for a SPEC file.py:function [60].")
-]
 OUTSIDE = "file.py:function and anomalib:MODEL (which takes input, epochs and batch, too)"
 
 

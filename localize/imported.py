@@ -19,7 +19,7 @@ from localize.scoring import CLEAN, ERRORS, Answers
 from localize.sources import Folder
 from localize.validity import NOTHING, usable
 from synth import dataset as datasets
-from synth import folders, paths, tables, units
+from synth import folders, number_kinds, paths, tables, units
 from synth.errors import InputError
 from synth.file_names import FileNames
 from synth.paths import path_of
@@ -27,12 +27,16 @@ from synth.paths import path_of
 NEEDED = ("file_name", "x_pred", "y_pred")
 OF_CLEAN = ("file_name", "score")  # what a file of clean pictures alone needs
 OPTIONAL = ("r_pred", "ratio_pred", "score", "discolor_ratio", "seconds")
-PLACES = {"x_pred": tables.FINITE, "y_pred": tables.FINITE, "r_pred": tables.FINITE}
+PLACES = {
+    "x_pred": number_kinds.FINITE,
+    "y_pred": number_kinds.FINITE,
+    "r_pred": number_kinds.FINITE,
+}
 OTHERS = {
-    "ratio_pred": tables.FINITE,
-    "score": tables.INFINITE,
-    "discolor_ratio": tables.POSITIVE,
-    "seconds": tables.FINITE,
+    "ratio_pred": number_kinds.FINITE,
+    "score": number_kinds.INFINITE,
+    "discolor_ratio": number_kinds.POSITIVE,
+    "seconds": number_kinds.FINITE,
 }
 Say = Callable[[str], None]
 

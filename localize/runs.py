@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from localize.localizer import HISTORY
 from localize.run_files import RUN_FILE, read_file, read_sealed, write_run, write_sealed
-from synth import folders, tables
+from synth import folders, number_kinds, tables
 from synth.errors import InputError, Interrupted
 from synth.json_files import Damaged, parse_object
 
@@ -197,8 +197,8 @@ def read_history(run: Path) -> list[dict[str, float]]:
     path = run / ROWS
     if not path.is_file():
         return []
-    loss = replace(tables.INFINITE, nan=True)  # of a training that diverges
-    kinds = dict.fromkeys(HISTORY[1:], loss) | {"epoch": tables.FINITE}
+    loss = replace(number_kinds.INFINITE, nan=True)  # of a training that diverges
+    kinds = dict.fromkeys(HISTORY[1:], loss) | {"epoch": number_kinds.FINITE}
     table = tables.read(path, ("epoch",), HISTORY, advice="train again")
     columns = table.numbers(kinds, "train again")
     return [

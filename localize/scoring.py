@@ -21,6 +21,7 @@ from localize.validity import NOTHING
 from synth import anomaly
 from synth.anomaly import Anomaly
 from synth.errors import InputError
+from synth.memory import is_out_of_memory, out_of_memory
 
 CHUNK = 16  # images in memory at a time
 PREDICTIONS = (
@@ -241,6 +242,8 @@ def _located(
             raise ValueError(f"{len(findings)} answers to {len(images)} images")
         return findings, [""] * len(images)
     except Exception as error:
+        if len(images) == 1 and is_out_of_memory(error):
+            raise out_of_memory("an image") from None
         if len(images) == 1:
             return [NOTHING], [described(error)]
     single = [

@@ -19,6 +19,7 @@ from typer.exceptions import Abort, TyperException
 
 from synth import folders, interrupts
 from synth.errors import InputError
+from synth.memory import is_out_of_memory, out_of_memory
 from synth.paths import path_of
 from synth.terminal import visible
 
@@ -131,8 +132,10 @@ def run(app: typer.Typer, name: str, argv: Sequence[str] | None = None) -> int:
         except (BrokenPipeError, _ReaderLeft):
             _close_output()
             return 0
-        except OSError as error:
-            if error.errno is None:
+        except Exception as error:
+            if is_out_of_memory(error):
+                return _fail(name, str(out_of_memory()))
+            if not isinstance(error, OSError) or error.errno is None:
                 raise
             where = f" ({error.filename})" if error.filename else ""
             advice = (

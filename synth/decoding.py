@@ -15,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from synth import colour, limits
 from synth.errors import Skipped
+from synth.memory import is_out_of_memory
 from synth.repair import repair
 
 # The suffix for a file by its content, as Pillow names it.
@@ -169,6 +170,8 @@ def decode(
         advice = f"{what} is not read: convert it to PNG or JPEG" if what else ""
         raise Broken(advice or "not a picture, or of an unknown format") from None
     except Exception as error:
+        if is_out_of_memory(error):
+            raise MemoryError from None
         # On broken files Pillow's decoders raise nearly anything.
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise Broken(f"broken file: {reason}") from None

@@ -21,11 +21,12 @@ from synth.card import Summary
 from synth.dataset import PICTURES, Form
 from synth.errors import InputError, Skipped
 from synth.journal import Journal, Ledger, Outcome
+from synth.memory import is_out_of_memory, out_of_memory
 from synth.paths import path_of
 from synth.photos import Photo
 from synth.recipe import SPLITS, Draw, Recipe
 from synth.terminal import legible
-from synth.workers import crew, out_of_memory, require_main_guard
+from synth.workers import crew, require_main_guard
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -224,8 +225,8 @@ def make(source: Path, name: str, origin: tuple[str, str], recipe: Recipe, out: 
         rows = [_write_row(photo, draw, k, recipe, out, sizes) for k, draw in enumerate(draws)]
     except Skipped as reason:
         return Outcome(name, skipped=str(reason))
-    except MemoryError:
-        raise out_of_memory(name) from None
+    except (MemoryError, OSError) as error:
+        raise out_of_memory(name) if is_out_of_memory(error) else error from None
     except UnicodeEncodeError:
         return Outcome(name, skipped="its name is no Unicode text: rename it")
     seen = photos.signature(photo.picture)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from synth import anomaly as anomalies
-from synth import dataset, folders, photos, tables, units
+from synth import dataset, folders, number_kinds, photos, tables, units
 from synth.anomaly import Anomaly, Overflow, Rounding, Shape
 from synth.errors import InputError, Skipped
 from synth.file_names import parts_of
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 CODECS = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png"}
 # What the numbers of a foreign table may be; the anomaly itself refuses what cannot be right.
-_PLACES = {name: replace(tables.PIXELS, empty=False) for name in ("x", "y", "r")}
-_RATIO = replace(tables.FINITE, empty=False)
+_PLACES = {name: replace(number_kinds.PIXELS, empty=False) for name in ("x", "y", "r")}
+_RATIO = replace(number_kinds.FINITE, empty=False)
 
 
 @dataclass(frozen=True)

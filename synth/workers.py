@@ -80,13 +80,6 @@ def require_main_guard() -> None:
         os._exit(NO_GUARD)
 
 
-def out_of_memory(where: str) -> Interrupted:
-    """The error for a machine that is short of memory, which is never the fault of a photo."""
-    return Interrupted(
-        f"out of memory at {where}: free some, or use fewer --workers, then go on with --resume"
-    )
-
-
 @contextmanager
 def _sigint_blocked() -> Iterator[None]:
     """Start processes that Ctrl-C does not reach; this one gets it when the block ends."""

@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from synth import json_shapes, tables
+from synth import json_shapes, number_kinds, tables
 from synth.errors import InputError
 from synth.json_files import Damaged, parse_object
 from synth.json_shapes import Object
-from synth.tables import Number
+from synth.number_kinds import Number
 
 ADVICE = "make it again"
 
@@ -33,7 +33,7 @@ def read(
     Raises:
         InputError: it is damaged.
     """
-    kinds = {**dict.fromkeys(needed, tables.INFINITE), **(numbers or {})}
+    kinds = {**dict.fromkeys(needed, number_kinds.INFINITE), **(numbers or {})}
     kinds = {name: kind for name, kind in kinds.items() if name not in texts}
     if not path.is_file():
         return pd.DataFrame(columns=list(dict.fromkeys([*needed, *texts])))

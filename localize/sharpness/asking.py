@@ -26,6 +26,7 @@ from localize.sharpness.design import Design, Picture, Trial, grid, picture
 from localize.validity import NOTHING, is_silent, usable
 from synth import photos
 from synth.console import Progress
+from synth.memory import is_out_of_memory, out_of_memory
 from synth.photos import Photo
 from synth.terminal import legible
 from synth.workers import crew
@@ -99,6 +100,8 @@ class Asker:
             if truth.discolor_ratio == 1 and is_silent(answer):
                 error = ""  # there is nothing to find
         except Exception as reason:  # of anybody's code: it must not end the run
+            if is_out_of_memory(reason):
+                raise out_of_memory(f"a picture of {trial.photo}") from None
             found, error = NOTHING, described(reason)
         seconds = time.perf_counter() - began
         distance = math.hypot(found.x - truth.x, found.y - truth.y)

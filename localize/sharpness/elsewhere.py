@@ -13,19 +13,19 @@ from localize import metrics
 from localize.names import plain
 from localize.sharpness.asking import TRIALS
 from localize.sharpness.design import Design
-from synth import tables, units
+from synth import number_kinds, tables, units
 from synth.errors import InputError
 from synth.paths import path_of
 
 PLACES = ("x", "y", "x_pred", "y_pred")
 NUMBERS = {
-    **dict.fromkeys((*PLACES, "r_pred"), tables.PIXELS),
-    **dict.fromkeys(("width", "height", "distance", "feather"), tables.SIZE),
-    **dict.fromkeys(("r", "discolor_ratio"), replace(tables.POSITIVE, empty=False)),
+    **dict.fromkeys((*PLACES, "r_pred"), number_kinds.PIXELS),
+    **dict.fromkeys(("width", "height", "distance", "feather"), number_kinds.SIZE),
+    **dict.fromkeys(("r", "discolor_ratio"), replace(number_kinds.POSITIVE, empty=False)),
     **dict.fromkeys(
-        ("hit", "seconds", "quality", "brightness", "texture", "ratio_pred"), tables.FINITE
+        ("hit", "seconds", "quality", "brightness", "texture", "ratio_pred"), number_kinds.FINITE
     ),
-    "score": tables.INFINITE,
+    "score": number_kinds.INFINITE,
 }
 WHOLE = {"width", "height", "quality"}
 TEXTS = tuple(name for name in TRIALS if name not in NUMBERS)

@@ -81,9 +81,10 @@ def scrape(
         with interrupt.wished() as stop:
             from synth.scraping import scraper
             from synth.scraping.fetcher import Bounds
+            from synth.scraping.options import Options
             from synth.scraping.traffic import Manners
 
-            options = scraper.Options(
+            options = Options(
                 limit=limit,
                 min_side=min_side,
                 max_pixels=max_pixels,

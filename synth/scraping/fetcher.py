@@ -5,31 +5,19 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
-import time
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
 import requests
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    NameResolutionError,
-    NewConnectionError,
-    ReadTimeoutError,
-)
 
-from synth.scraping import addresses, manners
+from synth.scraping import addresses, manners, network_errors, response_body
 from synth.scraping.addresses import Flight, Watchdog
 from synth.scraping.outcomes import Outcome, Problem
 
-_CHUNK = 64 * 1024
 _OVERHEAD = 256 * 1024  # bytes of headers and the like, beside twice the most of a body
-_MEMBERS = 10_000  # of a gzip body, which may consist of several
 _HEAD = 16  # bytes that tell the type of a picture
 _RETRY = frozenset({408, 500, 502, 503, 504})
 Accept = Callable[[bytes], bool]
@@ -203,7 +191,7 @@ class Fetcher:
                 session.close()  # a connection in doubt is used no more
                 if flight.overdue:
                     raise Problem(Outcome.TIMED_OUT) from None
-                raise _problem(error) from None
+                raise network_errors.problem_of(error) from None
 
     def _attempt(
         self,
@@ -239,7 +227,7 @@ class Fetcher:
             if not compress and manners.opted_out(reply.tags):
                 raise Problem(Outcome.NOAI)
             size = 0
-            for piece in _pieces(response, most, flight):
+            for piece in response_body.pieces(response, most, flight):
                 size += len(piece)
                 if size > most:
                     raise Problem(Outcome.BYTES)
@@ -277,140 +265,3 @@ def _check_status(reply: Reply, asked: str | None, robots: bool) -> None:
     if robots or status == 200 or reply.location:
         return
     raise Problem(Outcome.NOT_FOUND if status in (404, 410) else Outcome.HTTP_ERROR)
-
-
-def _pieces(response: requests.Response, most: int, flight: Flight) -> Iterator[bytes]:
-    """The decompressed body in pieces of bounded size.
-
-    Raises:
-        Problem: it is cut short, too long, too slow or wrongly compressed.
-    """
-    raw = response.raw
-    length = response.headers.get("Content-Length", "")
-    promised = int(length) if length.isdecimal() and len(length) < 16 else None
-    if "chunked" in response.headers.get("Transfer-Encoding", "").lower():
-        promised = None
-    if promised is not None and promised > most:
-        raise Problem(Outcome.BYTES)
-    inflater = _inflater(response.headers.get("Content-Encoding", "").strip().lower())
-    received = 0
-    while True:
-        # One read of the socket at a time: a whole chunk of a slow drip would take for ever.
-        piece = raw.read1(_CHUNK, decode_content=False)
-        if flight.overdue or time.monotonic() > flight.deadline:
-            raise Problem(Outcome.TIMED_OUT)
-        if not piece:
-            break
-        received += len(piece)
-        if received > most:
-            raise Problem(Outcome.BYTES)
-        if inflater is None:
-            yield piece
-            continue
-        yield from inflater.inflate(piece)
-        if inflater.ended:
-            response.close()  # what follows is no part of the body, and may have no end
-            return
-    if promised is not None and received < promised:
-        raise Problem(Outcome.TRUNCATED, retry=True)
-    if inflater is not None and received and not inflater.whole:
-        raise Problem(Outcome.TRUNCATED, retry=True)
-
-
-def _inflater(coding: str) -> _Inflater | None:
-    if coding in ("", "identity"):
-        return None
-    if coding in ("gzip", "x-gzip", "deflate"):
-        return _Inflater()
-    raise Problem(Outcome.BAD_ANSWER)
-
-
-class _Inflater:
-    """Decompresses a body piece by piece: gzip of one or several members, zlib, bare deflate.
-
-    Attributes:
-        ended: something follows that is no further member; it is not read.
-    """
-
-    def __init__(self) -> None:
-        self.ended = False
-        self._stream: Any = None
-        self._members = 0
-        self._held = b""
-
-    @property
-    def whole(self) -> bool:
-        """Whether what was given so far ends with the end of a member."""
-        return self._stream is not None and bool(self._stream.eof)
-
-    def inflate(self, piece: bytes) -> Iterator[bytes]:
-        """What the next piece becomes, in pieces of bounded size.
-
-        Raises:
-            Problem: it is wrongly compressed.
-        """
-        piece, self._held = self._held + piece, b""
-        while piece and not self.ended:
-            if self._stream is None or self._stream.eof:
-                if len(piece) < 2:
-                    self._held = piece  # too little to know its form by
-                    return
-                self._begin(piece)
-                if self.ended:
-                    return
-            try:
-                out = self._stream.decompress(piece, _CHUNK)
-            except zlib.error:
-                raise Problem(Outcome.BAD_ANSWER) from None
-            piece = self._stream.unconsumed_tail or self._stream.unused_data
-            if out:
-                yield out
-
-    def _begin(self, piece: bytes) -> None:
-        """Prepare for a member; of several, all are gzip."""
-        gzip = piece.startswith(b"\x1f\x8b")
-        if self._members and not gzip:
-            self.ended = True
-            return
-        self._members += 1
-        if self._members > _MEMBERS:
-            raise Problem(Outcome.BAD_ANSWER)
-        wrapped = piece[0] & 15 == 8 and int.from_bytes(piece[:2], "big") % 31 == 0
-        self._stream = zlib.decompressobj(wbits=47 if gzip or wrapped else -15)
-
-
-def _problem(error: Exception) -> Problem:
-    """Any exception of the HTTP libraries -> what to count."""
-    chain: list[BaseException] = []
-    at: Any = error
-    while at is not None and len(chain) < 8:
-        chain.append(at)
-        inner = getattr(at, "reason", None) or next(
-            (arg for arg in getattr(at, "args", ()) if isinstance(arg, BaseException)), None
-        )
-        at = inner if isinstance(inner, BaseException) else at.__cause__
-    if any(isinstance(e, Problem) for e in chain):
-        return next(e for e in chain if isinstance(e, Problem))
-    # Before the timeouts: a refused connection is one by its class in urllib3.
-    if any(isinstance(e, (NewConnectionError, NameResolutionError)) for e in chain):
-        return Problem(Outcome.NO_CONNECTION, retry=True)
-    late = (ReadTimeoutError, ConnectTimeoutError, TimeoutError, requests.Timeout)
-    if any(isinstance(e, late) for e in chain):
-        return Problem(Outcome.TIMED_OUT, retry=True)
-    names = {type(e).__name__ for e in chain}
-    if "IncompleteRead" in names:
-        return Problem(Outcome.TRUNCATED, retry=True)
-    invalid = (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema, UnicodeError)
-    if isinstance(error, invalid) or "LocationParseError" in names:
-        return Problem(Outcome.BAD_ADDRESS)
-    if "SSLCertVerificationError" in names:
-        return Problem(Outcome.NO_CONNECTION)
-    if "RemoteDisconnected" in names or any(isinstance(e, OSError) for e in chain[1:]):
-        return Problem(Outcome.NO_CONNECTION, retry=True)
-    if "SSLError" in names:
-        return Problem(Outcome.NO_CONNECTION, retry=True)
-    if any(isinstance(e, HTTPException) for e in chain):
-        return Problem(Outcome.BAD_ANSWER)
-    if isinstance(error, (OSError, HTTPError)):
-        return Problem(Outcome.NO_CONNECTION, retry=True)
-    return Problem(Outcome.BAD_ANSWER)

@@ -9,88 +9,31 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-import itertools
 import math
-import re
 import threading
-import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import requests
-
-from synth import limits
-from synth.errors import InputError
 from synth.paths import path_of
-from synth.scraping import inspection, interrupt, manners, pages, services, sources
-from synth.scraping.fetcher import Bounds, Fetcher, LocalError, Reply
+from synth.scraping import interrupt, manners, sources
+from synth.scraping.downloads import Downloads
+from synth.scraping.fetcher import Fetcher, LocalError
 from synth.scraping.inspection import Picture
 from synth.scraping.manifest import INCOMING, Collection, Row
+from synth.scraping.options import Options
 from synth.scraping.outcomes import Outcome, Problem
 from synth.scraping.pages import Found, Page
-from synth.scraping.sources import Endpoints, Kind, Source
-from synth.scraping.traffic import Ask, Manners, Moved, Traffic
+from synth.scraping.sources import Source
+from synth.scraping.streams import Stream, open_streams
+from synth.scraping.traffic import Ask, Traffic
 
 Progress = Callable[[int, int], None]
 _AHEAD = 1000  # addresses fetched before their turn: their files wait on the disk
-_LARGE = 1_000_000  # bytes; of that size only one page at a time is read
 _PAGES_PER_DEPTH = 10  # pages of a source at most, for each step of the depth
 _LOOK = 64  # known images of a source below which its next page is read
-_CONTACT = re.compile(r"\S+@\S+\.\S+|https?://\S+")
-
-
-@dataclass(frozen=True)
-class Options:
-    """What to take and how.
-
-    Args:
-        limit: photos in the folder at which to stop.
-        min_side: smallest side in px.
-        max_pixels: most pixels, by the header.
-        keep_duplicates: keep near-duplicates too; files of the same bytes are kept once.
-        depth: next pages followed from a source's first.
-        contact: e-mail or web address that site owners can write to.
-        allow_private: connect to private addresses too.
-        bounds: of one exchange.
-        manners: towards hosts.
-        endpoints: of the services.
-    """
-
-    limit: int = 100
-    min_side: int = 256
-    max_pixels: int = limits.WEB_PIXELS
-    keep_duplicates: bool = False
-    depth: int = 10
-    contact: str = ""
-    allow_private: bool = False
-    bounds: Bounds = field(default_factory=Bounds)
-    manners: Manners = field(default_factory=Manners)
-    endpoints: Endpoints = field(default_factory=Endpoints)
-
-    def __post_init__(self) -> None:
-        numbers = {
-            "limit": self.limit,
-            "min-side": self.min_side,
-            "per-host": self.manners.per_host,
-            "threads": self.manners.threads,
-        }
-        for name, number in numbers.items():
-            if number < 1:
-                raise InputError(f"--{name} is {number}: give at least 1")
-        for name, least in {"depth": self.depth, "delay": self.manners.delay}.items():
-            if not least >= 0:
-                raise InputError(f"--{name} is {least}: give 0 or more")
-        if not self.allow_private and not _CONTACT.fullmatch(self.contact):
-            raise InputError(
-                "sites want to know whom to write to: pass --contact you@example.org "
-                "(or a web address), or set ACUITY_CONTACT"
-            )
-        if not self.contact.isascii() or not self.contact.isprintable():
-            raise InputError("--contact holds odd characters: give an e-mail or web address")
 
 
 @dataclass(frozen=True)
@@ -108,22 +51,6 @@ class Summary:
     rows: list[Row]
     interrupted: bool
     notes: list[str] = field(default_factory=list)
-
-
-@dataclass(eq=False)
-class _Stream:
-    """A source under way: pages to read, then images in the order found."""
-
-    kind: Kind
-    licence: str
-    pages: deque[tuple[str, int]] = field(default_factory=deque)
-    seen: set[str] = field(default_factory=set)
-    images: deque[Found] = field(default_factory=deque)
-    submitted: int = 0  # of the images, how many of the first are on their way or known
-    reading: str = ""
-
-    def exhausted(self) -> bool:
-        return not (self.images or self.pages or self.reading)
 
 
 def scrape(
@@ -185,19 +112,17 @@ class _Run:
         progress: Progress | None,
     ) -> None:
         self._collection = collection
-        self._fetcher = fetcher
+        self._downloads = Downloads(fetcher, collection.out / INCOMING, options)
         self._traffic = traffic
         self._options = options
         self._progress = progress
-        self._names = itertools.count()
-        self._one_large = threading.Lock()
-        self._streams: list[_Stream] = []
+        self._streams: list[Stream] = []
         self._turn = 0
         self._flying: dict[str, Picture | Problem | None] = {}  # by address; None: on its way
 
     def run(self, found: Sequence[Source], stop: threading.Event) -> None:
         """Until the limit, until every source is exhausted, or until told to stop."""
-        self._streams = list(_streams(found))
+        self._streams = list(open_streams(found))
         while not stop.is_set():
             self._read_pages()
             moved = self._decide()
@@ -256,14 +181,14 @@ class _Run:
                     return
                 room -= self._submit(stream)
 
-    def _submit(self, stream: _Stream) -> int:
+    def _submit(self, stream: Stream) -> int:
         """Submit a stream's next image; 1 if that starts a fetch, 0 if nothing is needed."""
         found = stream.images[stream.submitted]
         stream.submitted += 1
         if found.url in self._flying or self._collection.decided(found.url) is not None:
             return 0
         self._flying[found.url] = None
-        self._traffic.submit(Ask(f"image {found.url}", found.url, self._image))
+        self._traffic.submit(Ask(f"image {found.url}", found.url, self._downloads.image))
         return 1
 
     def _read_pages(self) -> None:
@@ -271,7 +196,7 @@ class _Run:
             if len(stream.images) < _LOOK:
                 self._read_page(stream)
 
-    def _read_page(self, stream: _Stream) -> None:
+    def _read_page(self, stream: Stream) -> None:
         while stream.pages and not stream.reading:
             url, depth = stream.pages.popleft()
             known = self._collection.pages.pop(url, None)
@@ -280,7 +205,8 @@ class _Run:
                 continue
             stream.reading = url
             stream.pages.appendleft((url, depth))
-            work = self._page if stream.kind == "page" else self._service(stream.kind)
+            fetch = self._downloads
+            work = fetch.page if stream.kind == "page" else fetch.service(stream.kind)
             service = stream.kind != "page"
             self._traffic.submit(Ask(f"page {id(stream)}", url, work, service))
 
@@ -297,7 +223,7 @@ class _Run:
         self._collection.note_page(url, page)
         self._open(stream, page, url, depth)
 
-    def _open(self, stream: _Stream, page: Page | Outcome, url: str, depth: int) -> None:
+    def _open(self, stream: Stream, page: Page | Outcome, url: str, depth: int) -> None:
         """Add what a page showed to its stream."""
         if isinstance(page, Outcome):
             return
@@ -315,63 +241,6 @@ class _Run:
             if following not in stream.seen:
                 stream.seen.add(following)
                 stream.pages.append((following, deeper))
-
-    def _image(self, session: requests.Session, url: str) -> Picture | Moved:
-        file = self._collection.out / INCOMING / f"{next(self._names)}.part"
-        reply = self._fetcher.image(session, url, file, inspection.may_be_picture)
-        if reply.location:
-            return Moved(reply.location)
-        try:
-            least, most = self._options.min_side, self._options.max_pixels
-            return inspection.inspect(file, reply.sha256, reply.size, least, most)
-        except BaseException:
-            file.unlink(missing_ok=True)
-            raise
-
-    def _page(self, session: requests.Session, url: str) -> Page | Moved:
-        reply = self._fetcher.page(session, url)
-        if reply.location:
-            return Moved(reply.location)
-        if manners.opted_out(reply.tags):
-            raise Problem(Outcome.NOAI)
-        if inspection.may_be_picture(reply.body[:32]):
-            return Page((Found(url, url),))
-        page = self._read(reply)
-        if page.opted_out:
-            raise Problem(Outcome.NOAI)
-        return page
-
-    def _read(self, reply: Reply) -> Page:
-        left = reply.deadline - time.monotonic()
-        large = len(reply.body) > _LARGE
-        with self._one_large if large else contextlib.nullcontext():
-            until = time.monotonic() + left
-            return pages.read(reply.body, reply.url, reply.charset, until)
-
-    def _service(self, kind: Kind) -> Callable[[requests.Session, str], Page | Moved]:
-        read = services.read_commons if kind == "commons" else services.read_openverse
-
-        def work(session: requests.Session, url: str) -> Page | Moved:
-            reply: Reply = self._fetcher.page(session, url)
-            return Moved(reply.location) if reply.location else read(reply.body, url)
-
-        return work
-
-
-def _streams(found: Sequence[Source]) -> Iterator[_Stream]:
-    """A stream for each source; addresses of images share one."""
-    images: dict[str, _Stream] = {}
-    for source in found:
-        if source.kind != "image":
-            stream = _Stream(source.kind, source.licence, deque([(source.start, 0)]))
-            stream.seen.add(source.start)
-            yield stream
-            continue
-        image = Found(source.start, licence=source.licence)
-        if "images" not in images:
-            images["images"] = _Stream("image", "")
-        images["images"].images.append(image)
-    yield from images.values()
 
 
 def _now() -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from localize import api, endless
+from localize import api, endless, unusable
 from localize.batches import Order
 from localize.endless import Endless, Mix
 from synth import InputError, Recipe, anomaly, generate
@@ -216,11 +216,11 @@ def test_photos_that_cannot_be_used_are_skipped_as_generate_does(
     reasons = {legible(name): why for name, why in table.attrs["skipped"].items()}
     for seed in range(12):  # whichever are held for validation
         train, val = endless.split(odd_folder, (Mix(recipe.to_dict()),), seed)
-        assert endless.skipped((train, val)) == reasons
+        assert unusable.skipped((train, val)) == reasons
         used = {source[i].photo for source in (train, val) for i in range(20)}
         assert used == set(table["photo"])
         assert not {train[i].photo for i in range(20)} & {val[i].photo for i in range(20)}
-    assert endless.skipped_line((train, val)).startswith("5 of 7 photos skipped: 1 x ")
+    assert unusable.skipped_line((train, val)).startswith("5 of 7 photos skipped: 1 x ")
 
 
 def test_skipping_changes_no_other_picture(photo_folder: Path, tmp_path: Path) -> None:

@@ -150,6 +150,23 @@ def test_trials_are_what_was_asked(run: Run, names: pd.DataFrame, tmp_path: Path
     assert rows["x"].tolist() == [one.x, one.x]
 
 
+@pytest.mark.parametrize(("unit", "whole"), [("fraction", 1), ("percent", 100)])
+def test_places_in_parts_of_the_size(
+    run: Run, names: pd.DataFrame, tmp_path: Path, unit: str, whole: float
+) -> None:
+    """The exact answers, as fractions from the pictures' edges, with decimal commas."""
+    text = "File Name;X Pred;Y Pred;R Pred\r\n"
+    for row in names.itertuples():
+        x, y = (row.x + 0.5) / row.width * whole, (row.y + 0.5) / row.height * whole
+        cells = (row.file_name.replace("/", "\\"), x, y, row.r / row.width * whole)
+        text += ";".join(map(str, cells)).replace(".", ",").replace(",jpg", ".jpg") + "\r\n"
+    code, _, _ = run(text, "--unit", unit)
+    assert code == 0
+    rows = pd.read_csv(tmp_path / "out/predictions.csv").set_index("method").loc["mine"]
+    assert rows["distance"].max() < 1e-6
+    assert rows["r_pred"].to_numpy() == pytest.approx(names["r"].to_numpy())
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -159,7 +176,7 @@ def test_trials_are_what_was_asked(run: Run, names: pd.DataFrame, tmp_path: Path
         ("file_name x_pred y_pred\nNAME 1 2\n", "separate its cells by commas"),
         ("file_name;x_pred;y_pred\nNAME;1,5;2.5\n", "x_pred in line 2 is '1,5', with a comma"),
         ('file_name,x_pred,y_pred\nNAME,"1,5",2\n', "x_pred is '1,5', not a number"),
-        ("file_name,x_pred,y_pred\nNAME,1e308,2\n", "x_pred is '1e308', not a number of px"),
+        ("file_name,x_pred,y_pred\nNAME,1e309,2\n", "x_pred is '1e309', not a finite number"),
         (f"file_name,x_pred,y_pred\nNAME,{'9' * 5000},2\n", "x_pred is '9999"),
         ("file_name,x_pred,y_pred\nNAME,1_0,2\n", "x_pred is '1_0', not a number"),
         ("file_name,x_pred,y_pred\nNAME,0.5,0.25\n", "pass --unit fraction"),

@@ -143,6 +143,34 @@ def test_thresholds_of_models(tmp_path: Path) -> None:
     assert keen["colour"] != blind["colour"]
 
 
+@pytest.mark.parametrize(
+    ("file", "old", "new", "words"),
+    [
+        (
+            "thresholds.csv",
+            "1.02,",
+            "banana,",
+            "row 0, line 2: threshold is 'banana', not a number",
+        ),
+        ("thresholds.csv", "0.97,", "nan,", "row 1, line 3: threshold_low is 'nan'"),
+        ("rates.csv", ",0.2", ",1e308", "row 1, line 3: hit_rate is '1e308', not a number from 0"),
+        (
+            "rates.csv",
+            "1.01,30",
+            "0,30",
+            "row 2, line 4: discolor_ratio is '0', not a number above",
+        ),
+    ],
+)
+def test_scores_that_are_no_numbers_are_named(
+    tmp_path: Path, file: str, old: str, new: str, words: str
+) -> None:
+    path = thresholds(tmp_path / "sharp") / file
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(InputError, match=words):
+        rivals.read(tmp_path / "sharp")
+
+
 def test_hit_rates_of_models(tmp_path: Path) -> None:
     (tmp_path / "scores.csv").write_text("method\na\n")
     rows = [

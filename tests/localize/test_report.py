@@ -318,6 +318,37 @@ def test_a_page_of_somebody_else_is_kept(folder: Path, tmp_path: Path) -> None:
     assert "My report" in page.read_text()
 
 
+@pytest.mark.parametrize(
+    ("file", "column", "value"),
+    [
+        ("predictions.csv", "r", "banana"),
+        ("predictions.csv", "distance", "1e308"),
+        ("predictions.csv", "x_pred", "nan"),
+        ("predictions.csv", "y", "9" * 5000),
+        ("predictions.csv", "discolor_ratio", "-1.1"),
+        ("scores.csv", "parameters", "banana"),
+        ("scores.csv", "ms_per_image", "inf"),
+        ("scores.csv", "best_f1", "1,5"),
+        ("scores.csv", "average_precision_low", "banana"),
+        ("scores.csv", "image_auroc", "7"),
+    ],
+)
+def test_a_cell_that_is_no_number_is_named(
+    folder: Path, tmp_path: Path, file: str, column: str, value: str
+) -> None:
+    for name in ("comparison.json", "predictions.csv", "scores.csv"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    table = pd.read_csv(tmp_path / file, dtype=str)
+    table[column] = table.get(column, "")
+    table.loc[1, column] = value
+    table.to_csv(tmp_path / file, index=False)
+    with pytest.raises(InputError) as caught:
+        report.write(tmp_path)
+    assert re.search(rf"{file}, row 1, line 3.*: {column} is '{value[:20]}", str(caught.value))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "report.html").exists()
+
+
 def test_a_damaged_picture_is_named(folder: Path, tmp_path: Path) -> None:
     for name in ("comparison.json", "predictions.csv", "scores.csv"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())

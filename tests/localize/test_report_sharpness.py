@@ -241,6 +241,25 @@ def test_a_value_of_another_type_is_named(folder: Path, key: str, value: Any, wo
         report.write(folder)
 
 
+@pytest.mark.parametrize(
+    ("file", "column"),
+    [
+        ("thresholds.csv", "threshold"),
+        ("thresholds.csv", "guess"),
+        ("thresholds.csv", "slope_low"),
+        ("trials.csv", "hit"),
+        ("trials.csv", "r"),
+        ("pairs.csv", "factor"),
+    ],
+)
+def test_a_cell_that_is_no_number_is_named(folder: Path, file: str, column: str) -> None:
+    table = pd.read_csv(folder / file, dtype=str)
+    table.loc[0, column] = "banana"
+    table.to_csv(folder / file, index=False)
+    with pytest.raises(InputError, match=rf"{file}, row 0, line 2: {column} is 'banana', not a"):
+        report.write(folder)
+
+
 def test_a_damaged_table_is_named(folder: Path) -> None:
     (folder / "thresholds.csv").write_text("method,cut\na,all\n")
     with pytest.raises(InputError, match=r"thresholds\.csv lacks the column side"):

@@ -510,10 +510,7 @@ def test_short_memory_is_not_the_photos_fault(
     )
     (tmp_path / "tests_recipe.py").write_text(f"from synth import Recipe\nFULL = {FULL!r}\n")
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
-    assert done.stderr.splitlines()[-1].endswith(
-        "Interrupted: out of memory at g.png: free some, or use fewer --workers, "
-        "then go on with --resume"
-    )
+    assert "Interrupted: out of memory at g.png: free some" in done.stderr.splitlines()[-1]
     generate(messy, tmp_path / "set", FULL, resume=True)
     assert contents(tmp_path / "set") == contents(made)
 

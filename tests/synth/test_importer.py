@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from synth import InputError, apply, dataset, importer, mask, read, verify
+from synth import InputError, apply, cli, console, dataset, importer, mask, read, verify
 
 Picture = Callable[..., np.ndarray]
 SEED = importer.PRESETS["seed"]
@@ -295,3 +295,83 @@ def test_the_card_says_what_is_there(tmp_path: Path, pictures: Path) -> None:
     card = (tmp_path / "set" / "README.md").read_text()
     assert "2 pictures" in card
     assert "in 1 photos" not in card
+
+
+@pytest.mark.parametrize(
+    ("unit", "numbers"),
+    [
+        ("fraction", [0.5, 0.4, 0.125]),
+        ("percent", [50, 40, 12.5]),
+        ("percent", ["50%", "40 %", "12.5%"]),
+        ("px", [19.5, 11.5, 5]),
+    ],
+)
+def test_units(tmp_path: Path, pictures: Path, unit: Any, numbers: list[Any]) -> None:
+    """Fractions count from the edge of the 40x30 picture, r in widths."""
+    plain = importer.Convention(columns=importer.Columns(file_name="img_path"))
+    rows = [[*numbers, 1.1, "a.png"]]
+    ours = convert(tmp_path, pictures, rows, convention=plain, unit=unit)
+    assert [ours[name][0] for name in ("x", "y", "r")] == pytest.approx([19.5, 11.5, 5])
+
+
+def test_units_with_rows_first_and_half_open_regions(tmp_path: Path, pictures: Path) -> None:
+    """img[x-r:x+r, y-r:y+r] of a picture of 30 rows and 40 columns: x is a part of the 30."""
+    px, parts = [[12, 24, 5, 1.1, "a.png"]], [[0.4, 0.6, 0.125, 1.1, "a.png"]]
+    first = convert(tmp_path, pictures, px)
+    again = convert(tmp_path, pictures, parts, unit="fraction", overwrite=True)
+    for name in ("x", "y", "r"):
+        assert first[name][0] == pytest.approx(again[name][0])
+
+
+def test_a_region_that_touches_the_edge_in_fractions_fits(tmp_path: Path, pictures: Path) -> None:
+    plain = importer.Convention(columns=importer.Columns(file_name="img_path"))
+    rows = [[0.25, 0.5, 0.25, 1.1, "a.png"]]
+    ours = convert(tmp_path, pictures, rows, convention=plain, unit="fraction")
+    assert (ours["x"][0], ours["y"][0], ours["r"][0]) == (9.5, 14.5, 9.5)
+    assert verify(tmp_path / "set") == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([[0.5, 0.4, 0.1, 1.1, "a.png"]], "all x and y lie within 0 to 1.*--unit fraction"),
+        ([[1, 1, 1, 1.1, "a.png"]], "all x and y lie within 0 to 1.*--unit px"),
+        ([[15, 20, 0.1, 1.1, "a.png"]], "all r are below half a pixel.*--unit"),
+        ([["50%", "40%", "9%", 1.1, "a.png"]], "row 0, line 2: x is '50%': pass --unit percent"),
+        (
+            [[15, 20, 5, 1.1, "a.png"], [15.5, 20.5, 0.6, 1.1, "deep/x/only.jpg"]],
+            "row 1, line 3: the region .* covers no pixel",
+        ),
+    ],
+)
+def test_numbers_that_are_hardly_pixels_are_refused(
+    tmp_path: Path, pictures: Path, rows: list[list[Any]], words: str
+) -> None:
+    plain = importer.Convention(columns=importer.Columns(file_name="img_path"))
+    with pytest.raises(InputError, match=words):
+        convert(tmp_path, pictures, rows, convention=plain)
+    assert not (tmp_path / "set").exists()
+
+
+def test_pixels_of_a_corner_are_imported_where_the_unit_is_named(
+    tmp_path: Path, pictures: Path
+) -> None:
+    plain = importer.Convention(columns=importer.Columns(file_name="img_path"))
+    rows = [[1, 1, 1, 1.1, "a.png"]]
+    ours = convert(tmp_path, pictures, rows, convention=plain, unit="px")
+    assert (ours["x"][0], ours["y"][0], ours["r"][0]) == (1, 1, 1)
+    with pytest.raises(InputError, match="unit 'inch' is unknown"):
+        convert(tmp_path, pictures, rows, convention=plain, unit="inch", overwrite=True)
+
+
+def test_a_table_of_a_spreadsheet_is_imported_and_said(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "table.csv"
+    table.write_bytes("File_name;X;Y;R;Discolor Ratio\r\n.\\A\u030a.png;15,5;20;4;1,1\r\n".encode())
+    shutil.copyfile(pictures / "a.png", pictures / "\u00c5.png")
+    line = ["import", table, tmp_path / "set", "--images", pictures]
+    assert console.run(cli.app, "synth", [str(word) for word in line]) == 0
+    row = read(tmp_path / "set").to_dict("records")[0]
+    assert (row["x"], row["discolor_ratio"]) == (15.5, 1.1)
+    assert "separated by semicolons, not by commas" in capsys.readouterr().err

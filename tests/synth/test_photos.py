@@ -411,6 +411,36 @@ def test_provenance_of_a_spreadsheet_programme(tmp_path: Path) -> None:
         photos.provenance(tmp_path)
 
 
+def test_provenance_is_matched_with_the_photos(tmp_path: Path) -> None:
+    table = tmp_path / "photos.csv"
+    names = ["e\u0301.jpg", "sub/b.jpg", "c.jpg"]
+    table.write_text(
+        "File name;License;source_url\n\u00e9.jpg;CC0;\n"
+        f"{tmp_path.name}\\sub\\b.jpg;NA;https://x.org\n./other.jpg;MIT;\n",
+        encoding="utf-16",
+    )
+    assert photos.provenance(tmp_path, names) == {
+        "e\u0301.jpg": ("", "CC0"),
+        "sub/b.jpg": ("https://x.org", "NA"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ("photos/a.jpg,CC0\n", "names none of the 2 photos: its first is 'photos/a.jpg'"),
+        ("a.jpg,CC0\nb.jpg,CC0\n./a.jpg,MIT\n", "row 2, line 4 .*: another source or licence of a"),
+        ("a.jpg\n", "row 0, line 2: 1 cell, the header has 2"),
+    ],
+)
+def test_provenance_is_never_lost_silently(tmp_path: Path, rows: str, words: str) -> None:
+    (tmp_path / "photos.csv").write_text("file_name,licence\n" + rows)
+    with pytest.raises(InputError, match=words):
+        photos.provenance(tmp_path, ["a.jpg", "b.jpg"])
+    (tmp_path / "photos.csv").write_text("file_name,licence\n")
+    assert photos.provenance(tmp_path, ["a.jpg"]) == {}, "there is nothing to lose"
+
+
 def distance(a: int, b: int) -> int:
     return (a ^ b).bit_count()
 

@@ -225,6 +225,23 @@ def test_a_photo_outside_its_folder_is_not_read(png: Path, photo_folder: Path) -
     only_row(verify(png, photo_folder))
 
 
+@pytest.mark.parametrize("column", ["photo", "file_name", "clean_file_name"])
+def test_rebuild_follows_no_path_that_leads_out(png: Path, photo_folder: Path, column: str) -> None:
+    """The photo beyond is the right one, to the byte: the path alone is what is refused."""
+    name = cell(png, column)
+    base = photo_folder if column == "photo" else png
+    for path in (f"../{base.name}/{name}", str(base / name)):
+        edit(png, column, path)
+        with pytest.raises(InputError, match=f"{column}.*leads out of the folder"):
+            rebuild(png, ROW, photo_folder)
+
+
+def test_a_region_of_no_pixel_is_found(png: Path) -> None:
+    edit(png, "x", 20.5)
+    edit(png, "r", 0.4)
+    assert "its region covers no pixel" in [problem.what for problem in verify(png)]
+
+
 def test_problems_stand_in_the_order_of_rows(png: Path, photo_folder: Path) -> None:
     edit(png, "split", "x", 4)
     change_pixel(png / cell_raw(png, 1))

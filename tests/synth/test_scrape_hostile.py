@@ -27,8 +27,8 @@ from synth import card, cells, dataset, photos
 from synth.errors import InputError
 from synth.scraping import html_tree, manners, pages, scraper, services, sources, words
 from synth.scraping.fetcher import Bounds
+from synth.scraping.options import Options
 from synth.scraping.outcomes import Outcome, Problem
-from synth.scraping.scraper import Options
 from synth.scraping.sources import Endpoints
 from synth.scraping.traffic import Manners
 

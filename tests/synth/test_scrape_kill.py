@@ -21,8 +21,9 @@ _RUN = """
 import sys
 from synth.scraping import scraper
 from synth.scraping.fetcher import Bounds
+from synth.scraping.options import Options
 from synth.scraping.traffic import Manners
-options = scraper.Options(
+options = Options(
     limit=40, allow_private=True, min_side=64, bounds=Bounds(1, 1, 2),
     manners=Manners(delay=0.0, per_host=3, threads=3, retries=1, backoff=0.01),
 )

@@ -17,7 +17,8 @@ from PIL import Image
 from synth.errors import InputError
 from synth.scraping import scraper
 from synth.scraping.fetcher import Bounds
-from synth.scraping.scraper import Options, Summary
+from synth.scraping.options import Options
+from synth.scraping.scraper import Summary
 from synth.scraping.sources import Endpoints
 from synth.scraping.traffic import Manners
 

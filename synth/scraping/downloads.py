@@ -1,0 +1,91 @@
+"""The work on one address: fetch it, then read the page or check the photo.
+
+Runs on the threads of :class:`synth.scraping.traffic.Traffic`, several addresses at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import requests
+
+from synth.scraping import inspection, manners, pages, services
+from synth.scraping.fetcher import Fetcher, Reply
+from synth.scraping.inspection import Picture
+from synth.scraping.options import Options
+from synth.scraping.outcomes import Outcome, Problem
+from synth.scraping.pages import Found, Page
+from synth.scraping.sources import Kind
+from synth.scraping.traffic import Moved
+
+_LARGE = 1_000_000  # bytes; of that size only one page at a time is read
+
+
+class Downloads:
+    """Fetches photos into files of a folder, and pages and listings into memory."""
+
+    def __init__(self, fetcher: Fetcher, folder: Path, options: Options) -> None:
+        self._fetcher = fetcher
+        self._folder = folder
+        self._options = options
+        self._names = itertools.count()
+        self._one_large = threading.Lock()
+
+    def image(self, session: requests.Session, url: str) -> Picture | Moved:
+        """Fetch a photo into a new file of the folder, and check it.
+
+        Raises:
+            Problem: it gives no photo that is wanted; the file is gone.
+            LocalError: the file cannot be written.
+        """
+        file = self._folder / f"{next(self._names)}.part"
+        reply = self._fetcher.image(session, url, file, inspection.may_be_picture)
+        if reply.location:
+            return Moved(reply.location)
+        try:
+            least, most = self._options.min_side, self._options.max_pixels
+            return inspection.inspect(file, reply.sha256, reply.size, least, most)
+        except BaseException:
+            file.unlink(missing_ok=True)
+            raise
+
+    def page(self, session: requests.Session, url: str) -> Page | Moved:
+        """Fetch a page and read what it shows; a picture counts as a page that shows only itself.
+
+        Raises:
+            Problem: it gives no page, or forbids to take its images.
+        """
+        reply = self._fetcher.page(session, url)
+        if reply.location:
+            return Moved(reply.location)
+        if manners.opted_out(reply.tags):
+            raise Problem(Outcome.NOAI)
+        if inspection.may_be_picture(reply.body[:32]):
+            return Page((Found(url, url),))
+        page = self._read(reply)
+        if page.opted_out:
+            raise Problem(Outcome.NOAI)
+        return page
+
+    def service(self, kind: Kind) -> Callable[[requests.Session, str], Page | Moved]:
+        """The function that fetches and reads a listing of a photo service."""
+        read = services.read_commons if kind == "commons" else services.read_openverse
+
+        def work(session: requests.Session, url: str) -> Page | Moved:
+            reply: Reply = self._fetcher.page(session, url)
+            return Moved(reply.location) if reply.location else read(reply.body, url)
+
+        return work
+
+    def _read(self, reply: Reply) -> Page:
+        """Read a page; the time that a large one waits for its turn does not count."""
+        left = reply.deadline - time.monotonic()
+        large = len(reply.body) > _LARGE
+        with self._one_large if large else contextlib.nullcontext():
+            until = time.monotonic() + left
+            return pages.read(reply.body, reply.url, reply.charset, until)

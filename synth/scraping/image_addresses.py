@@ -1,0 +1,68 @@
+"""The addresses of a page's images, the largest candidate of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from synth.scraping import html_tree
+from synth.scraping.html_tree import Node
+from synth.scraping.links import Links, image_target, link_types
+from synth.scraping.words import largest
+
+
+def find(tags: list[Node], links: Links) -> Iterator[tuple[str, Node]]:
+    """The address of each image and the tag that gives it, in the order of the page."""
+    best: dict[Node, tuple[str, float]] = {}  # candidate of each picture and source
+    for tag in tags:
+        address = ""
+        if tag.name == "img":
+            address = _of_img(tag, links, best)
+        elif tag.name == "meta":
+            wanted = ("og:image", "og:image:url", "og:image:secure_url")
+            if (tag.get("property") or tag.get("name")).lower() in wanted:
+                address = links.absolute(tag.get("content"))
+        elif tag.name in ("a", "area"):
+            address = image_target(tag, links)
+        elif tag.name == "link" and "image_src" in link_types(tag):
+            address = links.absolute(tag.get("href"))
+        if address:
+            yield address, tag
+
+
+def _of_img(tag: Node, links: Links, best: dict[Node, tuple[str, float]]) -> str:
+    """The best address of one img: what it links to, else its largest, else itself.
+
+    ``best`` holds what is known of the pictures around the images, and is added to.
+    """
+    found = _candidate(tag)
+    for parent in tag.parents(6):
+        if parent.name == "a":
+            if target := image_target(parent, links):
+                return target
+        elif parent.name == "picture":
+            if parent not in best:
+                inner = [each for each in parent.inside("source") if _is_photo(each)]
+                best |= {each: _candidate(each) for each in inner if each not in best}
+                best[parent] = max([best[each] for each in inner], key=_size, default=("", 0.0))
+            found = max(found, best[parent], key=_size)
+    if address := links.absolute(found[0]):
+        return address
+    for name in (*html_tree.LAZY, "src"):
+        if address := links.absolute(tag.get(name)):
+            return address
+    return ""
+
+
+def _candidate(tag: Node) -> tuple[str, float]:
+    """The largest candidate of a tag's srcset, the first of equals: its address and size."""
+    return max(largest(tag.get("srcset")), largest(tag.get("data-srcset")), key=_size)
+
+
+def _size(candidate: tuple[str, float]) -> float:
+    return candidate[1]
+
+
+def _is_photo(source: Node) -> bool:
+    """Whether a source of a picture element may be a photo, by its type."""
+    kind = source.get("type").lower()
+    return not kind or (kind.startswith("image/") and "svg" not in kind)

@@ -1,0 +1,36 @@
+"""The addresses of the pages that follow a page."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from synth.scraping.html_tree import Node
+from synth.scraping.links import Links, link_types
+from synth.scraping.words import is_image_address, plain
+
+MOST_NEXT = 20  # next pages taken from one page
+_NEXT = re.compile(r"^(next( page)?|older( posts)?|more|›|»|→|>)( ?[›»→>])?$", re.IGNORECASE)
+
+
+def find(tags: list[Node], links: Links, url: str) -> dict[str, None]:
+    """The addresses of the next pages on the same host: at most ``MOST_NEXT + 1``."""
+    host = urlsplit(url).hostname
+    found: dict[str, None] = {}
+    for tag in tags:
+        if tag.name not in ("a", "link") or not tag.get("href"):
+            continue
+        if "next" not in link_types(tag):
+            if tag.name == "link":
+                continue
+            labels = (plain(tag.shown(), 40), plain(tag.get("aria-label"), 40))
+            classes = set(tag.get("class").lower().split())
+            if "next" not in classes and not any(map(_NEXT.match, labels)):
+                continue
+        target = links.absolute(tag.get("href"))
+        if target and target != url and urlsplit(target).hostname == host:
+            if not is_image_address(target):
+                found.setdefault(target)
+            if len(found) > MOST_NEXT:
+                break
+    return found

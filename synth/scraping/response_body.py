@@ -1,0 +1,51 @@
+"""The body of an HTTP response, read within the limits of time and bytes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import requests
+
+from synth.scraping import decompression
+from synth.scraping.addresses import Flight
+from synth.scraping.decompression import CHUNK
+from synth.scraping.outcomes import Outcome, Problem
+
+
+def pieces(response: requests.Response, most: int, flight: Flight) -> Iterator[bytes]:
+    """The decompressed body in pieces of bounded size.
+
+    Raises:
+        Problem: it is cut short, too long, too slow or wrongly compressed.
+    """
+    raw = response.raw
+    length = response.headers.get("Content-Length", "")
+    promised = int(length) if length.isdecimal() and len(length) < 16 else None
+    if "chunked" in response.headers.get("Transfer-Encoding", "").lower():
+        promised = None
+    if promised is not None and promised > most:
+        raise Problem(Outcome.BYTES)
+    inflater = decompression.inflater(response.headers.get("Content-Encoding", "").strip().lower())
+    received = 0
+    while True:
+        # One read of the socket at a time: a whole chunk of a slow drip would take for ever.
+        piece = raw.read1(CHUNK, decode_content=False)
+        if flight.overdue or time.monotonic() > flight.deadline:
+            raise Problem(Outcome.TIMED_OUT)
+        if not piece:
+            break
+        received += len(piece)
+        if received > most:
+            raise Problem(Outcome.BYTES)
+        if inflater is None:
+            yield piece
+            continue
+        yield from inflater.inflate(piece)
+        if inflater.ended:
+            response.close()  # what follows is no part of the body, and may have no end
+            return
+    if promised is not None and received < promised:
+        raise Problem(Outcome.TRUNCATED, retry=True)
+    if inflater is not None and received and not inflater.whole:
+        raise Problem(Outcome.TRUNCATED, retry=True)
