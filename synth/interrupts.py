@@ -120,8 +120,13 @@ def start(name: str, module: str) -> NoReturn:
     # signal would then kill a process whose work is done.
     atexit.register(_ignore_signals)
     app = importlib.import_module(module).app
-    code: int = importlib.import_module("synth.console").run(app, name)
-    interrupts.finish(code)
+    code = 1
+    try:
+        code = importlib.import_module("synth.console").run(app, name)
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    finally:
+        interrupts.finish(code)
     raise SystemExit(code)
 
 

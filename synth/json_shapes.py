@@ -48,7 +48,7 @@ def fault(value: Any, shape: Shape, where: str = "") -> str:
         return _first(fault(each, shape[0], f"{where}[{i}]") for i, each in enumerate(value))
     if isinstance(shape, tuple):
         faults = [fault(value, each, where) for each in shape]
-        return "" if "" in faults else faults[-1]
+        return "" if "" in faults else faults[0]
     if shape is object or (shape is None and value is None):
         return ""
     if shape is float:

@@ -206,6 +206,11 @@ def test_the_command(small_set: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert out.read_bytes() == first
     assert run("--out", out, "--overwrite", "--split", "test") == 0
     assert out.read_bytes() != first
+    mine = tmp_path / "mine.html"
+    mine.write_text("<title>My page</title>")
+    assert run("--out", mine, "--overwrite") == 2
+    assert mine.read_text() == "<title>My page</title>"
+    mine.unlink()
     for bad in (tmp_path / "play.png", tmp_path, tmp_path / "none" / "play.html"):
         assert run("--out", bad) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["play.html"]

@@ -286,6 +286,38 @@ def test_foreign_and_damaged_folders(tmp_path: Path, files: dict[str, str], mess
     assert not (tmp_path / "report.html").exists()
 
 
+def test_values_of_another_type_are_refused_by_their_key_or_shown(
+    folder: Path, tmp_path: Path
+) -> None:
+    for name in ("predictions.csv", "scores.csv"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    about = json.loads((folder / "comparison.json").read_text())
+    for key in (*about, "methods.told"):
+        for value in (5, "x", [5], {"a": [None]}):
+            outer, _, inner = key.partition(".")
+            changed = {NASTY: {inner: value}} if inner else value
+            (tmp_path / "comparison.json").write_text(json.dumps(about | {outer: changed}))
+            try:
+                report.write(tmp_path)
+            except InputError as error:
+                assert f"comparison.json is damaged ({outer}" in str(error)  # noqa: PT017
+    for outer in ("methods", "versions", "options", "command"):
+        (tmp_path / "comparison.json").write_text(json.dumps(about | {outer: 5}))
+        with pytest.raises(InputError, match=rf"{outer} is 5"):
+            report.write(tmp_path)
+
+
+def test_a_page_of_somebody_else_is_kept(folder: Path, tmp_path: Path) -> None:
+    for name in ("comparison.json", "predictions.csv", "scores.csv"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    page = report.write(tmp_path)
+    assert report.write(tmp_path) == page  # ours is written again
+    page.write_text("<html><title>My report</title>")
+    with pytest.raises(InputError, match="no report of ours"):
+        report.write(tmp_path)
+    assert "My report" in page.read_text()
+
+
 @pytest.mark.parametrize(
     ("file", "column", "value"),
     [

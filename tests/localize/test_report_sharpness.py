@@ -224,6 +224,24 @@ def test_a_folder_of_an_earlier_version_has_no_pairs(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("key", "value", "word"),
+    [
+        ("design", {"conditions": [{"codec": "png"}]}, "conditions[0].rounding is missing"),
+        ("design", {"radii": [20, None]}, "radii[1] is None"),
+        ("design", [], "design is []"),
+        ("definitions", {"hit": 5}, "definitions.hit is 5"),
+        ("methods", {"told": {"parameters": "many"}}, "methods.told.parameters is 'many'"),
+        ("skipped", "none", "skipped is 'none'"),
+    ],
+)
+def test_a_value_of_another_type_is_named(folder: Path, key: str, value: Any, word: str) -> None:
+    path = folder / "sharpness.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(InputError, match=re.escape(word)):
+        report.write(folder)
+
+
+@pytest.mark.parametrize(
     ("file", "column"),
     [
         ("thresholds.csv", "threshold"),
