@@ -97,12 +97,12 @@ def train(
     """
     from localize import api
 
-    if photos is not None and photos.is_dir():
-        console.tell_passed_over(photos)
     api.train(
         spec, dataset, out, photos=photos, recipe=recipe, overwrite=overwrite, resume=resume,
         say=console.say, **options,
     )  # fmt: skip
+    if photos is not None:
+        console.tell_passed_over(photos)
     console.say(f"{out}: {_trained(api.describe(out))}")
 
 
@@ -300,9 +300,6 @@ def find(
         for path in images
         for name in (photos.find(path) if path.is_dir() else [path.name])
     ]
-    for path in images:
-        if path.is_dir():
-            console.tell_passed_over(path)
     targets: list[Path] = []
     if overlay is not None:
         chosen = overlays.without_drawings(chosen, overlay)
@@ -345,6 +342,9 @@ def find(
             f"stopped after {done} of {len(chosen)} pictures: their answers are printed{drawn}; "
             "name the others to go on"
         ) from None
+    for path in images:
+        if path.is_dir():
+            console.tell_passed_over(path)
     if failed:
         console.say(f"{failed} of {len(chosen)} pictures have no answer")
         raise typer.Exit(1)

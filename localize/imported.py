@@ -27,7 +27,7 @@ from synth.paths import path_of
 NEEDED = ("file_name", "x_pred", "y_pred")
 OF_CLEAN = ("file_name", "score")  # what a file of clean pictures alone needs
 OPTIONAL = ("r_pred", "ratio_pred", "score", "discolor_ratio", "seconds")
-PLACES = {"x_pred": tables.PIXELS, "y_pred": tables.PIXELS, "r_pred": tables.PIXELS}
+PLACES = {"x_pred": tables.FINITE, "y_pred": tables.FINITE, "r_pred": tables.FINITE}
 OTHERS = {
     "ratio_pred": tables.FINITE,
     "score": tables.INFINITE,

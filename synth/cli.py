@@ -11,7 +11,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from synth import console, export_commands, folders, interrupts, units
+from synth import console, export_commands, folders, interrupts, output_file, units
 from synth import recipe as recipes
 from synth.anomaly import Overflow, Rounding, Shape
 from synth.dataset import Form
@@ -212,7 +212,12 @@ def rebuild(
     row: Annotated[str, typer.Argument(help="Row number from 0, or file name.")],
     photos: Annotated[Path, typer.Option(help="Folder of its photos.")],
     out: Annotated[Optional[Path], typer.Option(help="File; default: its name, here.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace a file of the picture's own name, but none of the photos."
+        ),
+    ] = False,
 ) -> None:
     """Make one row's image file again, byte for byte.
 
@@ -225,9 +230,13 @@ def rebuild(
     table = datasets.parse(dataset)
     original = dataset / table["file_name"].iloc[replay.find_row(table, row)]
     target = out or Path(original.name)
-    if target.exists() and not overwrite:
-        raise InputError(f"{target} exists: name another file with --out, or pass --overwrite")
-    folders.write(target, data)
+
+    def is_ours(path: Path) -> bool:
+        inside = path.resolve().is_relative_to(photos.resolve())
+        return path.read_bytes() == data or (path.name == original.name and not inside)
+
+    output_file.check(target, is_ours, overwrite)
+    output_file.write(target, data, overwrite)
     if not original.is_file():
         console.say(f"{target}: rebuilt; the dataset's own file is missing")
     elif original.read_bytes() == data:

@@ -257,7 +257,7 @@ def tell_passed_over(folder: Path) -> None:
     from synth import photo_search
 
     if line := photo_search.survey(folder).sentence():
-        print(f"{folder}: {line}", file=sys.stderr)
+        say(f"{folder}: {line}", sys.stderr)
 
 
 def pair(text: str, flag: str) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from synth import console, folders
+from synth import console, output_file
 from synth.errors import InputError
 
 Format = Literal["mvtec", "coco", "imagefolder", "webdataset"]
@@ -49,21 +49,19 @@ def preview(
     out: Annotated[Path, typer.Option(help="PNG file to write.")] = Path("preview.png"),
     count: Annotated[int, typer.Option(min=1, help="Rows to show.")] = 8,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same rows.")] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a sheet of ours.")
+    ] = False,
 ) -> None:
     """Draw a contact sheet: image, clean twin, difference amplified, truth.
 
     Example: `synth preview set --out preview.png --count 8`
     """
     from synth import preview as previews
-    from synth import renderer
 
     if out.suffix.lower() != ".png":
         raise InputError(f"--out is '{out}': name a .png file")
-    if out.is_dir():
-        raise InputError(f"{out} is a folder: name a .png file")
-    if out.exists() and not overwrite:
-        raise InputError(f"{out} exists: name another file with --out, or pass --overwrite")
+    output_file.check(out, output_file.is_drawing, overwrite)
     sheet = previews.preview(dataset, count, seed)
-    folders.write(out, renderer.encode(sheet, "png", 0))
+    output_file.write(out, output_file.encode_png(sheet, "synth preview"), overwrite)
     console.say(f"{out}: {sheet.shape[1]}x{sheet.shape[0]} px")

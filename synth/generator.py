@@ -24,6 +24,7 @@ from synth.journal import Journal, Ledger, Outcome
 from synth.paths import path_of
 from synth.photos import Photo
 from synth.recipe import SPLITS, Draw, Recipe
+from synth.terminal import legible
 from synth.workers import crew, out_of_memory, require_main_guard
 
 if TYPE_CHECKING:
@@ -323,10 +324,9 @@ def _finish(
     parts = (dataset.frame(part) for part in iter(lambda: list(islice(made, PART)), []))
     summary = dataset.write_table(building, parts, form)
     _sweep(building, pictures)
-    # A name that is no Unicode text gets question marks here.
     listed = skipped | found.passed_over
-    legible = {name.encode(errors="replace").decode(): listed[name] for name in sorted(listed)}
-    reasons = pd.DataFrame(legible.items(), columns=["photo", "reason"])
+    rows_of = [(legible(name), listed[name]) for name in sorted(listed)]
+    reasons = pd.DataFrame(rows_of, columns=["photo", "reason"])
     folders.write(building / "skipped.csv", dataset.to_csv(reasons))
     about |= {"photos_sha256": digest.hexdigest(), "versions": dataset.versions()}
     dataset.describe(building, summary, about, form)

@@ -7,12 +7,18 @@ with ``--overwrite``. They are known by their content, not by their name.
 from __future__ import annotations
 
 import errno
+import io
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from synth import folders
 from synth.errors import InputError
 from synth.paths import fitting
+
+if TYPE_CHECKING:
+    import numpy as np
 
 MARK = "Acuity"  # begins the text "Software" of every PNG that we draw
 
@@ -42,14 +48,12 @@ def check(path: Path, is_ours: Callable[[Path], bool], overwrite: bool) -> None:
         )
 
 
-def protect(path: Path, inputs: Iterable[Path]) -> None:
-    """Refuse a file to write that is one of the files to read, whatever links lie between.
-
-    Raises:
-        InputError: it is.
-    """
-    if path.exists() and any(each.exists() and path.samefile(each) for each in inputs):
-        raise InputError(f"{path} is a file that this command reads: name another one")
+def write(path: Path, data: bytes, overwrite: bool) -> None:
+    """Write a file that :func:`check` allows."""
+    if overwrite:
+        folders.write(path, data)
+    else:
+        write_new(path, data)
 
 
 def write_new(path: Path, data: bytes) -> None:
@@ -84,7 +88,18 @@ def is_drawing(path: Path) -> bool:
         return False
 
 
-def starts_with(path: Path, *words: str, within: int = 20_000) -> bool:
+def encode_png(pixels: np.ndarray, made_by: str) -> bytes:
+    """(H, W, 3) uint8 -> a PNG that :func:`is_drawing` knows."""
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    note, data = PngInfo(), io.BytesIO()
+    note.add_text("Software", f"{MARK} ({made_by})")
+    Image.fromarray(pixels).save(data, "PNG", pnginfo=note)
+    return data.getvalue()
+
+
+def contains(path: Path, *words: str, within: int = 100_000) -> bool:
     """Whether a text file holds all of the words in its first bytes."""
     try:
         with path.open("rb") as file:

@@ -19,6 +19,7 @@ import numpy as np
 from synth import limits
 from synth.anomaly import Anomaly, Overflow, Rounding, Shape
 from synth.errors import InputError, Skipped
+from synth.json_files import read_object
 from synth.paths import path_of
 
 Fit = Literal["crop", "stretch"]
@@ -194,7 +195,8 @@ def _grid(low: float, high: float, decimals: int) -> range:
 
 
 def _shown(value: object) -> str:
-    return ":".join(map(str, value)) if isinstance(value, tuple) else repr(value)
+    said = ":".join(map(str, value)) if isinstance(value, tuple) else repr(value)
+    return said if len(said) <= 60 else f"{said[:57]}..."
 
 
 def _number(value: Any, low: float = -math.inf, high: float = math.inf) -> bool:
@@ -304,14 +306,12 @@ def load(name: str | Path) -> Recipe:
     if not path.is_file():
         presets = ", ".join(PRESETS)
         raise InputError(f"recipe '{name}' is neither a preset ({presets}) nor a file")
+    fields = read_object(path, 'write it as {"ratio": [1.05, 1.15]}')
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"recipe {path} is no JSON: {error}") from None
-    if not isinstance(fields, dict):
-        raise InputError(f'recipe {path} holds no JSON object: write {{"ratio": [1.05, 1.15]}}')
-    drawn = fields.get("recipe", fields)
-    if "versions" in fields and isinstance(drawn, dict):
-        # Of a dataset made before the field existed: it kept the values, and so shall the next.
-        drawn = {"keep_profile": True} | drawn
-    return from_dict(drawn)
+        drawn = fields.get("recipe", fields)
+        if "versions" in fields and isinstance(drawn, dict):
+            # Of a dataset made before the field existed: it kept the values, and so shall the next.
+            drawn = {"keep_profile": True} | drawn
+        return from_dict(drawn)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None

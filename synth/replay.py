@@ -5,7 +5,6 @@ A row is replayed from what the table recorded and its photo, never from the ran
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from synth import anomaly as anomalies
 from synth import dataset, limits, photos, renderer
 from synth.dataset import Problem
 from synth.errors import InputError, Skipped
+from synth.json_files import read_object
 from synth.paths import path_of
 from synth.recipe import Draw
 from synth.renderer import Painted
@@ -59,9 +59,9 @@ class Reading:
 def reading_of(folder: Path) -> Reading:
     """What a dataset's recipe.json says; before it did, profiles were dropped: values kept."""
     try:
-        recipe = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))["recipe"]
+        recipe = read_object(folder / "recipe.json")["recipe"]
         keep, most = recipe.get("keep_profile", True), recipe.get("max_pixels", limits.PIXELS)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (InputError, KeyError, TypeError, AttributeError):
         return Reading()
     return Reading(keep is not False, most if isinstance(most, int) else limits.PIXELS)
 
@@ -169,13 +169,19 @@ def verify(
 
 
 def _same_versions(folder: Path) -> bool:
-    try:
-        recorded = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))["versions"]
-        return {k: v for k, v in recorded.items() if k != "acuity"} == {
-            k: v for k, v in dataset.versions().items() if k != "acuity"
-        }
-    except (OSError, ValueError, KeyError, AttributeError):
+    """Whether the dataset was made with the library versions that are installed here.
+
+    Raises:
+        InputError: its recipe.json is damaged.
+    """
+    path = folder / "recipe.json"
+    if not path.is_file():  # imported from elsewhere
         return False
+    about = read_object(path, "restore it from a copy, or delete it to check without versions")
+    recorded, here = about.get("versions"), dataset.versions()
+    if not isinstance(recorded, dict):
+        return False
+    return {**recorded, "acuity": ""} == {**here, "acuity": ""}
 
 
 def _pixel_problems(

@@ -43,9 +43,11 @@ def crew(count: int, begin: Callable[..., None] | None = None, *given: Any) -> I
     ) -> Generator[Any, None, None]:
         waiting: deque[Future[Any]] = deque()
         for job in jobs:
-            with _sigint_blocked():
-                waiting.append(pool.submit(function, *job))
-            processes.update(getattr(pool, "_processes", None) or {})
+            try:
+                with _sigint_blocked():
+                    waiting.append(pool.submit(function, *job))
+            finally:
+                processes.update(getattr(pool, "_processes", None) or {})
             if len(waiting) > AHEAD * count:
                 yield waiting.popleft().result()
         while waiting:
@@ -54,6 +56,8 @@ def crew(count: int, begin: Callable[..., None] | None = None, *given: Any) -> I
     try:
         yield run
     except BrokenProcessPool:
+        for process in processes.values():
+            process.join(5)  # the pool ends those that are left
         if any(process.exitcode == NO_GUARD for process in processes.values()):
             raise InputError(
                 "several workers run the script that starts them once more: put its calls below "

@@ -7,8 +7,9 @@ from typing import Annotated, Optional
 
 import typer
 
-from synth import console, folders
+from synth import console, output_file
 from synth.errors import InputError
+from synth.terminal import legible
 
 
 def play(
@@ -22,7 +23,7 @@ def play(
     count: Annotated[
         Optional[int], typer.Option(min=1, help="Pictures at most [what fits into 12 MB].")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a page of ours.")] = False,
 ) -> None:
     """Make a page on which a person takes the test: open it in a browser, no server needed.
 
@@ -35,13 +36,10 @@ def play(
 
     if out.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"--out is '{out}': name a .html file")
-    if out.is_dir() or not out.parent.is_dir():
-        raise InputError(f"{out} cannot be written: name a file in a folder that exists")
-    if out.exists() and not overwrite:
-        raise InputError(f"{out} exists: name another file with --out, or pass --overwrite")
+    output_file.check(out, page.is_page, overwrite)
     with console.progress("pictures") as progress:
         made = page.build(dataset, scores, split=split, count=count, progress=progress)
-    folders.write(out, made.html)
+    output_file.write(out, legible(made.html).encode(), overwrite)
     size = len(made.html.encode()) / 1e6
     console.say(f"{out}: {made.shown} pictures, {size:.1f} MB")
     if made.left_out:

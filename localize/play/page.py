@@ -20,6 +20,7 @@ from PIL import Image
 from localize.play import rivals
 from localize.sources import Folder
 from synth import anomaly as anomalies
+from synth import output_file
 from synth.anomaly import Anomaly
 from synth.errors import InputError
 from synth.paths import name_of, path_of
@@ -27,6 +28,7 @@ from synth.terminal import visible
 
 BUDGET = 12_000_000  # bytes of the whole page
 STYLE = "play.css"
+TITLE = "<title>How faint a change can you see?</title>"  # of page.html
 SCRIPTS = (
     "pixels.js", "staircase.js", "view.js", "shell.js", "album.js", "chart.js", "start.js",
     "results.js", "play.js",
@@ -96,6 +98,11 @@ def build(
         )
     html = _filled(about | {"pictures": pictures, "example": int(np.argmin(plain))})
     return Page(html, len(pictures), len(source) - len(pictures))
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file is a page of ours."""
+    return output_file.contains(path, TITLE)
 
 
 def _order(source: Folder) -> list[int]:

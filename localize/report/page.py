@@ -6,7 +6,7 @@ from pathlib import Path
 
 from localize.report import PAGE, comparing, measuring
 from localize.report.markup import Html, el, join
-from synth import folders
+from synth import folders, output_file
 from synth.errors import InputError
 
 WEB = Path(__file__).parent / "web"
@@ -33,6 +33,11 @@ def written(folder: Path) -> Path:
         f"{folder} holds no {' and no '.join(KINDS)}: "
         "name a folder that compare, evaluate, score or sharpness wrote"
     )
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file is a page of ours."""
+    return output_file.contains(path, RING, "Acuity")
 
 
 def document(contents: comparing.Contents) -> Html:

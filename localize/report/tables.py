@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from synth import tables
+from synth import json_shapes, tables
 from synth.errors import InputError
+from synth.json_files import Damaged, parse_object
+from synth.json_shapes import Object
 from synth.tables import Number
 
 ADVICE = "make it again"
@@ -39,16 +40,48 @@ def read(
     return tables.read(path, needed, advice=ADVICE).frame(kinds, texts, ADVICE)
 
 
+_METHOD = Object({"told": ([str], None), "parameters": (float, None)})
+_CONDITION = Object(
+    {"codec": str, "rounding": str, "feather": float}, needed=("codec", "rounding", "feather")
+)
+_DESIGN = Object(
+    {
+        "ratios": [float],
+        "radii": [float],
+        "sides": [str],
+        "conditions": [_CONDITION],
+        "size": ([float], str),
+    }
+)
+_ABOUT = Object(
+    {
+        "methods": (Object(others=_METHOD), None),
+        "versions": (Object(), None),
+        "options": (Object(), None),
+        "command": ([object], None),
+        "definitions": (Object(others=str), None),
+        "design": (_DESIGN, None),
+        "specs": (Object(), None),
+        "skipped": (Object(), None),
+    }
+)
+_RECIPE = Object({"recipe": Object({"size": ([float], str), "feather": float})})
+
+
 def about(path: Path) -> dict[str, Any]:
-    """A JSON object.
+    """The JSON object in ``comparison.json`` or ``sharpness.json``, its values of the right types.
+
+    A recipe of the dataset that is none of ours is left out: it is shown, and no more.
 
     Raises:
-        InputError: it is damaged.
+        InputError: it is damaged; the line names the key.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+        found = parse_object(path.read_bytes())
+    except (OSError, Damaged) as error:
         raise InputError(f"{path} is damaged ({error}): make it again") from None
-    if not isinstance(found, dict):
-        raise InputError(f"{path} is damaged (no object): make it again")
+    if wrong := json_shapes.fault(found, _ABOUT):
+        raise InputError(f"{path} is damaged ({wrong}): make it again")
+    if json_shapes.fault(found.get("dataset_recipe"), _RECIPE):
+        found.pop("dataset_recipe", None)
     return found

@@ -16,7 +16,7 @@ from synth.scraping.words import decode, is_image_address, join, largest, licenc
 
 MOST = 10_000  # images taken from one page
 MOST_NEXT = 20  # next pages taken from one page
-MOST_TEXT = 16_000_000  # characters of what is noted of a page's images
+MOST_TEXT = 5_000_000  # characters of what is noted of a page's images
 MOST_WORK = 32_000_000  # characters of addresses that are made absolute, and of their base
 MOST_OBJECTS = 20_000  # of a page's JSON-LD
 _NEXT = re.compile(r"^(next( page)?|older( posts)?|more|›|»|→|>)( ?[›»→>])?$", re.IGNORECASE)

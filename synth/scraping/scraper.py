@@ -156,12 +156,8 @@ def scrape(
     interrupted = False
     end = ""
     try:
-        told = {
-            "limit": options.limit,
-            "min_side": options.min_side,
-            "depth": options.depth,
-            "keep_duplicates": options.keep_duplicates,
-        }
+        noted = ("limit", "min_side", "depth", "keep_duplicates")
+        told = {name: getattr(options, name) for name in noted}
         collection.start([source.word for source in found], told, _now())
         with interrupt.wished() if stop is None else contextlib.nullcontext(stop) as wish:
             _Run(collection, fetcher, traffic, options, progress).run(found, wish)

@@ -4,6 +4,7 @@
 
 Both get the same addresses of a server on 127.0.0.1, with limits lifted and 16 threads; they
 take turns, and whole processes are timed. img2dataset re-encodes nothing (``resize_mode no``).
+Then the time that honest and hostile pages of up to 8 MB take to be read.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 from common import measured, photo_folder
 
 from synth import photos
+from synth.scraping import pages
 
 ROOT = Path(__file__).parents[2]
 PEER = ROOT / ".peers" / "img2dataset" / "bin" / "img2dataset"
@@ -30,6 +32,28 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 SimpleHTTPRequestHandler.protocol_version = "HTTP/1.1"
 ThreadingHTTPServer(("127.0.0.1", 8765), SimpleHTTPRequestHandler).serve_forever()
 """
+
+
+LINK = b"<div><a href='/p/%d.jpg' title='Photo %d'><img src='/t/%d.jpg' alt='A photo'></a></div>"
+PAGES = {
+    "50,000 links around images": b"".join(LINK % (k, k, k) for k in range(50_000)),
+    "<img>*80000 </b>*80000": b"<img>" * 80_000 + b"</b>" * 80_000,
+    "one tag, 1.9 million attributes": b"<a" + b" b=c" * 1_900_000 + b">",
+    "100,000 nested tags": b"<div>" * 100_000 + b"</div>" * 100_000,
+    "990 nested tags, 2 million ends": b"<b>" * 990 + b"</i>" * 1_990_000,
+    "290,000 links, 4 kB of base": b"<base href='http://h/"
+    + b"a/" * 2000
+    + b"'>"
+    + b"".join(b"<a class=next href=%d.jpg>" % k for k in range(290_000)),
+}
+
+
+def measure_pages() -> None:
+    for name, html in PAGES.items():
+        began = time.perf_counter()
+        page = pages.read(html, "http://h/")
+        seconds = time.perf_counter() - began
+        print(f"{name:32} {len(html) / 1e6:4.1f} MB {seconds:6.2f} s   {page.cut or 'whole'}")
 
 
 def make_pictures(folder: Path, out: Path) -> None:
@@ -97,6 +121,7 @@ def main() -> None:
         finally:
             server.terminate()
             server.wait()
+    measure_pages()
     for name, seconds in times.items():
         rate = COUNT / statistics.median(seconds)
         print(f"{name:14} {rate:7.0f} addresses a second   {saved[name]} files of {COUNT}")

@@ -99,7 +99,7 @@ def test_find_with_boundary_finds_it_and_draws_it(run: Run, tmp_path: Path) -> N
         (["compare", "SET", "--out", "OUT", "--methods", "cnn-fats"], "cnn-fast"),
         (["compare", "SET", "--out", "OUT", "--epochs-scale", "0"], "epochs-scale"),
         (["compare", "SET", "--out", "OUT", "--input", "big"], "--input"),
-        (["compare", "SET", "--out", "SET"], "exists"),
+        (["compare", "SET", "--out", "SET"], "which is read"),
         (["train", "centre", "SET", "--out", "OUT"], "learns nothing"),
         (["train", "cnn-fast", "SET", "--out", "OUT", "--augment", "spin"], "spin"),
         (["train", "cnn-fast", "SET", "--out", "OUT", "--device", "tpu"], "device 'tpu'"),

@@ -18,7 +18,7 @@ from localize.methods.boundary import Boundary
 from localize.methods.centre import Centre
 from localize.results import Comparison
 from localize.sources import Folder
-from synth import Anomaly, InputError, read
+from synth import Anomaly, InputError, folders, read
 
 Retabled = Callable[[Path, Path, pd.DataFrame], Path]
 
@@ -388,6 +388,7 @@ def test_the_registry_begins_with_what_needs_no_training() -> None:
 def test_resuming_with_another_request_is_refused(small_set: Path, tmp_path: Path) -> None:
     building = tmp_path / "results.partial"
     building.mkdir()
+    (building / folders.UNFINISHED).touch()
     request = comparison._request(Folder(small_set, "test"), {"input": (32, 32)})
     comparison._same_request(building, request)
     comparison._same_request(building, request)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ import localize
 from localize import cli, registry
 from localize.outside import detector
 from localize.outside.detector import Detector
+from localize.outside.peer import Peer
 from localize.sources import Folder
 from synth import InputError, console
 
@@ -37,6 +40,8 @@ def begin(tell, run=""):
             heat = np.abs(message["image"] - kept[0]).sum(axis=2).astype(np.float32)
             return {"map": heat, "score": float(heat.mean())}
         settings, pictures = message["settings"], sorted(Path(message["pictures"]).iterdir())
+        assert Path(message["scratch"]) in Path(message["pictures"]).parents
+        assert Path(message["scratch"]).parent == Path(message["run"])
         if settings["seed"] == 13:
             raise RuntimeError("no luck")
         if settings["seed"] == 14:
@@ -198,6 +203,40 @@ def test_a_damaged_run_is_refused(small_set: Path, tmp_path: Path) -> None:
     (out / "model.json").write_text(json.dumps({"method": about["method"]}))
     with pytest.raises(InputError, match="damaged"):
         registry.load(out)
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_ctrl_c_ends_its_process_and_leaves_no_pictures(
+    small_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does anything lie among the temporary files, which a kill would leave there."""
+    peers: list[Peer] = []
+    start = Peer.start
+
+    def note(peer: Peer, *args: object) -> None:
+        peers.append(peer)
+        start(peer)
+        peers[0].process = peer._running.process  # type: ignore[attr-defined, union-attr]
+
+    def refuse(*args: object, **options: object) -> None:
+        raise OSError("no room for temporary files")
+
+    @contextmanager
+    def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+        def interrupt(done: int, total: int) -> None:
+            raise KeyboardInterrupt
+
+        yield interrupt
+
+    monkeypatch.setattr(Peer, "start", note)
+    monkeypatch.setattr(console, "progress", progress)
+    for name in ("mkstemp", "mkdtemp"):
+        monkeypatch.setattr(tempfile, name, refuse)
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        Detector(model="padim").fit(Folder(small_set, "train"), Folder(small_set, "val"), run)
+    assert peers[0].process.poll() is not None  # type: ignore[attr-defined]
+    assert not {"scratch", "model.json"} & {path.name for path in run.iterdir()}
 
 
 @pytest.mark.slow

@@ -31,7 +31,7 @@ from localize.methods.ringvote.weighing import (
     plain,
     trusted,
 )
-from synth import scenes
+from synth import InputError, scenes
 from synth.anomaly import Anomaly, apply
 
 CPU = torch.device("cpu")
@@ -237,6 +237,15 @@ def test_what_was_gathered_is_not_drawn_again(
     after = {file: file.stat().st_mtime_ns for file in cases.iterdir()}
     assert (len(before), len(after)) == (2, 4)
     assert before.items() < after.items()
+    first, second, third, _ = sorted(cases.iterdir())
+    whole = [path.read_bytes() for path in (first, second, third)]
+    first.write_bytes(b"")
+    second.write_bytes(whole[1][:-40] + bytes(40))
+    third.write_bytes(whole[0])  # another picture's
+    with pytest.raises(InputError, match=r"000000\.safetensors is damaged"):
+        heeding.learn(lively, tmp_path, 0, lambda *_: None)
+    heeding.gather(lively, source, range(4), tmp_path, lambda *_: None)
+    assert [path.read_bytes() for path in (first, second, third)] == whole
     lively.weighing = Weighing()
     heeding.learn(lively, tmp_path, 0, lambda *_: None)
     assert not cases.exists()

@@ -222,7 +222,7 @@ def test_the_seed_alone_decides_and_a_stopped_run_goes_on(
     journal.write_bytes(journal.read_bytes()[:-20])  # as if it was killed while it wrote
     with pytest.raises(InputError, match="holds an unfinished run"):
         measure("stopped", workers=1)
-    with pytest.raises(InputError, match="begun with other design"):
+    with pytest.raises(InputError, match="begun with another design"):
         sharpness.measure(
             ["boundary"], photo_folder, tmp_path / "stopped", SMALL_BUT_LATER, resume=True
         )

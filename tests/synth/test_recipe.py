@@ -266,8 +266,14 @@ def test_load_takes_presets_files_and_datasets(tmp_path: Path) -> None:
     [
         ("{", "no JSON"),
         ("", "no JSON"),
-        ("[1, 2]", "no JSON object"),
-        ("3", "no JSON object"),
+        ("[1, 2]", "strange.json holds a list, not an object"),
+        ("3", "strange.json holds a number, not an object"),
+        ("null", "strange.json holds null"),
+        ("[" * 100_000, "strange.json is nested too deep"),
+        ("9" * 6000, "strange.json is no JSON"),
+        ('{"seed": ' + "9" * 4000 + "}", "strange.json: recipe: seed is 9"),
+        ('{"radius": {"low": 20}}', "strange.json: recipe: radius"),
+        ('{"per_photo": true}', "strange.json: recipe: per_photo"),
         ('{"recipe": 5}', "recipe"),
         ('{"recipe": [1]}', "recipe"),
         ('{"radios": [1, 2]}', "did you mean 'radius'"),
@@ -286,10 +292,16 @@ def test_strange_recipe_files_are_refused(tmp_path: Path, text: str, word: str) 
         module.load(file)
 
 
+def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
+    file = tmp_path / "bom.json"
+    file.write_text('\ufeff{"quality": 80}', encoding="utf-8")
+    assert module.load(file).quality == 80
+
+
 def test_files_that_are_no_text_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "photo.json"
     file.write_bytes(b"\xff\xd8\xff\x00")
-    with pytest.raises(InputError, match="no JSON"):
+    with pytest.raises(InputError, match=r"photo\.json is not text"):
         module.load(file)
     with pytest.raises(InputError, match="neither a preset"):
         module.load("sed")
