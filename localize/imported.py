@@ -22,17 +22,18 @@ from synth import dataset as datasets
 from synth import folders, paths, tables, units
 from synth.errors import InputError
 from synth.file_names import FileNames
+from synth.number_kinds import FINITE, INFINITE, POSITIVE
 from synth.paths import path_of
 
 NEEDED = ("file_name", "x_pred", "y_pred")
 OF_CLEAN = ("file_name", "score")  # what a file of clean pictures alone needs
 OPTIONAL = ("r_pred", "ratio_pred", "score", "discolor_ratio", "seconds")
-PLACES = {"x_pred": tables.FINITE, "y_pred": tables.FINITE, "r_pred": tables.FINITE}
+PLACES = {"x_pred": FINITE, "y_pred": FINITE, "r_pred": FINITE}
 OTHERS = {
-    "ratio_pred": tables.FINITE,
-    "score": tables.INFINITE,
-    "discolor_ratio": tables.POSITIVE,
-    "seconds": tables.FINITE,
+    "ratio_pred": FINITE,
+    "score": INFINITE,
+    "discolor_ratio": POSITIVE,
+    "seconds": FINITE,
 }
 Say = Callable[[str], None]
 

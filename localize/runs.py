@@ -27,6 +27,7 @@ from localize.run_files import RUN_FILE, read_file, read_sealed, write_run, writ
 from synth import folders, tables
 from synth.errors import InputError, Interrupted
 from synth.json_files import Damaged, parse_object
+from synth.number_kinds import FINITE, INFINITE
 
 CHECKPOINT = "last.ckpt"
 EARLIER = "earlier.ckpt"  # the checkpoint before it
@@ -197,8 +198,8 @@ def read_history(run: Path) -> list[dict[str, float]]:
     path = run / ROWS
     if not path.is_file():
         return []
-    loss = replace(tables.INFINITE, nan=True)  # of a training that diverges
-    kinds = dict.fromkeys(HISTORY[1:], loss) | {"epoch": tables.FINITE}
+    loss = replace(INFINITE, nan=True)  # of a training that diverges
+    kinds = dict.fromkeys(HISTORY[1:], loss) | {"epoch": FINITE}
     table = tables.read(path, ("epoch",), HISTORY, advice="train again")
     columns = table.numbers(kinds, "train again")
     return [

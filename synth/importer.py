@@ -14,6 +14,7 @@ from synth import dataset, folders, photos, tables, units
 from synth.anomaly import Anomaly, Overflow, Rounding, Shape
 from synth.errors import InputError, Skipped
 from synth.file_names import parts_of
+from synth.number_kinds import FINITE, PIXELS
 from synth.paths import fitting, path_of
 from synth.recipe import SPLITS
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 CODECS = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png"}
 # What the numbers of a foreign table may be; the anomaly itself refuses what cannot be right.
-_PLACES = {name: replace(tables.PIXELS, empty=False) for name in ("x", "y", "r")}
-_RATIO = replace(tables.FINITE, empty=False)
+_PLACES = {name: replace(PIXELS, empty=False) for name in ("x", "y", "r")}
+_RATIO = replace(FINITE, empty=False)
 
 
 @dataclass(frozen=True)

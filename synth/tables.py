@@ -11,66 +11,19 @@ from __future__ import annotations
 import csv
 import io
 import math
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from synth.csv_text import DELIMITERS, decode, find_delimiter, heading_key, records_of
 from synth.errors import InputError
+from synth.number_kinds import COMMA, DIGITS, NUMBER, Number, complaint, parse_number, shown
 
 if TYPE_CHECKING:
     import pandas as pd
 
-DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 LABEL = "file_name"  # the column that tells people which row a message is about
-MOST = 1e9  # px: no coordinate or size is larger
-_MARKS = (
-    (b"\xef\xbb\xbf", "utf-8-sig"),
-    (b"\xff\xfe\x00\x00", "utf-32"),
-    (b"\x00\x00\xfe\xff", "utf-32"),
-    (b"\xff\xfe", "utf-16"),
-    (b"\xfe\xff", "utf-16"),
-)
-_SPELLINGS = {"license": "licence"}
-_DECLARED = re.compile(r"sep=([^\w\s\"]|\t)(?:\r\n?|\n)")  # Excel's own first line
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
-_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?", re.ASCII)
-_INFINITE = re.compile(r"[+-]?inf(?:inity)?", re.ASCII | re.IGNORECASE)
-_DIGITS = frozenset("0123456789+-.eE")
-_END = "\0"  # a last line of our own; in a longer cell it shows that a quote was never closed
-_SHOWN = 60  # characters of a cell in a message
-
-
-@dataclass(frozen=True)
-class Number:
-    """What a column of numbers may hold.
-
-    Args:
-        low, high: the limits, both included.
-        words: the same in words, for messages.
-        empty: whether a cell may be empty; it is read as NaN.
-        infinite: whether inf and -inf are numbers here.
-        nan: whether the word nan is an empty cell.
-    """
-
-    low: float = -math.inf
-    high: float = math.inf
-    words: str = "a finite number"
-    empty: bool = True
-    infinite: bool = False
-    nan: bool = False
-
-
-FINITE = Number()
-INFINITE = Number(words="a number", infinite=True)
-PIXELS = Number(-MOST, MOST, f"a number of px from {-MOST:g} to {MOST:g}")
-SIZE = Number(0, MOST, f"a number of px from 0 to {MOST:g}")
-DISTANCE = Number(0, 3 * MOST, f"a number of px from 0 to {3 * MOST:g}")
-ABOVE_ZERO = Number(0, words="a finite number from 0")
-POSITIVE = Number(math.ulp(0.0), MOST, f"a number above 0, at most {MOST:g}")
-SHARE = Number(0, 1, "a number from 0 to 1")
-STEP = Number(0, words="a number from 0", infinite=True)
 
 
 @dataclass(frozen=True)
@@ -99,7 +52,7 @@ class Table:
     def place(self, row: int) -> str:
         """Where a row is, for messages: the file, the row, its line, the picture that it names."""
         name = self.rows[row][self.columns.index(LABEL)] if LABEL in self.columns else ""
-        label = f" ({_shown(name)})" if name else ""
+        label = f" ({shown(name)})" if name else ""
         return f"{self.path}, row {row}, line {self.lines[row]}{label}"
 
     def column(self, name: str) -> list[str]:
@@ -147,7 +100,7 @@ class Table:
         if self.delimiter != ",":
             word = DELIMITERS.get(self.delimiter, f"'{self.delimiter}'")
             parts.append(f"separated by {word}, not by commas")
-            if any(_COMMA.fullmatch(cell) for name in numbers for cell in self.column(name)):
+            if any(COMMA.fullmatch(cell) for name in numbers for cell in self.column(name)):
                 parts.append("its decimal commas are read as decimal points")
         parts += self.oddities
         return f"{self.path}: {'; '.join(parts)}" if parts else ""
@@ -163,13 +116,13 @@ class Table:
                 ),
                 None,
             )
-            for mark, pattern in ((",", _COMMA), (".", _NUMBER))
+            for mark, pattern in ((",", COMMA), (".", NUMBER))
         )
         if commas and points:
             row, name, cell = points
             raise InputError(
-                f"{self.place(row)}: {name} is '{_shown(cell)}', with a decimal point, and "
-                f"{commas[1]} in line {self.lines[commas[0]]} is '{_shown(commas[2])}', with a "
+                f"{self.place(row)}: {name} is '{shown(cell)}', with a decimal point, and "
+                f"{commas[1]} in line {self.lines[commas[0]]} is '{shown(commas[2])}', with a "
                 f"comma: {advice}"
             )
         return commas is not None
@@ -177,13 +130,13 @@ class Table:
     def _parse(
         self, name: str, column: list[str], kind: Number, comma: bool, advice: str
     ) -> list[float]:
-        if set("".join(column)) <= _DIGITS:  # nearly always, and twenty times as fast
+        if set("".join(column)) <= DIGITS:  # nearly always, and twenty times as fast
             try:
                 values = [float(cell) if cell else math.nan for cell in column]
             except ValueError:
-                values = [_parse_number(cell, kind, comma) for cell in column]
+                values = [parse_number(cell, kind, comma) for cell in column]
         else:
-            values = [_parse_number(cell, kind, comma) for cell in column]
+            values = [parse_number(cell, kind, comma) for cell in column]
         for row, (cell, value) in enumerate(zip(column, values, strict=True)):
             if kind.low <= value <= kind.high and (kind.infinite or math.isfinite(value)):
                 continue
@@ -191,7 +144,7 @@ class Table:
                 continue
             if cell or not kind.empty:
                 raise InputError(
-                    f"{self.place(row)}: {name} {_complaint(cell, value, kind, advice)}"
+                    f"{self.place(row)}: {name} {complaint(cell, value, kind, advice)}"
                 )
         return values
 
@@ -243,10 +196,10 @@ def read(
         raise InputError(f"no table at {path}: check the path") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): name a CSV file") from None
-    text = _decode(path, data, advice)
+    text = decode(path, data, advice)
     names = dict.fromkeys((*needed, *known))
-    delimiter, skipped, text = _delimiter(text, names)
-    records = _records(path, text, delimiter, skipped, advice)
+    delimiter, skipped, text = find_delimiter(text, names)
+    records = records_of(path, text, delimiter, skipped, advice)
     try:
         _, heading = next(records)
     except StopIteration:
@@ -324,85 +277,26 @@ def _is_plain(path: Path, needed: Collection[str], known: Collection[str]) -> bo
         heading, row = next(lines), next(lines, [])
     except (UnicodeDecodeError, csv.Error, StopIteration):
         return False
-    keys = {_key(name) for name in known}
+    keys = {heading_key(name) for name in known}
     return (
         set(needed) <= set(heading)
         and len(set(heading)) == len(heading)
         and all(name and name == name.strip() for name in heading)
-        and all(name in known or _key(name) not in keys for name in heading)
-        and not any(cell != cell.strip() and _NUMBER.fullmatch(cell.strip()) for cell in row)
+        and all(name in known or heading_key(name) not in keys for name in heading)
+        and not any(cell != cell.strip() and NUMBER.fullmatch(cell.strip()) for cell in row)
     )
-
-
-def _decode(path: Path, data: bytes, advice: str) -> str:
-    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        where = f" (line {line})" if encoding.startswith("utf-8") else ""
-        name = encoding.removesuffix("-sig").upper()
-        raise InputError(f"{path} cannot be read as text in {name}{where}: {advice}") from None
-    if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        raise InputError(f"{path}, line {line}: holds a NUL byte: {advice}")
-    return text
-
-
-def _delimiter(text: str, names: Collection[str]) -> tuple[str, int, str]:
-    """A table's text -> its delimiter, the lines before its heading, the text without them."""
-    if declared := _DECLARED.match(text):
-        return declared[1], 1, text[declared.end() :]
-    keys = {_key(name) for name in names}
-    start = text[: 1 << 16]
-
-    def fitness(delimiter: str) -> tuple[int, int]:
-        for cells in csv.reader(io.StringIO(start, newline=""), delimiter=delimiter):
-            if any(map(str.strip, cells)):
-                return sum(_key(cell) in keys for cell in cells), len(cells)
-        return 0, 0
-
-    return max(DELIMITERS, key=fitness), 0, text
-
-
-def _records(
-    path: Path, text: str, delimiter: str, skipped: int, advice: str
-) -> Iterator[tuple[int, list[str]]]:
-    """The line and the cells of all rows that are not empty, the heading first."""
-
-    def lines() -> Iterator[str]:
-        last = ""
-        for last in io.StringIO(text, newline=""):
-            yield last
-        if last and not last.endswith(("\r", "\n")):
-            yield "\n"
-        yield _END
-
-    csv.field_size_limit(2**31 - 1)  # the file is in memory already, whatever its cells
-    reader = csv.reader(lines(), delimiter=delimiter, skipinitialspace=True)
-    line, cells = 1 + skipped, [""]
-    try:
-        for cells in reader:
-            if cells == [_END]:
-                return
-            if any(cell.strip() for cell in cells) and not cells[-1].endswith(_END):
-                yield line, [cell.strip() for cell in cells]
-            line = reader.line_num + 1 + skipped
-    except csv.Error as error:
-        raise InputError(f"{path}, line {line}: {error}: {advice}") from None
-    raise InputError(f"{path} cannot be read: a quote is opened and never closed; {advice}")
 
 
 def _columns(path: Path, heading: Sequence[str], names: Collection[str]) -> tuple[str, ...]:
     """The cells of the heading -> the columns' names; those of ``names`` as they stand there."""
-    by_key = {_key(name): name for name in names if name not in heading}
+    by_key = {heading_key(name): name for name in names if name not in heading}
     shown = list(heading)
     while len(shown) > 1 and not shown[-1]:
         shown.pop()  # a delimiter at the end of the line
     found: dict[str, str] = {}
     columns = []
     for cell in shown:
-        name = by_key.get(_key(cell), cell) if cell else ""
+        name = by_key.get(heading_key(cell), cell) if cell else ""
         if name and name in found:
             other = found[name]
             what = f"the column {cell} twice" if other == cell else f"columns {other} and {cell}"
@@ -410,40 +304,6 @@ def _columns(path: Path, heading: Sequence[str], names: Collection[str]) -> tupl
         found[name] = cell
         columns.append(name)
     return tuple(columns)
-
-
-def _key(name: str) -> str:
-    """A heading -> what it is compared by.
-
-    >>> _key(" File name") == _key("file_name"), _key("License")
-    (True, 'licence')
-    """
-    words = re.sub(r"[\s_-]+", " ", name.strip().casefold()).split()
-    return "".join(_SPELLINGS.get(word, word) for word in words)
-
-
-def _parse_number(cell: str, kind: Number, comma: bool) -> float:
-    """A cell -> its number, NaN where it is none."""
-    if _NUMBER.fullmatch(cell) or (kind.infinite and _INFINITE.fullmatch(cell)):
-        return float(cell)
-    if comma and _COMMA.fullmatch(cell):
-        return float(cell.replace(",", "."))
-    return math.nan
-
-
-def _complaint(cell: str, value: float, kind: Number, advice: str) -> str:
-    if not cell:
-        return f"is '', not a number: {advice}"
-    if not math.isnan(value):
-        return f"is '{_shown(cell)}', not {kind.words}: {advice}"
-    if _COMMA.fullmatch(cell):
-        return f"is '{_shown(cell)}', not a number: write the decimal point as a point"
-    return f"is '{_shown(cell)}', not a number: {advice}"
-
-
-def _shown(cell: str) -> str:
-    short = cell if len(cell) <= _SHOWN else f"{cell[:_SHOWN]}…"
-    return " ".join(short.split())
 
 
 def _name(delimiter: str) -> str:

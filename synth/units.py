@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 from synth.errors import InputError
-from synth.tables import Number, Table
+from synth.number_kinds import Number
+from synth.tables import Table
 
 Unit = Literal["px", "fraction", "percent"]
 UNITS: tuple[str, ...] = get_args(Unit)

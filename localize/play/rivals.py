@@ -13,7 +13,7 @@ from localize import metrics, plots
 from localize.report import figures, tables
 from localize.report.thresholds import NUMBERS
 from synth.errors import InputError
-from synth.tables import DISTANCE, POSITIVE, SHARE, SIZE
+from synth.number_kinds import DISTANCE, POSITIVE, SHARE, SIZE
 
 BINS = 5  # of a comparison's ratios, on each side of 1
 SIDES = ("brighter", "darker")

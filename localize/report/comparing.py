@@ -19,7 +19,7 @@ from localize.report.markup import Cell, Column, Html, el, facts, section, table
 from localize.report.numbers import interval, number, percent
 from localize.report.standings import BASELINE, Standing
 from localize.scoring import ERRORS
-from synth.tables import ABOVE_ZERO, DISTANCE, PIXELS, POSITIVE, SHARE, SIZE
+from synth.number_kinds import ABOVE_ZERO, DISTANCE, PIXELS, POSITIVE, SHARE, SIZE
 
 NUMBERS = {
     "r": SIZE,

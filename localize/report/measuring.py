@@ -18,7 +18,7 @@ from localize.report.markup import Cell, Column, Html, facts, folded, section, t
 from localize.report.numbers import listed, number, percent
 from localize.report.standings import BASELINE
 from localize.report.thresholds import ELSEWHERE, SIDES, Threshold, estimate, limits
-from synth.tables import ABOVE_ZERO, DISTANCE, INFINITE, PIXELS, POSITIVE, SHARE, SIZE, STEP
+from synth.number_kinds import ABOVE_ZERO, DISTANCE, INFINITE, PIXELS, POSITIVE, SHARE, SIZE, STEP
 
 NUMBERS = {
     "discolor_ratio": POSITIVE,

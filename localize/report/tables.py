@@ -12,7 +12,7 @@ from synth import json_shapes, tables
 from synth.errors import InputError
 from synth.json_files import Damaged, parse_object
 from synth.json_shapes import Object
-from synth.tables import Number
+from synth.number_kinds import INFINITE, Number
 
 ADVICE = "make it again"
 
@@ -33,7 +33,7 @@ def read(
     Raises:
         InputError: it is damaged.
     """
-    kinds = {**dict.fromkeys(needed, tables.INFINITE), **(numbers or {})}
+    kinds = {**dict.fromkeys(needed, INFINITE), **(numbers or {})}
     kinds = {name: kind for name, kind in kinds.items() if name not in texts}
     if not path.is_file():
         return pd.DataFrame(columns=list(dict.fromkeys([*needed, *texts])))

@@ -13,7 +13,7 @@ from localize.detection import Estimate
 from localize.report.markup import Html, el, join
 from localize.report.numbers import listed, number
 from localize.report.standings import BASELINE
-from synth.tables import STEP, Number
+from synth.number_kinds import STEP, Number
 
 ELSEWHERE = "trials made elsewhere"  # the note of people, and of other programs
 NEVER = "no threshold"

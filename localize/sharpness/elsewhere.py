@@ -15,17 +15,16 @@ from localize.sharpness.asking import TRIALS
 from localize.sharpness.design import Design
 from synth import tables, units
 from synth.errors import InputError
+from synth.number_kinds import FINITE, INFINITE, PIXELS, POSITIVE, SIZE
 from synth.paths import path_of
 
 PLACES = ("x", "y", "x_pred", "y_pred")
 NUMBERS = {
-    **dict.fromkeys((*PLACES, "r_pred"), tables.PIXELS),
-    **dict.fromkeys(("width", "height", "distance", "feather"), tables.SIZE),
-    **dict.fromkeys(("r", "discolor_ratio"), replace(tables.POSITIVE, empty=False)),
-    **dict.fromkeys(
-        ("hit", "seconds", "quality", "brightness", "texture", "ratio_pred"), tables.FINITE
-    ),
-    "score": tables.INFINITE,
+    **dict.fromkeys((*PLACES, "r_pred"), PIXELS),
+    **dict.fromkeys(("width", "height", "distance", "feather"), SIZE),
+    **dict.fromkeys(("r", "discolor_ratio"), replace(POSITIVE, empty=False)),
+    **dict.fromkeys(("hit", "seconds", "quality", "brightness", "texture", "ratio_pred"), FINITE),
+    "score": INFINITE,
 }
 WHOLE = {"width", "height", "quality"}
 TEXTS = tuple(name for name in TRIALS if name not in NUMBERS)

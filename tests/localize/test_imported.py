@@ -176,7 +176,6 @@ def test_places_in_parts_of_the_size(
         ("file_name x_pred y_pred\nNAME 1 2\n", "separate its cells by commas"),
         ("file_name;x_pred;y_pred\nNAME;1,5;2.5\n", "x_pred in line 2 is '1,5', with a comma"),
         ('file_name,x_pred,y_pred\nNAME,"1,5",2\n', "x_pred is '1,5', not a number"),
-        ("file_name,x_pred,y_pred\nNAME,1e308,2\n", "x_pred is '1e308', not a number of px"),
         (f"file_name,x_pred,y_pred\nNAME,{'9' * 5000},2\n", "x_pred is '9999"),
         ("file_name,x_pred,y_pred\nNAME,1_0,2\n", "x_pred is '1_0', not a number"),
         ("file_name,x_pred,y_pred\nNAME,0.5,0.25\n", "pass --unit fraction"),

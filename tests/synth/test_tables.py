@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synth import InputError, tables
+from synth import InputError, csv_text, number_kinds, tables
 from synth.file_names import FileNames
 
 Read = Callable[..., tables.Table]
@@ -66,7 +66,7 @@ def test_what_spreadsheets_write_is_understood(table: Read, content: str | bytes
     found = table(content)
     assert found.columns == NEEDED
     assert found.rows == WANTED
-    assert found.numbers({"x": tables.PIXELS})["x"] == [12.5, 3]
+    assert found.numbers({"x": number_kinds.PIXELS})["x"] == [12.5, 3]
 
 
 @pytest.mark.parametrize(
@@ -113,33 +113,33 @@ def test_no_table_is_said_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cell", "kind", "value"),
     [
-        ("-1.5e2", tables.PIXELS, -150),
-        ("+.5", tables.PIXELS, 0.5),
-        ("", tables.PIXELS, math.nan),
-        ("-inf", tables.INFINITE, -math.inf),
-        ("Infinity", tables.STEP, math.inf),
-        ("0", tables.SHARE, 0),
-        ("nan", tables.Number(nan=True), math.nan),
-        ("banana", tables.PIXELS, None),
-        ("1e308", tables.PIXELS, None),
-        ("inf", tables.PIXELS, None),
-        ("nan", tables.PIXELS, None),
-        ("9" * 5000, tables.PIXELS, None),
-        ("9" * 5000, tables.INFINITE, math.inf),
-        ("9" * 5000, tables.FINITE, None),
-        ("1_000", tables.PIXELS, None),
-        ("0x10", tables.PIXELS, None),
-        ("\u0661", tables.PIXELS, None),
-        ("--1", tables.PIXELS, None),
-        ("5%", tables.PIXELS, None),
-        ("-1", tables.SIZE, None),
-        ("0", tables.POSITIVE, None),
-        ("1.5", tables.SHARE, None),
-        ("", tables.Number(empty=False), None),
+        ("-1.5e2", number_kinds.PIXELS, -150),
+        ("+.5", number_kinds.PIXELS, 0.5),
+        ("", number_kinds.PIXELS, math.nan),
+        ("-inf", number_kinds.INFINITE, -math.inf),
+        ("Infinity", number_kinds.STEP, math.inf),
+        ("0", number_kinds.SHARE, 0),
+        ("nan", number_kinds.Number(nan=True), math.nan),
+        ("banana", number_kinds.PIXELS, None),
+        ("1e308", number_kinds.PIXELS, None),
+        ("inf", number_kinds.PIXELS, None),
+        ("nan", number_kinds.PIXELS, None),
+        ("9" * 5000, number_kinds.PIXELS, None),
+        ("9" * 5000, number_kinds.INFINITE, math.inf),
+        ("9" * 5000, number_kinds.FINITE, None),
+        ("1_000", number_kinds.PIXELS, None),
+        ("0x10", number_kinds.PIXELS, None),
+        ("\u0661", number_kinds.PIXELS, None),
+        ("--1", number_kinds.PIXELS, None),
+        ("5%", number_kinds.PIXELS, None),
+        ("-1", number_kinds.SIZE, None),
+        ("0", number_kinds.POSITIVE, None),
+        ("1.5", number_kinds.SHARE, None),
+        ("", number_kinds.Number(empty=False), None),
     ],
 )
 def test_numbers_are_checked(
-    table: Read, cell: str, kind: tables.Number, value: float | None
+    table: Read, cell: str, kind: number_kinds.Number, value: float | None
 ) -> None:
     found = table(f"file_name,x,licence\na.png,1,\nb.png,{cell},\n")
     kinds = {"x": kind}
@@ -156,7 +156,7 @@ def test_numbers_are_checked(
 
 def test_decimal_commas(table: Read) -> None:
     """Read as points where cells are not separated by commas, and never as thousands."""
-    kinds = dict.fromkeys(("x", "y"), tables.PIXELS)
+    kinds = dict.fromkeys(("x", "y"), number_kinds.PIXELS)
     found = table("file_name;x;y\na;1,5;20\nb;2,25;-3,5e1\n", ("file_name", "x", "y"))
     assert found.numbers(kinds) == {"x": [1.5, 2.25], "y": [20, -35]}
     assert "separated by semicolons, not by commas; its decimal commas" in found.note(kinds)
@@ -182,7 +182,7 @@ def test_decimal_commas(table: Read) -> None:
         ),
         max_size=5,
     ),
-    st.sampled_from(list(tables.DELIMITERS)),
+    st.sampled_from(list(csv_text.DELIMITERS)),
 )
 def test_what_csv_writes_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]], delimiter: str
