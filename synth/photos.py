@@ -97,7 +97,10 @@ def provenance(folder: Path, names: Sequence[str] | None = None) -> dict[str, tu
     if not path.is_file():
         return {}
     advice = "correct it, or rename it if it is no list of the photos"
-    table = tables.read(path, ("file_name",), ("source_url", "licence"), advice)
+    table = tables.read(path, known=("file_name", "source_url", "licence"))
+    if "file_name" not in table.columns:
+        there = ", ".join(table.columns)
+        raise InputError(f"{path} lacks the column file_name: it has {there}; {advice}")
     known = None if names is None else FileNames(names, folder)
     found: dict[str, tuple[str, str]] = {}
     first: dict[str, int] = {}

@@ -238,6 +238,26 @@ def test_a_photo_that_cannot_be_encoded_is_skipped(tmp_path: Path) -> None:
     assert table["photo"].tolist() == ["zfine.png"]
 
 
+def test_photos_that_photos_csv_leaves_out_are_counted(
+    tmp_path: Path, save_photos: SavePhotos
+) -> None:
+    from synth import generator
+
+    photos = save_photos(tmp_path / "photos", ["a.png", "e\u0301.png", "c.png"])
+    assert generator.build(photos, tmp_path / "none", SMALL).unlisted == 0
+    (photos / "photos.csv").write_text("File name;License\n./a.png;CC0\n\u00e9.png;MIT\n")
+    built = generator.build(photos, tmp_path / "set", SMALL)
+    assert built.unlisted == 1
+    licences = dict(
+        zip(*(read(tmp_path / "set")[name] for name in ("photo", "licence")), strict=True)
+    )
+    assert licences == {"a.png": "CC0", "e\u0301.png": "MIT", "c.png": ""}
+    (photos / "photos.csv").write_text("file_name,licence\nmine/a.png,CC0\n")
+    with pytest.raises(InputError, match="names none of the 3 photos"):
+        generator.build(photos, tmp_path / "lost", SMALL)
+    assert not list(tmp_path.glob("lost*"))
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_names_that_tables_find_hard(tmp_path: Path, save_photos: SavePhotos) -> None:
     names = ["a\rb.png", "tab\t.png", " lead.png", "trail .png", "NA.png", "#.png", "=1+1.png"]
