@@ -30,7 +30,7 @@ def retabled() -> Callable[[Path, Path, pd.DataFrame], Path]:
 
 
 @pytest.fixture(scope="session")
-def photo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def scene_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight procedural photos of 120 x 96 px."""
     folder = tmp_path_factory.mktemp("photos")
     scenes.write(folder, 8, 120, 96, seed=7)
@@ -38,12 +38,18 @@ def photo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_set(photo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def photo_folder(scene_folder: Path) -> Path:
+    """The same; the tests of synth have photos of their own under this name."""
+    return scene_folder
+
+
+@pytest.fixture(scope="session")
+def small_set(scene_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """24 rows of 96 x 80 px in three splits, with clean rows, twins and masks."""
     folder = tmp_path_factory.mktemp("sets") / "small"
     recipe = Recipe(
         size=(96, 80), per_photo=3, radius=(10, 20), ratio=(1.2, 1.4), clean_fraction=0.2,
         twins=True, masks=True, split=(0.5, 0.25, 0.25), seed=3,
     )  # fmt: skip
-    generate(photo_folder, folder, recipe)
+    generate(scene_folder, folder, recipe)
     return folder
