@@ -75,7 +75,11 @@ def evaluate(
     source = choose_split(dataset, split)
     asked = record.command("evaluate", *specs, dataset, split=split, out=out)
     request = _request(source, {})
-    if resume and not overwrite and (done := read_comparison(Path(out), ABOUT, request, asked)):
+    if (
+        resume
+        and not overwrite
+        and (done := read_comparison(Path(out), ABOUT, request, asked, [ANSWERS]))
+    ):
         say(FINISHED)
         return done
     methods: dict[str, Localizer] = {BASELINE: registry.load(BASELINE)}
@@ -142,7 +146,11 @@ def compare(
     chosen = None if tuple(methods) == DEFAULT_METHODS else tuple(methods)
     asked = record.command("compare", dataset, methods=chosen, split=split, **options, out=out)
     request = _request(source, options)
-    if resume and not overwrite and (done := read_comparison(Path(out), ABOUT, request, asked)):
+    if (
+        resume
+        and not overwrite
+        and (done := read_comparison(Path(out), ABOUT, request, asked, [ANSWERS]))
+    ):
         say(FINISHED)
         return done
     if tuple(methods) == DEFAULT_METHODS and not Folder(dataset, "train").negatives():

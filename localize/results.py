@@ -67,14 +67,15 @@ def gather(
 
 
 def read_comparison(
-    out: Path, name: str, request: dict[str, Any], command: list[str]
+    out: Path, name: str, request: dict[str, Any], command: list[str], scratch: Sequence[str] = ()
 ) -> Comparison | None:
     """The tables of a run that is finished and was asked for the same; else None.
 
     Args:
         name: of the file in ``out`` that says what was asked for.
+        scratch: what only a resumed run needs in it.
     """
-    if not (out / name).is_file() or folders.is_unfinished(out):
+    if not (out / name).is_file() or not folders.is_finished(out, scratch):
         return None
     about = tables.about(out / name)
     same = {**request, "command": command}

@@ -89,9 +89,18 @@ def partial(out: Path) -> Path:
     return _beside(out, "", ".partial")
 
 
-def is_unfinished(out: Path) -> bool:
-    """Whether a run for ``out`` has begun and did not come to its end."""
-    return partial(out).exists() or (out / UNFINISHED).exists()
+def is_finished(out: Path, scratch: Iterable[str] = ()) -> bool:
+    """Whether ``out`` is whole and no other run for it has begun; puts an interrupted end right.
+
+    Raises:
+        InputError: another process is writing it.
+    """
+    out = Path(os.path.realpath(out))
+    if not out.is_dir():
+        return False
+    with lock(out, _beside(out, ".", ".lock")):
+        _recover(out, scratch, resume=True)
+    return out.is_dir() and not partial(out).exists()
 
 
 def check(
