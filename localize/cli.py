@@ -16,10 +16,14 @@ from localize.play.command import play
 from localize.report.command import report
 from localize.score_command import score
 from localize.sharpness.command import sharpness
-from synth import console, interrupts
+from synth import console
 
 if TYPE_CHECKING:
     from localize.results import Comparison
+
+# torch makes a folder for compiled code when it is imported, by default an empty one among the
+# temporary files that nobody removes. The commands compile nothing.
+os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", tempfile.gettempdir())
 
 app = typer.Typer(
     add_completion=False,
@@ -243,11 +247,3 @@ def _interval(row: dict[Any, Any], column: str, form: str) -> str:
 
 for _command in (find, play, score, report, sharpness):
     console.command(app)(_command)
-
-
-def main() -> None:
-    """The console command ``localize``."""
-    # torch makes a folder for compiled code when it is imported, by default an empty one among the
-    # temporary files that nobody removes. Nothing here compiles.
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", tempfile.gettempdir())
-    interrupts.start("localize", "localize.cli")

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from synth import console, export_commands, folders, interrupts, output_file, units
+from synth import console, export_commands, folders, output_file, units
 from synth import recipe as recipes
 from synth.anomaly import Overflow, Rounding, Shape
 from synth.dataset import Form
@@ -298,8 +298,3 @@ def import_(
 console.command(app)(scrape)
 console.command(app)(export_commands.export)
 console.command(app)(export_commands.preview)
-
-
-def main() -> None:
-    """The console command ``synth``."""
-    interrupts.start("synth", "synth.cli")
