@@ -62,7 +62,8 @@ def lock(folder: Path, path: Path) -> Iterator[None]:
             yield
         finally:
             ended.set()
-            renewal.join()
+            if renewal.ident is not None:  # it did start
+                renewal.join()
             with contextlib.suppress(OSError):
                 path.unlink()
             file.close()

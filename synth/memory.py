@@ -10,6 +10,7 @@ from synth.errors import Interrupted
 # Pillow's decoders.
 _WORDINGS = (
     "can't allocate memory",
+    "can't start new thread",
     "cannot allocate memory",
     "CUDA out of memory",
     "failed to map segment",
