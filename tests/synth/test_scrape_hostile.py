@@ -568,7 +568,7 @@ def test_odd_addresses() -> None:
 
 
 def _command(*arguments: str, code: str = "") -> subprocess.Popen[str]:
-    run = f"{code}\nfrom synth.cli import main\nimport sys\nsys.argv[0] = 'synth'\nmain()"
+    run = f"{code}\nfrom synth.__main__ import main\nimport sys\nsys.argv[0] = 'synth'\nmain()"
     return subprocess.Popen(
         [sys.executable, "-c", run, "scrape", *arguments, "--allow-private", "--delay", "0"],
         stdout=subprocess.PIPE,
