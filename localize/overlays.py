@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from synth import folders, output_file
 from synth.errors import InputError
-from synth.paths import fitting, name_of
+from synth.paths import fit_name, name_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,19 +65,19 @@ def plan(photos: Sequence[Photo], out: Path) -> list[Path]:
         for forms in names:
             if len(owners[_key(forms[level])]) == 1:
                 forms[level + 1 :] = [forms[level]] * (len(forms) - level - 1)
-    return [out / name for name in _numbered([forms[-1] for forms in names], real)]
+    return [out / name for name in _number_names([forms[-1] for forms in names], real)]
 
 
 def _forms(photo: Photo) -> list[PurePath]:
     """The names that a drawing may have, the shortest first."""
     path = PurePath(photo.name)
     whole = path.name if path.suffix.lower() == ENDING else f"{path.name}{ENDING}"
-    plain = path.with_name(fitting(path.stem, ENDING))
-    distinct = path.with_name(fitting(whole[: -len(ENDING)], ENDING))
+    plain = path.with_name(fit_name(path.stem, ENDING))
+    distinct = path.with_name(fit_name(whole[: -len(ENDING)], ENDING))
     return [plain, distinct, PurePath(name_of(photo.folder) or "photos", distinct)]
 
 
-def _numbered(names: Sequence[PurePath], real: Sequence[str]) -> list[PurePath]:
+def _number_names(names: Sequence[PurePath], real: Sequence[str]) -> list[PurePath]:
     """Names -> the same, with a number where another file has the name already."""
     owner: dict[str, str] = {}
     parents = {_key(parent) for name in names for parent in name.parents}
@@ -86,7 +86,7 @@ def _numbered(names: Sequence[PurePath], real: Sequence[str]) -> list[PurePath]:
         stem, number, chosen = name.name[: -len(ENDING)], 1, name
         while owner.get(_key(chosen), file) != file or _key(chosen) in parents:
             number += 1
-            chosen = name.with_name(fitting(stem, f"-{number}{ENDING}"))
+            chosen = name.with_name(fit_name(stem, f"-{number}{ENDING}"))
         owner[_key(chosen)] = file
         found.append(chosen)
     return found

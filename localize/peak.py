@@ -61,12 +61,12 @@ def peak(map: np.ndarray) -> tuple[float, float] | None:
     return None if top is None else centroid(top)
 
 
-def resized(
+def resize_place(
     place: tuple[float, float], shape: tuple[int, int], to: tuple[int, int]
 ) -> tuple[float, float]:
     """(x, y) px of an (H, W) map -> px of the image of the shape ``to`` that it stands for.
 
-    >>> resized((1.0, 0.0), (2, 3), (8, 12))
+    >>> resize_place((1.0, 0.0), (2, 3), (8, 12))
     (5.5, 1.5)
     """
     y, x = (

@@ -48,7 +48,7 @@ def read_run(run: Path) -> dict[str, Any]:
         raise InputError(f"{path} is damaged (it names no method): {_advice(run)}")
     digests = about.keys() & {CONTENT, FILES}
     if digests and (len(digests) < 2 or about[CONTENT] != _content(about)):
-        raise _changed(path)
+        raise _damage(path)
     return about
 
 
@@ -104,10 +104,10 @@ def _compare(run: Path, name: str, digest: str) -> None:
         earlier = about.get("sha256")
         expected = earlier if isinstance(earlier, dict) else {name: earlier or digest}
     if expected.get(name) != digest:
-        raise _changed(run / name)
+        raise _damage(run / name)
 
 
-def _changed(path: Path) -> InputError:
+def _damage(path: Path) -> InputError:
     return InputError(
         f"{path} is damaged: {_advice(path.parent)} "
         "(its SHA-256 is not that of the file that training wrote)"

@@ -51,17 +51,17 @@ def command(app: typer.Typer, name: str | None = None) -> Callable[[Function], F
             given = {key: _expand(value) for key, value in given.items()}
             handler = interrupts.current()
             if handler:
-                handler.work(lambda: _unfinished(given) is not None)
+                handler.work(lambda: _building_folder(given) is not None)
             try:
                 function(**given)
             except Stopped:
                 raise
             except KeyboardInterrupt:
-                raise Stopped(_kept(given)) from None
+                raise Stopped(_stop_line(given)) from None
             except Exception as error:
                 # Libraries turn the interruption into errors of their own.
                 if handler and handler.received:
-                    raise Stopped(_kept(given)) from None
+                    raise Stopped(_stop_line(given)) from None
                 if isinstance(error, BrokenPipeError):
                     raise _ReaderLeft from None
                 raise
@@ -79,7 +79,7 @@ def _expand(value: Any) -> Any:
     return path_of(value) if isinstance(value, Path) else value
 
 
-def _unfinished(given: Mapping[str, Any]) -> Path | None:
+def _building_folder(given: Mapping[str, Any]) -> Path | None:
     """The folder in which a command with these parameters builds, if it exists."""
     if given.get("out") is None:
         return None
@@ -87,9 +87,9 @@ def _unfinished(given: Mapping[str, Any]) -> Path | None:
     return building if building.is_dir() else None
 
 
-def _kept(given: Mapping[str, Any]) -> str:
+def _stop_line(given: Mapping[str, Any]) -> str:
     """What a stopped command leaves, by its parameters, and how to go on."""
-    building = _unfinished(given)
+    building = _building_folder(given)
     if "resume" not in given:
         return "stopped: nothing is kept of this run; run the command again"
     if building is None:

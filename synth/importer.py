@@ -14,7 +14,7 @@ from synth import dataset, folders, number_kinds, photos, tables, units
 from synth.anomaly import Anomaly, Overflow, Rounding, Shape
 from synth.errors import InputError, Skipped
 from synth.file_names import parts_of
-from synth.paths import fitting, path_of
+from synth.paths import fit_name, path_of
 from synth.recipe import SPLITS
 
 if TYPE_CHECKING:
@@ -260,7 +260,7 @@ def _row(
         )
     name = path.name
     if taken.setdefault(name, path) != path:
-        name = fitting(f"{path.parent.name}-{path.stem}", path.suffix)
+        name = fit_name(f"{path.parent.name}-{path.stem}", path.suffix)
         if taken.setdefault(name, path) != path:
             raise InputError(f"two images would be called {name}: rename one")
     target = building / "images" / name

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from synth import folders
 from synth.errors import InputError
-from synth.paths import fitting
+from synth.paths import fit_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,7 +62,7 @@ def write_new(path: Path, data: bytes) -> None:
     Raises:
         FileExistsError: it is not.
     """
-    temporary = path.with_name(fitting(f".{path.name}", ".tmp"))
+    temporary = path.with_name(fit_name(f".{path.name}", ".tmp"))
     try:
         temporary.write_bytes(data)
         try:

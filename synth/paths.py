@@ -39,14 +39,14 @@ def name_of(path: str | os.PathLike[str]) -> str:
     return path.name if path.name not in ("", "..") else path.resolve().name
 
 
-def fitting(stem: str, ending: str = "") -> str:
+def fit_name(stem: str, ending: str = "") -> str:
     """``stem`` + ``ending`` as a file name that file systems take: 255 bytes at most.
 
     A stem that is too long is cut and gets a digest of the whole, so that two stay distinct.
 
-    >>> fitting("photo", ".png")
+    >>> fit_name("photo", ".png")
     'photo.png'
-    >>> len(fitting("x" * 300, ".png"))
+    >>> len(fit_name("x" * 300, ".png"))
     255
     """
     whole = os.fsencode(stem)

@@ -94,7 +94,7 @@ class _Search:
         while waiting:
             below = waiting.pop()
             try:
-                reason = self._known(_identity(self.folder / below), below)
+                reason = self._reason_not_to_enter(_identity(self.folder / below), below)
                 if reason:
                     self.passed_over[below] = reason
                     continue
@@ -108,7 +108,7 @@ class _Search:
                     raise InputError(f"{self.folder}: {reason}; check its rights") from None
                 self.passed_over[below] = reason
 
-    def _known(self, identity: tuple[int, int], below: str) -> str:
+    def _reason_not_to_enter(self, identity: tuple[int, int], below: str) -> str:
         """Why a folder is not entered again; empty where it is new."""
         if identity in self._above:
             return "a link to a folder that holds this one"

@@ -14,7 +14,7 @@ import numpy as np
 from localize.localizer import Finding, Learns, Source, Told
 from localize.outside import caller
 from localize.outside.peer import START_LIMIT, TIME_LIMIT, Peer, check_limit
-from localize.peak import peak, resized
+from localize.peak import peak, resize_place
 from synth.errors import InputError
 from synth.paths import path_of
 
@@ -30,7 +30,7 @@ def finding(message: dict[str, Any], shape: tuple[int, int]) -> Finding:
     if map is not None:
         if "x" not in fields:
             place = peak(map)
-            x, y = (math.nan, math.nan) if place is None else resized(place, map.shape, shape)
+            x, y = (math.nan, math.nan) if place is None else resize_place(place, map.shape, shape)
             fields |= {"x": x, "y": y}
         if map.shape != shape:
             fields["map"] = cv2.resize(map, shape[::-1], interpolation=cv2.INTER_LINEAR)

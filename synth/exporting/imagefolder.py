@@ -62,11 +62,11 @@ def _alike(rows: Mapping[str, list[Row]]) -> dict[str, str]:
             table[name] = table[name].where(~blank[name], "unknown")
             number = pd.to_numeric(table[name], errors="coerce").notna()
             only = bool(number.groupby(table["split"]).transform("all").any())
-            table[name] = _quoted(table[name], _misread(table[name]) | (number & only))
+            table[name] = _quote(table[name], _misread(table[name]) | (number & only))
         elif name not in datasets.COLUMNS:
             strange = _misread(table[name]) & ~blank[name]
             if pd.to_numeric(table[name][~strange], errors="coerce").isna().any():  # it is text
-                table[name] = _quoted(table[name], strange)
+                table[name] = _quote(table[name], strange)
     texts = {
         str(split): datasets.to_csv(part) for split, part in table.groupby("split", sort=False)
     }
@@ -90,6 +90,6 @@ def _misread(cells: pd.Series) -> pd.Series:
     return cells.astype(str).isin(words[again.isna().to_numpy()])
 
 
-def _quoted(cells: pd.Series, which: pd.Series) -> pd.Series:
+def _quote(cells: pd.Series, which: pd.Series) -> pd.Series:
     """Cells of text, some of them in quotation marks."""
     return cells.where(~which, '"' + cells.astype(str) + '"')

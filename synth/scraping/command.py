@@ -137,6 +137,6 @@ def _stop(out: Path) -> NoReturn:
     """End the process after Ctrl-C, in one line that says what is kept and how to go on."""
     from synth.scraping import interrupt
 
-    line = f"stopped: {interrupt.kept(out)}; run the same command again to go on"
+    line = f"stopped: {interrupt.contents_line(out)}; run the same command again to go on"
     print(f"synth: {line}", file=sys.stderr)
     raise SystemExit(130)  # typer.Exit would have the caller print a line of its own

@@ -36,7 +36,7 @@ def wished() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, before)
 
 
-def kept(out: Path) -> str:
+def contents_line(out: Path) -> str:
     """What a folder of collected photos holds, in words, whatever state a run left it in."""
     try:
         count = sum(bool(PHOTO.fullmatch(file.name)) for file in out.iterdir())

@@ -262,7 +262,7 @@ class Collection:
         elif "url" in entry:
             outcome = Outcome(entry["outcome"])
             if outcome is Outcome.SAVED:
-                row = _tidied(Row(**entry["row"]))
+                row = _tidy_row(Row(**entry["row"]))
                 if not (self.out / row.file_name).is_file():
                     return  # somebody deleted the file: it may be fetched again
                 detail = detail_of(entry.get("detail", ""))
@@ -274,7 +274,7 @@ class Collection:
                 forget[entry["url"]] = None
 
 
-def _tidied(row: Row) -> Row:
+def _tidy_row(row: Row) -> Row:
     """A row of a manifest that an earlier version wrote, without passwords and odd signs."""
     return replace(
         row,

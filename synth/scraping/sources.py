@@ -12,7 +12,7 @@ from synth.errors import InputError
 from synth.paths import path_of
 from synth.scraping import addresses, services
 from synth.scraping.outcomes import Problem
-from synth.scraping.words import is_image_address, plain, redacted
+from synth.scraping.words import is_image_address, plain, redact
 
 Kind = Literal["page", "image", "commons", "openverse"]
 
@@ -65,7 +65,7 @@ def parse(words: Sequence[str], endpoints: Endpoints | None = None) -> list[Sour
 
 def _one(word: str, ends: Endpoints, licence: str, where: str) -> Source:
     word = word.strip()
-    shown = redacted(word)
+    shown = redact(word)
     service, _, rest = word.partition(":")
     if service.lower() in ("commons", "openverse"):
         if not rest.strip():

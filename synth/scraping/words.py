@@ -112,13 +112,15 @@ def tidy(url: str) -> str:
         netloc += f":{port}"
     made = urlunsplit((parts.scheme, netloc, parts.path or "/", parts.query, ""))
     if _ODD.search(made) or not made.isprintable():
-        made = "".join(_quoted(c) if _ODD.match(c) or not c.isprintable() else c for c in made)
+        made = "".join(
+            _percent_encode(c) if _ODD.match(c) or not c.isprintable() else c for c in made
+        )
     if len(made) > LONGEST:
         raise ValueError("too long")
     return made
 
 
-def _quoted(character: str) -> str:
+def _percent_encode(character: str) -> str:
     return quote(character, safe="", errors="replace")
 
 
@@ -136,10 +138,10 @@ def join(base: str, address: str) -> str:
         return ""
 
 
-def redacted(text: str) -> str:
+def redact(text: str) -> str:
     """An address that a user wrote, without the user and password that it may hold.
 
-    >>> redacted("https://me:word@h/a"), redacted("https://me:wo/rd@h"), redacted("http://h/a@2x")
+    >>> redact("https://me:word@h/a"), redact("https://me:wo/rd@h"), redact("http://h/a@2x")
     ('https://h/a', 'https://h', 'http://h/a@2x')
     """
     try:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from localize.methods.patchcore import scoring
 from localize.outside import caller
 from localize.outside.function import finding
-from localize.peak import TOLERANCE, peak, plateau, resized
+from localize.peak import TOLERANCE, peak, plateau, resize_place
 from localize.validity import FLAT, is_silent, usable
 from synth import Anomaly, anomaly
 
@@ -134,7 +134,7 @@ def test_a_smaller_map_is_mapped_back() -> None:
     )
     found = finding(caller.told(small, SHAPE), SHAPE)
     assert (found.x, found.y) == pytest.approx((41.5, 29.5), abs=0.5)
-    assert (found.x, found.y) == pytest.approx(resized(place_of(small), (30, 40), SHAPE))
+    assert (found.x, found.y) == pytest.approx(resize_place(place_of(small), (30, 40), SHAPE))
     assert found.map is not None
     assert found.map.shape == SHAPE
     assert found.score == 1

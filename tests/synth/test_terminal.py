@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synth import console, folders
-from synth.paths import fitting
+from synth.paths import fit_name
 from synth.terminal import legible, visible
 
 anything = st.text(st.characters(), max_size=40)  # with surrogates
@@ -45,11 +45,11 @@ def test_what_stays_and_what_is_escaped() -> None:
 
 @given(st.text(min_size=1, max_size=400), st.sampled_from([".png", "-2.png", ".partial", ""]))
 def test_names_fit_the_disk_and_stay_distinct(stem: str, ending: str) -> None:
-    name = fitting(stem, ending)
+    name = fit_name(stem, ending)
     assert len(name.encode("utf-8", "surrogatepass")) <= 255
     assert name.endswith(ending)
     long = "é" * 200
-    assert len({fitting(f"{long}{k}", ending) for k in range(20)}) == 20
+    assert len({fit_name(f"{long}{k}", ending) for k in range(20)}) == 20
 
 
 def test_files_of_the_longest_name_and_of_odd_text_are_written(tmp_path: Path) -> None:
