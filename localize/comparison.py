@@ -75,7 +75,7 @@ def evaluate(
     source = choose_split(dataset, split)
     asked = record.command("evaluate", *specs, dataset, split=split, out=out)
     request = _request(source, {})
-    if resume and not overwrite and (done := _finished(out, request, asked, say)):
+    if resume and not overwrite and (done := _finished_comparison(out, request, asked, say)):
         return done
     methods: dict[str, Localizer] = {BASELINE: registry.load(BASELINE)}
     answering: dict[str, str | Path] = {BASELINE: BASELINE}
@@ -141,7 +141,7 @@ def compare(
     chosen = None if tuple(methods) == DEFAULT_METHODS else tuple(methods)
     asked = record.command("compare", dataset, methods=chosen, split=split, **options, out=out)
     request = _request(source, options)
-    if resume and not overwrite and (done := _finished(out, request, asked, say)):
+    if resume and not overwrite and (done := _finished_comparison(out, request, asked, say)):
         return done
     if tuple(methods) == DEFAULT_METHODS and not Folder(dataset, "train").negatives():
         for entry in [entry for entry in entries if entry.learns == "clean"]:
@@ -182,7 +182,7 @@ def compare(
     return replace(result, folder=Path(out))
 
 
-def _finished(
+def _finished_comparison(
     out: str | Path, request: dict[str, Any], command: list[str], say: Callable[[str], None]
 ) -> Comparison | None:
     """The tables of a run that is over already and was asked for the same; says so."""
