@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count, islice
+from types import TracebackType
 from typing import Any
 
 from torch.utils.data import DataLoader, Dataset, default_collate
@@ -95,10 +96,19 @@ def begin_worker(number: int) -> None:
     all are killed. Linux has sockets without files.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.excepthook = _print_unless_abandoned
     if sys.platform == "linux":
         numbers = count()
         connections: Any = multiprocessing.connection
         connections.arbitrary_address = lambda family: f"\0acuity-{os.getpid()}-{next(numbers)}"
+
+
+def _print_unless_abandoned(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """The hook of a worker's threads: a parent that takes no more pictures is no error."""
+    if not issubclass(kind, ConnectionError):
+        sys.__excepthook__(kind, error, trace)
 
 
 @contextmanager

@@ -235,6 +235,21 @@ def test_an_error_after_a_checkpoint_keeps_the_run(
     assert (run / "last.ckpt").is_file()
 
 
+WORKER = """
+import sys
+from localize.loader import begin_worker
+begin_worker(0)
+for error in (BrokenPipeError("the parent is gone"), ValueError("a fault")):
+    sys.excepthook(type(error), error, None)
+"""
+
+
+def test_a_worker_says_nothing_of_a_parent_that_stopped() -> None:
+    """Threads of multiprocessing send pictures and report their own errors to the hook."""
+    done = subprocess.run([sys.executable, "-c", WORKER], capture_output=True, text=True)
+    assert done.stderr == "ValueError: a fault\n"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_ctrl_c_at_the_terminal_leaves_no_worker(photo_folder: Path, tmp_path: Path) -> None:
     """It reaches the whole process group; here while workers draw pictures."""
