@@ -69,7 +69,7 @@ def train(
     learner = registry.create(name, **registry.choose([entry], options)[name])
     given = None if str(recipe) in PRESETS else recipe
     with folders.staged(
-        path_of(out),
+        out,
         RUN,
         reads=paths.inputs(dataset, photos, given, *options.values()),
         overwrite=overwrite,

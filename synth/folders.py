@@ -16,6 +16,7 @@ from typing import Any
 from synth.errors import InputError, Interrupted
 from synth.json_files import Damaged, parse_object
 from synth.locks import lock
+from synth.paths import fit_name
 from synth.terminal import legible
 
 UNFINISHED = ".unfinished"  # the state of a folder that staged() builds; absent once it is done
@@ -219,7 +220,9 @@ def _recover(out: Path, scratch: Iterable[str], resume: bool) -> None:
             _discard(replaced, out)
         else:
             os.replace(replaced, out)
-    pattern = re.compile(re.escape(_beside(out, ".", ".acuity-trash-").name) + "[0-9a-f]{12}")
+    digits = 12  # of the random number at the end of the name; they count for its length
+    trash = _beside(out, ".", f".acuity-trash-{'0' * digits}").name[:-digits]
+    pattern = re.compile(re.escape(trash) + f"[0-9a-f]{{{digits}}}")
     for entry in list(out.parent.iterdir()):
         if pattern.fullmatch(entry.name):
             shutil.rmtree(entry, ignore_errors=True)
@@ -255,12 +258,8 @@ def _discard(folder: Path, out: Path) -> None:
 
 
 def _beside(path: Path, prefix: str, suffix: str) -> Path:
-    """A name in the same folder; where it would be too long for a disk, a digest stands in it."""
-    name = f"{prefix}{path.name}{suffix}"
-    if len(os.fsencode(name)) > 255:
-        digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
-        name = f"{prefix}{digest}{suffix}"
-    return path.with_name(name)
+    """A name in the same folder, cut where a disk would not take it."""
+    return path.with_name(fit_name(f"{prefix}{path.name}", suffix))
 
 
 def _check_apart(out: Path, read: Path, exists: bool) -> None:

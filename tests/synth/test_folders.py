@@ -353,3 +353,17 @@ def test_names_as_long_as_a_disk_allows(tmp_path: Path) -> None:
     folders.write(out / ("n" * 255), "x")
     assert text_of(out) == "new"
     assert len(listing(tmp_path)) == 3
+
+
+@pytest.mark.parametrize("length", [200, 225, 235, 240, 255])
+def test_an_interrupted_deletion_is_finished_for_names_of_any_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    out = tmp_path / ("n" * length)
+    build(out)
+    monkeypatch.setattr("shutil.rmtree", lambda *args, **options: None)  # as if killed before it
+    build(out, "new", overwrite=True)
+    monkeypatch.undo()
+    assert len(list(tmp_path.iterdir())) == 2
+    build(out, "newer", overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
