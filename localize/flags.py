@@ -51,9 +51,6 @@ def _flags(
     lessons: Annotated[
         Optional[int], _flag(TRAINED, "Pictures that ringvote's odds are fitted to [200].")
     ] = None,
-    second: Annotated[
-        Optional[int], _flag(TRAINED, "Pictures that ringvote's second opinion learns from [400].")
-    ] = None,
     devices: Annotated[Optional[int], _flag(TRAINED, "How many GPUs [all there are].")] = None,
     time_limit: Annotated[
         Optional[float], _flag(OUTSIDE, "Seconds that it gets for an image [60].")

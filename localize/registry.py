@@ -61,7 +61,6 @@ _VOTED = _SHARED | {
     "width",
     "start",
     "lessons",
-    "second",
 }
 _TRAINED = _SHARED | {
     "input", "epochs", "epochs_scale", "learning_rate", "batch", "patience", "augment",
@@ -85,9 +84,10 @@ def _variant(
 
 def _careful(name: str, told: frozenset[str]) -> Method:
     usual = name.replace("-careful", "")
+    rescored = "" if told else ", rescored by prewhitened's filter"
     return Method(
         name, "localize.methods.ringvote.method:RingVote", "labelled", told,
-        f"{usual} that looks four times and heeds what prewhitened sees: slower, mostly finds more",
+        f"{usual} with evidence averaged over four mirror images{rescored}: slower, finds more",
         MappingProxyType({"blind": not told, "looks": 4}), _VOTED, "ringvote", compared=False,
     )  # fmt: skip
 

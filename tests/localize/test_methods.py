@@ -20,7 +20,6 @@ FAST = {
     "input": (48, 32),
     "epochs": 2,
     "lessons": 4,
-    "second": 4,
     "progress": False,
     "device": "cpu",
 }

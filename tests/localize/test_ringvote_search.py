@@ -120,20 +120,12 @@ regions = st.builds(
     found=st.lists(regions, min_size=1, max_size=12),
     height=st.integers(100, 900),
     width=st.integers(100, 900),
-    known=st.booleans(),
 )
 def test_no_other_region_is_expected_to_cost_less(
-    found: list[Candidate], height: int, width: int, known: bool
+    found: list[Candidate], height: int, width: int
 ) -> None:
-    """Neither where the logits say how likely each is nor where more is known of it."""
-    if known:
-        found = [
-            dataclasses.replace(one, logit=float(n), chance=one.logit)
-            for n, one in enumerate(found)
-        ]
-
     def chance(one: Candidate) -> float:
-        return math.exp(one.logit / TEMPERATURE if one.chance is None else one.chance)
+        return math.exp(one.logit / TEMPERATURE)
 
     def cost(one: Candidate, true: Candidate) -> float:
         far = math.dist((one.x, one.y), (true.x, true.y))

@@ -23,8 +23,6 @@ class Candidate:
         logit: of the votes.
         square: which of the shapes it is likelier to be.
         ratio: the hypothesis under which it was found.
-        chance: logarithm of how likely it is among the candidates, where more is known of that
-            than the logits say; up to a constant.
     """
 
     x: int
@@ -33,7 +31,6 @@ class Candidate:
     logit: float = -math.inf
     square: bool = False
     ratio: float = 1.0
-    chance: float | None = None
 
     def moved(self, dx: int, dy: int) -> Candidate:
         """The same, so many px to the right and down."""
@@ -50,9 +47,7 @@ def best_of(found: Sequence[Candidate], size: Sequence[int]) -> Candidate:
     Source: Bayes' estimate for a loss; for a distance a spatial median, Weber's problem.
     """
     x, y = np.array([(one.x, one.y) for one in found]).T
-    logs = np.array(
-        [one.logit / TEMPERATURE if one.chance is None else one.chance for one in found]
-    )
+    logs = np.array([one.logit / TEMPERATURE for one in found])
     apart = np.hypot(x[:, None] - x, y[:, None] - y)
     costs = apart / math.sqrt(math.prod(size)) + MISSED * np.minimum(apart / FOUND, 1)
     return found[int((costs @ np.exp(logs - logs.max())).argmin())]

@@ -19,7 +19,6 @@ from localize.methods.ringvote.candidate import Candidate, best_of
 from localize.methods.ringvote.network import CELL, POOL, REACH, Trunk, band, mixed
 from localize.methods.ringvote.odds import facts
 from localize.methods.ringvote.rules import Rules
-from localize.methods.ringvote.second import weighed
 from localize.methods.ringvote.voting import KINDS, counts
 
 STRIP = 3 << 20  # px whose evidence is computed at a time, which bounds the memory
@@ -28,7 +27,6 @@ FRACTIONS = (-0.5, -0.25, 0.0, 0.25, 0.5)
 OFFSETS = np.array(sorted(product(FRACTIONS, repeat=2), key=lambda o: math.hypot(*o)))
 ZONE = 5  # px around a centre that count as the same answer
 CANDIDATES = 32  # places that say together whether there is anything
-RECONSIDERED = 64  # of which a second opinion is asked
 
 
 @torch.inference_mode()
@@ -122,16 +120,9 @@ def told_planes(network: Trunk, seen: Tensor, border: Border, told: Told) -> Ten
 def told_peaks(
     network: Trunk, image: np.ndarray, told: Told
 ) -> tuple[Tensor, list[Candidate], np.ndarray]:
-    """(H, W, 3) uint8 -> (KINDS, H, W), the likeliest places, best first, (H, W) logits.
-
-    Planes and logits are of the evidence alone, the order heeds the second opinion if asked for.
-    """
+    """(H, W, 3) uint8 -> (KINDS, H, W), the likeliest places, best first, (H, W) logits."""
     planes = told_planes(network, looked(network, image), Border.of(image), told)
-    if not network.careful:
-        return planes, *ranked(network.fine, planes, told, CANDIDATES)
-    found, shown = ranked(network.fine, planes, told, RECONSIDERED)
-    found = weighed(network.weighing, network.fine, image, planes, found)
-    return planes, found, shown
+    return planes, *ranked(network.fine, planes, told, CANDIDATES)
 
 
 @torch.inference_mode()

@@ -8,7 +8,6 @@ from pictures without end (:mod:`localize.endless`) or from a dataset; trained w
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from localize import runs
 from localize.devices import device_of
 from localize.endless import VAL, Endless, described
 from localize.localizer import Finding, Known, Learns, Source, Told, read_run
-from localize.methods.ringvote import heeding, locating, odds, searching, training
+from localize.methods.ringvote import locating, odds, searching, training
 from localize.methods.ringvote.lessons import Lessons
 from localize.methods.ringvote.looks import FLIPS, MOST
 from localize.methods.ringvote.network import Trunk
@@ -36,7 +35,8 @@ from synth.paths import path_of
 EPOCH = 200  # steps, or those of one pass over a smaller source
 EPOCHS = 20
 LESSONS = 200
-SECOND = 400
+REMOVED = "weighing."  # prefix of weights that older run folders hold and nothing uses
+OLD_OPTIONS = frozenset({"second"})  # in the model.json of older run folders
 CAREFUL = "-careful"  # in the name of what looks MOST times
 
 
@@ -52,7 +52,6 @@ class RingVote:
         start: whose weights training goes on from: ``ringvote``, those that come along, or a run
             folder; None: from scratch.
         lessons: validation pictures that the odds are fitted to, times ``epochs_scale``.
-        second: training pictures that the second opinion is learned from, likewise.
     """
 
     learns: Learns = "labelled"
@@ -72,17 +71,16 @@ class RingVote:
         width: int = 48,
         start: str | Path | None = None,
         lessons: int = LESSONS,
-        second: int = SECOND,
         device: str = "auto",
         progress: bool = True,
     ) -> None:
         if (
-            min(epochs, batch, width, lessons, second) < 1
+            min(epochs, batch, width, lessons) < 1
             or not 0 < epochs_scale <= 100
             or not learning_rate > 0
         ):
             raise InputError(
-                "epochs, batch, width, lessons and second: whole numbers from 1 up; "
+                "epochs, batch, width and lessons: whole numbers from 1 up; "
                 "epochs-scale and learning rate: above 0"
             )
         self.told = frozenset(() if blind else ("r", "discolor_ratio"))
@@ -90,7 +88,7 @@ class RingVote:
         self.options: dict[str, Any] = {
             "epochs": epochs, "epochs_scale": epochs_scale, "batch": batch,
             "learning_rate": learning_rate, "seed": seed, "width": width,
-            "lessons": lessons, "second": second,
+            "lessons": lessons,
         }  # fmt: skip
         self._looks, self._start = looks, start
         self.device = device_of(device)
@@ -120,34 +118,22 @@ class RingVote:
         with self.progress("training") as step:
             training.train(network, train, lessons, run, plan, about, self.device, step)
         try:
-            self._fit_rest(network, train, val, run, json.dumps(about))
+            self._fit_scores(network, val, run)
         except InputError as error:
             raise runs.resumable(run, error) from None
         runs.finish(run, about, "val_loss")
         self._use(network, run, "best")
 
-    def _fit_rest(
-        self, network: Trunk, train: Source, val: Source, run: Path, request: str
-    ) -> None:
-        """Fit what is learned once the network is, and write it into both files of weights."""
-        second, pictures = (
-            max(1, round(self.options[name] * self.options["epochs_scale"]))
-            for name in ("second", "lessons")
-        )
-        network.flips = FLIPS[:1]
-        with self.progress("second opinions") as step:
-            heeding.gather(network, train, range(second), run, step, request)
-        with self.progress("whom to heed") as step:
-            heeding.learn(network, run, self.options["seed"], step, request)
+    def _fit_scores(self, network: Trunk, val: Source, run: Path) -> None:
+        """Fit the score of every form and write it into both files of weights."""
+        pictures = max(1, round(self.options["lessons"] * self.options["epochs_scale"]))
         for looks in (1, MOST):
             network.flips = FLIPS[:looks]
             with self.progress("odds") as step:
                 self._fit_odds(network, val, pictures, step)
         network.flips = FLIPS[: self._looks]
         fitted = {
-            name: value.cpu()
-            for name, value in network.state_dict().items()
-            if "odds" in name or name.startswith("weighing")
+            name: value.cpu() for name, value in network.state_dict().items() if "odds" in name
         }
         for which in ("best", "last"):
             path = run / f"{which}.safetensors"
@@ -160,7 +146,7 @@ class RingVote:
         run = WEIGHTS / "ringvote" if str(self._start) == "ringvote" else path_of(self._start)
         if not str(read_run(run)["method"]).startswith("ringvote"):
             raise InputError(f"{run} is no run of ringvote: --start goes on from one")
-        load_weights(network, run)
+        load_weights(network, run, ignore=REMOVED)
         return {"start": {"name": run.name, "sha256": folders.sha256(run / "best.safetensors")}}
 
     @staticmethod
@@ -181,7 +167,7 @@ class RingVote:
         odds.learn(network.odds(blind=True), blind, source, pictures, step)
 
     def _use(self, network: Trunk, run: Path, which: str) -> None:
-        load_weights(network, run, which)
+        load_weights(network, run, which, ignore=REMOVED)
         network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network = network.eval()
 
@@ -206,7 +192,8 @@ class RingVote:
             name = about["method"]
             blind = not name.endswith("-told") if blind is None else blind
             looks = (MOST if CAREFUL in name else 1) if looks is None else looks
-            localizer = cls(device=device, blind=blind, looks=looks, **about["options"])
+            options = {k: v for k, v in about["options"].items() if k not in OLD_OPTIONS}
+            localizer = cls(device=device, blind=blind, looks=looks, **options)
             network = Trunk(localizer.options["width"], looks)
         except InputError:
             raise

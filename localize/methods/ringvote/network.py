@@ -20,7 +20,6 @@ from localize.methods.ringvote.looks import FLIPS, of_all
 from localize.methods.ringvote.odds import Odds
 from localize.methods.ringvote.rules import Rules
 from localize.methods.ringvote.voting import KINDS
-from localize.methods.ringvote.weighing import Weighing
 
 CELL = 2  # px of a side: so many pixels are channels of one, nothing is averaged
 POOL = 4  # px, of the search
@@ -127,7 +126,6 @@ class Trunk(nn.Module):
             nn.init.constant_(head.bias, -2.0)
         self.fine, self.rough = Rules(), Rules()
         # They are fitted last, to what the rest finds.
-        self.weighing = Weighing()
         self.told_odds, self.blind_odds = Odds(), Odds()
         self.careful_told_odds, self.careful_blind_odds = Odds(), Odds()
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -152,7 +150,7 @@ class Trunk(nn.Module):
 
     @property
     def careful(self) -> bool:
-        """Whether it looks more than once, and then asks for a second opinion."""
+        """Whether it looks more than once."""
         return len(self.flips) > 1
 
     @property
