@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
-from localize import drawing, plots
-from localize.sources import Folder
+from localize.data.folder import Folder
+from localize.report import plots, style
 from synth import folders
 
 ROOT = Path(__file__).parents[1]
@@ -22,7 +22,7 @@ def main() -> None:
     source = Folder(DEMO / "set", "test")
     predictions = pd.read_csv(DEMO / "results" / "predictions.csv")
     looks = plots.look(list(dict.fromkeys(predictions["method"])))
-    with drawing.styled():
+    with style.styled():
         figure = Figure(figsize=(13, 4.6), dpi=130, layout="constrained")
         hidden, shown, curve = figure.subplots(1, 3, width_ratios=(1, 1, 1.25))
         sample, (truth, _) = source[PICK], source.truth(PICK)
@@ -53,7 +53,7 @@ def main() -> None:
             xlim=(0.1, 300),
             ylim=(0, 1.04),
         )
-        drawing.plain_numbers(curve.xaxis)
+        style.plain_numbers(curve.xaxis)
         figure.legend(loc="outside lower center", ncols=7, frameon=False)
     folders.write(ROOT / "docs" / "hero.png", plots.picture(figure, "png"))
 

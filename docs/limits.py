@@ -18,9 +18,10 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from localize import drawing, plots, registry
+from localize import registry
+from localize.data.folder import Folder
 from localize.localizer import Told
-from localize.sources import Folder
+from localize.report import plots, style
 from synth import console, folders
 
 METHODS = ("ringvote-told", "prewhitened")
@@ -66,7 +67,7 @@ def judged(rows: pd.DataFrame) -> pd.DataFrame:
 def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     """Method -> its rows of :func:`judged`: what is added against what is needed."""
     looks = plots.look(list(tables))
-    with drawing.styled():
+    with style.styled():
         figure = Figure(figsize=(13, 4.4), dpi=130, layout="constrained")
         *each, both = figure.subplots(1, len(tables) + 1)
         for axes, (name, rows) in zip(each, tables.items(), strict=True):
@@ -85,7 +86,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
             axes.set_xscale("symlog", linthresh=10)
             axes.set_yscale("symlog", linthresh=10)
             for axis in (axes.xaxis, axes.yaxis):
-                drawing.plain_numbers(axis)
+                style.plain_numbers(axis)
             axes.set(
                 title=name,
                 xlabel="needed, nats",
@@ -104,7 +105,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
         both.set_xscale("symlog", linthresh=10)
         both.set_yscale("symlog", linthresh=10)
         for axis in (both.xaxis, both.yaxis):
-            drawing.plain_numbers(axis)
+            style.plain_numbers(axis)
         both.set(
             title="What the change adds for both",
             xlabel=f"for {METHODS[0]}, nats",

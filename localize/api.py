@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from localize import endless, registry, unusable
+from localize import registry
 from localize.comparison import centre_distance_of, compare, evaluate
-from localize.imported import score
+from localize.data import endless, unusable_photos
+from localize.data.folder import Folder
+from localize.evaluation.validity import usable
+from localize.external_predictions import score
 from localize.localizer import (
     Finding,
     Known,
@@ -24,8 +27,6 @@ from localize.localizer import (
 )
 from localize.registry import Method, load
 from localize.run_files import RUN, write_run
-from localize.sources import Folder
-from localize.validity import usable
 from synth import console, folders, paths
 from synth.errors import InputError, Skipped
 from synth.paths import path_of
@@ -79,7 +80,9 @@ def train(
         centre = centre_distance_of(val_split)
         learner.fit(train_split, val_split, run)
         write_run(run, describe(run) | {"val_centre_distance": centre})
-        if len(unusable.skipped((train_split, val_split))) > skipped:  # more while it trained
+        if (
+            len(unusable_photos.skipped((train_split, val_split))) > skipped
+        ):  # more while it trained
             _list_skipped((train_split, val_split), run, say)
     return learner
 
@@ -95,12 +98,12 @@ def describe(run: str | Path) -> dict[str, Any]:
 
 def _list_skipped(sources: Sequence[Source], run: Path, say: Callable[[str], None]) -> int:
     """List the photos that cannot be used in the run folder -> how many they are."""
-    skipped = unusable.skipped(sources)
+    skipped = unusable_photos.skipped(sources)
     if skipped:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([("photo", "reason"), *skipped.items()])
         folders.write(run / "skipped.csv", text.getvalue())
-        say(f"{unusable.skipped_line(sources)} (see skipped.csv in the run folder)")
+        say(f"{unusable_photos.skipped_line(sources)} (see skipped.csv in the run folder)")
     return len(skipped)
 
 

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from localize import metrics, record, registry
-from localize.journal import Journal
+from localize import registry
+from localize.data.folder import Folder
+from localize.evaluation import metrics, provenance
+from localize.evaluation.answer_log import Journal
+from localize.evaluation.results import FINISHED, Comparison, gather, read_comparison
+from localize.evaluation.scoring import Answers, predict, score
 from localize.localizer import HISTORY, RUN_FILE, Localizer, Source
 from localize.names import file_stem
-from localize.results import FINISHED, Comparison, gather, read_comparison
-from localize.scoring import Answers, predict, score
-from localize.sources import Folder
 from synth import dataset as datasets
 from synth import folders, paths
 from synth.console import Progress, Step, silent
@@ -73,7 +74,7 @@ def evaluate(
     """
     specs, out = [registry.expand(spec) for spec in specs], path_of(out)
     source = choose_split(dataset, split)
-    asked = record.command("evaluate", *specs, dataset, split=split, out=out)
+    asked = provenance.command("evaluate", *specs, dataset, split=split, out=out)
     request = _request(source, {})
     if resume and not overwrite and (done := _finished_comparison(out, request, asked, say)):
         return done
@@ -108,7 +109,8 @@ def evaluate(
             methods[name], answering[name] = ready[spec], answers
         runs = _runs(answering)
         result = _scored(methods, source, answering, building, step)
-        write(result, source, {}, {"methods": record.described(methods, runs), "command": asked})
+        about = {"methods": provenance.described(methods, runs), "command": asked}
+        write(result, source, {}, about)
     return replace(result, folder=Path(out))
 
 
@@ -139,7 +141,7 @@ def compare(
     entries = [registry.method(name) for name in dict.fromkeys((BASELINE, *methods))]
     source = choose_split(dataset, split)
     chosen = None if tuple(methods) == DEFAULT_METHODS else tuple(methods)
-    asked = record.command("compare", dataset, methods=chosen, split=split, **options, out=out)
+    asked = provenance.command("compare", dataset, methods=chosen, split=split, **options, out=out)
     request = _request(source, options)
     if resume and not overwrite and (done := _finished_comparison(out, request, asked, say)):
         return done
@@ -178,7 +180,8 @@ def compare(
             ready[name], answering[name] = localizer, run
         runs = _runs(answering)
         result = _scored(ready, source, answering, building, step)
-        write(result, source, options, {"methods": record.described(ready, runs), "command": asked})
+        about = {"methods": provenance.described(ready, runs), "command": asked}
+        write(result, source, options, about)
     return replace(result, folder=Path(out))
 
 
@@ -251,7 +254,7 @@ def _scored(
     """
 
     def asked(localizer: Localizer, name: str, file: str, progress: Progress | None) -> Answers:
-        request = {f"code or weights of {name}": record.fingerprint(answering[name])}
+        request = {f"code or weights of {name}": provenance.fingerprint(answering[name])}
         path = folder / ANSWERS / f"{file_stem(file)}.jsonl"
         with closing(Journal(path, request)) as journal:
             return predict(localizer, name, source, progress, journal)
@@ -268,7 +271,7 @@ def _scored(
             final = registry.load(runs[name], which="last")
             again = asked(final, name, f"{name} last", None)
             last.append(score(again, source, final.parameters))
-            from localize.runs import read_history  # which loads torch
+            from localize.training.runs import read_history  # which loads torch
 
             rows = read_history(runs[name])
             epochs = pd.DataFrame(rows, columns=list(HISTORY)).astype({"epoch": int})
@@ -288,7 +291,7 @@ def write(
     Args:
         more: what else to note: ``methods`` (record.described), ``command``.
     """
-    from localize import closeups, plots, report
+    from localize.report import closeups, page, plots
 
     more = dict(more or {})
     folder = result.folder
@@ -308,8 +311,8 @@ def write(
     about = {
         **_request(source, options),
         **more,
-        "bootstrap": record.BOOTSTRAP,
-        "versions": record.versions(),
+        "bootstrap": provenance.BOOTSTRAP,
+        "versions": provenance.versions(),
         "dataset_recipe": recipe,
     }
     folders.write(folder / ABOUT, json.dumps(about, indent=2) + "\n")
@@ -321,14 +324,14 @@ def write(
     plots.save(plots.found_within(result.predictions), folder / "found")
     if len(result.clean) and result.scores["image_auroc"].notna().any():
         plots.save(plots.presence(result.predictions, result.clean), folder / "presence")
-    if odds := record.with_odds(more.get("methods", {}), result.clean):
+    if odds := provenance.with_odds(more.get("methods", {}), result.clean):
         shown = plots.reliability(result.predictions, result.clean, odds)
         plots.save(shown, folder / "reliability")
     # Photos in an SVG are larger than the PNG and no sharper.
     plots.save(plots.contact_sheet(result.predictions, source), folder / "contact", ("png",))
     if missed := closeups.misses(result.predictions, source):
         plots.save(missed, folder / "misses", ("png",))
-    report.write(folder)
+    page.write(folder)
 
 
 def centre_distance(dataset: str | Path, split: str = "val") -> float:

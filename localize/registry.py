@@ -179,14 +179,14 @@ def method(name: str) -> Method:
     place, _, function = name.rpartition(":")
     if place.endswith(".py"):
         return Method(
-            name, "localize.outside.function:Function", "nothing", _NONE, "a function of yours",
+            name, "localize.external.function:Function", "nothing", _NONE, "a function of yours",
             MappingProxyType({"path": place, "name": function}), _OUTSIDE,
         )  # fmt: skip
     if name.endswith(".py"):
         raise InputError(f"{name}: which of its functions? name it as {name}:function")
     if name.startswith(ANOMALIB):
         return Method(
-            name, "localize.outside.detector:Detector", "clean", _NONE, "a model of anomalib",
+            name, "localize.external.detector:Detector", "clean", _NONE, "a model of anomalib",
             MappingProxyType({"model": name.removeprefix(ANOMALIB)}), _DETECTOR,
         )  # fmt: skip
     near = difflib.get_close_matches(name, METHODS, n=1, cutoff=0.4)

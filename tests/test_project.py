@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-import localize.cli
+import localize.cli.main
 import synth.cli
 from synth import console
 
@@ -55,7 +55,7 @@ def test_commands_named_in_the_readme_exist() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     commands = set(re.findall(r"^\$? ?(synth|localize) (\w+)", readme, flags=re.MULTILINE))
     assert commands
-    apps = {"synth": synth.cli.app, "localize": localize.cli.app}
+    apps = {"synth": synth.cli.app, "localize": localize.cli.main.app}
     for program, command in commands:
         assert console.run(apps[program], program, [command, "--help"]) == 0, (program, command)
 

@@ -18,7 +18,7 @@ from typing import get_args
 import numpy as np
 
 from localize.localizer import Finding, Told
-from localize.methods.matched import MatchedFilter
+from localize.methods.matched_filter import MatchedFilter
 from synth.anomaly import Shape
 
 # JPEG keeps luminance sharp and smears chroma over five pixels: wrapped ("neon") pixels,

@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from localize import augmentation, batches, training
-from localize.devices import device_of
-from localize.endless import described
+from localize.data import augmentation, batches
+from localize.data.endless import described
 from localize.localizer import Finding, Learns, Source, Told, read_run
-from localize.runs import load_weights
-from localize.training import Schedule
+from localize.training import trainer
+from localize.training.devices import device_of
+from localize.training.runs import load_weights
+from localize.training.trainer import Schedule
 from synth.errors import InputError
 
 Fusion = Literal["none", "features", "last", "embedded"]
@@ -101,7 +102,7 @@ class Options:
     variant: str
     input: tuple[int, int] = (800, 800)  # w, h in px that images are stretched to
     raw_numeric: bool = False  # do not standardise r and discolor_ratio
-    augment: tuple[str, ...] = ()  # names of localize.augmentation
+    augment: tuple[str, ...] = ()  # names of localize.data.augmentation
     epochs: int | None = None
     epochs_scale: float = 1.0
     learning_rate: float | None = None
@@ -122,7 +123,7 @@ class Cnn:
 
     learns: Learns = "labelled"
     variants: ClassVar[Mapping[str, Variant]] = VARIANTS
-    loss = staticmethod(training.squared_error)
+    loss = staticmethod(trainer.squared_error)
 
     def __init__(
         self,
@@ -185,7 +186,7 @@ class Cnn:
         shared: dict[str, Any] = {"batch": schedule.batch, "seed": options.seed}
         drawn = batches.epoch_of(train) < len(train)
         workers = min(8, torch.get_num_threads()) if augment or drawn else 0
-        training.train(
+        trainer.train(
             network,
             batches.loader(
                 train, options.input, shuffle=True, augment=augment, workers=workers, **shared
@@ -269,7 +270,7 @@ class Cnn:
             )
             inputs = torch.stack([batches.stretch(image, size) for image in group])
             found = (
-                self.network(training.to_float(inputs.to(self.device)), numeric.to(self.device))
+                self.network(trainer.to_float(inputs.to(self.device)), numeric.to(self.device))
                 .cpu()
                 .numpy()
             )

@@ -1,7 +1,7 @@
-"""`prewhitened`: a matched filter for the texture at hand, without training; told r and the ratio.
+"""`prewhitened`: a matched filter in the whitened picture, without training; told r and the ratio.
 
-What the texture around does not predict (:mod:`localize.methods.listening`) gives the evidence; the
-votes are summed along circles and squares as :mod:`ringvote` sums its own.
+The evidence of each pixel is the step likelihood of
+:mod:`localize.methods.hough.step_likelihood`, summed along circles and squares.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import math
 import numpy as np
 import torch
 
-from localize.devices import device_of
 from localize.localizer import Finding, Told
-from localize.methods.listening import evidence
-from localize.methods.matched import MatchedFilter
-from localize.methods.ringvote.locating import placed, ranked
-from localize.methods.ringvote.rules import Rules
+from localize.methods.hough.aggregation import Rules
+from localize.methods.hough.step_likelihood import evidence
+from localize.methods.matched_filter import MatchedFilter
+from localize.methods.ringvote.predict_told import placed, ranked
+from localize.training.devices import device_of
 
 WEIGHT, KNEE = 0.6, 10.0  # of votes, as neighbours say alike; nats
 

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from localize.play import rivals
-from localize.sources import Folder
+from localize.data.folder import Folder
+from localize.play import method_scores
 from synth import anomaly as anomalies
 from synth import output_file
 from synth.anomaly import Anomaly
@@ -70,7 +70,7 @@ def build(
     source = Folder(dataset, split)
     if not len(source):
         raise InputError(f"{dataset} has no image with an anomaly in split {split}: name another")
-    others = rivals.read(path_of(scores)) if scores is not None else None
+    others = method_scores.read(path_of(scores)) if scores is not None else None
     about = {
         "dataset": visible(name_of(dataset)),
         "rows": len(source),

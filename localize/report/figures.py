@@ -10,9 +10,9 @@ from xml.etree import ElementTree
 
 from PIL import Image
 
-from localize.drawing import STYLE
-from localize.plots import COLOURS, GREY
 from localize.report.markup import Html, el
+from localize.report.plots import COLOURS, GREY
+from localize.report.style import STYLE
 from synth.errors import InputError
 
 LARGE = 600_000  # bytes from which on a PNG is reduced

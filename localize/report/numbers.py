@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from localize.detection import Estimate
+from localize.evaluation.detection import Estimate
 
 DASH = "–"
 

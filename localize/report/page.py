@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from localize.report import PAGE, comparing, measuring
+from localize.report import comparison_page, sharpness_page
 from localize.report.markup import Html, el, join
 from synth import folders, output_file
 from synth.errors import InputError
+from synth.paths import path_of
 
+PAGE = "report.html"
 WEB = Path(__file__).parent / "web"
 # A Landolt ring, the eye chart's letter that is the same in all languages.
 RING = Html(
     '<svg class="ring" viewBox="-5 -5 10 10" aria-hidden="true">'
     '<path d="M4.97 .5A5 5 0 1 1 4.97-.5H2.96A3 3 0 1 0 2.96 .5Z"/></svg>'
 )
-KINDS = {"comparison.json": comparing.contents, "sharpness.json": measuring.contents}
+KINDS = {"comparison.json": comparison_page.contents, "sharpness.json": sharpness_page.contents}
 
 
-def written(folder: Path) -> Path:
+def write(folder: str | Path) -> Path:
+    """Write ``report.html`` from the files that compare, evaluate, score or sharpness wrote.
+
+    Nothing else is read, so that a report can be made again at any time.
+
+    Raises:
+        InputError: the folder is none of ours, or a table in it is damaged, or a report.html
+            that is no page of ours is in the way.
+    """
+    path = path_of(folder) / PAGE
+    if os.path.lexists(path) and not is_page(path):
+        raise InputError(f"{path} is no report of ours, so it is not overwritten: move it")
+    return _write_page(path.parent)
+
+
+def _write_page(folder: Path) -> Path:
     """``folder`` -> its ``report.html``, written whole or not at all.
 
     Raises:
@@ -40,7 +58,7 @@ def is_page(path: Path) -> bool:
     return output_file.contains(path, RING, "Acuity")
 
 
-def document(contents: comparing.Contents) -> Html:
+def document(contents: comparison_page.Contents) -> Html:
     """Title, lead and sections -> a whole HTML document that needs nothing else."""
     style, script = ((WEB / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
     head = el(

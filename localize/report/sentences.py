@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from localize.detection import Estimate
+from localize.evaluation.detection import Estimate
 from localize.report.markup import Html, el, join
 from localize.report.numbers import listed, spoken
 from localize.report.standings import BASELINE, Standing

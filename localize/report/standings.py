@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from localize import metrics
-from localize.detection import Estimate
+from localize.evaluation import metrics
+from localize.evaluation.detection import Estimate
 
 BASELINE = "centre"
 CLOSE = 5.0  # px: a hit

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from localize.detection import Estimate
+from localize.evaluation.detection import Estimate
 from localize.report.markup import Html, el, join
 from localize.report.numbers import listed, number
 from localize.report.standings import BASELINE

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from localize.sharpness.design import Condition, Design
-    from localize.sharpness.measuring import Measurement, measure
+    from localize.sharpness.measurement import Measurement, measure
 
 __all__ = ["Condition", "Design", "Measurement", "measure"]
 
@@ -18,7 +18,7 @@ def __getattr__(name: str) -> Any:
 
         return getattr(design, name)
     if name in __all__:
-        from localize.sharpness import measuring
+        from localize.sharpness import measurement
 
-        return getattr(measuring, name)
+        return getattr(measurement, name)
     raise AttributeError(f"module 'localize.sharpness' has no attribute '{name}'")

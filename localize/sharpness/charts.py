@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -14,15 +14,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from localize.drawing import legend, styled
 from localize.names import short
-from localize.plots import GREY, look
-from localize.sharpness import light
+from localize.report.plots import GREY, look
+from localize.report.style import legend, styled
+from localize.sharpness import luminance
 from localize.sharpness import thresholds as tables
+from localize.sharpness.results import Measurement
 from localize.sharpness.thresholds import ABOVE, BELOW, NEVER, TOO_FEW, of_side, steps
-
-if TYPE_CHECKING:
-    from localize.sharpness.measuring import Measurement
 
 MOST = 9  # points of a curve; more levels are drawn together
 FEW = 12  # trials that a point should stand for
@@ -74,7 +72,7 @@ def _in_light(side: str, grey: float, low: float, high: float) -> tuple[np.ndarr
     """Steps |log ratio| between two where the contrast of luminance is a round number."""
     sign = -1 if side == "darker" else 1
     fine = np.geomspace(low, high, 400)
-    contrast = sign * light.contrast(np.exp(sign * fine), grey)
+    contrast = sign * luminance.contrast(np.exp(sign * fine), grey)
     inside = np.searchsorted(contrast, PERCENTS) % len(fine) > 0
     at = np.interp(PERCENTS[inside], contrast, fine)
     return at, [f"{sign * percent:+g} %".replace("-", "−") for percent in PERCENTS[inside]]

@@ -14,9 +14,9 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Rectangle
 
-from localize.drawing import legend, styled
 from localize.names import short
-from localize.plots import BASELINE, look
+from localize.report.plots import BASELINE, look
+from localize.report.style import legend, styled
 from localize.sharpness.design import Picture
 from localize.sharpness.thresholds import NEVER, TOO_FEW, steps
 from synth import anomaly as anomalies

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from localize import metrics
-from localize.sharpness import cuts, light, psychometric
+from localize.evaluation import metrics
+from localize.sharpness import luminance, psychometric, strata
 from localize.sharpness.psychometric import Curve, Fits
 
 BASELINE = "centre"
@@ -88,7 +88,7 @@ def threshold(
     found[1:].sort()
     grey = float(trials["brightness"].mean())
     with np.errstate(invalid="ignore"):
-        weber = light.contrast(np.minimum(found, 1e6), grey)
+        weber = luminance.contrast(np.minimum(found, 1e6), grey)
     return row | {
         "lapse": fits.lapse[0],
         "threshold": found[0],
@@ -192,9 +192,9 @@ def all_thresholds(
     return pd.DataFrame(rows).reindex(columns=list(THRESHOLDS))
 
 
-def _parts(trials: pd.DataFrame) -> Iterator[tuple[str, cuts.Part, pd.DataFrame]]:
+def _parts(trials: pd.DataFrame) -> Iterator[tuple[str, strata.Part, pd.DataFrame]]:
     """Each method with each part; the limits of a cut are the same for all methods."""
-    parts = list(cuts.parts(trials))
+    parts = list(strata.parts(trials))
     for name in dict.fromkeys(trials["method"]):
         for part in parts:
             of = trials[part.of & (trials["method"] == name).to_numpy()]

@@ -22,7 +22,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 from urllib3.util import Timeout
 
-from synth.scraping import words
+from synth.scraping import html_text
 from synth.scraping.outcomes import Outcome, Problem
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -38,7 +38,7 @@ def clean(url: str) -> str:
     try:
         if urlsplit(url.strip()).scheme not in ("http", "https"):
             raise Problem(Outcome.REFUSED)
-        return words.tidy(url)
+        return html_text.tidy(url)
     except ValueError:
         raise Problem(Outcome.BAD_ADDRESS) from None
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import requests
 
-from synth.scraping import inspection, manners, pages, services
+from synth.scraping import inspection, pages, politeness, services
 from synth.scraping.fetcher import Fetcher, Reply
 from synth.scraping.inspection import Picture
 from synth.scraping.options import Options
@@ -63,7 +63,7 @@ class Downloads:
         reply = self._fetcher.page(session, url)
         if reply.location:
             return Moved(reply.location)
-        if manners.opted_out(reply.tags):
+        if politeness.opted_out(reply.tags):
             raise Problem(Outcome.NOAI)
         if inspection.may_be_picture(reply.body[:32]):
             return Page((Found(url, url),))

@@ -14,7 +14,7 @@ from urllib.parse import urljoin
 import requests
 
 from synth import limits
-from synth.scraping import addresses, manners, network_errors, response_body
+from synth.scraping import addresses, network_errors, politeness, response_body
 from synth.scraping.addresses import Flight, Watchdog
 from synth.scraping.outcomes import Outcome, Problem
 
@@ -109,7 +109,7 @@ class Fetcher:
         reply = self._exchange(session, url, take, self._bounds.page_bytes, compress=True)
         return replace(reply, body=bytes(body))
 
-    def robots(self, session: requests.Session, url: str) -> manners.Robots:
+    def robots(self, session: requests.Session, url: str) -> politeness.Robots:
         """Fetch the rules that hold for an address: a missing file allows, a failing host not.
 
         Raises:
@@ -120,14 +120,14 @@ class Fetcher:
             body = bytearray()
 
             def take(piece: bytes, body: bytearray = body) -> None:
-                if len(body) < manners.ROBOTS_BYTES:
+                if len(body) < politeness.ROBOTS_BYTES:
                     body.extend(piece)
 
             reply = self._exchange(session, at, take, self._bounds.page_bytes, compress=True)
             if not reply.location:
-                return manners.read_robots(reply.status, bytes(body))
+                return politeness.read_robots(reply.status, bytes(body))
             at = addresses.clean(reply.location)
-        return manners.Robots()  # RFC 9309: after five redirects it counts as missing
+        return politeness.Robots()  # RFC 9309: after five redirects it counts as missing
 
     def image(self, session: requests.Session, url: str, file: Path, accept: Accept) -> Reply:
         """Fetch a picture into a file, giving up as soon as its first bytes show another type.
@@ -225,7 +225,7 @@ class Fetcher:
             _check_status(reply, headers.get("Retry-After"), robots=url.endswith("/robots.txt"))
             if reply.location or reply.status != 200:
                 return reply
-            if not compress and manners.opted_out(reply.tags):
+            if not compress and politeness.opted_out(reply.tags):
                 raise Problem(Outcome.NOAI)
             size = 0
             for piece in response_body.pieces(response, most, flight):
@@ -260,7 +260,7 @@ def _location(response: requests.Response, url: str) -> str:
 def _check_status(reply: Reply, asked: str | None, robots: bool) -> None:
     status = reply.status
     if status == 429 or (status == 503 and asked is not None):
-        raise Problem(Outcome.BUSY, retry=True, wait=manners.retry_after(asked))
+        raise Problem(Outcome.BUSY, retry=True, wait=politeness.retry_after(asked))
     if status in _RETRY:
         raise Problem(Outcome.HTTP_ERROR, retry=True)
     if robots or status == 200 or reply.location:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
+from synth.scraping.html_text import LONGEST
 from synth.scraping.outcomes import Outcome, Problem
-from synth.scraping.words import LONGEST
 
 TAGS = 300_000  # of one page, wanted or not
 DEPTH = 1_000  # an end tag costs time in proportion to it

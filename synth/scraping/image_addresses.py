@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from synth.scraping import html_tree
+from synth.scraping.html_text import largest
 from synth.scraping.html_tree import Node
 from synth.scraping.links import Links, image_target, link_types
-from synth.scraping.words import largest
 
 
 def find(tags: list[Node], links: Links) -> Iterator[tuple[str, Node]]:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from synth.scraping.html_text import plain
 from synth.scraping.html_tree import Node
 from synth.scraping.links import Links
-from synth.scraping.words import plain
 
 MOST_OBJECTS = 20_000  # of a page's JSON-LD
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from synth.scraping.html_text import licence_name, plain
 from synth.scraping.html_tree import Node
 from synth.scraping.links import Links, link_types
-from synth.scraping.words import licence_name, plain
 
 
 def page_licence(tags: list[Node], links: Links) -> tuple[str, str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from synth.scraping import html_tree
+from synth.scraping.html_text import is_image_address, join
 from synth.scraping.html_tree import Node
-from synth.scraping.words import is_image_address, join
 
 MOST_WORK = 32_000_000  # characters of addresses that are made absolute, and of their base
 

@@ -24,11 +24,11 @@ from synth import folders
 from synth.cells import escape
 from synth.errors import InputError
 from synth.near_duplicates import Known, Signature, detail_of
+from synth.scraping.html_text import join, plain
 from synth.scraping.inspection import Picture
 from synth.scraping.interrupt import PHOTO
 from synth.scraping.outcomes import PASSING, Outcome
 from synth.scraping.pages import Found, Page
-from synth.scraping.words import join, plain
 
 NAME = "manifest.jsonl"
 TABLE = "photos.csv"

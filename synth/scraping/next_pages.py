@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
+from synth.scraping.html_text import is_image_address, plain
 from synth.scraping.html_tree import Node
 from synth.scraping.links import Links, link_types
-from synth.scraping.words import is_image_address, plain
 
 MOST_NEXT = 20  # next pages taken from one page
 _NEXT = re.compile(r"^(next( page)?|older( posts)?|more|›|»|→|>)( ?[›»→>])?$", re.IGNORECASE)

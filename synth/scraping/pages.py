@@ -5,12 +5,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields, replace
 
-from synth.scraping import html_tree, image_addresses, json_ld, licence_links, manners, next_pages
+from synth.scraping import (
+    html_tree,
+    image_addresses,
+    json_ld,
+    licence_links,
+    next_pages,
+    politeness,
+)
+from synth.scraping.html_text import decode, join, licence_name, plain
 from synth.scraping.html_tree import Node
 from synth.scraping.json_ld import Terms
 from synth.scraping.links import Links
 from synth.scraping.next_pages import MOST_NEXT
-from synth.scraping.words import decode, join, licence_name, plain
 
 MOST = 10_000  # images taken from one page
 MOST_TEXT = 5_000_000  # characters of what is noted of a page's images
@@ -62,9 +69,9 @@ def read(html: bytes, url: str, charset: str = "", until: float = math.inf) -> P
     robots = [
         tag.get("content")
         for tag in tags
-        if tag.name == "meta" and tag.get("name").lower() in ("robots", manners.AGENT)
+        if tag.name == "meta" and tag.get("name").lower() in ("robots", politeness.AGENT)
     ]
-    if manners.opted_out(robots):
+    if politeness.opted_out(robots):
         return Page(opted_out=True)
     base = next((tag.get("href") for tag in tags if tag.name == "base" and tag.get("href")), "")
     links = Links(join(url, base) or url, until)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from synth.paths import path_of
-from synth.scraping import interrupt, manners, sources
+from synth.scraping import interrupt, politeness, sources
 from synth.scraping.downloads import Downloads
 from synth.scraping.fetcher import Fetcher, LocalError
 from synth.scraping.inspection import Picture
@@ -77,7 +77,7 @@ def scrape(
     options = options or Options()
     found = sources.parse(words, options.endpoints)
     collection = Collection(path_of(out), retry_failed, options.keep_duplicates)
-    agent = manners.user_agent(importlib.metadata.version("acuity"), options.contact)
+    agent = politeness.user_agent(importlib.metadata.version("acuity"), options.contact)
     fetcher = Fetcher(agent, options.bounds, options.allow_private)
     traffic = Traffic(fetcher, options.manners)
     interrupted = False

@@ -10,10 +10,10 @@ import json
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from synth.scraping.html_text import LONGEST, join, licence_name, plain
 from synth.scraping.html_tree import text_of
 from synth.scraping.outcomes import Outcome, Problem
 from synth.scraping.pages import Found, Page
-from synth.scraping.words import LONGEST, join, licence_name, plain
 
 COMMONS = "https://commons.wikimedia.org/w/api.php"
 OPENVERSE = "https://api.openverse.org/v1/images/"

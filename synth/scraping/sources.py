@@ -11,8 +11,8 @@ from synth import tables
 from synth.errors import InputError
 from synth.paths import path_of
 from synth.scraping import addresses, services
+from synth.scraping.html_text import is_image_address, plain, redact
 from synth.scraping.outcomes import Problem
-from synth.scraping.words import is_image_address, plain, redact
 
 Kind = Literal["page", "image", "commons", "openverse"]
 

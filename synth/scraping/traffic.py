@@ -17,10 +17,10 @@ from urllib.parse import urlsplit
 
 import requests
 
-from synth.scraping import addresses, manners
+from synth.scraping import addresses, politeness
 from synth.scraping.fetcher import Fetcher, LocalError
-from synth.scraping.manners import Robots
 from synth.scraping.outcomes import Outcome, Problem
+from synth.scraping.politeness import Robots
 
 _IDLE_LANES = 500  # hosts without work whose rules are remembered
 _HOPS = 8
@@ -280,7 +280,7 @@ class Traffic:
     def _again(self, lane: _Lane, problem: Problem, tries: int) -> bool:
         if not problem.retry or tries >= self._how.retries:
             return False
-        pause = manners.backoff(tries, self._how.backoff, self._how.most_wait, self._rng)
+        pause = politeness.backoff(tries, self._how.backoff, self._how.most_wait, self._rng)
         if problem.wait is not None:
             pause = max(pause, min(problem.wait, self._how.most_wait))
         lane.next_at = max(lane.next_at, time.monotonic() + pause)

@@ -19,9 +19,10 @@ import numpy as np
 import pandas as pd
 from common import chosen_or_made, options
 
-from localize import metrics, registry
+from localize import registry
+from localize.evaluation import metrics
 from localize.localizer import Finding, Known, Told
-from localize.methods.ringvote import locating, searching
+from localize.methods.ringvote import predict_image_only, predict_told
 from localize.methods.ringvote.method import RingVote
 from localize.methods.ringvote.network import Trunk
 from synth import console, photos, recipe, renderer
@@ -46,10 +47,10 @@ def conditions(network: Trunk) -> dict[str, Answer]:
     signs, ends = (np.random.default_rng(seed) for seed in (1, 2))
 
     def told(image: np.ndarray, r: float, ratio: float) -> tuple[float, float]:
-        return place(locating.find(network, image, Told(r, ratio)))
+        return place(predict_told.find(network, image, Told(r, ratio)))
 
     def search(image: np.ndarray, known: Known) -> tuple[float, float]:
-        return place(searching.search(network, image, known))
+        return place(predict_image_only.search(network, image, known))
 
     def wrong_radius(px: float) -> Answer:
         return lambda image, true: told(

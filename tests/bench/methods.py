@@ -13,10 +13,10 @@ import torch
 from common import photo_folder, race
 
 from localize import registry
+from localize.data.folder import Folder
 from localize.localizer import Localizer, Told
 from localize.methods.cnn import Network
 from localize.registry import METHODS
-from localize.sources import Folder
 from synth import PRESETS, generate, photos, render
 
 

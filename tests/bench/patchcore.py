@@ -23,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from localize.compat import mend_torchvision
+from localize.training.torchvision_compat import mend_torchvision
 
 ROOT = Path(__file__).parents[2]
 PYTHON = {
@@ -92,10 +92,10 @@ def embed(job: str, side: str, args: argparse.Namespace) -> tuple[Callable[[], A
     images = torch.rand((args.images, 3, 256, 256), generator=torch.Generator().manual_seed(0))
     name = args.backbone
     if side == "ours":
-        from localize.methods.patchcore import embedding, framing, scoring
+        from localize.methods.patchcore import embedding, preprocessing, scoring
         from localize.methods.patchcore.backbones import Choice, build
+        from localize.methods.patchcore.bank import Reducer
         from localize.methods.patchcore.convolutions import quicken
-        from localize.methods.patchcore.gathering import Reducer
         from localize.methods.patchcore.method import BATCH
 
         network, _ = build(Choice(name, random=True))
@@ -111,13 +111,13 @@ def embed(job: str, side: str, args: argparse.Namespace) -> tuple[Callable[[], A
             what = f"{len(images)} images, {name}, ratio 0.01"
             return lambda: reducer.whole([parts(few) for few in images.split(BATCH)]), what
         bank = scoring.Bank.of(features(args.bank, sum(p.shape[1] for p in parts(images[:1]))))
-        frame = framing.axes((256, 256), "anomalib")
+        frame = preprocessing.axes((256, 256), "anomalib")
 
         @torch.inference_mode()
         def predict() -> None:
             for image in images[: args.predicted].split(1):
                 patches, _ = scoring.score(parts(image), bank, "anomalib", 9)
-                framing.full_map(patches[0], frame, "anomalib")
+                preprocessing.full_map(patches[0], frame, "anomalib")
 
         return predict, f"{args.predicted} images one by one, bank {args.bank}, {name}"
     from anomalib.models.image.patchcore.torch_model import PatchcoreModel

@@ -15,13 +15,14 @@ from pathlib import Path
 import numpy as np
 from common import photo_folder
 
-from localize import endless, registry
-from localize.devices import device_of
+from localize import registry
+from localize.data import endless
 from localize.localizer import Told
-from localize.methods.ringvote.lessons import Lessons
-from localize.methods.ringvote.losses import lesson_loss
 from localize.methods.ringvote.network import Trunk
-from localize.methods.ringvote.parcels import moved
+from localize.methods.ringvote.train.losses import lesson_loss
+from localize.methods.ringvote.train.packing import moved
+from localize.methods.ringvote.train.targets import Lessons
+from localize.training.devices import device_of
 from synth import photos
 
 RECIPE = Path(__file__).parents[2] / "data" / "recipes" / "ringvote.json"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from localize import augmentation
+from localize.data import augmentation
 from synth import Anomaly, InputError, Sample, mask
 
 

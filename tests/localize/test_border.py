@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localize.localizer import Told
-from localize.methods.border import LEAST, NEAR, Border, framed
-from localize.methods.listening import heard
-from localize.methods.ringvote import locating, looks, searching
-from localize.methods.ringvote.candidate import Candidate
+from localize.methods.hough.border import LEAST, NEAR, Border, framed
+from localize.methods.hough.candidates import Candidate
+from localize.methods.hough.step_likelihood import heard
+from localize.methods.ringvote import predict_image_only, predict_told, tta
 from localize.methods.ringvote.network import POOL, Trunk
 from synth import renderer, scenes
 from synth.anomaly import Anomaly, apply
@@ -104,8 +104,8 @@ EDGE, BESIDE = slice(40 - NEAR, 40 + NEAR), 40 + NEAR
 def test_told_no_evidence_there(
     lively: Trunk, looking: Callable[[Trunk, int], Trunk], careful: bool
 ) -> None:
-    network = looking(lively, looks.MOST) if careful else lively
-    planes = locating.told_peaks(network, FRAMED, Told(24, 1.1))[0]
+    network = looking(lively, tta.MOST) if careful else lively
+    planes = predict_told.told_peaks(network, FRAMED, Told(24, 1.1))[0]
     assert not planes[:, EDGE].any()
     assert planes[:, BESIDE].any()
     assert not planes[:, :, :NEAR].any()
@@ -122,7 +122,7 @@ def test_untold_neither_squares_nor_pixels_say_anything_there(
     lively: Trunk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The network's own say, where the border is not heeded, does reach there."""
-    coarse, loud = searching.coarse, []
+    coarse, loud = predict_image_only.coarse, []
 
     def watched(network: Trunk, squares: torch.Tensor, *known: Any) -> list[Candidate]:
         loud.append(bool(squares[..., EDGE.start // POOL : EDGE.stop // POOL, :].any()))
@@ -130,13 +130,13 @@ def test_untold_neither_squares_nor_pixels_say_anything_there(
         return coarse(network, squares, *known)
 
     def there(region: Candidate) -> bool:
-        planes, top, _ = searching.window(lively, seen, border, [region])
+        planes, top, _ = predict_image_only.window(lively, seen, border, [region])
         return bool(planes[:, EDGE.start - top : EDGE.stop - top].any())
 
-    monkeypatch.setattr(searching, "coarse", watched)
-    seen, border, _ = searching.blind_candidates(lively, FRAMED)
+    monkeypatch.setattr(predict_image_only, "coarse", watched)
+    seen, border, _ = predict_image_only.blind_candidates(lively, FRAMED)
     loud.append(there(Candidate(60, 60, 24)))
     monkeypatch.setattr(Border, "silence", lambda _, planes, *__, **___: planes)
-    searching.blind_candidates(lively, FRAMED)
+    predict_image_only.blind_candidates(lively, FRAMED)
     loud.append(there(Candidate(60, 60, 24)))
     assert loud == [False, False, True, True]

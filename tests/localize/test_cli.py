@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from localize import cli
+from localize.cli import main
 from synth import Anomaly, apply, console
 
 Run = Callable[..., tuple[int, str, str]]
@@ -24,7 +24,7 @@ Run = Callable[..., tuple[int, str, str]]
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
     def call(*arguments: object) -> tuple[int, str, str]:
         capsys.readouterr()
-        code = console.run(cli.app, "localize", [str(a) for a in arguments])
+        code = console.run(main.app, "localize", [str(a) for a in arguments])
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 
@@ -178,7 +178,7 @@ def test_an_image_of_another_size_is_named(run: Run, small_set: Path, tmp_path: 
 
 def test_version_and_help_are_light() -> None:
     code = (
-        "import sys; from localize import cli; "
+        "import sys; from localize.cli import main; "
         "assert not {'torch', 'pandas', 'matplotlib', 'lightning'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from localize import batches, registry
+from localize import registry
+from localize.data import batches
 from localize.methods.cnn import VARIANTS, Cnn, Network
 from synth import Anomaly, InputError, Sample
 

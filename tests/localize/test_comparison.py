@@ -12,12 +12,15 @@ import pytest
 
 import localize
 import synth.anomaly
-from localize import cli, comparison, plots, registry, scoring
+from localize import comparison, registry
+from localize.cli import tables
+from localize.data.folder import Folder
+from localize.evaluation import scoring
+from localize.evaluation.results import Comparison
 from localize.localizer import Finding, Learns, Told
 from localize.methods.boundary import Boundary
 from localize.methods.centre import Centre
-from localize.results import Comparison
-from localize.sources import Folder
+from localize.report import plots
 from synth import Anomaly, InputError, folders, read
 
 Retabled = Callable[[Path, Path, pd.DataFrame], Path]
@@ -244,7 +247,7 @@ def test_interval_is_over_photos_not_rows(small_set: Path) -> None:
     source = Folder(small_set, "all")
     answers = scoring.predict(Centre(), "centre", source)
     row = scoring.score(answers, source, 0)
-    from localize import metrics
+    from localize.evaluation import metrics
 
     groups = source.table["photo"].tolist()
     assert len(set(groups)) < len(groups)
@@ -460,11 +463,11 @@ def test_without_clean_pictures_what_learns_from_them_is_left_out(
 def test_the_report_has_a_column_for_scores_where_there_are_any(
     compared: Comparison, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cli._report(compared, None)
+    tables.print_scores(compared, None)
     lines = capsys.readouterr().out.splitlines()
     value = compared.scores.set_index("method")["image_auroc"]["boundary"]
     assert any("AUROC" in line and "hit@r" in line for line in lines)
     assert any("boundary" in line and f"{value:.2f} [" in line for line in lines)
     silent = compared.scores.assign(image_auroc=np.nan)
-    cli._report(dataclasses.replace(compared, scores=silent), None)
+    tables.print_scores(dataclasses.replace(compared, scores=silent), None)
     assert "AUROC" not in capsys.readouterr().out

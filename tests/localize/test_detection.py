@@ -14,8 +14,8 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from localize import detection
-from localize.detection import Estimate
+from localize.evaluation import detection
+from localize.evaluation.detection import Estimate
 
 TIED = st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=1, max_size=40)
 

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from localize import api, endless, unusable
-from localize.batches import Order
-from localize.endless import Endless, Mix
+from localize import api
+from localize.data import endless, unusable_photos
+from localize.data.batches import Order
+from localize.data.endless import Endless, Mix
 from synth import InputError, Recipe, anomaly, generate
 from synth.terminal import legible
 
@@ -170,8 +171,8 @@ def test_networks_learn_from_pictures_without_end(
     photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each epoch sees the next pictures, not the same."""
-    monkeypatch.setattr("localize.batches.EPOCH", 6)
-    monkeypatch.setattr("localize.endless.VAL", 2)
+    monkeypatch.setattr("localize.data.batches.EPOCH", 6)
+    monkeypatch.setattr("localize.data.endless.VAL", 2)
     order = Order(6, seed=0, shuffle=True, fresh=True)
     seen = []
     for epoch in range(2):
@@ -216,11 +217,11 @@ def test_photos_that_cannot_be_used_are_skipped_as_generate_does(
     reasons = {legible(name): why for name, why in table.attrs["skipped"].items()}
     for seed in range(12):  # whichever are held for validation
         train, val = endless.split(odd_folder, (Mix(recipe.to_dict()),), seed)
-        assert unusable.skipped((train, val)) == reasons
+        assert unusable_photos.skipped((train, val)) == reasons
         used = {source[i].photo for source in (train, val) for i in range(20)}
         assert used == set(table["photo"])
         assert not {train[i].photo for i in range(20)} & {val[i].photo for i in range(20)}
-    assert unusable.skipped_line((train, val)).startswith("5 of 7 photos skipped: 1 x ")
+    assert unusable_photos.skipped_line((train, val)).startswith("5 of 7 photos skipped: 1 x ")
 
 
 def test_skipping_changes_no_other_picture(photo_folder: Path, tmp_path: Path) -> None:
@@ -254,9 +255,9 @@ def test_training_lists_the_photos_that_it_skips(
     odd_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also one that becomes unreadable meanwhile, which only a worker notices."""
-    monkeypatch.setattr("localize.batches.EPOCH", 12)
-    monkeypatch.setattr("localize.endless.VAL", 2)
-    monkeypatch.setattr("localize.endless.CACHE", 0)
+    monkeypatch.setattr("localize.data.batches.EPOCH", 12)
+    monkeypatch.setattr("localize.data.endless.VAL", 2)
+    monkeypatch.setattr("localize.data.endless.CACHE", 0)
     for name in ("third.png", "fourth.png"):
         shutil.copy(next(odd_folder.glob("scene-*")), odd_folder / name)
     mix = tmp_path / "mix.json"

@@ -19,12 +19,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 import localize
-from localize import cli, comparison, scoring
-from localize.detection import Sketch, Thinned
-from localize.journal import Journal
+from localize import comparison
+from localize.cli import main
+from localize.data.folder import Folder
+from localize.evaluation import scoring
+from localize.evaluation.answer_log import Journal
+from localize.evaluation.detection import Sketch, Thinned
+from localize.evaluation.provenance import fingerprint
 from localize.localizer import Finding, Learns, Told
-from localize.record import fingerprint
-from localize.sources import Folder
 from synth import InputError, console
 from synth.record_log import RecordLog
 
@@ -144,12 +146,14 @@ def test_a_killed_evaluate_goes_on(small_set: Path, tmp_path: Path) -> None:
     assert not out.exists()
     kept = journal.read_bytes().count(b"\n") - 1
     detector.write_text(SLOW.format(calls=str(calls), pause=0) + "\n")
-    assert console.run(cli.app, "localize", [*arguments, str(out)]) == 2  # --resume or --overwrite?
+    assert (
+        console.run(main.app, "localize", [*arguments, str(out)]) == 2
+    )  # --resume or --overwrite?
     refused = [*arguments, str(out), "--resume"]
-    assert console.run(cli.app, "localize", refused) == 2  # another detector has answered so far
+    assert console.run(main.app, "localize", refused) == 2  # another detector has answered so far
     detector.write_text(SLOW.format(calls=str(calls), pause=0.05))
     calls.unlink()
-    assert console.run(cli.app, "localize", [*arguments, str(out), "--resume"]) == 0
+    assert console.run(main.app, "localize", [*arguments, str(out), "--resume"]) == 0
     asked = len(calls.read_text().splitlines())
     whole = localize.evaluate([spec, "boundary"], small_set, tmp_path / "whole", split="all")
     assert asked == len(calls.read_text().splitlines()) - asked - kept

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 import localize
-from localize import cli, imported
-from localize.results import Comparison
+from localize import external_predictions
+from localize.cli import main
+from localize.evaluation.results import Comparison
 from synth import console, read
 
 Run = Callable[..., tuple[int, str, str]]
@@ -25,13 +26,13 @@ def run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Run:
     """Scores a text as CSV, drawing no pictures -> exit code, stdout, stderr."""
-    monkeypatch.setattr("localize.plots.save", lambda *args: None)
-    monkeypatch.setattr("localize.report.write", lambda folder: None)
+    monkeypatch.setattr("localize.report.plots.save", lambda *args: None)
+    monkeypatch.setattr("localize.report.page.write", lambda folder: None)
 
     def call(text: str, *flags: str) -> tuple[int, str, str]:
         (tmp_path / "mine.csv").write_text(text, encoding="utf-8")
         words = ["score", tmp_path / "mine.csv", small_set, "--out", tmp_path / "out", *flags]
-        code = console.run(cli.app, "localize", [str(word) for word in words])
+        code = console.run(main.app, "localize", [str(word) for word in words])
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 
@@ -208,5 +209,5 @@ def test_bad_input_gets_one_clear_line(
 def test_a_file_that_is_no_csv(small_set: Path, tmp_path: Path) -> None:
     picture = next((small_set / "images").iterdir())
     for path, words in ((picture, "UTF-8"), (tmp_path / "no.csv", "no table at")):
-        with pytest.raises(imported.InputError, match=words):
-            imported.score(path, small_set, tmp_path / "out")
+        with pytest.raises(external_predictions.InputError, match=words):
+            external_predictions.score(path, small_set, tmp_path / "out")

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from localize import registry
+from localize.data.folder import Folder
 from localize.localizer import Finding, Localizer, Told
-from localize.peak import peak
+from localize.methods.peak import peak
 from localize.registry import METHODS
 from localize.run_files import read_run
-from localize.sources import Folder
 from synth import InputError
 
 FAST = {

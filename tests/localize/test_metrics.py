@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics.pairwise import paired_euclidean_distances
 
-from localize import metrics
+from localize.evaluation import metrics
 
 points = st.lists(
     st.tuples(*[st.floats(-1e4, 1e4, allow_nan=False)] * 4), min_size=1, max_size=20

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from localize import drawing, plots, registry
+from localize import registry
+from localize.evaluation.scoring import SCORES
 from localize.names import LONGEST, MOST_BYTES, display_width, file_stem, plain, short
+from localize.report import plots, style
 from localize.report.figures import svg
-from localize.scoring import SCORES
 
 NAMES = [
     "$\\frac{", "r$^$", "cost $5 vs $10", "_mine", "__", "{", "\\alpha", "%s {0}", "#", "a_b^c",
@@ -122,7 +123,7 @@ def test_axes_keep_their_room_beside_any_legend(name: str, count: int) -> None:
         box = figure.axes[0].get_window_extent()
         assert min(box.width, box.height) > 200  # of 1200 x 675 px
         for legend in figure.legends:
-            with drawing.styled():
+            with style.styled():
                 whole, inside = figure.bbox, legend.get_window_extent()
             assert whole.x0 <= inside.x0
             assert inside.x1 <= whole.x1
@@ -135,7 +136,7 @@ def test_axes_keep_their_room_beside_any_legend(name: str, count: int) -> None:
 def test_training_that_diverges_is_drawn(values: list[float], centre: float) -> None:
     epochs = range(1, len(values) + 1)
     history = pd.DataFrame({"method": "cnn-fast", "epoch": epochs, "val_distance": values})
-    with drawing.styled():
+    with style.styled():
         figure = plots.validation(history, centre)
         figure.draw_without_rendering()
     assert 0 < figure.axes[0].get_ylim()[1] < 1e301
@@ -146,18 +147,18 @@ def test_a_method_far_off_leaves_room_for_the_others(mean: float) -> None:
     scores = comparison(["centre", "near", "far"])[2]
     ends = ["mean_distance", "mean_distance_low", "mean_distance_high"]
     scores.loc[2, ends] = mean
-    with drawing.styled():
+    with style.styled():
         figure = plots.distances(scores)
         figure.draw_without_rendering()
     assert figure.axes[0].get_xlim()[1] == pytest.approx(1.04 * 30)
 
 
 def test_fonts_are_those_that_are_installed() -> None:
-    with drawing.styled():
+    with style.styled():
         text = Text(text="中")
     first, *others = text.get_fontfamily()
     assert first == "DejaVu Sans"
-    assert set(others) <= set(drawing.FONTS)
+    assert set(others) <= set(style.FONTS)
 
 
 def test_a_log_axis_has_plain_numbers() -> None:

@@ -17,11 +17,12 @@ import pandas as pd
 import pytest
 
 import localize
-from localize import cli, registry
+from localize import registry
+from localize.cli import main
+from localize.data.folder import Folder
+from localize.external import caller, peer, worker
+from localize.external.function import Function
 from localize.localizer import Finding
-from localize.outside import caller, peer, worker
-from localize.outside.function import Function
-from localize.sources import Folder
 from synth import InputError, console
 
 MINE = '''
@@ -96,8 +97,8 @@ def mine(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("localize.plots.save", lambda *args: None)
-    monkeypatch.setattr("localize.report.write", lambda folder: None)
+    monkeypatch.setattr("localize.report.plots.save", lambda *args: None)
+    monkeypatch.setattr("localize.report.page.write", lambda folder: None)
 
 
 @pytest.fixture
@@ -229,7 +230,7 @@ def test_the_run_goes_on_and_errors_are_counted(
         "    return image.shape[1] / 2, image.shape[0] / 2\n"
     )
     words = ["evaluate", f"{mine}:middling", small_set, "--out", tmp_path / "out"]
-    assert console.run(cli.app, "localize", [*map(str, words), "--time-limit", "30"]) == 0
+    assert console.run(main.app, "localize", [*map(str, words), "--time-limit", "30"]) == 0
     assert "1 answers are missing" in capsys.readouterr().out
     errors = pd.read_csv(tmp_path / "out/errors.csv")
     assert errors["method"].tolist() == ["middling"]
@@ -243,7 +244,7 @@ def test_the_run_goes_on_and_errors_are_counted(
 def test_find_goes_on_too(mine: Path, small_set: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pictures = sorted((small_set / "images").iterdir())[:2]
     words = ["find", *pictures, "--method", f"{mine}:fails"]
-    assert console.run(cli.app, "localize", list(map(str, words))) == 1
+    assert console.run(main.app, "localize", list(map(str, words))) == 1
     out = capsys.readouterr().out
     assert out.count("KeyError: 'no eyes'") == 2
     assert "2 of 2 pictures have no answer" in out
@@ -274,7 +275,7 @@ def test_bad_specs_get_one_clear_line(
     Path("lacking.py").write_text("import nowhere_to_be_found\n")
     Path("quits.py").write_text("import os; os._exit(5)\n")
     argv = ["evaluate", spec, str(small_set), "--out", "out"]
-    assert console.run(cli.app, "localize", argv) == 2
+    assert console.run(main.app, "localize", argv) == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert words in err

@@ -14,11 +14,12 @@ import pandas as pd
 import pytest
 
 import localize
-from localize import cli, registry
-from localize.outside import detector
-from localize.outside.detector import Detector
-from localize.outside.peer import Peer
-from localize.sources import Folder
+from localize import registry
+from localize.cli import main
+from localize.data.folder import Folder
+from localize.external import detector
+from localize.external.detector import Detector
+from localize.external.peer import Peer
 from synth import InputError, console
 
 # It learns the mean colour of the pictures; its map is how far a pixel is from that.
@@ -70,15 +71,15 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     job.write_text(STAND_IN)
     monkeypatch.setattr(detector, "JOB", str(job))
     monkeypatch.setenv(detector.PYTHON, sys.executable)
-    monkeypatch.setattr("localize.plots.save", lambda *args: None)
-    monkeypatch.setattr("localize.report.write", lambda folder: None)
+    monkeypatch.setattr("localize.report.plots.save", lambda *args: None)
+    monkeypatch.setattr("localize.report.page.write", lambda folder: None)
     return job
 
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
     def call(*words: object) -> tuple[int, str, str]:
-        code = console.run(cli.app, "localize", [str(word) for word in words])
+        code = console.run(main.app, "localize", [str(word) for word in words])
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from localize import cli, overlays
-from localize.overlays import Photo
+from localize.cli import main
+from localize.report import overlays
+from localize.report.overlays import Photo
 from synth import console, output_file
 
 Find = Callable[..., tuple[int, list[str], str]]
@@ -28,7 +29,7 @@ def find(capsys: pytest.CaptureFixture[str]) -> Find:
     def run(*words: object) -> tuple[int, list[str], str]:
         capsys.readouterr()
         argv = ["find", *map(str, words), "--method", "centre"]
-        code = console.run(cli.app, "localize", argv)
+        code = console.run(main.app, "localize", argv)
         out, err = capsys.readouterr()
         return code, out.splitlines(), err
 

@@ -15,11 +15,12 @@ import torch
 from safetensors.torch import save_file
 from scipy.ndimage import gaussian_filter
 
-from localize import api, cli, registry
-from localize.methods.patchcore import embedding, framing, scoring, weights
+from localize import api, registry
+from localize.cli import main
+from localize.data.folder import Folder
+from localize.methods.patchcore import embedding, preprocessing, scoring, weights
 from localize.methods.patchcore.backbones import Choice, build
 from localize.methods.patchcore.method import PatchCore
-from localize.sources import Folder
 from synth import InputError, console, folders
 
 Retabled = Callable[[Path, Path, pd.DataFrame], Path]
@@ -149,16 +150,16 @@ def test_image_scores_by_their_formula() -> None:
 
 def test_maps_are_enlarged_and_blurred_as_the_conventions_say() -> None:
     scores = torch.rand((32, 32), generator=torch.Generator().manual_seed(0))
-    frame = framing.axes((256, 256), "anomalib")
+    frame = preprocessing.axes((256, 256), "anomalib")
     large = scores.repeat_interleave(8, 0).repeat_interleave(8, 1).double().numpy()
     expected = gaussian_filter(large, 4, truncate=4, mode="mirror")  # torch calls it reflect
-    assert np.allclose(framing.full_map(scores, frame, "anomalib"), expected, atol=1e-6)
+    assert np.allclose(preprocessing.full_map(scores, frame, "anomalib"), expected, atol=1e-6)
 
     scores = scores[:28, :28]
-    frame = framing.axes((256, 256), "paper")
+    frame = preprocessing.axes((256, 256), "paper")
     large = bilinear(scores, (224, 224)).double().numpy()
     expected = gaussian_filter(large, 4)  # scipy's defaults, as the authors call it
-    found = framing.full_map(scores, frame, "paper")
+    found = preprocessing.full_map(scores, frame, "paper")
     assert np.allclose(found[16:240, 16:240], expected, atol=1e-5)
     assert (found[:16] == expected.min().astype(np.float32)).all()
 
@@ -169,10 +170,10 @@ def test_the_square_shows_what_the_axes_say(
     size: tuple[int, int], convention: embedding.Convention
 ) -> None:
     """A picture of its own coordinates comes out with the coordinates of each pixel."""
-    frame = framing.axes(size, convention)
+    frame = preprocessing.axes(size, convention)
     i, j = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
     image = np.stack([i, j, i], axis=-1) * 255 // max(size)
-    shown = framing.square(image.astype(np.uint8), frame, torch.device("cpu")) * max(size)
+    shown = preprocessing.square(image.astype(np.uint8), frame, torch.device("cpu")) * max(size)
     assert shown.shape == (3, frame[0].side, frame[0].side)
     for axis, plane in zip(frame, (shown[0, 9], shown[1, :, 9]), strict=True):
         pixels = np.arange(axis.side)
@@ -357,7 +358,7 @@ def test_bad_options(options: dict[str, Any], message: str) -> None:
 )
 def test_other_backbones(backbone: str) -> None:
     network, _ = build(Choice(backbone, random=True))
-    side = framing.axes((300, 200), "anomalib", network.multiple)[0].side
+    side = preprocessing.axes((300, 200), "anomalib", network.multiple)[0].side
     fine, coarse = network(torch.rand((1, 3, side, side)))
     assert fine.shape[2] >= coarse.shape[2] >= side // 16
     assert torch.isfinite(fine).all()
@@ -366,15 +367,15 @@ def test_other_backbones(backbone: str) -> None:
 def test_the_command(small_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "run"
     command = ["train", "patchcore", str(small_set), "--out", str(run), "--coreset-ratio", "0.02"]
-    assert console.run(cli.app, "localize", [*command, "--convention", "paper"]) == 0
+    assert console.run(main.app, "localize", [*command, "--convention", "paper"]) == 0
     out = capsys.readouterr().out
     assert "patches of" in out
     assert "threshold" in out
-    assert console.run(cli.app, "localize", [*command, "--overwrite", "--epochs", "3"]) == 2
+    assert console.run(main.app, "localize", [*command, "--overwrite", "--epochs", "3"]) == 2
     assert "--epochs is no option of patchcore" in capsys.readouterr().err
     picture = next((small_set / "images").iterdir())
-    assert console.run(cli.app, "localize", ["find", str(picture), "--method", str(run)]) == 0
+    assert console.run(main.app, "localize", ["find", str(picture), "--method", str(run)]) == 0
     assert "score" in capsys.readouterr().out
     shutil.rmtree(run)
-    assert console.run(cli.app, "localize", [*command, "--backbone", "resnet18"]) == 2
+    assert console.run(main.app, "localize", [*command, "--backbone", "resnet18"]) == 2
     assert "resnet18 needs weights" in capsys.readouterr().err

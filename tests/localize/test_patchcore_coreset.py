@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.random_projection import johnson_lindenstrauss_min_dim
 
-from localize.methods.patchcore import coreset, gathering
-from localize.methods.patchcore.gathering import Reducer
+from localize.methods.patchcore import bank, coreset
+from localize.methods.patchcore.bank import Reducer
 
 
 def plain(
@@ -120,9 +120,9 @@ def test_streaming_a_single_block_is_the_plain_fit() -> None:
 
 
 def test_streaming_covers_nearly_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gathering, "BLOCK_ROWS", 300)
+    monkeypatch.setattr(bank, "BLOCK_ROWS", 300)
     blocks = [parts(2, seed) for seed in range(20)]
-    rows = torch.cat([gathering.join(block) for block in blocks])
+    rows = torch.cat([bank.join(block) for block in blocks])
     whole, streamed = (reducer(0.2, most=80).whole(blocks), reducer(0.2, most=80).stream(blocks))
     assert whole.shape == streamed.shape == (80, 10)
     gaps = [float(torch.cdist(rows, bank).amin(1).mean()) for bank in (whole, streamed)]
@@ -131,7 +131,7 @@ def test_streaming_covers_nearly_as_well(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_streaming_holds_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many images come, no more rows are reduced at once than blocks or two banks."""
-    monkeypatch.setattr(gathering, "BLOCK_ROWS", 256)
+    monkeypatch.setattr(bank, "BLOCK_ROWS", 256)
     largest = []
     search = coreset.k_centre
 
@@ -140,6 +140,6 @@ def test_streaming_holds_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
         return search(rows, k, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(coreset, "k_centre", watched)
-    bank = reducer(0.5, most=50).stream(parts(2, seed) for seed in range(64))
-    assert bank.shape == (50, 10)
+    kept = reducer(0.5, most=50).stream(parts(2, seed) for seed in range(64))
+    assert kept.shape == (50, 10)
     assert max(largest) <= 300

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from localize.evaluation.validity import FLAT, is_silent, usable
+from localize.external import caller
+from localize.external.function import finding
 from localize.methods.patchcore import scoring
-from localize.outside import caller
-from localize.outside.function import finding
-from localize.peak import TOLERANCE, peak, plateau, resize_place
-from localize.validity import FLAT, is_silent, usable
+from localize.methods.peak import TOLERANCE, peak, plateau, resize_place
 from synth import Anomaly, anomaly
 
 SHAPE = (60, 80)

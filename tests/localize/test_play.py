@@ -18,8 +18,8 @@ import pytest
 import typer
 from PIL import Image
 
-from localize.play import page, rivals
-from localize.play.command import play
+from localize.cli.play import play
+from localize.play import method_scores, page
 from synth import InputError, console, photos
 
 ROOT = Path(__file__).parents[2]
@@ -131,7 +131,7 @@ def thresholds(folder: Path) -> Path:
 
 
 def test_thresholds_of_models(tmp_path: Path) -> None:
-    found = rivals.read(thresholds(tmp_path / "sharp"))
+    found = method_scores.read(thresholds(tmp_path / "sharp"))
     keen, blind = found["methods"]
     assert (keen["name"], blind["name"]) == ("keen", "007")
     assert keen["brighter"] == {
@@ -168,7 +168,7 @@ def test_scores_that_are_no_numbers_are_named(
     path = thresholds(tmp_path / "sharp") / file
     path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises(InputError, match=words):
-        rivals.read(tmp_path / "sharp")
+        method_scores.read(tmp_path / "sharp")
 
 
 def test_hit_rates_of_models(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_hit_rates_of_models(tmp_path: Path) -> None:
     ]
     columns = ["method", "file_name", "r", "discolor_ratio", "distance"]
     pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "predictions.csv", index=False)
-    found = rivals.read(tmp_path)
+    found = method_scores.read(tmp_path)
     (method,) = found["methods"]
     rate, low, high = method["overall"]
     assert rate == 0.75  # 10 px is half the radius

@@ -193,12 +193,12 @@ def test_played_with_the_mouse_then_scored(
     page.click("#again")
     assert page.inner_text("#supply") == "0 of 7 pictures are new to you"
 
-    from localize import imported
-    from localize.sharpness import design, elsewhere
+    from localize import external_predictions
+    from localize.sharpness import design, external_trials
 
-    trials = elsewhere.read(tmp_path / "play.csv", design.Design())
+    trials = external_trials.read(tmp_path / "play.csv", design.Design())
     assert trials["hit"].tolist() == table["hit"].tolist()
-    imported.score(tmp_path / "play.csv", dataset, tmp_path / "scores")
+    external_predictions.score(tmp_path / "play.csv", dataset, tmp_path / "scores")
     scores = pd.read_csv(tmp_path / "scores" / "scores.csv").set_index("method")
     assert scores.loc['Ann, "the eye"', "n"] in (6, 7)
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from localize.localizer import Told
-from localize.methods import listening as module
-from localize.methods.listening import Listener, evidence, heard, shape_of_step, votes
+from localize.methods.hough import step_likelihood as module
+from localize.methods.hough.step_likelihood import Listener, evidence, heard, shape_of_step, votes
+from localize.methods.hough.voting import ARCS, KINDS, circle
+from localize.methods.hough.whitening import BESIDE, LAGS, Texture, texture
 from localize.methods.prewhitened import Prewhitened
-from localize.methods.ringvote.voting import ARCS, KINDS, circle
-from localize.methods.texture import BESIDE, LAGS, Texture, texture
 from synth.anomaly import Anomaly, Shape, apply
 
 CPU = torch.device("cpu")

@@ -17,11 +17,13 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import localize
-from localize import calibration, cli, closeups, plots, report
+from localize.cli import main
+from localize.data.folder import Folder
+from localize.evaluation import calibration
 from localize.methods.boundary import Boundary
-from localize.report import figures, markup, sentences, standings
+from localize.report import closeups, figures, markup, plots, sentences, standings
+from localize.report import page as report
 from localize.report.markup import Cell, Column, Html
-from localize.sources import Folder
 from synth import InputError
 
 UNTOLD: dict[str, Any] = {"told": []}
@@ -227,7 +229,7 @@ def test_pictures_are_made_small_enough(folder: Path) -> None:
 
 def test_the_same_files_give_the_same_page(folder: Path) -> None:
     before = (folder / "report.html").read_bytes()
-    result = CliRunner().invoke(cli.app, ["report", str(folder)])
+    result = CliRunner().invoke(main.app, ["report", str(folder)])
     assert result.exit_code == 0, result.output
     assert result.output.strip() == str(folder / "report.html")
     assert (folder / "report.html").read_bytes() == before

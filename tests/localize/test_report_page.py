@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from localize import plots, report
+from localize.report import page as report
+from localize.report import plots
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -13,9 +13,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from localize import report
-from localize.report import measuring, thresholds
-from localize.sharpness import pairs
+from localize.report import page as report
+from localize.report import sharpness_page, thresholds
+from localize.sharpness import paired
 from synth import InputError
 
 NAN = math.nan
@@ -58,7 +58,7 @@ PAIRS = pd.DataFrame(
         ("told", "other", "both", 24, 1.15, 0.98, 1.4),
         ("told", "blind", "both", 24, 2.94, 2.1, math.inf),
     ],
-    columns=list(pairs.PAIRS),
+    columns=list(paired.PAIRS),
 )
 
 
@@ -205,15 +205,15 @@ def test_the_command_asks_for_the_same(folder: Path) -> None:
     """Every flag is one that the command knows."""
     from typer.testing import CliRunner
 
-    from localize import cli
+    from localize.cli import main
 
     about = json.loads((folder / "sharpness.json").read_text())
-    words = measuring._command(about)
+    words = sharpness_page._command(about)
     assert shlex.join(words).startswith(
         "localize sharpness told 'runs/my blind' --photos PHOTOS --ratios 1.01,1.35 --radii 20,40 "
         "--sides both --per-cell 4 --codecs jpeg90,png --roundings nearest --feathers 0 "
     )
-    asked = CliRunner().invoke(cli.app, ["sharpness", "--help"], env={"COLUMNS": "200"})
+    asked = CliRunner().invoke(main.app, ["sharpness", "--help"], env={"COLUMNS": "200"})
     known = set(re.findall(r"--[a-z-]+", asked.output))
     assert {word for word in words if word.startswith("--")} <= known
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from localize import runs, training
+from localize.data.folder import Folder
 from localize.methods.cnn import Cnn
-from localize.sources import Folder
+from localize.training import runs, trainer
 from synth import InputError
 from synth.errors import Interrupted
 
@@ -33,14 +33,14 @@ def fit(small_set: Path, run: Path, **options: object) -> None:
 
 def stop_at(epoch: int, patch: pytest.MonkeyPatch, by: Callable[[], None]) -> None:
     """Let the epoch end with ``by``, once all its files are written."""
-    keep = training.Keeper.on_train_epoch_end
+    keep = trainer.Keeper.on_train_epoch_end
 
-    def keep_and_stop(self: training.Keeper, trainer: object, module: object) -> None:
+    def keep_and_stop(self: trainer.Keeper, trainer: object, module: object) -> None:
         keep(self, trainer, module)  # type: ignore[arg-type]
         if trainer.current_epoch + 1 == epoch:  # type: ignore[attr-defined]
             by()
 
-    patch.setattr(training.Keeper, "on_train_epoch_end", keep_and_stop)
+    patch.setattr(trainer.Keeper, "on_train_epoch_end", keep_and_stop)
 
 
 def interrupt() -> None:
@@ -112,7 +112,7 @@ def test_ctrl_c_twice_in_the_middle_of_an_epoch(
     small_set: Path, whole: Path, tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner, name = {
-        "validation": (training.Regression, "validation_step"),
+        "validation": (trainer.Regression, "validation_step"),
         "checkpoint": (runs, "write_sealed"),
     }[place]
     calls, original = [0], getattr(owner, name)
@@ -228,7 +228,7 @@ def test_an_error_after_a_checkpoint_keeps_the_run(
 ) -> None:
     """The picture broke after two epochs: bad input, but what was trained must not be dropped."""
     folder, path = broken_set
-    monkeypatch.setattr("localize.batches.PRELOAD_BYTES", 0)
+    monkeypatch.setattr("localize.data.batches.PRELOAD_BYTES", 0)
     with pytest.raises(Interrupted, match="go on with --resume") as caught:
         fit(folder, run)
     assert str(path) in str(caught.value)
@@ -237,7 +237,7 @@ def test_an_error_after_a_checkpoint_keeps_the_run(
 
 WORKER = """
 import sys
-from localize.loader import begin_worker
+from localize.data.loader import begin_worker
 begin_worker(0)
 for error in (BrokenPipeError("the parent is gone"), ValueError("a fault")):
     sys.excepthook(type(error), error, None)

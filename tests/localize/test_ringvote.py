@@ -10,11 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
-from localize import cli
+from localize.cli import main
 from localize.localizer import Known, Told
 from localize.methods.boundary import LUMA
-from localize.methods.ringvote import locating, searching
-from localize.methods.ringvote.ballots import Ballot
+from localize.methods.hough.aggregation import tempered
+from localize.methods.hough.refinement import Ballot
+from localize.methods.hough.voting import ARCS, KINDS, PLANES, SIDES, circle, counts, square
+from localize.methods.ringvote import predict_image_only, predict_told
 from localize.methods.ringvote.features import CHANNELS, features
 from localize.methods.ringvote.method import RingVote
 from localize.methods.ringvote.network import (
@@ -28,8 +30,6 @@ from localize.methods.ringvote.network import (
     between,
     mixed,
 )
-from localize.methods.ringvote.rules import tempered
-from localize.methods.ringvote.voting import ARCS, KINDS, PLANES, SIDES, circle, counts, square
 from synth import InputError, anomaly, console, renderer, scenes
 from synth.anomaly import Anomaly, Shape, apply
 
@@ -172,7 +172,7 @@ def test_one_clear_arc_counts_for_less_than_all_faint_ones() -> None:
 @pytest.mark.parametrize("ratio", [1.12, 0.89])
 def test_told_it_finds(trained: Trunk, shape: str, overflow: str, ratio: float) -> None:
     image, truth = hidden(shape, overflow, ratio)
-    found = locating.find(trained, image, Told(truth.r, truth.discolor_ratio))
+    found = predict_told.find(trained, image, Told(truth.r, truth.discolor_ratio))
     assert math.hypot(found.x - truth.x, found.y - truth.y) < 1
 
 
@@ -192,35 +192,35 @@ def test_a_band_of_radii_has_weights_of_its_own(lively: Trunk) -> None:
 @torch.inference_mode()
 def test_strips_see_what_the_whole_does(lively: Trunk, monkeypatch: pytest.MonkeyPatch) -> None:
     network, image = lively, noise(223, 38)
-    whole = locating.looked(network, image)
-    evidence = locating.evidence(network, whole, 1.1, 30)
+    whole = predict_told.looked(network, image)
+    evidence = predict_told.evidence(network, whole, 1.1, 30)
     assert whole.shape == (1, 8, 112, 20)
     assert evidence.shape == (KINDS, 224, 40)
     assert network.surveyed(whole).shape == (1, len(HYPOTHESES), 4, KINDS, 224 // POOL, 40 // POOL)
-    monkeypatch.setattr(locating, "STRIP", 38 * 24)
+    monkeypatch.setattr(predict_told, "STRIP", 38 * 24)
     assert REACH < 223 - 24
-    assert torch.allclose(locating.looked(network, image), whole, atol=1e-3)
-    assert torch.allclose(locating.evidence(network, whole, 1.1, 30), evidence, atol=1e-4)
+    assert torch.allclose(predict_told.looked(network, image), whole, atol=1e-3)
+    assert torch.allclose(predict_told.evidence(network, whole, 1.1, 30), evidence, atol=1e-4)
 
 
 def test_nothing_beyond_the_reach_is_seen(lively: Trunk) -> None:
     network, image = lively, noise(200, 200)
     far = image.copy()
     far[:, 100 + REACH + 1 :] = 0
-    one, two = (locating.looked(network, each)[..., :51] for each in (image, far))
+    one, two = (predict_told.looked(network, each)[..., :51] for each in (image, far))
     assert torch.allclose(one, two, atol=1e-4)
 
 
 def test_a_centre_between_pixels_is_found(trained: Trunk) -> None:
     photo = scenes.scene(200, 160, np.random.default_rng(4))
     truth = Anomaly(90.5, 72.5, 34, 1.15)
-    found = locating.find(trained, anomaly.apply(photo, truth), Told(34, 1.15))
+    found = predict_told.find(trained, anomaly.apply(photo, truth), Told(34, 1.15))
     assert math.hypot(found.x - truth.x, found.y - truth.y) <= 0.36
 
 
 @pytest.mark.parametrize("shape", [(30, 40), (7, 80), (1, 1), (65, 33)])
 def test_a_region_too_large_for_the_image_is_in_its_middle(shape: tuple[int, int]) -> None:
-    found = locating.find(Trunk(8), noise(*shape), Told(500, 1.1))
+    found = predict_told.find(Trunk(8), noise(*shape), Told(500, 1.1))
     assert 0 <= found.x <= shape[1] - 1
     assert 0 <= found.y <= shape[0] - 1
     assert np.isfinite(found.score)
@@ -231,12 +231,12 @@ def test_a_region_too_large_for_the_image_is_in_its_middle(shape: tuple[int, int
 
 def test_untold_it_searches(trained: Trunk) -> None:
     image, truth = hidden(ratio=1.15)
-    found = searching.search(trained, image)
+    found = predict_image_only.search(trained, image)
     assert math.hypot(found.x - truth.x, found.y - truth.y) < 1
     assert found.r == pytest.approx(truth.r, abs=1)
     assert found.ratio == pytest.approx(truth.discolor_ratio, abs=0.03)
     photo = scenes.scene(200, 160, np.random.default_rng(4))
-    clean = searching.search(trained, renderer.decode(renderer.encode(photo, "jpeg", 90)))
+    clean = predict_image_only.search(trained, renderer.decode(renderer.encode(photo, "jpeg", 90)))
     assert found.score is not None
     assert clean.score is not None
     assert found.score > clean.score + 5
@@ -245,7 +245,7 @@ def test_untold_it_searches(trained: Trunk) -> None:
 @pytest.mark.parametrize("shape", [(30, 40), (7, 80), (1, 1)])
 @pytest.mark.parametrize("known", [Known(), Known((0.4, 3)), Known((50, 900), (0.01, 99))])
 def test_a_search_in_a_tiny_image_ends(shape: tuple[int, int], known: Known) -> None:
-    found = searching.search(Trunk(8), noise(*shape), known)
+    found = predict_image_only.search(Trunk(8), noise(*shape), known)
     assert np.isfinite([found.x, found.y, found.score]).all()
 
 
@@ -266,14 +266,14 @@ def test_find_heeds_what_is_known(tmp_path: Path, capsys: pytest.CaptureFixture[
         ["--r", r, "--method", "ringvote-careful"],
     ):  # fmt: skip
         words = ["find", str(tmp_path / "hidden.png"), *flags]
-        assert console.run(cli.app, "localize", words) == 0
+        assert console.run(main.app, "localize", words) == 0
         answer = capsys.readouterr().out
         assert "nothing" not in answer
         assert [float(word) for word in answer.split()[2:7:2]] == pytest.approx(
             (truth.x, truth.y, truth.r), abs=0.6
         )
     words = ["find", str(tmp_path / "hidden.png"), "--r", "45:60"]
-    assert console.run(cli.app, "localize", words) == 0
+    assert console.run(main.app, "localize", words) == 0
     answer = capsys.readouterr().out  # one must not be there to be likeliest
     assert "nothing found" in answer
     assert 45 <= float(answer.split()[answer.split().index("r") + 1]) <= 60
@@ -290,7 +290,7 @@ def test_find_needs_neither_training_nor_hints(
     answers = []
     for name, *flags in (("hidden.png",), ("hidden.png", *told), ("clean.png",)):
         words = ["find", tmp_path / name, *flags]
-        assert console.run(cli.app, "localize", [str(word) for word in words]) == 0
+        assert console.run(main.app, "localize", [str(word) for word in words]) == 0
         answers.append(capsys.readouterr().out)
     for answer, near in zip(answers, (0.6, 0.3), strict=False):
         x, y, r = (float(word) for word in answer.split()[2:7:2])
@@ -308,7 +308,7 @@ def test_the_ratio_is_measured_across_the_edge(shape: Shape, ratio: float) -> No
     clean = rng.integers(90, 150, (200, 220, 3), dtype=np.uint8)
     image = apply(clean, Anomaly(100.0, 90.0, 40.0, ratio, shape=shape), rng)
     for pixels, truth in ((image, ratio), (clean, 1.0)):
-        step, error = searching.measured(
+        step, error = predict_image_only.measured(
             pixels.astype(np.float32) @ LUMA, 100.0, 90.0, 40.0, shape == "square"
         )
         assert abs(step - math.log(truth)) < 3 * error

@@ -11,9 +11,9 @@ import torch
 
 from localize import registry
 from localize.localizer import Told
-from localize.methods.ringvote import locating, looks
+from localize.methods.hough.voting import KINDS, circle, square
+from localize.methods.ringvote import predict_told, tta
 from localize.methods.ringvote.network import CELL, Trunk, mixed
-from localize.methods.ringvote.voting import KINDS, circle, square
 from synth import anomaly, renderer, scenes
 from synth.anomaly import Anomaly
 
@@ -35,29 +35,29 @@ def shown(network: Trunk, rgb: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor
     )
 
 
-@pytest.mark.parametrize("flip", looks.FLIPS)
+@pytest.mark.parametrize("flip", tta.FLIPS)
 def test_directions_are_those_of_the_mirror(flip: tuple[int, ...]) -> None:
     """An outline, mirrored, is the same outline with its kinds exchanged."""
-    order = looks.exchanged(flip)
+    order = tta.exchanged(flip)
     for outline, kinds in ((circle, order[:8]), (square, [kind - 8 for kind in order[8:]])):
         planes = []
         for away in (False, True):
             rows, cols, weights = outline(9.5)
-            rows = -rows if away and looks.ROWS in flip else rows
-            cols = -cols if away and looks.COLS in flip else cols
+            rows = -rows if away and tta.ROWS in flip else rows
+            cols = -cols if away and tta.COLS in flip else cols
             planes.append(np.zeros((weights.shape[1], 31, 31)))
             for plane, weight in zip(planes[-1], weights.T, strict=True):
                 np.add.at(plane, (rows + 15, cols + 15), weight)
         assert np.allclose(planes[1][kinds], planes[0])
 
 
-@pytest.mark.parametrize("flip", looks.FLIPS)
+@pytest.mark.parametrize("flip", tta.FLIPS)
 def test_all_looks_see_in_a_mirror_what_they_see(
     flip: tuple[int, ...], lively: Trunk, looking: Looking
 ) -> None:
     """One look does not; the mean of all is the same but for the exchange, to rounding."""
-    order, space = looks.exchanged(flip), [dimension - 4 for dimension in flip]
-    for times, alike in ((looks.MOST, True), (1, not flip)):
+    order, space = tta.exchanged(flip), [dimension - 4 for dimension in flip]
+    for times, alike in ((tta.MOST, True), (1, not flip)):
         network = looking(lively, times)
         for ours, theirs in zip(
             shown(network, pixels()), shown(network, pixels().flip(flip)), strict=True
@@ -68,9 +68,9 @@ def test_all_looks_see_in_a_mirror_what_they_see(
 
 def test_the_mean_is_of_each_look(lively: Trunk, looking: Looking) -> None:
     rgb, means = pixels(), []
-    for flip in looks.FLIPS[:2]:
+    for flip in tta.FLIPS[:2]:
         planes = shown(lively, rgb.flip(flip))[0]
-        means.append(planes[looks.exchanged(flip)].flip([each - 4 for each in flip]))
+        means.append(planes[tta.exchanged(flip)].flip([each - 4 for each in flip]))
     two = looking(lively, 2)
     assert two.channels == 2 * lively.width
     assert torch.allclose(shown(two, rgb)[0], sum(means) / 2, atol=1e-3)
@@ -80,15 +80,15 @@ def test_an_odd_picture_in_strips_is_seen_as_the_whole(
     lively: Trunk, looking: Looking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Mirrored, its last rows come first: the cells must be the same ones."""
-    network = looking(lively, looks.MOST)
+    network = looking(lively, tta.MOST)
     image = pixels(223, 37)[0].permute(1, 2, 0).numpy().astype(np.uint8)
-    whole = locating.looked(network, image)
+    whole = predict_told.looked(network, image)
     assert whole.shape == (1, network.channels, 224 // CELL, 40 // CELL)
-    planes = locating.evidence(network, whole, *KIND)
+    planes = predict_told.evidence(network, whole, *KIND)
     assert planes.shape == (KINDS, 224, 40)
-    monkeypatch.setattr(locating, "STRIP", 37 * 24)
-    assert torch.allclose(locating.looked(network, image), whole, atol=1e-3)
-    assert torch.allclose(locating.evidence(network, whole, *KIND), planes, atol=1e-3)
+    monkeypatch.setattr(predict_told, "STRIP", 37 * 24)
+    assert torch.allclose(predict_told.looked(network, image), whole, atol=1e-3)
+    assert torch.allclose(predict_told.evidence(network, whole, *KIND), planes, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["ringvote-careful-told", "ringvote-careful"])

@@ -12,20 +12,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from localize.endless import Endless, Mix
+from localize.data.endless import Endless, Mix
 from localize.localizer import Known, Range
-from localize.methods.ringvote import odds, searching
-from localize.methods.ringvote.candidate import (
-    FOUND,
-    MISSED,
-    TEMPERATURE,
-    Candidate,
-    best_of,
-)
-from localize.methods.ringvote.locating import peaks
+from localize.methods.hough.candidates import FOUND, MISSED, TEMPERATURE, Candidate, best_of
+from localize.methods.hough.voting import circle
+from localize.methods.ringvote import platt, predict_image_only
 from localize.methods.ringvote.network import Trunk
-from localize.methods.ringvote.odds import Odds
-from localize.methods.ringvote.voting import circle
+from localize.methods.ringvote.platt import Odds
+from localize.methods.ringvote.predict_told import peaks
 from synth import anomaly, renderer, scenes
 from synth.anomaly import Anomaly
 from synth.renderer import Sample
@@ -48,7 +42,7 @@ def test_brightened_and_darkened_regions_are_found(
         low, high = sorted(ratio**power for power in strength)
         ratios = low, high
     image = hidden(Anomaly(91, 72, 34, ratio))
-    found = searching.search(trained, image, Known(radii, ratios))
+    found = predict_image_only.search(trained, image, Known(radii, ratios))
     assert math.hypot(found.x - 91, found.y - 72) < 1
     assert found.r == pytest.approx(34, abs=1)
     assert found.ratio == pytest.approx(ratio, abs=0.03)
@@ -65,7 +59,7 @@ def test_what_is_known_says_which_of_two_regions_is_meant(trained: Trunk) -> Non
         (other, Known(ratio=(0.8, 0.95))),
         (other, Known((50, 75), (0.8, 0.95))),
     ):
-        found = searching.search(trained, image, known)
+        found = predict_image_only.search(trained, image, known)
         assert math.hypot(found.x - truth.x, found.y - truth.y) < 1
         assert found.r == pytest.approx(truth.r, abs=1)
 
@@ -76,7 +70,9 @@ def test_no_other_radius_is_answered_than_those_known(
     trained: Trunk, low: float, more: float
 ) -> None:
     """Where none of them fits, the centre of the image, and no radius."""
-    found = searching.search(trained, hidden(Anomaly(91, 72, 34, 1.15)), Known(r=(low, low + more)))
+    found = predict_image_only.search(
+        trained, hidden(Anomaly(91, 72, 34, 1.15)), Known(r=(low, low + more))
+    )
     assert found.r is None or low <= found.r <= low + more
     if found.r is None:
         assert (found.x, found.y) == (99.5, 79.5)
@@ -173,7 +169,7 @@ def test_odds_are_recovered(scale: float, size: float, shift: float, seed: int) 
     logits, radii = rng.normal(0, 20 / scale, 4000), rng.uniform(20, 200, 4000)
     true = 1 / (1 + np.exp(-(scale * logits / 10 + size * np.log(radii / 50) + shift)))
     known = torch.stack(
-        [odds.facts([v], r, 1.05, True) for v, r in zip(logits, radii, strict=True)]
+        [platt.facts([v], r, 1.05, True) for v, r in zip(logits, radii, strict=True)]
     )
     fitted = Odds()
     fitted.fit(known, torch.from_numpy(rng.random(4000) < true))
@@ -182,14 +178,14 @@ def test_odds_are_recovered(scale: float, size: float, shift: float, seed: int) 
 
 
 def test_brighter_and_darker_count_alike() -> None:
-    one, other = (odds.facts([3.0, 2.0], 30, ratio, False) for ratio in (1.1, 1 / 1.1))
+    one, other = (platt.facts([3.0, 2.0], 30, ratio, False) for ratio in (1.1, 1 / 1.1))
     assert torch.allclose(one, other)
     assert float(one[0]) == pytest.approx(math.log(math.exp(3) + math.exp(2)) / 10)
 
 
 def test_odds_of_pictures_that_differ(photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where what is asked tells the picture from its clean twin, the odds do so too."""
-    monkeypatch.setattr(odds, "SIZES", ((64, 48), (48, 64)))
+    monkeypatch.setattr(platt, "SIZES", ((64, 48), (48, 64)))
     mix = Mix({"size": [64, 64], "margin": 0, "ratio": [1.3, 1.4], "radius": [8, 12]})
     source = Endless(photo_folder, (mix,), 3, augment=False)
     clean = {sample.clean.tobytes() for sample in asked_of(source, 12) if sample.clean is not None}
@@ -197,21 +193,21 @@ def test_odds_of_pictures_that_differ(photo_folder: Path, monkeypatch: pytest.Mo
     def asked(image: np.ndarray, truth: Anomaly) -> torch.Tensor:
         return absent if image.tobytes() in clean else there
 
-    there, absent = (odds.facts([top, 1.0], 10, 1.3, False) for top in (26.0, -3.0))
+    there, absent = (platt.facts([top, 1.0], 10, 1.3, False) for top in (26.0, -3.0))
     fitted, steps = Odds(), []
-    odds.learn(fitted, asked, source, 12, lambda done, total: steps.append((done, total)))
+    platt.learn(fitted, asked, source, 12, lambda done, total: steps.append((done, total)))
     assert steps[-1] == (12, 12)
     assert fitted.of(there) > 1
     assert fitted.of(absent) < -1
-    assert fitted.of(odds.facts([], 10, 1.3, False)) < -1
+    assert fitted.of(platt.facts([], 10, 1.3, False)) < -1
 
 
 def asked_of(source: Endless, count: int) -> list[Sample]:
-    return [source.whole(odds.SIZES[n % len(odds.SIZES)])[n] for n in range(count)]
+    return [source.whole(platt.SIZES[n % len(platt.SIZES)])[n] for n in range(count)]
 
 
 def test_odds_stay_where_there_is_nothing_to_tell_apart() -> None:
     fitted = Odds()
-    known = odds.facts([15.0], 50, 1.0, False)
+    known = platt.facts([15.0], 50, 1.0, False)
     fitted.fit(torch.stack([known, 2 * known]), torch.tensor([True, True]))
     assert fitted.of(known) == pytest.approx(1.5)

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from localize.methods.listening import heard
-from localize.methods.ringvote import looks, searching, second
-from localize.methods.ringvote.candidate import Candidate
+from localize.methods.hough.candidates import Candidate
+from localize.methods.hough.step_likelihood import heard
+from localize.methods.hough.voting import ARCS, SHAPES, SIDES
+from localize.methods.ringvote import predict_image_only, rescoring, tta
 from localize.methods.ringvote.network import STEPS, Trunk
-from localize.methods.ringvote.second import DOUBT, LARGEST, doubted, trusted
-from localize.methods.ringvote.voting import ARCS, SHAPES, SIDES
+from localize.methods.ringvote.rescoring import DOUBT, LARGEST, doubted, trusted
 from synth import scenes
 from synth.anomaly import Anomaly, apply
 
@@ -30,7 +30,7 @@ REGIONS = [
 
 @pytest.fixture
 def careful(lively: Trunk, looking: Callable[[Trunk, int], Trunk]) -> Trunk:
-    return looking(lively, looks.MOST)
+    return looking(lively, tta.MOST)
 
 
 def test_no_vote_counts_without_bound() -> None:
@@ -46,7 +46,7 @@ def test_no_vote_counts_without_bound() -> None:
 @pytest.mark.parametrize("ratio", [None, 1.1])
 def test_a_region_hears_what_lies_along_its_edge(ratio: float | None) -> None:
     """As the sum over its outline of what all pixels say; of an unknown ratio the mean chance."""
-    found = second.reconsidered(REGIONS, IMAGE, ratio and (ratio, ratio), CPU)
+    found = rescoring.reconsidered(REGIONS, IMAGE, ratio and (ratio, ratio), CPU)
     assert [one.logit for one in found] == sorted((one.logit for one in found), reverse=True)
     for one in REGIONS:
         brighter = one.ratio > 1
@@ -71,15 +71,15 @@ def test_votes_along_a_longer_edge_count_less_in_the_sum_than_they_are_more() ->
 
 
 def test_of_no_region_nothing_is_said() -> None:
-    assert second.reconsidered([], IMAGE, None, CPU) == []
+    assert rescoring.reconsidered([], IMAGE, None, CPU) == []
 
 
 def test_only_several_looks_are_rescored(careful: Trunk, monkeypatch: pytest.MonkeyPatch) -> None:
-    rescored = searching.blind_candidates(careful, IMAGE)[2]
-    monkeypatch.setattr(searching, "reconsidered", lambda found, *rest: found)
-    plain = searching.blind_candidates(careful, IMAGE)[2]
+    rescored = predict_image_only.blind_candidates(careful, IMAGE)[2]
+    monkeypatch.setattr(predict_image_only, "reconsidered", lambda found, *rest: found)
+    plain = predict_image_only.blind_candidates(careful, IMAGE)[2]
     assert {one.logit for one in rescored}.isdisjoint(one.logit for one in plain)
     assert {(o.x, o.y, o.r) for o in rescored} == {(o.x, o.y, o.r) for o in plain}
-    monkeypatch.delattr(searching, "reconsidered")
-    careful.flips = looks.FLIPS[:1]
-    assert searching.blind_candidates(careful, IMAGE)[2]
+    monkeypatch.delattr(predict_image_only, "reconsidered")
+    careful.flips = tta.FLIPS[:1]
+    assert predict_image_only.blind_candidates(careful, IMAGE)[2]

@@ -12,13 +12,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from localize.localizer import Known, Range
-from localize.methods.border import NEAR
-from localize.methods.listening import outward
-from localize.methods.ringvote import surveying
-from localize.methods.ringvote.candidate import Candidate
-from localize.methods.ringvote.looks import COLS, ROWS, exchanged
+from localize.methods.hough.border import NEAR
+from localize.methods.hough.candidates import Candidate
+from localize.methods.hough.step_likelihood import outward
+from localize.methods.hough.voting import KINDS, TURNS, spokes
+from localize.methods.ringvote import proposals
 from localize.methods.ringvote.network import BANDS, HYPOTHESES, POOL, Trunk, band, nearest
-from localize.methods.ringvote.voting import KINDS, TURNS, spokes
+from localize.methods.ringvote.tta import COLS, ROWS, exchanged
 
 HEIGHT, WIDTH = 640, 840  # px
 
@@ -70,7 +70,7 @@ def test_a_region_of_any_size_is_where_its_edge_is_seen(
         "ratio": Known(ratio=(ratio, ratio)),
         "both, roughly": Known((0.8 * r, 1.2 * r), about(ratio, 0.2)),
     }[told]
-    found = surveying.coarse(untaught, drawn(x, y, r, square, ratio), (HEIGHT, WIDTH), known)
+    found = proposals.coarse(untaught, drawn(x, y, r, square, ratio), (HEIGHT, WIDTH), known)
     best = found[0]
     assert math.hypot(best.x - x, best.y - y) <= 2 * POOL
     assert best.r == pytest.approx(r, abs=1.5 * POOL)
@@ -81,27 +81,27 @@ def test_a_region_of_any_size_is_where_its_edge_is_seen(
 @pytest.mark.parametrize("square", [False, True])
 def test_large_squares_do_not_end_with_the_image(untaught: Trunk, r: float, square: bool) -> None:
     """A region that ends beside its edges has its centre in one of them, not in the next one."""
-    number, known = surveying.level(r), Known((r, r), (HYPOTHESES[0], HYPOTHESES[0]))
+    number, known = proposals.level(r), Known((r, r), (HYPOTHESES[0], HYPOTHESES[0]))
     planes = drawn(NEAR + r, NEAR + r, r, square, HYPOTHESES[0])[:1]
     for _ in range(number):
-        planes = surveying.coarser(planes)
-    planes = torch.nn.functional.pad(planes, (surveying.BEYOND,) * 4)
-    found = surveying.listened(untaught.rough, planes, [r], known, number)
+        planes = proposals.coarser(planes)
+    planes = torch.nn.functional.pad(planes, (proposals.BEYOND,) * 4)
+    found = proposals.listened(untaught.rough, planes, [r], known, number)
     gaps = [max(abs(one.x - NEAR - r), abs(one.y - NEAR - r)) for one in found]
-    assert min(gaps) <= surveying.side(number) / 2
+    assert min(gaps) <= proposals.side(number) / 2
 
 
 @pytest.mark.parametrize("size", [(480, 640), (800, 800), (2000, 900), (4000, 6000)])
 def test_radii_are_searched_up_to_the_pictures_own_frame(size: tuple[int, int]) -> None:
-    found = surveying.radii(*size)
-    assert found[0] == surveying.SMALLEST
-    assert 0.43 * min(size) < found[-1] <= surveying.LARGEST * min(size)
+    found = proposals.radii(*size)
+    assert found[0] == proposals.SMALLEST
+    assert 0.43 * min(size) < found[-1] <= proposals.LARGEST * min(size)
     assert len(found) < 150
     for one, next_ in itertools.pairwise(found):
-        squares = surveying.side(surveying.level(one))
-        assert next_ - one <= surveying.STEP * squares
-        assert one / squares >= surveying.SMALLEST / POOL  # of no fewer squares than the smallest
-    assert surveying.radii(40, 50) == []
+        squares = proposals.side(proposals.level(one))
+        assert next_ - one <= proposals.STEP * squares
+        assert one / squares >= proposals.SMALLEST / POOL  # of no fewer squares than the smallest
+    assert proposals.radii(40, 50) == []
 
 
 @given(
@@ -113,20 +113,20 @@ def test_known_radii_are_searched_with_no_gap(
     low: float, more: float, size: tuple[int, int]
 ) -> None:
     """From the smallest on, as far as they fit; each of them is near one that is tried."""
-    found = surveying.radii(*size, (low, low + more))
+    found = proposals.radii(*size, (low, low + more))
     most = (min(size) - 1) / 2
     assert found[0] == min(low, most)
     assert found[-1] <= min(low + more, most)
     for one, next_ in itertools.pairwise([*found, min(low + more, most)]):
-        assert next_ - one <= surveying.STEP * surveying.side(surveying.level(one)) + 1e-6
-    assert surveying.radii(*size, (low, low)) == [min(low, most)]
+        assert next_ - one <= proposals.STEP * proposals.side(proposals.level(one)) + 1e-6
+    assert proposals.radii(*size, (low, low)) == [min(low, most)]
 
 
 @given(ends=st.tuples(st.floats(-0.3, 0.3), st.floats(-0.3, 0.3)), share=st.floats(0, 1))
 def test_of_known_ratios_each_has_a_hypothesis(ends: tuple[float, float], share: float) -> None:
     """That which would serve it were nothing known, or all of them share one."""
     low, high = sorted(ends)
-    found = surveying.ratios(Known(ratio=(math.exp(low), math.exp(high))))
+    found = proposals.ratios(Known(ratio=(math.exp(low), math.exp(high))))
     one = HYPOTHESES[nearest(math.exp(low + share * (high - low)))]
     if len(found) > 1:
         assert one in found
@@ -138,18 +138,18 @@ def test_of_known_ratios_each_has_a_hypothesis(ends: tuple[float, float], share:
 
 
 def test_of_one_ratio_the_evidence_is_that_ratios() -> None:
-    assert surveying.ratios(Known()) == HYPOTHESES
-    assert surveying.ratios(Known(ratio=(1.085, 1.085))) == (1.085,)
-    assert surveying.ratios(Known(ratio=(1.02, 1.2))) == (1.03, 1.06, 1.12)
-    assert surveying.ratios(Known(ratio=(0.85, 0.98))) == (1 / 1.03, 1 / 1.06, 1 / 1.12)
+    assert proposals.ratios(Known()) == HYPOTHESES
+    assert proposals.ratios(Known(ratio=(1.085, 1.085))) == (1.085,)
+    assert proposals.ratios(Known(ratio=(1.02, 1.2))) == (1.03, 1.06, 1.12)
+    assert proposals.ratios(Known(ratio=(0.85, 0.98))) == (1 / 1.03, 1 / 1.06, 1 / 1.12)
 
 
 def test_what_is_followed_is_as_far_apart_as_squares() -> None:
     """Going down, what is next to the likeliest is kept: it may be nearer to the truth."""
     beside = [Candidate(100 + 16 * n, 100, 150.0, -float(n)) for n in range(3)]
-    assert surveying.apart(beside, 9, surveying.STEP * 16) == beside
-    assert surveying.apart(beside, 2, surveying.STEP * 16) == beside[:2]
-    assert surveying.apart(beside, 9, 17) == beside[::2]
+    assert proposals.apart(beside, 9, proposals.STEP * 16) == beside
+    assert proposals.apart(beside, 2, proposals.STEP * 16) == beside[:2]
+    assert proposals.apart(beside, 9, 17) == beside[::2]
 
 
 planes = st.integers(0, 99).map(
@@ -165,14 +165,14 @@ def test_larger_squares_of_the_mirror_image_are_the_mirror_images_larger_squares
         return planes.flip(flip)[:, exchanged(flip)]
 
     assert torch.allclose(
-        surveying.coarser(mirrored(seen)), mirrored(surveying.coarser(seen)), atol=1e-5
+        proposals.coarser(mirrored(seen)), mirrored(proposals.coarser(seen)), atol=1e-5
     )
 
 
 @given(seen=planes)
 def test_no_way_of_an_edge_is_likelier_than_the_likeliest(seen: torch.Tensor) -> None:
     """Outward to the right, down a column; a mean of likelihoods lies between them."""
-    found = surveying.coarser(seen)[:, 0]
+    found = proposals.coarser(seen)[:, 0]
     down = seen[:, 0, ::2] + seen[:, 0, 1::2]
     ways = torch.stack([down[..., ::2], down[..., 1::2]])
     assert bool((found <= ways.amax(0) + 1e-5).all())
@@ -181,6 +181,6 @@ def test_no_way_of_an_edge_is_likelier_than_the_likeliest(seen: torch.Tensor) ->
 
 def test_nothing_seen_is_nothing_at_any_size() -> None:
     nothing = torch.zeros(KINDS, 5, 7)  # of odd sides
-    larger = surveying.coarser(nothing)
+    larger = proposals.coarser(nothing)
     assert larger.shape == (KINDS, 3, 4)
     assert np.abs(larger.numpy()).max() < 1e-6

@@ -15,14 +15,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from localize import api, endless
-from localize.endless import Endless, Mix
+from localize import api
+from localize.data import endless
+from localize.data.endless import Endless, Mix
 from localize.localizer import Told
-from localize.methods.ringvote import lessons, losses, odds, voting
+from localize.methods.hough import voting
+from localize.methods.hough.voting import KINDS
+from localize.methods.ringvote import platt
 from localize.methods.ringvote.method import RingVote
 from localize.methods.ringvote.network import Trunk, band
-from localize.methods.ringvote.parcels import packed
-from localize.methods.ringvote.voting import KINDS
+from localize.methods.ringvote.train import losses, targets
+from localize.methods.ringvote.train.packing import packed
 from synth import InputError, scenes
 from synth.anomaly import Anomaly
 
@@ -32,16 +35,16 @@ LESSONS = Mix({"size": [64, 64], "margin": 0}, {"radius": [[8, 12]], "shape": ["
 @pytest.fixture(autouse=True, scope="module")
 def small_lessons() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(odds, "SIZES", ((96, 80), (80, 112)))
+        patch.setattr(platt, "SIZES", ((96, 80), (80, 112)))
         yield
 
 
-def ask(regions: list[Anomaly], size: tuple[int, int] = (64, 64)) -> lessons.Asked:
+def ask(regions: list[Anomaly], size: tuple[int, int] = (64, 64)) -> targets.Asked:
     """The regions' centres, and those of a rival of radius 20 px."""
-    return lessons.asked([regions], [band(regions[0].r)], [20.0], size)
+    return targets.asked([regions], [band(regions[0].r)], [20.0], size)
 
 
-def lost(logits: torch.Tensor, asked: lessons.Asked) -> tuple[float, float]:
+def lost(logits: torch.Tensor, asked: targets.Asked) -> tuple[float, float]:
     """(H, W) logits of the first asked -> its cross-entropy, and the best pixel's distance."""
     all_, right, far = losses.centres(logits[None], asked, slice(0, 1))
     return float(all_ - right), float(far)
@@ -69,7 +72,7 @@ def test_centres_where_the_region_does_not_fit_are_no_answers() -> None:
 
 def test_where_a_region_is_on_squares() -> None:
     """The centre of a square of POOL px lies between its middle pixels."""
-    small = lessons.shrunk(Anomaly(5.5, 9.5, 8, 1.1))
+    small = targets.shrunk(Anomaly(5.5, 9.5, 8, 1.1))
     assert (small.x, small.y, small.r) == (1.0, 2.0, 2.0)
 
 
@@ -102,7 +105,7 @@ def test_pictures_learn_the_same_together_and_one_by_one(lively: Trunk, photo_fo
     for together in (4, 1):
         network.zero_grad()
         total = 0.0
-        (batch,) = lessons.Lessons(Endless(photo_folder, (mix,), 5), 0, 4, 4, together)
+        (batch,) = targets.Lessons(Endless(photo_folder, (mix,), 5), 0, 4, 4, together)
         for each in batch:
             loss, far = losses.lesson_loss(network, each)
             assert len(far) == len(each.images) <= together
@@ -115,7 +118,7 @@ def test_pictures_learn_the_same_together_and_one_by_one(lively: Trunk, photo_fo
 
 
 def test_a_parcel_holds_what_was_put_in(photo_folder: Path) -> None:
-    (batch,) = lessons.Lessons(Endless(photo_folder, (LESSONS,), 5), 0, 1, 1, 1)
+    (batch,) = targets.Lessons(Endless(photo_folder, (LESSONS,), 5), 0, 1, 1, 1)
     thing = {"lessons": batch, "none": torch.empty(0, 3), "flags": torch.tensor([True, False])}
     back = packed(thing).opened(torch.device("cpu"))
     assert back["none"].shape == (0, 3)
@@ -148,8 +151,8 @@ def test_a_likelier_wrong_radius_costs_as_much_as_a_wrong_place() -> None:
 @pytest.mark.parametrize("size", [(320, 320), (64, 48), (9, 9)])
 def test_a_rival_fits_and_comes_again(size: tuple[int, int]) -> None:
     regions = [[Anomaly(20.25 + n, -0.4, 10, 1.1)] for n in range(40)]  # centres may lie outside
-    drawn = [lessons.rival(each, size) for each in regions]
-    assert drawn == [lessons.rival(each, size) for each in regions]
+    drawn = [targets.rival(each, size) for each in regions]
+    assert drawn == [targets.rival(each, size) for each in regions]
     assert len({which for _, which in drawn}) > 3
     assert all(1 <= r <= (min(size) - 1) / 2 for r, _ in drawn)
     assert len({r for r, _ in drawn}) == (40 if min(size) > 44 else 1)
@@ -274,7 +277,7 @@ def test_the_api_trains_on_photos_and_a_recipe(
     photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("localize.methods.ringvote.method.EPOCH", 2)
-    monkeypatch.setattr("localize.endless.VAL", 2)
+    monkeypatch.setattr("localize.data.endless.VAL", 2)
     mix = tmp_path / "mix.json"
     mix.write_text(json.dumps({"stages": [{"recipe": LESSONS.common, "any": LESSONS.any}]}))
     out = tmp_path / "run"

@@ -17,11 +17,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from localize import cli, registry, sharpness
+from localize import registry, sharpness
+from localize.cli import main
 from localize.localizer import Finding, Learns, Told
-from localize.sharpness import adaptive, asking, design, measuring, thresholds
-from localize.sharpness.asking import Asker
+from localize.sharpness import adaptive, design, measurement, runner, thresholds
 from localize.sharpness.design import Condition, Design, grid
+from localize.sharpness.runner import Asker
 from synth import InputError, console, photos
 
 FILES = {
@@ -85,9 +86,9 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Few bootstrap samples and, but for one test, no pictures; gives the function that draws."""
-    draw = measuring._draw
+    draw = measurement._draw
     monkeypatch.setattr(thresholds, "DRAWS", 60)
-    monkeypatch.setattr(measuring, "_draw", lambda *arguments: None)
+    monkeypatch.setattr(measurement, "_draw", lambda *arguments: None)
     return draw
 
 
@@ -117,14 +118,14 @@ def test_a_run_of_a_method_that_sees_and_one_that_does_not(
     loads: dict[str, Any], grey_photos: Path, tmp_path: Path, quick: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(measuring, "_draw", quick)
+    monkeypatch.setattr(measurement, "_draw", quick)
     loads |= {"seer": Seer(), "deaf": Deaf()}
     result = sharpness.measure(
         ["seer", "deaf"], grey_photos, tmp_path / "out", replace(SMALL, per_cell=8), workers=1
     )
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
     trials = pd.read_csv(tmp_path / "out" / "trials.csv")
-    assert tuple(trials.columns) == asking.TRIALS
+    assert tuple(trials.columns) == runner.TRIALS
     assert list(dict.fromkeys(trials["method"])) == ["centre", "seer", "deaf"]
     # The same pictures for all; each cell full; every photo asked.
     cells = trials.groupby(["method", "side", "discolor_ratio", "r"]).size()
@@ -189,9 +190,9 @@ def test_a_picture_can_be_made_again_and_ratio_one_changes_nothing(photo_folder:
     for asked in (SMALL, replace(SMALL, adaptive=14)):
         asker.design = asked
         trials = next(adaptive.trials(asked, names)) if asked.adaptive else grid(asked, names)
-        paint = measuring._painter(asker, names)
+        paint = measurement._painter(asker, names)
         for trial in trials[::7]:
-            row = asker.ask(asking.Item(trial, ("centre",)))[0]
+            row = asker.ask(runner.Item(trial, ("centre",)))[0]
             shown = paint(row)
             assert (shown.truth.x, shown.truth.y) == (row["x"], row["y"])
             assert (shown.brightness, shown.texture) == (row["brightness"], row["texture"])
@@ -208,7 +209,7 @@ def test_the_seed_alone_decides_and_a_stopped_run_goes_on(
     measure("whole", workers=2)
     original, left = Asker.ask, iter(range(13))
 
-    def interrupted(self: Asker, item: asking.Item) -> list[asking.Row]:
+    def interrupted(self: Asker, item: runner.Item) -> list[runner.Row]:
         if next(left, None) is None:
             raise KeyboardInterrupt
         return original(self, item)
@@ -217,7 +218,7 @@ def test_the_seed_alone_decides_and_a_stopped_run_goes_on(
         patched.setattr(Asker, "ask", interrupted)
         with pytest.raises(KeyboardInterrupt):
             measure("stopped", workers=1)
-    journal = tmp_path / "stopped.partial" / measuring.JOURNAL
+    journal = tmp_path / "stopped.partial" / measurement.JOURNAL
     assert len(journal.read_bytes().splitlines()) == 1 + 13
     journal.write_bytes(journal.read_bytes()[:-20])  # as if it was killed while it wrote
     with pytest.raises(InputError, match="holds an unfinished run"):
@@ -236,7 +237,7 @@ def test_a_killed_command_goes_on(photo_folder: Path, tmp_path: Path) -> None:
         sys.executable, "-m", "localize", "sharpness", "boundary", "--photos", str(photo_folder),
         *flags, "--out",
     ]  # fmt: skip
-    journal = tmp_path / "killed.partial" / measuring.JOURNAL
+    journal = tmp_path / "killed.partial" / measurement.JOURNAL
     with subprocess.Popen([*line, str(tmp_path / "killed"), "--workers", "2"]) as process:
         while not journal.is_file() or journal.read_bytes().count(b"\n") < 10:
             assert process.poll() is None
@@ -244,9 +245,9 @@ def test_a_killed_command_goes_on(photo_folder: Path, tmp_path: Path) -> None:
         os.kill(process.pid, signal.SIGKILL)
     assert journal.read_bytes().count(b"\n") < 1 + 48
     arguments = [*line[3:], str(tmp_path / "killed"), "--resume", "--workers", "1"]
-    assert console.run(cli.app, "localize", arguments) == 0
+    assert console.run(main.app, "localize", arguments) == 0
     arguments = [*line[3:], str(tmp_path / "whole"), "--workers", "1"]
-    assert console.run(cli.app, "localize", arguments) == 0
+    assert console.run(main.app, "localize", arguments) == 0
     same_but_for_time(tmp_path / "whole", tmp_path / "killed")
 
 
@@ -350,7 +351,7 @@ def test_bad_input_gets_one_clear_line(
         arguments = ["centre", "--photos", "PHOTOS", "--out", "OUT", "--size", "keep", *arguments]
     named = {"PHOTOS": str(photo_folder), "OUT": str(tmp_path / "out")}
     line = ["sharpness", *(named.get(word, word) for word in arguments)]
-    assert console.run(cli.app, "localize", line) == 2
+    assert console.run(main.app, "localize", line) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
@@ -360,14 +361,14 @@ def test_bad_input_gets_one_clear_line(
 def test_the_defaults_are_the_ones_that_the_command_shows() -> None:
     import inspect
 
-    from localize.sharpness import command
+    from localize.cli import sharpness
 
-    shown = {n: p.default for n, p in inspect.signature(command.sharpness).parameters.items()}
+    shown = {n: p.default for n, p in inspect.signature(sharpness.sharpness).parameters.items()}
     default = Design()
-    assert command._grid(shown["ratios"], "", design.log_grid) == default.ratios
-    assert command._grid(shown["radii"], "", command._radii) == default.radii
+    assert sharpness._grid(shown["ratios"], "", design.log_grid) == default.ratios
+    assert sharpness._grid(shown["radii"], "", sharpness._radii) == default.radii
     assert design.conditions([shown["codecs"]], [shown["roundings"]], [0.0]) == (Condition(),)
-    assert command.SIDES[shown["sides"]] == default.sides
+    assert sharpness.SIDES[shown["sides"]] == default.sides
     for name in ("per_cell", "within", "share", "shape", "overflow", "seed"):
         assert shown[name] == getattr(default, name), name
     assert json.dumps(default.to_dict())

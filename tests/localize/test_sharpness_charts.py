@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from localize.sharpness import charts
-from localize.sharpness.measuring import Measurement
+from localize.sharpness.measurement import Measurement
 
 
 def chart(seeing: int, blind: int) -> Figure:

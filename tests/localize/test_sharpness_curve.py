@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy import optimize
 
-from localize.sharpness import adaptive, light, pairs, psychometric, thresholds
+from localize.sharpness import adaptive, luminance, paired, psychometric, thresholds
 from localize.sharpness.design import Design, Trial, log_grid
 from localize.sharpness.psychometric import Curve
 
@@ -176,12 +176,12 @@ def test_one_photo_has_no_interval() -> None:
 
 def test_light_is_measured_through_the_srgb_curve() -> None:
     # 128 / 255 = 0.50196: ((0.50196 + 0.055) / 1.055) ** 2.4 = 0.21586
-    assert float(light.luminance(128)) == pytest.approx(0.215861, abs=1e-6)
-    assert float(light.luminance(5)) == pytest.approx(5 / 255 / 12.92)
-    assert float(light.contrast(1.1, 5)) == pytest.approx(10)  # the linear foot of the curve
+    assert float(luminance.luminance(128)) == pytest.approx(0.215861, abs=1e-6)
+    assert float(luminance.luminance(5)) == pytest.approx(5 / 255 / 12.92)
+    assert float(luminance.contrast(1.1, 5)) == pytest.approx(10)  # the linear foot of the curve
     at_128 = 100 * (((140.8 / 255 + 0.055) / 1.055) ** 2.4 / 0.2158605 - 1)
-    assert float(light.contrast(1.1, 128)) == pytest.approx(at_128, abs=1e-3)
-    assert np.isnan(float(light.contrast(1.1, 0)))
+    assert float(luminance.contrast(1.1, 128)) == pytest.approx(at_128, abs=1e-3)
+    assert np.isnan(float(luminance.contrast(1.1, 0)))
 
 
 @pytest.mark.parametrize("truth", [(0.02, 0.02, 0.03, 2.0), (0.05, 0.02, 0.08, 3.5)])
@@ -254,7 +254,7 @@ def two_observers(seed: int, factor: float, photos: int = 24) -> pd.DataFrame:
 
 
 def compared(trials: pd.DataFrame) -> pd.DataFrame:
-    return pairs.all_pairs(trials, thresholds.all_thresholds(trials))
+    return paired.all_pairs(trials, thresholds.all_thresholds(trials))
 
 
 def test_methods_are_compared_on_the_same_photos() -> None:
@@ -283,4 +283,4 @@ def test_only_what_was_asked_alike_is_compared() -> None:
     assert len(compared(trials)) == 1
     assert not len(compared(trials[~other]))
     assert not len(compared(trials.assign(hit=trials["hit"].where(trials["method"] == "sharp", 0))))
-    assert tuple(compared(trials[trials["method"] == "sharp"]).columns) == pairs.PAIRS
+    assert tuple(compared(trials[trials["method"] == "sharp"]).columns) == paired.PAIRS

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from localize.sources import Folder
+from localize.data.folder import Folder
 from synth import InputError, apply, read
 
 Retabled = Callable[[Path, Path, pd.DataFrame], Path]

@@ -14,10 +14,12 @@ import pandas as pd
 import pytest
 import torch
 
-from localize import batches, localizer, training
-from localize.batches import Examples, Order
+from localize import localizer
+from localize.data import batches
+from localize.data.batches import Examples, Order
+from localize.data.folder import Folder
 from localize.methods.cnn import Cnn
-from localize.sources import Folder
+from localize.training import trainer
 from synth import InputError
 
 Retabled = Callable[[Path, Path, pd.DataFrame], Path]
@@ -36,7 +38,7 @@ def test_a_run_folder_holds_what_it_says(small_set: Path, tmp_path: Path) -> Non
     assert {p.name for p in tmp_path.iterdir()} == {
         "best.safetensors", "last.safetensors", "history.csv", "model.json",
     }  # fmt: skip
-    history = training.read_history(tmp_path)
+    history = trainer.read_history(tmp_path)
     assert [row["epoch"] for row in history] == [1, 2, 3]
     about = json.loads((tmp_path / "model.json").read_text())
     best = min(history, key=lambda row: row["val_distance"])
@@ -55,7 +57,7 @@ def test_history_is_what_the_weights_score(small_set: Path, tmp_path: Path) -> N
         told = [localizer.Told(truth.r, truth.discolor_ratio)]
         found = last.locate([sample.image], told)[0]
         gaps.append(np.hypot(found.x - truth.x, found.y - truth.y))
-    recorded = training.read_history(tmp_path)[-1]["val_distance"]
+    recorded = trainer.read_history(tmp_path)[-1]["val_distance"]
     assert np.mean(gaps) == pytest.approx(recorded, rel=1e-4)
 
 
@@ -70,7 +72,7 @@ def test_training_learns_a_bright_spot(tmp_path: Path) -> None:
     del cnn
     from localize.comparison import centre_distance
 
-    found = min(row["val_distance"] for row in training.read_history(tmp_path / "run"))
+    found = min(row["val_distance"] for row in trainer.read_history(tmp_path / "run"))
     assert found < 0.6 * centre_distance(tmp_path / "set")
 
 
@@ -82,18 +84,18 @@ def test_resumed_training_equals_an_undisturbed_one(
     class Cut(Exception):
         pass
 
-    keep = training.Keeper.on_train_epoch_end
+    keep = trainer.Keeper.on_train_epoch_end
 
-    def die(self: training.Keeper, trainer: object, module: object) -> None:
+    def die(self: trainer.Keeper, trainer: object, module: object) -> None:
         keep(self, trainer, module)  # type: ignore[arg-type]
         if trainer.current_epoch == 1:  # type: ignore[attr-defined]
             raise Cut
 
     with monkeypatch.context() as patched:
-        patched.setattr(training.Keeper, "on_train_epoch_end", die)
+        patched.setattr(trainer.Keeper, "on_train_epoch_end", die)
         with pytest.raises(Cut):
             fit(small_set, tmp_path / "cut", epochs=4)
-    assert len(training.read_history(tmp_path / "cut")) == 2
+    assert len(trainer.read_history(tmp_path / "cut")) == 2
     resumed = fit(small_set, tmp_path / "cut", epochs=4)
     assert (tmp_path / "cut/history.csv").read_text() == (
         tmp_path / "whole/history.csv"
@@ -118,7 +120,7 @@ def test_kill_9_then_resume(small_set: Path, tmp_path: Path) -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not out.exists()
-    epochs = len(training.read_history(tmp_path / "run.partial"))
+    epochs = len(trainer.read_history(tmp_path / "run.partial"))
     assert epochs >= 1
     refused = subprocess.run(command, capture_output=True, text=True, check=False)
     assert refused.returncode == 2
@@ -147,26 +149,26 @@ def test_two_processes_train_one_network(small_set: Path, tmp_path: Path) -> Non
     script.write_text(
         f"""
 from pathlib import Path
-from localize import training
+from localize.training import trainer
 from localize.methods.cnn import Cnn
-from localize.sources import Folder
+from localize.data.folder import Folder
 
 if __name__ == "__main__":
-    training._hardware = lambda schedule: training.on("cpu", 2)
+    trainer._hardware = lambda schedule: trainer.on("cpu", 2)
     cnn = Cnn("cnn-fuse-last", input=(48, 32), epochs=2, device="cpu", progress=False)
     run = Path({str(tmp_path / "run")!r})
     cnn.fit(Folder({str(small_set)!r}, "train"), Folder({str(small_set)!r}, "val"), run)
 """
     )
     subprocess.run([sys.executable, script], check=True, capture_output=True, timeout=240)
-    assert [row["epoch"] for row in training.read_history(tmp_path / "run")] == [1, 2]
+    assert [row["epoch"] for row in trainer.read_history(tmp_path / "run")] == [1, 2]
     assert not (tmp_path / "run" / "last.ckpt").exists()
     assert Cnn.load(tmp_path / "run").parameters > 0
 
 
 def test_early_stopping(small_set: Path, tmp_path: Path) -> None:
     fit(small_set, tmp_path, epochs=40, patience=1, learning_rate=1e-9)
-    assert len(training.read_history(tmp_path)) < 40
+    assert len(trainer.read_history(tmp_path)) < 40
 
 
 def test_same_seed_same_weights_other_seed_others(small_set: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from localize import batches
+from localize.data import batches
 from localize.methods.unet import SIGMA, UNet, divergence, heat_loss, mean, spot
 from synth import Anomaly, Sample
 

@@ -13,8 +13,11 @@ import pytest
 
 import localize
 import synth
-from localize import cli, comparison, record, registry, report
+from localize import comparison, registry
+from localize.cli import main
+from localize.evaluation import provenance
 from localize.play import page
+from localize.report import page as report
 from synth import console
 from synth import recipe as recipes
 from synth.cli import app
@@ -37,7 +40,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_set: Path) -> Pa
 
 def test_home_on_the_command_line(home: Path, photo_folder: Path) -> None:
     def run(program: str, *words: object) -> None:
-        apps = {"synth": app, "localize": cli.app}
+        apps = {"synth": app, "localize": main.app}
         assert console.run(apps[program], program, list(map(str, words))) == 0, words
 
     run("synth", "preview", "~/set", "--out=~/sheet.png")
@@ -78,7 +81,7 @@ def test_a_dot_has_its_folders_name(home: Path, monkeypatch: pytest.MonkeyPatch)
     ]  # fmt: skip
     assert registry.name_of(".") == registry.name_of("images/..") == "set"
     assert '"dataset":"set"' in page.build(".").html
-    assert record.flags({"photos": Path(), "out": "..", "split": "test"}) == [
+    assert provenance.flags({"photos": Path(), "out": "..", "split": "test"}) == [
         "--photos", "set", "--out", "home", "--split", "test"
     ]  # fmt: skip
 

@@ -16,15 +16,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import localize
-from localize import cli, metrics, scoring
+from localize.cli import main
+from localize.data.folder import Folder
+from localize.evaluation import metrics, scoring
+from localize.evaluation.metrics import FARTHEST
+from localize.evaluation.validity import FLAT, NOTHING, usable
 from localize.localizer import Finding, Learns, Told
-from localize.metrics import FARTHEST
-from localize.play import rivals
+from localize.play import method_scores
 from localize.report import standings
-from localize.sharpness.asking import Asker
 from localize.sharpness.design import Design, grid
-from localize.sources import Folder
-from localize.validity import FLAT, NOTHING, usable
+from localize.sharpness.runner import Asker
 from synth import InputError, console
 
 NAN, INF = math.nan, math.inf
@@ -173,7 +174,7 @@ def test_methods_without_answers_are_rows_of_misses(silent: Path) -> None:
     assert ">nan" not in page.lower()
     for name in ("distance", "found", "contact"):
         assert (silent / f"{name}.png").stat().st_size > 5000
-    played = rivals.read(silent)
+    played = method_scores.read(silent)
     assert [each["overall"][0] for each in played["methods"]][1:] == [0, 0, 0]
 
 
@@ -183,15 +184,15 @@ def test_the_printed_table_has_dashes_and_a_finished_run_is_not_made_again(
     specs = [f"{silent.parent}/mine.py:{name}" for name in ("raises", "flat", "huge")]
     words = ["evaluate", *specs, small_set, "--out", silent]
     before = (silent / "scores.csv").stat().st_mtime_ns
-    assert console.run(cli.app, "localize", [*map(str, words), "--resume"]) == 0
+    assert console.run(main.app, "localize", [*map(str, words), "--resume"]) == 0
     out = capsys.readouterr().out
     assert "finished already" in out
     assert "nan" not in out
     assert out.count("–") > 6
     assert (silent / "scores.csv").stat().st_mtime_ns == before
-    assert console.run(cli.app, "localize", list(map(str, words))) == 2
+    assert console.run(main.app, "localize", list(map(str, words))) == 2
     other = [*map(str, words[:-1]), silent, "--split", "val", "--resume"]
-    assert console.run(cli.app, "localize", list(map(str, other))) == 2
+    assert console.run(main.app, "localize", list(map(str, other))) == 2
 
 
 def test_a_file_without_a_place_is_scored(small_set: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@
     PYTHONPATH=. .peers/anomalib/bin/python tests/peers/detection_oracle.py
 
 Maps with ties and without, of several regions, and clean ones. Exit code 1 where a difference
-is above the bound that `localize.detection` states.
+is above the bound that `localize.evaluation.detection` states.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import sys
 import numpy as np
 import torch
 
-from localize import detection
-from localize.compat import mend_torchvision
+from localize.evaluation import detection
+from localize.training.torchvision_compat import mend_torchvision
 
 mend_torchvision()
 

@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from localize.compat import mend_torchvision
-from localize.methods.patchcore import coreset, embedding, framing, scoring
+from localize.methods.patchcore import coreset, embedding, preprocessing, scoring
 from localize.methods.patchcore.backbones import Choice, build
 from localize.methods.patchcore.convolutions import quicken
+from localize.training.torchvision_compat import mend_torchvision
 from synth import scenes
 
 mend_torchvision()
@@ -65,8 +65,8 @@ def compare(backbone: str, images: list[np.ndarray], fitted: int) -> dict[str, t
         found[stage] = (float((mine - other).abs().max()), float(other.abs().max()))
 
     cpu = torch.device("cpu")
-    frames = [framing.axes(image.shape[1::-1], "anomalib") for image in images]
-    squares = [framing.square(i, frame, cpu) for i, frame in zip(images, frames, strict=True)]
+    frames = [preprocessing.axes(image.shape[1::-1], "anomalib") for image in images]
+    squares = [preprocessing.square(i, frame, cpu) for i, frame in zip(images, frames, strict=True)]
     my_input = torch.stack(squares)
     their_input = torch.stack([resize(torch.tensor(i).permute(2, 0, 1) / 255) for i in images])
     note("input", my_input, their_input)
@@ -120,8 +120,8 @@ def compare(backbone: str, images: list[np.ndarray], fitted: int) -> dict[str, t
         note("patch scores", patches.flatten(), their_patches)
         note("image scores", scores, answer.pred_score)
         # In the network's square, where anomalib's maps are.
-        frame = framing.axes((framing.SIDE, framing.SIDE), "anomalib")
-        maps = [torch.tensor(framing.full_map(p, frame, "anomalib")) for p in patches]
+        frame = preprocessing.axes((preprocessing.SIDE, preprocessing.SIDE), "anomalib")
+        maps = [torch.tensor(preprocessing.full_map(p, frame, "anomalib")) for p in patches]
         note("maps", torch.stack(maps), answer.anomaly_map[:, 0])
         # Of 33 x 33 products summed in float32 the peer's own maps keep five or six digits.
         precise = theirs.anomaly_map_generator.double()(patches[:, None].double(), (256, 256))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from synth.errors import InputError
-from synth.scraping import addresses, manners, pages, services, sources, words
+from synth.scraping import addresses, html_text, pages, politeness, services, sources
 from synth.scraping.outcomes import Outcome, Problem
 
 PRIVATE = """127.0.0.1 127.255.255.254 10.1.2.3 172.16.0.1 192.168.1.1 169.254.169.254 0.0.0.0
@@ -97,26 +97,26 @@ def test_clean() -> None:
 
 def test_retry_after() -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    assert manners.retry_after("Thu, 01 Jan 2026 00:01:00 GMT", now) == 60
-    assert manners.retry_after("Wed, 31 Dec 2025 00:00:00 GMT", now) == 0
-    assert manners.retry_after("-5") is None
+    assert politeness.retry_after("Thu, 01 Jan 2026 00:01:00 GMT", now) == 60
+    assert politeness.retry_after("Wed, 31 Dec 2025 00:00:00 GMT", now) == 0
+    assert politeness.retry_after("-5") is None
 
 
 def test_backoff_doubles_with_jitter() -> None:
-    waits = [manners.backoff(k, 1.0, 60.0, random.Random(k)) for k in range(9)]
+    waits = [politeness.backoff(k, 1.0, 60.0, random.Random(k)) for k in range(9)]
     assert all(0.5 * min(60, 2**k) <= w <= min(60, 2**k) for k, w in enumerate(waits))
-    assert manners.backoff(3, 1, 60, random.Random(1)) == manners.backoff(
+    assert politeness.backoff(3, 1, 60, random.Random(1)) == politeness.backoff(
         3, 1, 60, random.Random(1)
     )
 
 
 def test_robots_rules() -> None:
     text = b"User-agent: *\nDisallow: /a/*.jpg$\nAllow: /a/b\nCrawl-delay: 7\n"
-    robots = manners.read_robots(200, text)
+    robots = politeness.read_robots(200, text)
     assert not robots.allows("http://h/a/x.jpg")
     assert robots.allows("http://h/a/x.jpg?y")
     assert robots.delay() == 7
-    hostile = manners.read_robots(200, b"User-agent: *\nDisallow: /" + b"*a" * 500 + b"$")
+    hostile = politeness.read_robots(200, b"User-agent: *\nDisallow: /" + b"*a" * 500 + b"$")
     began = time.monotonic()
     hostile.allows("http://h/" + "a" * 4000)
     assert time.monotonic() - began < 1
@@ -201,9 +201,9 @@ def test_shipped_sources() -> None:
 
 
 def test_words() -> None:
-    assert words.largest("a.jpg")[0] == "a.jpg"
-    assert words.largest("a.jpg 2x,b.jpg 3x")[0] == "b.jpg"
-    assert not words.is_image_address("https://h/wiki/File:X.jpg")
+    assert html_text.largest("a.jpg")[0] == "a.jpg"
+    assert html_text.largest("a.jpg 2x,b.jpg 3x")[0] == "b.jpg"
+    assert not html_text.is_image_address("https://h/wiki/File:X.jpg")
 
 
 def test_starting_imports_no_http_library() -> None:

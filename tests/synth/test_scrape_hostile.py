@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from synth import card, cells, dataset, photos
 from synth.errors import InputError
-from synth.scraping import html_tree, manners, pages, scraper, services, sources, words
+from synth.scraping import html_text, html_tree, pages, politeness, scraper, services, sources
 from synth.scraping.fetcher import Bounds
 from synth.scraping.options import Options
 from synth.scraping.outcomes import Outcome, Problem
@@ -419,7 +419,7 @@ def test_a_host_that_dies_after_its_page_is_given_up(
 )
 def test_robots_names_us_by_the_product_token(text: str, allowed: bool) -> None:
     for ends in ("\n", "\r\n", "\r"):
-        robots = manners.read_robots(200, text.replace("\n", ends).encode())
+        robots = politeness.read_robots(200, text.replace("\n", ends).encode())
         assert robots.allows("http://h/x.jpg") is allowed
 
 
@@ -435,7 +435,7 @@ def test_robots_names_us_by_the_product_token(text: str, allowed: bool) -> None:
 )
 def test_robots_of_half_a_megabyte(text: str) -> None:
     until = soon()
-    robots = manners.read_robots(200, text.encode())
+    robots = politeness.read_robots(200, text.encode())
     for k in range(100):
         robots.allows(f"http://h/{k}a")
     assert robots.delay() == 0
@@ -558,10 +558,12 @@ def test_the_card_names_only_so_many_licences() -> None:
 
 
 def test_odd_addresses() -> None:
-    assert words.join("http://h/a/", "b\u202ec d\x01<e>") == "http://h/a/b%E2%80%AEc%20d%01%3Ce%3E"
+    assert (
+        html_text.join("http://h/a/", "b\u202ec d\x01<e>") == "http://h/a/b%E2%80%AEc%20d%01%3Ce%3E"
+    )
     for bad in ("http://a\u202eb/", "http://h h/", "data:image/png,x", "http://h:x/"):
-        assert words.join("http://h/", bad) == ""
-    assert words.join("http://h/", "http://h/" + "\u202e" * 1000) == "", "too long when encoded"
+        assert html_text.join("http://h/", bad) == ""
+    assert html_text.join("http://h/", "http://h/" + "\u202e" * 1000) == "", "too long when encoded"
 
 
 # The command

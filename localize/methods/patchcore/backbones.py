@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from localize.compat import mend_torchvision
 from localize.methods.patchcore import weights
 from localize.methods.patchcore.embedding import Parts
 from localize.methods.patchcore.weights import PACKAGED, State
+from localize.training.torchvision_compat import mend_torchvision
 from synth.errors import InputError
 from synth.paths import path_of
 

@@ -18,16 +18,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from localize.devices import device_of
 from localize.localizer import RUN_FILE, Finding, Learns, Source, Told, read_run
-from localize.methods.patchcore import embedding, framing, scoring
+from localize.methods.patchcore import embedding, preprocessing, scoring
 from localize.methods.patchcore.backbones import DEFAULT, Backbone, Choice, build
+from localize.methods.patchcore.bank import Reducer
 from localize.methods.patchcore.convolutions import quicken
 from localize.methods.patchcore.embedding import Convention, Parts
-from localize.methods.patchcore.gathering import Reducer
 from localize.methods.patchcore.scoring import Bank
-from localize.peak import peak
+from localize.methods.peak import peak
 from localize.run_files import read_file, write_run
+from localize.training.devices import device_of
 from synth import console, folders
 from synth.errors import InputError
 
@@ -51,7 +51,7 @@ class Options:
         neighbours: anomalib: bank rows that weigh an image's score, 1 for no weight; paper:
             bank rows whose distances a patch's score averages. None: 9 and 1.
         stream: fit in bounded memory, however many images there are.
-        locate: the map's peak (localize.peak), or the centroid of the blob around it.
+        locate: the map's peak (localize.methods.peak), or the centroid of the blob around it.
     """
 
     convention: Convention = "anomalib"
@@ -173,14 +173,14 @@ class PatchCore:
     def _parts(self, images: Sequence[np.ndarray]) -> Parts:
         """Images of any sizes -> the two parts of their patches' vectors."""
         assert self._backbone is not None
-        squares = [framing.square(image, self._axes(image), self.device) for image in images]
+        squares = [preprocessing.square(image, self._axes(image), self.device) for image in images]
         layers = self._backbone(torch.stack(squares))
         return embedding.parts(layers, self.options.convention)
 
-    def _axes(self, image: np.ndarray) -> tuple[framing.Axis, framing.Axis]:
+    def _axes(self, image: np.ndarray) -> tuple[preprocessing.Axis, preprocessing.Axis]:
         assert self._backbone is not None
         height, width = image.shape[:2]
-        return framing.axes((width, height), self.options.convention, self._backbone.multiple)
+        return preprocessing.axes((width, height), self.options.convention, self._backbone.multiple)
 
     @torch.inference_mode()
     def _scored(self, images: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -210,7 +210,7 @@ class PatchCore:
         findings = []
         for batch in _batches(images):
             for image, patches, score in zip(batch, *self._scored(batch), strict=True):
-                found = framing.full_map(patches, self._axes(image), self.options.convention)
+                found = preprocessing.full_map(patches, self._axes(image), self.options.convention)
                 x, y = place(found) or (math.nan, math.nan)
                 findings.append(Finding(x, y, score=float(score), map=found))
         return findings

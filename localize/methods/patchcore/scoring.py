@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import torch
 
-from localize import peak as peaks
+from localize.methods import peak as peaks
 from localize.methods.patchcore.embedding import Convention, Parts, enlarge, join, to_rows
 
 BLOCK = 1 << 20  # distances in memory at a time
@@ -149,7 +149,7 @@ def score(
 def centroid(map: np.ndarray) -> tuple[float, float] | None:
     """(H, W) -> (x, y) px: the centroid of the blob around the map's maximum; None: a flat map.
 
-    The blob is connected with the plateau of the maximum (``localize.peak``) and stands at
+    The blob is connected with the plateau of the maximum (``localize.methods.peak``) and stands at
     least halfway between the map's median and its maximum; its pixels weigh as much as they
     rise above that.
     """

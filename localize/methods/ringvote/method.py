@@ -2,8 +2,8 @@
 
 A small network (see :mod:`network`) judges what each pixel and its neighbours show, for any
 ratio at once; the evidence is summed along circles and squares. `ringvote-told` is given the
-radius and the ratio; `ringvote` is the same network and searches for both. It learns
-from pictures without end (:mod:`localize.endless`) or from a dataset; trained weights come along.
+radius and the ratio; `ringvote` is the same network and searches for both. It learns from
+endless pictures (:mod:`localize.data.endless`) or from a dataset. Trained weights are included.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from localize import runs
-from localize.devices import device_of
-from localize.endless import VAL, Endless, described
+from localize.data.endless import VAL, Endless, described
 from localize.localizer import Finding, Known, Learns, Source, Told, read_run
-from localize.methods.ringvote import locating, odds, searching, training
-from localize.methods.ringvote.lessons import Lessons
-from localize.methods.ringvote.looks import FLIPS, MOST
+from localize.methods.ringvote import platt, predict_image_only, predict_told
 from localize.methods.ringvote.network import Trunk
+from localize.methods.ringvote.train import loop
+from localize.methods.ringvote.train.targets import Lessons
+from localize.methods.ringvote.tta import FLIPS, MOST
 from localize.registry import WEIGHTS
-from localize.runs import load_weights
+from localize.training import runs
+from localize.training.devices import device_of
+from localize.training.runs import load_weights
 from synth import console, folders
 from synth.anomaly import Anomaly
 from synth.errors import InputError
@@ -108,7 +109,7 @@ class RingVote:
         batch, epochs = self.options["batch"], self.options["epochs"]
         every = min(EPOCH, -(-len(train) // batch))
         steps = max(1, round(epochs * self.options["epochs_scale"])) * every
-        plan = training.Plan(steps, batch, self.options["learning_rate"], every)
+        plan = loop.Plan(steps, batch, self.options["learning_rate"], every)
         train = train.paced(steps * batch) if isinstance(train, Endless) else train
         torch.manual_seed(self.options["seed"])
         network = Trunk(self.options["width"])
@@ -116,7 +117,7 @@ class RingVote:
         lessons = Lessons(val, 0, min(VAL, len(val)), batch, 1)
         about = {"method": self.name, "options": self.options, "source": described(train)} | begun
         with self.progress("training") as step:
-            training.train(network, train, lessons, run, plan, about, self.device, step)
+            loop.train(network, train, lessons, run, plan, about, self.device, step)
         try:
             self._fit_scores(network, val, run)
         except InputError as error:
@@ -158,13 +159,13 @@ class RingVote:
 
         def told(image: np.ndarray, truth: Anomaly) -> Tensor:
             known = Told(truth.r, truth.discolor_ratio)
-            return locating.facts_of(locating.told_peaks(network, image, known)[1])
+            return predict_told.facts_of(predict_told.told_peaks(network, image, known)[1])
 
         def blind(image: np.ndarray, truth: Anomaly) -> Tensor:
-            return locating.facts_of(searching.blind_candidates(network, image)[2])
+            return predict_told.facts_of(predict_image_only.blind_candidates(network, image)[2])
 
-        odds.learn(network.odds(blind=False), told, source, pictures, step)
-        odds.learn(network.odds(blind=True), blind, source, pictures, step)
+        platt.learn(network.odds(blind=False), told, source, pictures, step)
+        platt.learn(network.odds(blind=True), blind, source, pictures, step)
 
     def _use(self, network: Trunk, run: Path, which: str) -> None:
         load_weights(network, run, which, ignore=REMOVED)
@@ -212,11 +213,12 @@ class RingVote:
         """
         network = self._trained()
         if not self.told:
-            return [searching.search(network, image) for image in images]
+            return [predict_image_only.search(network, image) for image in images]
         if told is None:
             raise InputError(f"{self.name} must be told r and discolor_ratio: give both")
         return [
-            locating.find(network, image, each) for image, each in zip(images, told, strict=True)
+            predict_told.find(network, image, each)
+            for image, each in zip(images, told, strict=True)
         ]
 
     def seek(self, image: np.ndarray, known: Known) -> Finding:
@@ -225,7 +227,7 @@ class RingVote:
         Raises:
             InputError: there are no weights yet.
         """
-        return searching.search(self._trained(), image, known)
+        return predict_image_only.search(self._trained(), image, known)
 
     def _trained(self) -> Trunk:
         if self.network is None:

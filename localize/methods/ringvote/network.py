@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from localize.methods.hough.aggregation import Rules
+from localize.methods.hough.voting import KINDS
 from localize.methods.ringvote.features import CHANNELS, features
-from localize.methods.ringvote.looks import FLIPS, of_all
-from localize.methods.ringvote.odds import Odds
-from localize.methods.ringvote.rules import Rules
-from localize.methods.ringvote.voting import KINDS
+from localize.methods.ringvote.platt import Odds
+from localize.methods.ringvote.tta import FLIPS, of_all
 
 CELL = 2  # px of a side: so many pixels are channels of one, nothing is averaged
 POOL = 4  # px, of the search

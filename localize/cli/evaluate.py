@@ -1,0 +1,81 @@
+"""The commands ``localize evaluate`` and ``localize compare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from localize.cli.arguments import Dataset, Overwrite, Resume, Split, TimeLimit
+from localize.cli.options import takes_options
+from synth import console
+
+
+def evaluate(
+    specs: Annotated[
+        list[str],
+        typer.Argument(
+            help="Methods, run folders, file.py:function, anomalib:MODEL.", metavar="SPEC…"
+        ),
+    ],
+    dataset: Dataset,
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    split: Split = None,
+    overwrite: Overwrite = False,
+    resume: Resume = False,
+    time_limit: TimeLimit = None,
+) -> None:
+    """Score methods on a dataset; the centre guess is always scored with them.
+
+    A function of yours takes an (H, W, 3) uint8 array and returns (x, y) or an (H, W) map; it
+    runs in a process of its own. The place of a map is the centre of the plateau of its maximum;
+    a flat map is no answer. An image without an answer, or with one that is not finite, counts
+    as a miss. A model of anomalib is trained on the dataset first.
+
+    Example: `localize evaluate boundary runs/last set --out scores`
+
+    Example: `localize evaluate mine.py:find anomalib:padim set --out scores`
+    """
+    from localize import comparison
+    from localize.cli import tables
+
+    result = comparison.evaluate(
+        specs, dataset, out, split=split, overwrite=overwrite, resume=resume,
+        step=console.progress, time_limit=time_limit, say=console.say,
+    )  # fmt: skip
+    tables.print_scores(result, split)
+
+
+@takes_options
+def compare(
+    dataset: Dataset,
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    options: dict[str, Any],
+    methods: Annotated[
+        Optional[str],
+        typer.Option(help="A,B,… by name, as file.py:function or anomalib:MODEL [all ours]."),
+    ] = None,
+    split: Split = None,
+    overwrite: Overwrite = False,
+    resume: Resume = False,
+) -> None:
+    """Train, score and draw methods: the whole comparison.
+
+    Example: `localize compare set --methods cnn-fast,boundary --epochs-scale 0.5 --out results`
+    """
+    from localize import comparison
+    from localize.cli import tables
+
+    result = comparison.compare(
+        dataset,
+        out,
+        methods.split(",") if methods else comparison.DEFAULT_METHODS,
+        split=split,
+        overwrite=overwrite,
+        resume=resume,
+        step=console.progress,
+        say=console.say,
+        **options,
+    )
+    tables.print_scores(result, split)

@@ -1,0 +1,147 @@
+"""The command ``localize find``."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from synth import console
+from synth.errors import InputError, Skipped
+
+if TYPE_CHECKING:
+    from localize.localizer import Finding, Localizer
+
+
+def find(
+    images: Annotated[list[Path], typer.Argument(help="Photos, or folders of them.")],
+    method: Annotated[
+        Optional[str],
+        typer.Option(
+            help="A SPEC: name, run folder or file.py:function "
+            "[ringvote; where --r and --ratio are one number each ringvote-told].",
+            metavar="SPEC",
+        ),
+    ] = None,
+    r: Annotated[
+        Optional[str],
+        typer.Option(help="Radius in px, right to a pixel, or LOW:HIGH.", metavar="PX"),
+    ] = None,
+    ratio: Annotated[
+        Optional[str],
+        typer.Option(help="The ratio, or LOW:HIGH.", metavar="RATIO"),
+    ] = None,
+    overlay: Annotated[
+        Optional[Path],
+        typer.Option(
+            help="Folder for PNGs with the answer drawn, each at its photo's path below the "
+            "folder named; two of one name get their suffix, folder or a number too. Existing "
+            "files are refused before the work begins."
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace drawings of an earlier run in the folder of --overlay, no other files.",
+        ),
+    ] = False,
+    time_limit: Annotated[
+        Optional[float], typer.Option(help="Seconds an image, for a SPEC file.py:function [60].")
+    ] = None,
+) -> None:
+    """Say where the change is: x (column) and y (row) in px.
+
+    Exit code 1 if a picture has no answer.
+
+    Example: `localize find photo.jpg --overlay drawn`
+
+    Example: `localize find photo.jpg --r 30:50 --ratio 1.02:1.2`
+
+    Example: `localize find photo.jpg --method boundary --r 40 --ratio 1.08`
+    """
+    from localize import api
+    from localize.localizer import Known, Seeker
+    from localize.report import overlays
+    from synth import photos
+
+    console.existing(images)
+    if overwrite and overlay is None:
+        raise InputError("--overwrite is for --overlay: name the folder of the drawings")
+    chosen = [
+        overlays.Photo(path, name) if path.is_dir() else overlays.Photo(path.parent, path.name)
+        for path in images
+        for name in (photos.find(path) if path.is_dir() else [path.name])
+    ]
+    targets: list[Path] = []
+    if overlay is not None:
+        chosen = overlays.without_drawings(chosen, overlay)
+        if not chosen:
+            raise InputError(f"all pictures are drawings of an earlier run in {overlay}")
+        targets = overlays.plan(chosen, overlay)
+        overlays.check(targets, chosen, overlay, overwrite)
+    known = Known(
+        None if r is None else console.pair(r, "--r"),
+        None if ratio is None else console.pair(ratio, "--ratio"),
+    )
+    if method is None:
+        method = "ringvote-told" if known.told else "ringvote"
+    localizer = api.load(method, time_limit=time_limit)
+    if known != Known() and not (localizer.told or isinstance(localizer, Seeker)):
+        raise InputError(f"{method} heeds neither --r nor --ratio: leave them out, or use ringvote")
+    overlays.prepare(targets)
+    console.begin()
+    failed = done = 0
+    try:
+        for number, photo in enumerate(chosen):
+            try:
+                image = photos.read(photo.folder, photo.name).pixels
+                finding = api.locate(localizer, image, r=known.r, ratio=known.ratio)
+                console.say(f"{photo.path}: {_answer(localizer, finding)}")
+                if targets:
+                    size = known.r[0] if known.r and known.r[0] == known.r[1] else None
+                    place = (finding.x, finding.y, finding.r or size)
+                    overlays.draw(image, method, place, targets[number])
+            except Skipped as reason:
+                failed += 1
+                console.say(f"{photo.path}: {reason}")
+            except FileExistsError:
+                failed += 1
+                console.say(f"{targets[number]}: another program wrote this file: not drawn")
+            done = number + 1
+    except KeyboardInterrupt:
+        drawn = f", their drawings in {overlay}" if overlay is not None else ""
+        raise console.Stopped(
+            f"stopped after {done} of {len(chosen)} pictures: their answers are printed{drawn}; "
+            "name the others to go on"
+        ) from None
+    for path in images:
+        if path.is_dir():
+            console.tell_passed_over(path)
+    if failed:
+        console.say(f"{failed} of {len(chosen)} pictures have no answer")
+        raise typer.Exit(1)
+
+
+def _answer(localizer: Localizer, finding: Finding) -> str:
+    """A finding in words."""
+    sure = _confidence(localizer, finding)
+    note = "nothing found; likeliest " if sure is not None and sure < 0.5 else ""
+    extra = "".join(
+        f"  {label} {value:.4g}"
+        for label, value in (
+            ("r", finding.r), ("ratio", finding.ratio),
+            ("score", finding.score) if sure is None else ("confidence", sure),
+        )
+        if value is not None
+    )  # fmt: skip
+    return f"{note}x {finding.x:.1f}  y {finding.y:.1f}{extra}"
+
+
+def _confidence(localizer: Localizer, finding: Finding) -> float | None:
+    """How sure a method is, 0 to 1; None for one whose scores are no odds."""
+    if getattr(localizer, "scores", "") != "log odds" or finding.score is None:
+        return None
+    return 1 / (1 + math.exp(-max(-500.0, min(500.0, finding.score))))

@@ -1,0 +1,58 @@
+"""The ``localize`` command: registers the commands of this package."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from typing import Annotated
+
+import typer
+
+from localize.cli.evaluate import compare, evaluate
+from localize.cli.find import find
+from localize.cli.play import play
+from localize.cli.report import report
+from localize.cli.score import score
+from localize.cli.sharpness import sharpness
+from localize.cli.train import train
+from synth import console
+
+# torch makes a folder for compiled code when it is imported, by default an empty one among the
+# temporary files that nobody removes. The commands compile nothing.
+os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", tempfile.gettempdir())
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Read the chart: train, run and score anything that says where the change is.",
+)
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=console.version("localize"), help="Version."
+        ),
+    ] = False,
+) -> None: ...
+
+
+@console.command(app)
+def methods() -> None:
+    """List the methods: what each learns from, and what it is told.
+
+    Example: `localize methods`
+    """
+    from localize.registry import METHODS
+
+    wide = max(map(len, METHODS))
+    for name, entry in METHODS.items():
+        told = " and ".join(sorted(entry.told)) or "nothing"
+        print(f"{name:<{wide}}  learns from: {entry.learns:<8}  told: {told:<20}  {entry.summary}")
+
+
+for _command in (train, evaluate, compare, find, play, score, report, sharpness):
+    console.command(app)(_command)

@@ -1,0 +1,24 @@
+"""The command ``localize report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from synth import console
+
+
+def report(
+    folder: Annotated[
+        Path, typer.Argument(help="What compare, evaluate, score or sharpness wrote.")
+    ],
+) -> None:
+    """Write FOLDER/report.html again: one page with the answer, tables and pictures.
+
+    Example: `localize report results`
+    """
+    from localize.report import page
+
+    console.say(page.write(folder))

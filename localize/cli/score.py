@@ -1,0 +1,48 @@
+"""The command ``localize score``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from synth import console, units
+from synth.units import Unit
+
+
+def score(
+    predictions: Annotated[
+        Path, typer.Argument(help="CSV with the columns file_name, x_pred, y_pred.")
+    ],
+    dataset: Annotated[Path, typer.Argument(help="Dataset folder that synth wrote.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    clean: Annotated[
+        Optional[Path],
+        typer.Option(help="CSV with the scores of clean pictures, if they are not in the other."),
+    ] = None,
+    split: Annotated[
+        Optional[str], typer.Option(help="test, val, train or all [the one the file is about].")
+    ] = None,
+    unit: Annotated[Optional[Unit], typer.Option(help=units.HELP)] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace OUT if it is one of ours.")
+    ] = False,
+) -> None:
+    """Score predictions that were made elsewhere, by a program or a person.
+
+    Further columns, where there are any: method, r_pred, ratio_pred, score, seconds,
+    discolor_ratio, trial. Pictures without an anomaly need a score alone.
+
+    Example: `localize score mine.csv set --out scores`
+
+    Example: `localize score scores/predictions.csv set --clean scores/clean.csv --out again`
+    """
+    from localize import external_predictions
+    from localize.cli import tables
+
+    result = external_predictions.score(
+        predictions, dataset, out,
+        clean=clean, split=split, unit=unit, overwrite=overwrite, say=console.say,
+    )  # fmt: skip
+    tables.print_scores(result, split)

@@ -1,0 +1,57 @@
+"""Tables of scores on the terminal."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from rich.table import Table
+
+from localize.evaluation.results import Comparison
+from localize.names import plain
+from synth import console
+
+
+def print_scores(result: Comparison, wanted: str | None) -> None:
+    """Print the scores, the last epoch's beside the best, and where everything is."""
+    split = result.scores["split"].iloc[0]
+    n = int(result.scores["n"].iloc[0])
+    fallback = " (there is no test split)" if wanted is None and split == "val" else ""
+    table = Table(title=f"{n} images, split {split}{fallback}; 95 % intervals over photos")
+    scored = result.scores["image_auroc"].notna().any()
+    headings = ("method", "mean px", "normalised", "median px", "hit@5", "hit@r", "last epoch")
+    for heading in (*headings, "AUROC") if scored else headings:
+        table.add_column(heading, justify="left" if heading == "method" else "right", no_wrap=True)
+    last = dict(zip(result.last["method"], result.last["mean_distance"], strict=True))
+    for row in result.scores.to_dict("records"):
+        table.add_row(
+            plain(row["method"]),
+            _interval(row, "mean_distance", ".0f"),
+            _interval(row, "normalised_distance", ".3f"),
+            _number(row["median_distance"], ".1f"),
+            f"{row['hit@5']:.2f}",
+            f"{row['hit@r']:.2f}",
+            f"{_number(last[row['method']], '.0f')} px" if row["method"] in last else "",
+            *([_interval(row, "image_auroc", ".2f")] if scored else []),
+        )
+    console.show(table)
+    if len(result.last):
+        print("last epoch: mean distance with the last epoch's weights; the others are the best's")
+    if scored:
+        print("AUROC: of the score, anomalies against clean images; scores.csv has more")
+    if len(result.errors):
+        print(f"{len(result.errors)} answers are missing, see {result.folder / 'errors.csv'}")
+    print(f"tables and pictures are in {result.folder}")
+    print(f"all on one page: {result.folder / 'report.html'}")
+
+
+def _number(value: float, form: str) -> str:
+    """A dash where there is no number; a large one with its exponent."""
+    if math.isnan(value):
+        return "–"
+    return f"{value:{form}}" if abs(value) < 1e6 else f"{value:.2g}"
+
+
+def _interval(row: dict[Any, Any], column: str, form: str) -> str:
+    value, low, high = (_number(row[f"{column}{end}"], form) for end in ("", "_low", "_high"))
+    return value if low == high == "–" else f"{value} [{low}, {high}]"

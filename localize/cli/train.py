@@ -1,0 +1,73 @@
+"""The command ``localize train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from localize.cli.arguments import Overwrite, Resume
+from localize.cli.options import takes_options
+from synth import console
+
+
+@takes_options
+def train(
+    spec: Annotated[
+        str, typer.Argument(help="A method that learns, or anomalib:MODEL.", metavar="SPEC")
+    ],
+    out: Annotated[Path, typer.Option(help="Run folder to write.")],
+    options: dict[str, Any],
+    dataset: Annotated[
+        Optional[Path], typer.Argument(help="Dataset folder that synth wrote.")
+    ] = None,
+    photos: Annotated[
+        Optional[Path], typer.Option(help="Instead of DATASET: photos to draw on without end.")
+    ] = None,
+    recipe: Annotated[
+        Optional[Path], typer.Option(help="How to draw on them: a preset or a file [default].")
+    ] = None,
+    overwrite: Overwrite = False,
+    resume: Resume = False,
+) -> None:
+    """Train a method on a dataset's train split; the best epoch on val is kept.
+
+    patchcore has no epochs: it keeps patches of the split's clean images.
+
+    With --photos, photos that are broken, animated, transparent or smaller than the recipe's size
+    are skipped, as synth generate does, and listed in skipped.csv in the run folder.
+
+    Example: `localize train cnn-fuse-last set --out runs/last --input 400x400`
+
+    Example: `localize train ringvote --photos photos --recipe ringvote.json --out ring`
+
+    Example: `localize train anomalib:padim set --out padim` (after `make peers`)
+    """
+    from localize import api
+
+    api.train(
+        spec, dataset, out, photos=photos, recipe=recipe, overwrite=overwrite, resume=resume,
+        say=console.say, **options,
+    )  # fmt: skip
+    if photos is not None:
+        console.tell_passed_over(photos)
+    console.say(f"{out}: {_trained(api.describe(out))}")
+
+
+def _trained(about: dict[str, Any]) -> str:
+    """What came of a training, in a line."""
+    if "trained" in about:
+        return str(about["trained"])
+    if "bank" in about:
+        threshold = about["threshold"]
+        score = "" if threshold["score"] is None else f" {threshold['score']:.4g}"
+        return (
+            f"{about['bank'][0]} patches of {about['train_images']} clean images in the bank "
+            f"(weights: {about['weights']['source']}); threshold{score}, {threshold['what']}"
+        )
+    return (
+        f"best epoch {about['best_epoch']} of {about['last_epoch']}, "
+        f"validation distance {about['val_distance']:.1f} px "
+        f"(centre guess {about['val_centre_distance']:.1f} px)"
+    )

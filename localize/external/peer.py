@@ -1,0 +1,211 @@
+"""Our side of a process of its own: start it, ask it within a time limit, end it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from localize.external import worker
+from localize.external.worker import Message
+from synth.errors import InputError, Skipped
+
+TIME_LIMIT = 60.0  # seconds for an image
+START_LIMIT = 300.0  # seconds until it is ready: imports, weights
+PATIENCE = 3.0  # seconds that it gets to end by itself
+# Where another Python looks for modules: none of our environment's.
+OURS = ("PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
+
+Tell = Callable[[int, int], None]
+
+
+def check_limit(seconds: float) -> None:
+    """Refuse a time limit that is none."""
+    if not 0 < seconds <= threading.TIMEOUT_MAX:
+        raise InputError(f"time-limit is {seconds:g}: give seconds above 0")
+
+
+class Failure(Skipped):
+    """Why a process gave no answer to one message; the next message may fare better."""
+
+
+class Peer:
+    """A process that runs a job (see ``worker``): started when first asked, and after it died.
+
+    A copy in another process, forked or pickled, starts one of its own.
+
+    Args:
+        python: the interpreter.
+        job: the job's file, and its arguments.
+        foreign: whether the interpreter is of another environment than ours.
+        log: where what it prints goes; None: to our stderr.
+        start_limit: seconds until it must be ready.
+    """
+
+    def __init__(
+        self,
+        python: str,
+        job: Sequence[str | Path],
+        *,
+        foreign: bool = False,
+        log: Path | None = None,
+        start_limit: float | None = START_LIMIT,
+    ) -> None:
+        self.command = [python, worker.__file__, *map(str, job)]
+        self.foreign, self.log, self.start_limit = foreign, log, start_limit
+        self._running: _Running | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_running": None}
+
+    def start(self, tell: Tell | None = None) -> None:
+        """Start it, unless it runs.
+
+        Raises:
+            InputError: it does not get ready; the line says why.
+        """
+        if self._running is not None and self._running.is_mine():
+            return
+        try:
+            self._running = _Running(self._spawn())
+        except OSError as error:
+            raise InputError(f"{self.command[0]} cannot be run: {error.strerror}") from None
+        try:
+            reply = self._running.exchange(None, self.start_limit, tell)
+        except Failure as error:
+            self.close()
+            raise InputError(f"it did not start: {error}") from None
+        except BaseException:
+            self.close()
+            raise
+        if "error" in reply:
+            self.close()
+            raise InputError(reply["error"])
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        environment = {
+            name: value for name, value in os.environ.items() if not (self.foreign and name in OURS)
+        }
+        with contextlib.ExitStack() as stack:
+            log = stack.enter_context(self.log.open("ab")) if self.log else None
+            return subprocess.Popen(
+                self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+                env=environment, start_new_session=True,
+            )  # fmt: skip
+
+    def ask(self, message: Message, limit: float | None, tell: Tell | None = None) -> Message:
+        """Send a message and wait for the answer, ``limit`` seconds at most (None: for ever).
+
+        Raises:
+            Failure: it took too long (and was killed), it died, or it says that it failed.
+        """
+        try:
+            self.start()
+        except InputError as error:
+            raise Failure(str(error)) from None
+        assert self._running is not None
+        try:
+            reply = self._running.exchange(message, limit, tell)
+        except BaseException:
+            self.close()
+            raise
+        if "error" in reply:
+            raise Failure(reply["error"])
+        return reply
+
+    def close(self) -> None:
+        """End it."""
+        if self._running is not None:
+            self._running.end()
+            self._running = None
+
+
+class _Running:
+    """A process and the two streams; it ends when this is dropped, or we exit."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process, self.owner = process, os.getpid()
+        self.end = weakref.finalize(self, _end, process, self.owner)
+
+    def is_mine(self) -> bool:
+        """Whether it can be asked from here: it lives, and no other process of ours asks it too."""
+        return self.owner == os.getpid() and self.process.poll() is None
+
+    def exchange(self, message: Message | None, limit: float | None, tell: Tell | None) -> Message:
+        """Send, if there is something to send, and receive.
+
+        Raises:
+            Failure: it took too long or died.
+        """
+        late = threading.Event()
+
+        def stop() -> None:
+            late.set()
+            _kill(self.process)
+
+        timer = threading.Timer(limit, stop) if limit is not None else None
+        if timer:
+            timer.daemon = True
+            timer.start()
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        reply: Message | None = None
+        try:
+            if message is not None:
+                worker.write(self.process.stdin, message)
+            while (reply := worker.read(self.process.stdout)) is not None and "done" in reply:
+                if tell:
+                    tell(reply["done"], reply["total"])
+        except (OSError, EOFError, ValueError):
+            reply = None
+        finally:
+            if timer:
+                timer.cancel()
+        if late.is_set():
+            raise Failure(f"no answer within {limit:g} s: killed")
+        if reply is None:
+            raise Failure(f"its process ended ({_ending(self.process)})")
+        return reply
+
+
+def _ending(process: subprocess.Popen[bytes]) -> str:
+    """How a process ended, in words."""
+    try:
+        code = process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        return "it closed its streams"
+    if code >= 0:
+        return f"exit code {code}"
+    with contextlib.suppress(ValueError):
+        return signal.Signals(-code).name
+    return f"signal {-code}"
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and all that it started."""
+    with contextlib.suppress(OSError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+
+
+def _end(process: subprocess.Popen[bytes], owner: int) -> None:
+    """End a process that is ours: it leaves when it is asked nothing more, else it is killed."""
+    if os.getpid() != owner:
+        return
+    with contextlib.suppress(OSError):
+        if process.stdin is not None:
+            process.stdin.close()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(PATIENCE)
+    _kill(process)
+    process.wait()
+    if process.stdout is not None:
+        process.stdout.close()

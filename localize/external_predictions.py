@@ -1,0 +1,299 @@
+"""Predictions made elsewhere, scored as our own are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from localize import comparison, registry
+from localize.comparison import BASELINE, MARKER
+from localize.data.folder import Folder
+from localize.evaluation import provenance, scoring
+from localize.evaluation.results import Comparison, gather
+from localize.evaluation.scoring import CLEAN, ERRORS, Answers
+from localize.evaluation.validity import NOTHING, usable
+from localize.localizer import Finding
+from localize.names import plain
+from synth import dataset as datasets
+from synth import folders, number_kinds, paths, tables, units
+from synth.errors import InputError
+from synth.file_names import FileNames
+from synth.paths import path_of
+
+NEEDED = ("file_name", "x_pred", "y_pred")
+OF_CLEAN = ("file_name", "score")  # what a file of clean pictures alone needs
+OPTIONAL = ("r_pred", "ratio_pred", "score", "discolor_ratio", "seconds")
+PLACES = {
+    "x_pred": number_kinds.FINITE,
+    "y_pred": number_kinds.FINITE,
+    "r_pred": number_kinds.FINITE,
+}
+OTHERS = {
+    "ratio_pred": number_kinds.FINITE,
+    "score": number_kinds.INFINITE,
+    "discolor_ratio": number_kinds.POSITIVE,
+    "seconds": number_kinds.FINITE,
+}
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the file; what is empty or has no column is NaN, or empty text."""
+
+    line: int
+    method: str
+    file_name: str
+    trial: str
+    x_pred: float = math.nan
+    y_pred: float = math.nan
+    r_pred: float = math.nan
+    ratio_pred: float = math.nan
+    score: float = math.nan
+    discolor_ratio: float = math.nan
+    seconds: float = math.nan
+
+    @property
+    def finding(self) -> Finding:
+        r, ratio, score = (
+            None if math.isnan(value) else value
+            for value in (self.r_pred, self.ratio_pred, self.score)
+        )
+        return Finding(self.x_pred, self.y_pred, r, ratio, score)
+
+
+def score(
+    predictions: str | Path,
+    dataset: str | Path,
+    out: str | Path,
+    *,
+    clean: str | Path | None = None,
+    split: str | None = None,
+    unit: units.Unit | None = None,
+    overwrite: bool = False,
+    say: Say = lambda line: None,
+) -> Comparison:
+    """Score a CSV of predictions on a dataset; write the tables and pictures of ``evaluate``.
+
+    An image of the split that the file leaves out, or gives no place for, counts as a miss. A
+    file with a column ``trial`` holds trials: what counts is what was asked, however often.
+
+    Args:
+        predictions: columns file_name, x_pred, y_pred (px; both empty: no answer), and, where
+            there are any, method, r_pred, ratio_pred, score, discolor_ratio, seconds, trial.
+            Rows of clean pictures need a score alone.
+        clean: the same of clean pictures, in a file of its own (our clean.csv).
+        split: test, val, train or all. None: the one that the file is about, else all.
+        unit: of x_pred, y_pred and r_pred: ``px``, or ``fraction`` or ``percent`` of the
+            picture's size. None: px, but a file that looks like fractions is refused.
+        say: told what was left out or is missing.
+
+    Raises:
+        InputError: the file cannot be right; nothing is written.
+    """
+    path, out = path_of(predictions), path_of(out)
+    table = datasets.read(dataset)
+    units.check(unit)
+    rows = _in_px(_named(path, read(path, NEEDED, unit, say), table, dataset), table, unit)
+    if clean is not None:
+        clean = path_of(clean)
+        rows += _named(clean, read(clean, OF_CLEAN, "px", say), table, dataset)
+    _check_once(rows)
+    source = comparison.choose_split(dataset, split or _split(table, rows))
+    names = _Names(source)
+    inside = [row for row in rows if row.file_name in names]
+    if len(inside) < len(rows):
+        say(f"{len(rows) - len(inside)} rows are not of split {source.split}: left out")
+    kept = [row for row in inside if row.method != BASELINE]
+    if len(kept) < len(inside):
+        say(f"{BASELINE}: scored anew, its rows in the file are left out")
+    asked = sorted({names.hidden[row.file_name] for row in inside if row.file_name in names.hidden})
+    if not asked:
+        raise InputError(f"{path} answers no image of split {source.split}: choose --split")
+    trials = any(row.trial for row in rows)
+    shown = source.select(asked) if trials else source
+    if trials:
+        say(f"trials of {len(shown)} of the {len(source)} images of split {source.split}")
+
+    baseline = registry.load(BASELINE)
+    answers = [scoring.predict(baseline, BASELINE, shown)]
+    scores = [scoring.score(answers[0], shown, baseline.parameters)]
+    for method in dict.fromkeys(row.method for row in kept if row.file_name in names.hidden):
+        mine = [row for row in kept if row.method == method]
+        answered, its_source = _answers(method, mine, source, names, trials)
+        if len(answered.errors):
+            say(f"{method}: {_counted(answered.errors)}")
+        answers.append(answered)
+        scores.append(scoring.score(answered, its_source, None))
+    reads = paths.inputs(predictions, dataset, clean)
+    with folders.staged(Path(out), MARKER, reads=reads, overwrite=overwrite) as building:
+        result = gather(answers, scores, building)
+        words = provenance.command(
+            "score", predictions, dataset, clean=clean, split=split, unit=unit, out=out
+        )
+        comparison.write(result, shown, {"predictions": path.name}, {"command": words})
+    return replace(result, folder=Path(out))
+
+
+class _Names:
+    """The pictures of a split by name: ``hidden`` to their row, ``clean`` to their photo.
+
+    ``kinds``: the clean ones that are rows of label 0, and those that are twins.
+    """
+
+    def __init__(self, source: Folder) -> None:
+        self.hidden = {name: i for i, name in enumerate(source.table["file_name"])}
+        twins = source.negatives(told=True)
+        blank = [each for each in source.negatives() if each.partner is None]
+        self.kinds = [{each.name: each.photo for each in kind} for kind in (blank, twins)]
+        self.clean = self.kinds[0] | self.kinds[1]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.hidden or name in self.clean
+
+
+def read(
+    path: Path, needed: Sequence[str] = NEEDED, unit: str | None = None, say: Say = print
+) -> list[Row]:
+    """A CSV of predictions -> its rows, checked for themselves, in the file's own unit.
+
+    Raises:
+        InputError: it is no such file, or the first line that cannot be right.
+    """
+    table = tables.read(path, needed, (*NEEDED, *OPTIONAL, "method", "trial"))
+    if not table.rows:
+        raise InputError(f"{path} has a header and no rows: nothing to score")
+    advice = "correct it, or leave it empty where there is no answer"
+    numbers = units.numbers(table, PLACES, unit, advice) | table.numbers(OTHERS, advice)
+    if note := table.note(numbers):
+        say(note)
+    names, methods, trials = map(table.column, ("file_name", "method", "trial"))
+    rows = []
+    for i, line in enumerate(table.lines):
+        if not names[i]:
+            raise InputError(f"{table.place(i)}: file_name is empty")
+        cells = {name: column[i] for name, column in numbers.items()}
+        x, y = cells.get("x_pred", math.nan), cells.get("y_pred", math.nan)
+        if math.isnan(x) != math.isnan(y):
+            empty = "x_pred" if math.isnan(x) else "y_pred"
+            raise InputError(f"{table.place(i)}: {empty} is empty: give both or neither")
+        rows.append(Row(line, plain(methods[i] or path.stem), names[i], trials[i], **cells))
+    if unit is None:
+        places = [numbers.get(name, []) for name in PLACES]
+        units.refuse_fractions(path, places[0], places[1], places[2])
+    return rows
+
+
+def _in_px(rows: list[Row], table: pd.DataFrame, unit: str | None) -> list[Row]:
+    """Rows in another unit -> the same in px of the picture that each names."""
+    if unit in (None, "px"):
+        return rows
+    sizes = zip(table["width"].astype(int), table["height"].astype(int), strict=True)
+    size_of = dict(zip(table["file_name"], sizes, strict=True))
+    converted = []
+    for row in rows:
+        width, height = size_of.get(row.file_name, (0, 0))  # of a clean picture: it has no place
+        converted.append(
+            replace(
+                row,
+                x_pred=units.to_px(row.x_pred, width, unit) - 0.5,
+                y_pred=units.to_px(row.y_pred, height, unit) - 0.5,
+                r_pred=units.to_px(row.r_pred, width, unit),
+            )
+        )
+    return converted
+
+
+def _named(path: Path, rows: list[Row], table: pd.DataFrame, dataset: str | Path) -> list[Row]:
+    """The rows under the dataset's file names, unless it does not have one of the pictures."""
+    known = FileNames({*table["file_name"], *table["clean_file_name"]} - {""}, Path(dataset))
+    found = {name: known.find(name) for name in {row.file_name for row in rows}}
+    unknown = [row for row in rows if found[row.file_name] is None]
+    if unknown:
+        others = f" (nor are {len(unknown) - 1} others)" if len(unknown) > 1 else ""
+        raise InputError(
+            f"{path}, line {unknown[0].line}: {unknown[0].file_name} is no picture of {dataset}"
+            f"{others}; its file names are like {table['file_name'].iloc[0]}"
+        )
+    return [replace(row, file_name=found[row.file_name] or "") for row in rows]
+
+
+def _check_once(rows: list[Row]) -> None:
+    """Refuse two answers of one method to one picture, unless they are trials."""
+    first: dict[tuple[str, str, str], Row] = {}
+    for row in rows:
+        other = first.setdefault((row.method, row.file_name, row.trial), row)
+        if other is not row:
+            raise InputError(
+                f"{row.method} answers {row.file_name} twice, in lines {other.line} and "
+                f"{row.line}: keep one, or number them in a column trial"
+            )
+
+
+def _split(table: pd.DataFrame, rows: list[Row]) -> str:
+    """The split that all rows are of; else ``all``."""
+    names = {row.file_name for row in rows}
+    here = table["file_name"].isin(names) | table["clean_file_name"].isin(names)
+    splits = set(table["split"][here])
+    return str(splits.pop()) if len(splits) == 1 else "all"
+
+
+def _answers(
+    method: str, rows: list[Row], source: Folder, names: _Names, trials: bool
+) -> tuple[Answers, Folder]:
+    """One method's rows of a split -> its answers, and the pictures that they are answers to."""
+    hidden = [row for row in rows if row.file_name in names.hidden]
+    errors = [
+        (method, row.file_name, "the file gives no place")
+        for row in hidden
+        if math.isnan(row.x_pred)
+    ]
+    errors += [
+        (method, row.file_name, reason)
+        for row in hidden
+        if not math.isnan(row.x_pred) and (reason := usable(row.finding)[1])
+    ]
+    if not trials:
+        given = {row.file_name: row for row in hidden}
+        errors += [(method, name, "not in the file") for name in names.hidden if name not in given]
+        places = list(range(len(source)))
+        said = [given.get(name) for name in names.hidden]
+    else:
+        said = list(hidden)
+        places = [names.hidden[row.file_name] for row in hidden]
+    asked = source.select(places)
+    predictions = scoring.predictions(
+        method,
+        asked,
+        [usable(row.finding)[0] if row else NOTHING for row in said],
+        [row.seconds if row else math.nan for row in said],
+    )
+    own = np.array([row.discolor_ratio if row else math.nan for row in said])
+    predictions["discolor_ratio"] = np.where(np.isnan(own), predictions["discolor_ratio"], own)
+    clean = [row for row in rows if row.file_name in names.clean and not math.isnan(row.score)]
+    without = [(method, row.file_name, names.clean[row.file_name], row.score) for row in clean]
+    scored = {row.file_name for row in clean}
+    if not trials:  # a clean picture left out counts as the worst answer, as in evaluate
+        for kind in names.kinds:
+            if scored & kind.keys():
+                left = [name for name in kind if name not in scored]
+                without += [(method, name, kind[name], math.nan) for name in left]
+                errors += [(method, name, "a clean picture not in the file") for name in left]
+    return (
+        Answers(
+            predictions,
+            pd.DataFrame(without, columns=list(CLEAN)).astype({"score": float}),
+            pd.DataFrame(errors, columns=list(ERRORS)),
+        ),
+        asked,
+    )
+
+
+def _counted(errors: pd.DataFrame) -> str:
+    counts = errors["reason"].value_counts(sort=False)
+    return ", ".join(f"{reason}: {count}" for reason, count in counts.items())

@@ -1,0 +1,280 @@
+"""What the regressors share: the Lightning module and the trainer."""
+
+from __future__ import annotations
+
+import logging
+import math
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import connection
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from localize.data.batches import Batch
+from localize.data.loader import worker_faults
+from localize.localizer import HISTORY
+from localize.training import runs
+from localize.training.devices import device_of
+from localize.training.runs import CHECKPOINT, PROGRESS, Progress
+from localize.training.runs import read_history as read_history
+from localize.training.torchvision_compat import mend_torchvision
+from synth.errors import InputError
+
+mend_torchvision()
+
+import lightning.pytorch as pl  # noqa: E402  (needs a torchvision that imports)
+from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO  # noqa: E402
+from lightning.pytorch.utilities.exceptions import SIGTERMException  # noqa: E402
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How to train.
+
+    ``batch`` is the number of images a step and device; ``patience``: stop after so many
+    epochs without a better validation.
+    """
+
+    epochs: int
+    learning_rate: float
+    batch: int = 10
+    patience: int | None = None
+    device: str = "auto"
+    devices: int | None = None  # how many; None: every GPU there is, or one CPU process
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        counts = (self.epochs, self.batch, self.patience, self.devices)
+        if min(count for count in counts if count is not None) < 1:
+            raise InputError("epochs, batch, patience and devices: give whole numbers from 1 up")
+        if not 0 < self.learning_rate < math.inf:
+            raise InputError(f"learning rate is {self.learning_rate}: give a number above 0")
+
+
+# A network, (B, 3, h, w) float32 in 0 to 1, (B, 2) numeric features and (B, 2) fractions of
+# width and height to find -> () loss, (B, 2) what it found.
+Loss = Callable[
+    [nn.Module, torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]
+]
+
+
+def squared_error(
+    network: nn.Module, images: torch.Tensor, numeric: torch.Tensor, target: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A batch -> the mean squared error of the fractions, and (B, 2) what was found."""
+    found = network(images, numeric)
+    return nn.functional.mse_loss(found, target), found
+
+
+class Regression(pl.LightningModule):
+    """Regress the centre as fractions of width and height, by Adam."""
+
+    def __init__(
+        self, network: nn.Module, learning_rate: float, loss: Loss = squared_error
+    ) -> None:
+        super().__init__()
+        # Channels last: half the time on a CPU for these narrow convolutions.
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.learning_rate = learning_rate
+        self.loss = loss
+
+    def _step(self, batch: Batch, stage: str) -> torch.Tensor:
+        images = to_float(batch["image"])
+        loss, found = self.loss(self.network, images, batch["numeric"], batch["target"])
+        gaps = (found.detach() - batch["target"]) * batch["size"]
+        values = {f"{stage}_loss": loss.detach(), f"{stage}_distance": gaps.norm(dim=1).mean()}
+        self.log_dict(values, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(found))
+        return loss
+
+    def training_step(self, batch: Batch, index: int) -> torch.Tensor:
+        return self._step(batch, "train")
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        self._step(batch, "val")
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), lr=self.learning_rate, fused=True)
+
+
+def to_float(images: torch.Tensor) -> torch.Tensor:
+    """(B, 3, h, w) uint8 -> (B, 3, h, w) float32 in 0 to 1, channels last in memory."""
+    return images.contiguous(memory_format=torch.channels_last).float().div_(255)
+
+
+class Keeper(pl.Callback):
+    """After each epoch writes history, weights and checkpoint, each whole or not at all.
+
+    Args:
+        about: what the run is asked for; goes into the checkpoint.
+    """
+
+    def __init__(self, run: Path, about: dict[str, Any]) -> None:
+        self._run, self._about = run, about
+        self._progress = Progress()
+
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        if multiprocessing.parent_process() is not None and trainer.world_size > 1:
+            _quieten()  # in a process of its own for each device
+            threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self._progress = Progress(*(checkpoint[PROGRESS][name] for name in ("rows", "best")))
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        assert isinstance(module, Regression)
+        metrics = trainer.callback_metrics
+        row = {"epoch": trainer.current_epoch + 1} | {
+            name: float(metrics[name]) for name in HISTORY[1:] if name in metrics
+        }
+        self._progress.add(row, "val_distance", module.network)
+        if trainer.is_global_zero:
+            self._progress.write(self._run)
+        trainer.save_checkpoint(self._run / CHECKPOINT)  # by all processes, whatever the strategy
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint[PROGRESS] = runs.progress_entry(self._about, self._progress)
+
+
+def _leave_with_parent() -> None:
+    """End when the parent process has, even one that was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    connection.wait([parent.sentinel])
+    os._exit(1)
+
+
+class CheckpointFiles(CheckpointIO):
+    """Checkpoints with a checksum, written beside their target.
+
+    Lightning's own go through the folder for temporary files, which may be full.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        runs.write_checkpoint(Path(path), checkpoint)
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        return runs.read_checkpoint(Path(path))
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        Path(path).unlink()
+
+
+def train(
+    network: nn.Module,
+    batches: DataLoader[Batch],
+    val_batches: DataLoader[Batch],
+    run: Path,
+    schedule: Schedule,
+    about: dict[str, Any],
+    loss: Loss = squared_error,
+) -> None:
+    """Train a network, going on from the run's checkpoint where there is one.
+
+    Writes the run folder as the module says; ``about`` goes into ``model.json``.
+
+    Raises:
+        InputError: the checkpoint belongs to another network or is damaged, or the loss
+            is no number any more.
+    """
+    checkpoint = runs.begin(run, about)
+    callbacks: list[pl.Callback] = [Keeper(run, about)]
+    if schedule.patience:
+        callbacks.append(
+            pl.callbacks.EarlyStopping(monitor="val_distance", patience=schedule.patience)
+        )
+    _quieten()
+    trainer = pl.Trainer(
+        **_hardware(schedule),
+        max_epochs=schedule.epochs,
+        callbacks=callbacks,
+        plugins=[CheckpointFiles()],
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=schedule.progress and sys.stderr.isatty(),
+        default_root_dir=run,
+        num_sanity_val_steps=0,
+    )
+    module = Regression(network, schedule.learning_rate, loss)
+    try:
+        with _interruptible(), worker_faults():
+            trainer.fit(
+                module,
+                batches,
+                val_batches,
+                ckpt_path=None if checkpoint is None else str(checkpoint),
+                weights_only=True,
+            )
+    except InputError as error:
+        raise runs.resumable(run, error) from None
+    if trainer.is_global_zero:
+        runs.finish(run, about, "val_distance")
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C within raise KeyboardInterrupt, and a request to end (SIGTERM) end with its code.
+
+    Lightning makes ``sys.exit(1)`` of the one and success of the other, and ignores every later
+    Ctrl-C in this process.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as leaving:
+        if isinstance(leaving.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        if isinstance(leaving, SIGTERMException):
+            raise SystemExit(128 + signal.SIGTERM) from None
+        raise
+    finally:
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
+
+
+def _hardware(schedule: Schedule) -> dict[str, Any]:
+    """What Lightning is to train on; InputError where so many devices are not there."""
+    kind = device_of(schedule.device).type
+    there = torch.cuda.device_count() if kind == "cuda" else 1
+    count = schedule.devices or there
+    if count > there:
+        raise InputError(f"devices is {count}: this machine has {there} of kind {kind}")
+    return on(kind, count)
+
+
+def on(kind: str, count: int) -> dict[str, Any]:
+    """Lightning's arguments for ``count`` devices of a kind, one process each."""
+    # Spawned processes begin at fit(); Lightning's default would run our command once more
+    # for each device, and the second would find the first one's unfinished folder.
+    return {
+        "accelerator": kind,
+        "devices": count,
+        "strategy": "ddp_spawn" if count > 1 else "auto",
+    }
+
+
+def _quieten() -> None:
+    """Keep Lightning's advice off the screen; our own lines say what the user needs."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for module in (r"lightning\..*", r"torch\.utils\.data\..*"):
+        warnings.filterwarnings("ignore", module=module)

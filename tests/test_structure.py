@@ -1,0 +1,75 @@
+"""The structure of the packages: imports point one way, and no modules import each other."""
+
+from __future__ import annotations
+
+import ast
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# From top to bottom: a module may import its own room and the rooms below it.
+ROOMS = {
+    "localize": (
+        "localize.__main__", "localize.cli", "localize", "localize.api", "localize.play",
+        "localize.sharpness", "localize.external_predictions", "localize.comparison",
+        "localize.report", "localize.evaluation", "localize.external",
+        "localize.methods", "localize.training", "localize.data",
+        "localize.registry", "localize.localizer", "localize.run_files", "localize.names",
+    ),
+}  # fmt: skip
+
+
+def modules(package: str) -> dict[str, Path]:
+    """Dotted names of a package's modules -> their files."""
+    found = {}
+    for path in sorted((ROOT / package).rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        found[name.removesuffix(".__init__")] = path
+    return found
+
+
+def imports(package: str) -> dict[str, set[str]]:
+    """Module -> the modules of the package that it imports, anywhere in its code."""
+    known = modules(package)
+    found: dict[str, set[str]] = {}
+    for name, path in known.items():
+        found[name] = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                for alias in node.names:
+                    full = f"{node.module}.{alias.name}"
+                    found[name].add(full if full in known else node.module)
+            elif isinstance(node, ast.Import):
+                found[name].update(alias.name for alias in node.names)
+        found[name] = {each for each in found[name] if each in known and each != name}
+    return found
+
+
+@pytest.mark.parametrize("package", ["synth", "localize"])
+def test_no_modules_import_each_other(package: str) -> None:
+    try:
+        TopologicalSorter(imports(package)).prepare()
+    except CycleError as error:
+        pytest.fail(f"these import each other in a circle: {' -> '.join(error.args[1])}")
+
+
+@pytest.mark.parametrize("package", sorted(ROOMS))
+def test_imports_point_down(package: str) -> None:
+    rooms = ROOMS[package]
+
+    def room(module: str) -> int:
+        fitting = [each for each in rooms if f"{module}.".startswith(f"{each}.")]
+        exact = [each for each in fitting if each != package or module == package]
+        assert exact, f"{module} has no room: add it to ROOMS"
+        return rooms.index(max(exact, key=len))
+
+    upwards = [
+        f"{name} imports {other}"
+        for name, others in imports(package).items()
+        for other in others
+        if room(other) < room(name)
+    ]
+    assert not upwards
