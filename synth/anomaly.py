@@ -105,7 +105,7 @@ def mask(anomaly: Anomaly, height: int, width: int) -> np.ndarray:
     return full
 
 
-def _rounded(values: np.ndarray, rounding: Rounding, rng: np.random.Generator | None) -> np.ndarray:
+def _round(values: np.ndarray, rounding: Rounding, rng: np.random.Generator | None) -> np.ndarray:
     if rounding == "nearest":
         return np.rint(values)
     if rounding == "floor":
@@ -115,7 +115,7 @@ def _rounded(values: np.ndarray, rounding: Rounding, rng: np.random.Generator | 
     return np.floor(values + rng.random(values.shape))
 
 
-def _bounded(values: np.ndarray, overflow: Overflow) -> np.ndarray:
+def _limit(values: np.ndarray, overflow: Overflow) -> np.ndarray:
     if overflow == "wrap":
         return (values.astype(np.int64) & 255).astype(np.uint8)
     return np.minimum(values, 255).astype(np.uint8)
@@ -128,7 +128,7 @@ def _products(
     ratio = anomaly.discolor_ratio
     # 1 + (ratio - 1) is not the ratio to the last bit where that is below one half.
     factor = np.where(w == 1, ratio, 1 + (ratio - 1) * w)[..., None]
-    return _rounded(patch * factor, anomaly.rounding, rng)
+    return _round(patch * factor, anomaly.rounding, rng)
 
 
 def apply(
@@ -176,11 +176,11 @@ def change(
         raise InputError(f"the image is {image.shape} {image.dtype}: give (H, W, 3) uint8 RGB")
     where = window(anomaly, *image.shape[:2])
     if anomaly.feather == 0 and anomaly.rounding != "stochastic":
-        return _changed_by_table(image, anomaly, where)
+        return _change_by_table(image, anomaly, where)
     before = image[where]
     w = weight(anomaly, where)
     products = _products(before, anomaly, w, rng)
-    after = np.where(w[..., None] > 0, _bounded(products, anomaly.overflow), before)
+    after = np.where(w[..., None] > 0, _limit(products, anomaly.overflow), before)
     result = image.copy()
     result[where] = after
 
@@ -193,13 +193,13 @@ def change(
     )
 
 
-def _changed_by_table(
+def _change_by_table(
     image: np.ndarray, anomaly: Anomaly, where: Window
 ) -> tuple[np.ndarray, Effect]:
     """:func:`change` for a hard edge, several times faster: 256 products serve all pixels."""
     codes = np.arange(256)
-    products = _rounded(codes * anomaly.discolor_ratio, anomaly.rounding, None)
-    table = _bounded(products, anomaly.overflow)
+    products = _round(codes * anomaly.discolor_ratio, anomaly.rounding, None)
+    table = _limit(products, anomaly.overflow)
     result = image.copy()
     inside = weight(anomaly, where) > 0
     if not inside.any():

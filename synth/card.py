@@ -51,13 +51,13 @@ def _wider(span: tuple[float, float], values: pd.Series) -> tuple[float, float]:
     return min(span[0], float(values.min())), max(span[1], float(values.max()))
 
 
-def literal(words: str) -> str:
+def escape_markdown(words: str) -> str:
     """Any text -> Markdown that shows it as it is, on one line: no markup, no link, no HTML.
 
     Characters that are not printed are left out: control characters, those that turn the
     direction of writing.
 
-    >>> print(literal("CC BY-SA 4.0"), literal("<b>[x](http://h)</b>"))
+    >>> print(escape_markdown("CC BY-SA 4.0"), escape_markdown("<b>[x](http://h)</b>"))
     CC BY-SA 4.0 &lt;b&gt;\\[x\\]\\(http\\://h\\)&lt;/b&gt;
     """
     line = "".join(c for c in " ".join(words.split()) if c.isprintable()).strip()[:_LONGEST]
@@ -65,12 +65,12 @@ def literal(words: str) -> str:
     return re.sub(r"\b(www)\.", r"\1&#46;", _SIGNS.sub(r"\\\g<0>", safe), flags=re.IGNORECASE)
 
 
-def text(summary: Summary, about: dict[str, Any], table: str) -> str:
+def card_text(summary: Summary, about: dict[str, Any], table: str) -> str:
     """What a table holds and what made it -> the card; ``table`` is the table's file name."""
     counts = ", ".join(f"{n} {split}" for split in SPLITS if (n := summary.splits[split]))
     ratios = f"{summary.ratio[0]:g} to {summary.ratio[1]:g}"
     radii = f"{summary.radius[0]:g} to {summary.radius[1]:g} px"
-    names = sorted(name for name in map(literal, summary.licences) if name)
+    names = sorted(name for name in map(escape_markdown, summary.licences) if name)
     licences = ", ".join(names[:MOST_LICENCES])
     if len(names) > MOST_LICENCES:
         licences += f" and {len(names) - MOST_LICENCES} more, see `{table}`"

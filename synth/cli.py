@@ -11,14 +11,14 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from synth import console, export_commands, folders, output_file, units
+from synth import console, coordinate_units, export_commands, folders, output_file
 from synth import recipe as recipes
 from synth.anomaly import Overflow, Rounding, Shape
+from synth.coordinate_units import Unit
 from synth.dataset import Form
 from synth.errors import InputError
 from synth.recipe import Codec, Fit, Recipe
 from synth.scraping.command import scrape
-from synth.units import Unit
 
 app = typer.Typer(
     add_completion=False,
@@ -34,7 +34,7 @@ def _root(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", is_eager=True, callback=console.version("synth"), help="Version."
+            "--version", is_eager=True, callback=console.version_callback("synth"), help="Version."
         ),
     ] = False,
 ) -> None: ...
@@ -54,13 +54,13 @@ def scenes(
     """
     from synth import scenes as module
 
-    width, height = console.size(size)
+    width, height = console.parse_size(size)
     with (
-        folders.staged(out, module.MARKER, overwrite=overwrite) as building,
+        folders.stage(out, module.MARKER, overwrite=overwrite) as staging,
         console.progress("scenes") as progress,
     ):
-        module.write(building, count, width, height, seed, lambda done: progress(done, count))
-    console.say(f"{count} scenes of {width}x{height} in {out}")
+        module.write(staging, count, width, height, seed, lambda done: progress(done, count))
+    console.print_line(f"{count} scenes of {width}x{height} in {out}")
 
 
 @console.command(app)
@@ -136,10 +136,12 @@ def generate(
         "clean_fraction": clean_fraction, "twins": twins, "masks": masks, "seed": seed,
         "keep_profile": keep_profile, "keep_duplicates": keep_duplicates,
         "max_pixels": max_pixels,
-        "size": size if size in (None, "keep") else console.size(size),
-        "ratio": ratio and console.pair(ratio, "--ratio"),
+        "size": size if size in (None, "keep") else console.parse_size(size),
+        "ratio": ratio and console.parse_range(ratio, "--ratio"),
         "radius": radius and _radius(radius),
-        "split": split and tuple(console.number(s, "--split", split) for s in split.split(":")),
+        "split": split and tuple(
+            console.parse_number(share, "--split", split) for share in split.split(":")
+        ),
     }  # fmt: skip
     changed = {name: value for name, value in given.items() if value is not None}
     full: Recipe = dataclasses.replace(recipes.load(recipe), **changed)
@@ -157,26 +159,26 @@ def generate(
         )
     made = built.summary
     splits = ", ".join(f"{n} {name}" for name, n in made.splits.most_common())
-    console.say(f"{made.rows} rows ({splits}) from {made.photos} photos in {out}")
+    console.print_line(f"{made.rows} rows ({splits}) from {made.photos} photos in {out}")
     if built.unlisted:
-        console.say(
+        console.print_line(
             f"{photos / 'photos.csv'} does not name {built.unlisted} of the photos: "
             "their source and licence are not recorded"
         )
     if built.skipped:
-        console.say(f"{len(built.skipped)} photos skipped, see {out / 'skipped.csv'}:")
+        console.print_line(f"{len(built.skipped)} photos skipped, see {out / 'skipped.csv'}:")
         for reason, n in Counter(built.skipped.values()).most_common(5):
-            console.say(f"  {n} x {reason}")
+            console.print_line(f"  {n} x {reason}")
     if built.passed_over:
-        line = photo_search.summary(built.passed_over.values())
-        console.say(f"{line}; see {out / 'skipped.csv'}")
+        line = photo_search.summarise(built.passed_over.values())
+        console.print_line(f"{line}; see {out / 'skipped.csv'}")
 
 
 def _radius(text: str) -> tuple[float, float | str]:
     low, _, high = text.partition(":")
     if high == "edge":
-        return console.number(low, "--radius", text), "edge"
-    return console.pair(text, "--radius")
+        return console.parse_number(low, "--radius", text), "edge"
+    return console.parse_range(text, "--radius")
 
 
 @console.command(app)
@@ -195,13 +197,13 @@ def verify(
     with console.progress("rows") as progress:
         found = replay.verify(dataset, photos, progress)
     for problem in found:
-        console.say(problem)
+        console.print_line(problem)
     depth = "files, table and pixels" if photos else "files and table (pass --photos for pixels)"
     wrong = len({problem.row for problem in found})
     verdict = (
         f"{wrong} {'row is' if wrong == 1 else 'rows are'} wrong" if wrong else "all rows hold"
     )
-    console.say(f"{dataset}: {verdict}; looked at {depth}")
+    console.print_line(f"{dataset}: {verdict}; looked at {depth}")
     if found:
         raise typer.Exit(1)
 
@@ -238,11 +240,11 @@ def rebuild(
     output_file.check(target, is_ours, overwrite)
     output_file.write(target, data, overwrite)
     if not original.is_file():
-        console.say(f"{target}: rebuilt; the dataset's own file is missing")
+        console.print_line(f"{target}: rebuilt; the dataset's own file is missing")
     elif original.read_bytes() == data:
-        console.say(f"{target}: the same {len(data)} bytes as {original}")
+        console.print_line(f"{target}: the same {len(data)} bytes as {original}")
     else:
-        console.say(f"{target}: differs from {original}: see the versions in recipe.json")
+        console.print_line(f"{target}: differs from {original}: see the versions in recipe.json")
         raise typer.Exit(1)
 
 
@@ -264,7 +266,7 @@ def import_(
     overflow: Annotated[Optional[Overflow], typer.Option()] = None,
     rounding: Annotated[Optional[Rounding], typer.Option()] = None,
     split: Annotated[str, typer.Option(help="The split that all rows go to.")] = "test",
-    unit: Annotated[Optional[Unit], typer.Option(help=units.HELP)] = None,
+    unit: Annotated[Optional[Unit], typer.Option(help=coordinate_units.HELP)] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Turn a foreign table and its images into a dataset of ours.
@@ -290,9 +292,9 @@ def import_(
         ours = importer.convert(
             table, out, images, convention,
             split=split, unit=unit, overwrite=overwrite, progress=progress,
-            say=lambda line: console.say(line, sys.stderr),
+            say=lambda line: console.print_line(line, sys.stderr),
         )  # fmt: skip
-    console.say(f"{len(ours)} rows in {out}, all in split {split}")
+    console.print_line(f"{len(ours)} rows in {out}, all in split {split}")
 
 
 console.command(app)(scrape)

@@ -19,12 +19,12 @@ from typer.exceptions import Abort, TyperException
 
 from synth import folders, interrupts
 from synth.errors import InputError
-from synth.memory import is_out_of_memory, out_of_memory
+from synth.memory import is_out_of_memory, out_of_memory_error
 from synth.paths import path_of
-from synth.terminal import visible
+from synth.text_escapes import escape_unprintable
 
 Progress = Callable[[int, int], None]  # is told how much is done, and of how much
-Step = Callable[[str], contextlib.AbstractContextManager[Progress]]
+ProgressFactory = Callable[[str], contextlib.AbstractContextManager[Progress]]
 Function = TypeVar("Function", bound=Callable[..., None])
 MINUTE = 60.0  # s between lines where there is no terminal for a bar
 RESUMABLE = ("generate", "train", "evaluate", "compare", "sharpness")  # commands that have --resume
@@ -34,7 +34,7 @@ class Stopped(Exception):
     """Ctrl-C or SIGTERM ended a command; the message says what is kept and how to go on."""
 
 
-class _ReaderLeft(Exception):
+class _OutputClosed(Exception):
     """Nobody reads the output any more (``| head``)."""
 
 
@@ -49,9 +49,9 @@ def command(app: typer.Typer, name: str | None = None) -> Callable[[Function], F
         @functools.wraps(function)
         def call(**given: Any) -> None:
             given = {key: _expand(value) for key, value in given.items()}
-            handler = interrupts.current()
+            handler = interrupts.current_handler()
             if handler:
-                handler.work(lambda: _building_folder(given) is not None)
+                handler.work(lambda: _staging_folder(given) is not None)
             try:
                 function(**given)
             except Stopped:
@@ -63,7 +63,7 @@ def command(app: typer.Typer, name: str | None = None) -> Callable[[Function], F
                 if handler and handler.received:
                     raise Stopped(_stop_line(given)) from None
                 if isinstance(error, BrokenPipeError):
-                    raise _ReaderLeft from None
+                    raise _OutputClosed from None
                 raise
 
         app.command(name)(call)
@@ -79,30 +79,30 @@ def _expand(value: Any) -> Any:
     return path_of(value) if isinstance(value, Path) else value
 
 
-def _building_folder(given: Mapping[str, Any]) -> Path | None:
+def _staging_folder(given: Mapping[str, Any]) -> Path | None:
     """The folder in which a command with these parameters builds, if it exists."""
     if given.get("out") is None:
         return None
-    building = folders.partial(Path(os.path.realpath(given["out"])))
-    return building if building.is_dir() else None
+    staging = folders.staging_folder(Path(os.path.realpath(given["out"])))
+    return staging if staging.is_dir() else None
 
 
 def _stop_line(given: Mapping[str, Any]) -> str:
     """What a stopped command leaves, by its parameters, and how to go on."""
-    building = _building_folder(given)
+    staging = _staging_folder(given)
     if "resume" not in given:
         return "stopped: nothing is kept of this run; run the command again"
-    if building is None:
+    if staging is None:
         return "stopped before anything was finished: run the command again, without --resume"
     return (
-        f"stopped: what is finished is kept in {building}; "
+        f"stopped: what is finished is kept in {staging}; "
         "to go on, run the command again with --resume"
     )
 
 
-def begin() -> None:
+def mark_work_started() -> None:
     """Note that a command has results to lose: it is not ended at once any more."""
-    if handler := interrupts.current():
+    if handler := interrupts.current_handler():
         handler.has_begun = lambda: True
 
 
@@ -123,18 +123,18 @@ def run(app: typer.Typer, name: str, argv: Sequence[str] | None = None) -> int:
         except InputError as error:
             return _fail(name, str(error))
         except (Stopped, KeyboardInterrupt, Abort) as error:
-            handler = interrupts.current()
+            handler = interrupts.current_handler()
             code = 128 + ((handler and handler.received) or signal.SIGINT)
             if handler:
                 handler.finish(code)
             _fail(name, str(error) or "stopped: run the command again")
             return code
-        except (BrokenPipeError, _ReaderLeft):
+        except (BrokenPipeError, _OutputClosed):
             _close_output()
             return 0
         except Exception as error:
             if is_out_of_memory(error):
-                return _fail(name, str(out_of_memory()))
+                return _fail(name, str(out_of_memory_error()))
             if not isinstance(error, OSError) or error.errno is None:
                 raise
             where = f" ({error.filename})" if error.filename else ""
@@ -175,20 +175,20 @@ def _close_output() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def say(line: object, file: TextIO | None = None) -> None:
+def print_line(line: object, file: TextIO | None = None) -> None:
     """Print one line at once, to stdout or ``file``, with escapes for control characters."""
-    print(visible(line), file=file, flush=True)
+    print(escape_unprintable(line), file=file, flush=True)
 
 
 def _fail(name: str, message: str) -> int:
     """Print one line to stderr."""
     line = " ".join(each.strip() for each in message.split("\n") if each.strip())
-    print(visible(f"{name}: {line}"), file=sys.stderr)
+    print(escape_unprintable(f"{name}: {line}"), file=sys.stderr)
     return 2
 
 
 @contextlib.contextmanager
-def silent(what: str) -> Iterator[Progress]:
+def no_progress(what: str) -> Iterator[Progress]:
     """In the place of :func:`progress`: shows nothing."""
     yield lambda done, total: None
 
@@ -199,9 +199,9 @@ def progress(what: str) -> Iterator[Progress]:
 
     Where stderr is no terminal but a log: a line a minute.
     """
-    begin()
+    mark_work_started()
     if not sys.stderr.isatty() and "FORCE_PROGRESS" not in os.environ:
-        yield _logged(what)
+        yield _log_progress(what)
         return
     from rich.console import Console
     from rich.progress import (
@@ -229,11 +229,11 @@ def progress(what: str) -> Iterator[Progress]:
         console=Console(stderr=True),
     )
     with bar:
-        task = bar.add_task(visible(what), total=None)
+        task = bar.add_task(escape_unprintable(what), total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def show(table: Any) -> None:
+def print_table(table: Any) -> None:
     """Print a table of rich in its full width, its texts as they are: a name is no markup."""
     from rich.console import Console
 
@@ -242,7 +242,7 @@ def show(table: Any) -> None:
     Console(width=max(Console().width, whole), **options).print(table)
 
 
-def _logged(what: str) -> Progress:
+def _log_progress(what: str) -> Progress:
     """Says how far it is, but seldom."""
     said = time.monotonic()
 
@@ -250,30 +250,30 @@ def _logged(what: str) -> Progress:
         nonlocal said
         if time.monotonic() - said >= MINUTE:
             said = time.monotonic()
-            print(f"{visible(what)}: {done} of {total}", file=sys.stderr, flush=True)
+            print(f"{escape_unprintable(what)}: {done} of {total}", file=sys.stderr, flush=True)
 
     return tell
 
 
-def tell_passed_over(folder: Path) -> None:
+def print_passed_over(folder: Path) -> None:
     """Say on stderr, in one line, what of a folder of photos is not read."""
     from synth import photo_search
 
-    if line := photo_search.survey(folder).sentence():
-        say(f"{folder}: {line}", sys.stderr)
+    if line := photo_search.search(folder).summary():
+        print_line(f"{folder}: {line}", sys.stderr)
 
 
-def pair(text: str, flag: str) -> tuple[float, float]:
+def parse_range(text: str, flag: str) -> tuple[float, float]:
     """``LO:HI`` -> two numbers.
 
-    >>> pair("1.05:1.15", "--ratio")
+    >>> parse_range("1.05:1.15", "--ratio")
     (1.05, 1.15)
     """
     low, colon, high = text.partition(":")
-    return number(low, flag, text), number(high if colon else low, flag, text)
+    return parse_number(low, flag, text), parse_number(high if colon else low, flag, text)
 
 
-def number(text: str, flag: str, whole: str | None = None) -> float:
+def parse_number(text: str, flag: str, whole: str | None = None) -> float:
     """A word of a flag -> a number, whole where it is written so."""
     try:
         return float(text)
@@ -281,10 +281,10 @@ def number(text: str, flag: str, whole: str | None = None) -> float:
         raise InputError(f"{flag} is '{whole or text}': give numbers, as in 20:80") from None
 
 
-def size(text: str, flag: str = "--size") -> tuple[int, int]:
+def parse_size(text: str, flag: str = "--size") -> tuple[int, int]:
     """``WIDTHxHEIGHT`` -> (width, height) in px.
 
-    >>> size("640x480")
+    >>> parse_size("640x480")
     (640, 480)
     """
     width, _, height = text.lower().partition("x")
@@ -293,7 +293,7 @@ def size(text: str, flag: str = "--size") -> tuple[int, int]:
     return int(width), int(height)
 
 
-def version(package: str) -> Callable[[bool], None]:
+def version_callback(package: str) -> Callable[[bool], None]:
     """The callback of ``--version``."""
 
     def show(wanted: bool) -> None:
@@ -306,7 +306,7 @@ def version(package: str) -> Callable[[bool], None]:
     return show
 
 
-def existing(paths: Sequence[Path]) -> None:
+def require_paths(paths: Sequence[Path]) -> None:
     """Refuse paths that lead nowhere."""
     for path in paths:
         if not path.exists():

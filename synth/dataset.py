@@ -16,7 +16,7 @@ import numpy as np
 from synth import card, folders, tables
 from synth.anomaly import Anomaly, Overflow, Rounding, Shape
 from synth.card import Summary
-from synth.cells import escape, unescape
+from synth.csv_cells import escape, unescape
 from synth.errors import InputError
 from synth.paths import path_of
 from synth.recipe import SPLITS, Codec
@@ -232,7 +232,7 @@ def problems(table: pd.DataFrame, folder: Path) -> Iterator[Problem]:
             yield Problem(i, row["file_name"], what)
 
 
-def leads_out(name: str) -> bool:
+def is_outside_folder(name: str) -> bool:
     """Whether a file name of a table would leave its folder."""
     return Path(name).is_absolute() or ".." in Path(name).parts
 
@@ -240,7 +240,7 @@ def leads_out(name: str) -> bool:
 def _row_problems(row: dict[Any, Any], folder: Path) -> Iterator[str]:
     for column in PICTURES:
         name = row[column]
-        if leads_out(name):
+        if is_outside_folder(name):
             yield f"{column} leads out of the folder"
         elif (name or column == "file_name") and not (folder / name).is_file():
             yield f"{column} '{name}' is missing on disk"
@@ -256,7 +256,7 @@ def _row_problems(row: dict[Any, Any], folder: Path) -> Iterator[str]:
         return
     if row["codec"] not in ("", *get_args(Codec)):
         yield f"codec is '{row['codec']}', not one of {', '.join(get_args(Codec))}"
-    if leads_out(row["photo"]):
+    if is_outside_folder(row["photo"]):
         yield "photo leads out of the folder of photos"
     try:
         anomaly = truth(row)
@@ -286,7 +286,7 @@ def versions() -> dict[str, str]:
 
 def write(folder: Path, table: pd.DataFrame, about: dict[str, Any]) -> None:
     """Write table, recipe.json and dataset card into a folder that holds the images."""
-    describe(folder, write_table(folder, [table]), about)
+    write_recipe_and_card(folder, write_table(folder, [table]), about)
 
 
 def write_table(folder: Path, parts: Iterable[pd.DataFrame], form: Form = "csv") -> Summary:
@@ -298,15 +298,17 @@ def write_table(folder: Path, parts: Iterable[pd.DataFrame], form: Form = "csv")
             summary.add(part)
             yield part
 
-    with folders.writing(folder / TABLES[form]) as temporary:
+    with folders.replace_atomically(folder / TABLES[form]) as temporary:
         (_write_csv if form == "csv" else _write_parquet)(temporary, counted())
     return summary
 
 
-def describe(folder: Path, summary: Summary, about: dict[str, Any], form: Form = "csv") -> None:
+def write_recipe_and_card(
+    folder: Path, summary: Summary, about: dict[str, Any], form: Form = "csv"
+) -> None:
     """Write recipe.json and the dataset card."""
     folders.write(folder / RECIPE, json.dumps(about, indent=2) + "\n")
-    folders.write(folder / "README.md", card.text(summary, about, TABLES[form]))
+    folders.write(folder / "README.md", card.card_text(summary, about, TABLES[form]))
 
 
 def _write_csv(path: Path, parts: Iterable[pd.DataFrame]) -> None:

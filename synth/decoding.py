@@ -15,8 +15,8 @@ from PIL import Image, UnidentifiedImageError
 
 from synth import colour, limits
 from synth.errors import Skipped
+from synth.image_repair import repair
 from synth.memory import is_out_of_memory
-from synth.repair import repair
 
 # The suffix for a file by its content, as Pillow names it.
 SUFFIX_OF = {
@@ -83,16 +83,16 @@ class TooLarge(Skipped):
     """The picture is larger than a limit."""
 
 
-def kind(head: bytes) -> str:
+def image_format(head: bytes) -> str:
     """The first :data:`HEAD` bytes of a file -> a format that is read, as Pillow names it, or "".
 
-    >>> kind(b"<!doctype html>"), kind(bytes.fromhex("ffd8ffe000104a46"))
+    >>> image_format(b"<!doctype html>"), kind(bytes.fromhex("ffd8ffe000104a46"))
     ('', 'JPEG')
     """
     return next((name for name, mark in _KINDS if mark.match(head)), "")
 
 
-def foreign_kind(head: bytes) -> str:
+def unsupported_format(head: bytes) -> str:
     """The first bytes of a file -> the kind of picture it is, of those that are not read, or ""."""
     return next((name for name, mark in _FOREIGN_KINDS if mark.match(head)), "")
 
@@ -107,7 +107,7 @@ def open_image(source: Path | io.BytesIO) -> Iterator[Image.Image]:
         Skipped: HEIC, and pillow-heif is missing.
         Exception: nearly anything, on broken files.
     """
-    with limits.ours(), Image.open(source, formats=_formats(source)) as image:
+    with limits.replace_pillow_limits(), Image.open(source, formats=_formats(source)) as image:
         yield image
 
 
@@ -118,7 +118,7 @@ def _formats(source: Path | io.BytesIO) -> tuple[str, ...]:
             head = file.read(HEAD)
     else:
         head = source.getbuffer()[:HEAD].tobytes()
-    if kind(head) != "HEIF":
+    if image_format(head) != "HEIF":
         return FORMATS
     if importlib.util.find_spec("pillow_heif") is None:
         raise Skipped(_NO_HEIF)
@@ -158,7 +158,7 @@ def decode(
         except Skipped:
             raise
         except (OSError, SyntaxError, ValueError):  # of Pillow, for files cut or damaged
-            with limits.ours():
+            with limits.replace_pillow_limits():
                 again = repair(data)
             if again is None:
                 raise
@@ -166,7 +166,7 @@ def decode(
     except (Skipped, MemoryError):  # memory runs out on this machine: not the file's fault
         raise
     except UnidentifiedImageError:
-        what = foreign_kind(data[:HEAD])
+        what = unsupported_format(data[:HEAD])
         advice = f"{what} is not read: convert it to PNG or JPEG" if what else ""
         raise Broken(advice or "not a picture, or of an unknown format") from None
     except Exception as error:

@@ -36,9 +36,9 @@ def export(
         count = exporting.export(
             dataset, out, format, overwrite=overwrite, progress=progress, shard_size=shard_size
         )
-    console.say(f"{count} images in {out}, as {format}")
+    console.print_line(f"{count} images in {out}, as {format}")
     if format == "mvtec" and any(path.suffix != ".png" for path in out.glob("*/t*/*/*")):
-        console.say(
+        console.print_line(
             "not all are .png, which is all that most readers of MVTec AD look for: "
             "for those, generate with --codec png"
         )
@@ -61,7 +61,7 @@ def preview(
 
     if out.suffix.lower() != ".png":
         raise InputError(f"--out is '{out}': name a .png file")
-    output_file.check(out, output_file.is_drawing, overwrite)
+    output_file.check(out, output_file.is_acuity_png, overwrite)
     sheet = previews.preview(dataset, count, seed)
     output_file.write(out, output_file.encode_png(sheet, "synth preview"), overwrite)
-    console.say(f"{out}: {sheet.shape[1]}x{sheet.shape[0]} px")
+    console.print_line(f"{out}: {sheet.shape[1]}x{sheet.shape[0]} px")

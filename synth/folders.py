@@ -17,9 +17,9 @@ from synth.errors import InputError, Interrupted
 from synth.json_files import Damaged, parse_object
 from synth.locks import lock
 from synth.paths import fit_name
-from synth.terminal import legible
+from synth.text_escapes import escape_surrogates
 
-UNFINISHED = ".unfinished"  # the state of a folder that staged() builds; absent once it is done
+UNFINISHED = ".unfinished"  # the state of a folder that stage() builds; absent once it is done
 _BUILDING, _WHOLE = b"building\n", b"whole\n"
 _STATES = (b"", _BUILDING, _WHOLE)  # empty: as earlier versions left it
 
@@ -30,13 +30,13 @@ class Marker:
 
     Args:
         name: of the file, which holds a JSON object.
-        describes: whether an object is one that we write into such a file.
-        belongs: whether a file or folder of this name, directly in the folder, can be ours.
+        is_ours: whether an object is one that we write into such a file.
+        may_contain: whether a file or folder of this name, directly in the folder, can be ours.
     """
 
     name: str
-    describes: Callable[[dict[str, Any]], bool]
-    belongs: Callable[[str], bool] = lambda name: True
+    is_ours: Callable[[dict[str, Any]], bool]
+    may_contain: Callable[[str], bool] = lambda name: True
 
     def fault(self, folder: Path) -> str:
         """Why a folder is not ours; empty where it is, or holds nothing."""
@@ -44,7 +44,7 @@ class Marker:
         if not names:
             return ""
         try:
-            ours = self.describes(parse_object((folder / self.name).read_bytes()))
+            ours = self.is_ours(parse_object((folder / self.name).read_bytes()))
         except FileNotFoundError:
             return f"holds no {self.name}"
         except (OSError, Damaged):
@@ -52,15 +52,15 @@ class Marker:
         if not ours:
             return f"holds a file {self.name} that this command did not write"
         for name in names:
-            if name != self.name and not self.belongs(name):
+            if name != self.name and not self.may_contain(name):
                 return f"holds {name}, which this command did not write"
         return ""
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[Path]:
+def replace_atomically(path: Path) -> Iterator[Path]:
     """Give a temporary name to write under; rename it to ``path`` when the block ends well."""
-    temporary = _beside(path, ".", ".tmp")
+    temporary = _sibling(path, ".", ".tmp")
     try:
         yield temporary
         os.replace(temporary, path)
@@ -75,8 +75,10 @@ def write(path: Path, data: str | bytes) -> None:
 
     Text is written in UTF-8, what that has no bytes for (in file names, say) as an escape.
     """
-    with writing(path) as temporary:
-        temporary.write_bytes(legible(data).encode("utf-8") if isinstance(data, str) else data)
+    with replace_atomically(path) as temporary:
+        temporary.write_bytes(
+            escape_surrogates(data).encode("utf-8") if isinstance(data, str) else data
+        )
 
 
 def sha256(path: Path) -> str:
@@ -85,9 +87,9 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def partial(out: Path) -> Path:
+def staging_folder(out: Path) -> Path:
     """Where :func:`staged` builds ``out`` while it is unfinished."""
-    return _beside(out, "", ".partial")
+    return _sibling(out, "", ".partial")
 
 
 def is_finished(out: Path, scratch: Iterable[str] = ()) -> bool:
@@ -99,9 +101,9 @@ def is_finished(out: Path, scratch: Iterable[str] = ()) -> bool:
     out = Path(os.path.realpath(out))
     if not out.is_dir():
         return False
-    with lock(out, _beside(out, ".", ".lock")):
+    with lock(out, _sibling(out, ".", ".lock")):
         _recover(out, scratch, resume=True)
-    return out.is_dir() and not partial(out).exists()
+    return out.is_dir() and not staging_folder(out).exists()
 
 
 def check(
@@ -120,7 +122,7 @@ def check(
         raise InputError(f"{out} is a file: name a folder that does not exist yet")
     exists = out.is_dir() and any(out.iterdir())
     for read in reads:
-        _check_apart(out, Path(read), exists)
+        _check_separate(out, Path(read), exists)
     if exists:
         if not overwrite:
             raise InputError(f"{out} exists: name another folder, or pass --overwrite")
@@ -129,7 +131,7 @@ def check(
 
 
 @contextlib.contextmanager
-def staged(
+def stage(
     out: Path,
     marker: Marker,
     *,
@@ -159,32 +161,32 @@ def staged(
     """
     reads, scratch = list(reads), list(scratch)
     named, out = out, Path(os.path.realpath(out))  # a name of its own for "." and behind links
-    building = partial(out)
+    staging = staging_folder(out)
     for read in reads:
-        _check_apart(named, Path(read), False)
+        _check_separate(named, Path(read), False)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with lock(out, _beside(out, ".", ".lock")):
+    with lock(out, _sibling(out, ".", ".lock")):
         _recover(out, scratch, bool(resume))
         check(named, marker, overwrite, reads)
         for read in reads:
-            _check_apart(building, Path(read), building.is_dir())
-        if building.exists():
+            _check_separate(staging, Path(read), staging.is_dir())
+        if staging.exists():
             if resume is False and not overwrite:
                 raise InputError(
-                    f"{building} holds an unfinished run: "
+                    f"{staging} holds an unfinished run: "
                     "pass --resume to go on, --overwrite to drop it"
                 )
-            state = _state(building)
-            if state is None and any(building.iterdir()):
-                raise InputError(f"{building} is in the way and not ours: move it")
+            state = _state(staging)
+            if state is None and any(staging.iterdir()):
+                raise InputError(f"{staging} is in the way and not ours: move it")
             if not resume:
-                _discard(building, out)
-        fresh = not building.exists()
-        was_whole = not fresh and _state(building) == _WHOLE
-        building.mkdir(exist_ok=True)
-        write(building / UNFINISHED, _BUILDING)
+                _delete(staging, out)
+        fresh = not staging.exists()
+        was_whole = not fresh and _state(staging) == _WHOLE
+        staging.mkdir(exist_ok=True)
+        write(staging / UNFINISHED, _BUILDING)
         try:
-            yield building
+            yield staging
             try:
                 check(named, marker, overwrite)
             except InputError as error:  # it has appeared, or changed, since the run began
@@ -192,12 +194,12 @@ def staged(
         except BaseException as error:
             bad_input = isinstance(error, InputError) and not isinstance(error, Interrupted)
             if resume is None or (fresh and bad_input):
-                _discard(building, out)
+                _delete(staging, out)
             elif was_whole and bad_input:  # another run was asked for: this one stays as it was
-                write(building / UNFINISHED, _WHOLE)
+                write(staging / UNFINISHED, _WHOLE)
                 _recover(out, scratch, False)
             raise
-        write(building / UNFINISHED, _WHOLE)
+        write(staging / UNFINISHED, _WHOLE)
         _recover(out, scratch, False)
 
 
@@ -207,29 +209,29 @@ def _recover(out: Path, scratch: Iterable[str], resume: bool) -> None:
     Args:
         resume: a whole folder goes back to its unfinished name, for its run to end once more.
     """
-    building, replaced = partial(out), _beside(out, ".", ".acuity-replaced")
-    if _state(building) == _WHOLE:
+    staging, replaced = staging_folder(out), _sibling(out, ".", ".acuity-replaced")
+    if _state(staging) == _WHOLE:
         if out.is_dir() and any(out.iterdir()) and not replaced.exists():
             os.replace(out, replaced)
         if not out.is_dir() or not any(out.iterdir()):
             with contextlib.suppress(FileNotFoundError):
                 out.rmdir()
-            os.replace(building, out)
+            os.replace(staging, out)
     if replaced.exists():
         if out.is_dir():
-            _discard(replaced, out)
+            _delete(replaced, out)
         else:
             os.replace(replaced, out)
     digits = 12  # of the random number at the end of the name; they count for its length
-    trash = _beside(out, ".", f".acuity-trash-{'0' * digits}").name[:-digits]
+    trash = _sibling(out, ".", f".acuity-trash-{'0' * digits}").name[:-digits]
     pattern = re.compile(re.escape(trash) + f"[0-9a-f]{{{digits}}}")
     for entry in list(out.parent.iterdir()):
         if pattern.fullmatch(entry.name):
             shutil.rmtree(entry, ignore_errors=True)
     if _state(out) != _WHOLE:
         return
-    if resume and not building.exists():
-        os.replace(out, building)
+    if resume and not staging.exists():
+        os.replace(out, staging)
         return
     for name in scratch:
         path = out / name
@@ -250,19 +252,19 @@ def _state(folder: Path) -> bytes | None:
     return state if state in _STATES else None
 
 
-def _discard(folder: Path, out: Path) -> None:
+def _delete(folder: Path, out: Path) -> None:
     """Delete a folder of ours, renamed first: what an interruption leaves is never taken for it."""
-    trash = _beside(out, ".", f".acuity-trash-{secrets.token_hex(6)}")
+    trash = _sibling(out, ".", f".acuity-trash-{secrets.token_hex(6)}")
     os.replace(folder, trash)
     shutil.rmtree(trash, ignore_errors=True)
 
 
-def _beside(path: Path, prefix: str, suffix: str) -> Path:
+def _sibling(path: Path, prefix: str, suffix: str) -> Path:
     """A name in the same folder, cut where a disk would not take it."""
     return path.with_name(fit_name(f"{prefix}{path.name}", suffix))
 
 
-def _check_apart(out: Path, read: Path, exists: bool) -> None:
+def _check_separate(out: Path, read: Path, exists: bool) -> None:
     """Refuse an OUT that contains an input or lies in one, by name or through links.
 
     Args:

@@ -20,26 +20,26 @@ from synth import recipe as recipes
 from synth.card import Summary
 from synth.dataset import PICTURES, Form
 from synth.errors import InputError, Skipped
-from synth.journal import Journal, Ledger, Outcome
-from synth.memory import is_out_of_memory, out_of_memory
+from synth.generate_log import GenerateLog, PhotoResult, PhotoTotals
+from synth.memory import is_out_of_memory, out_of_memory_error
 from synth.paths import path_of
 from synth.photos import Photo
 from synth.recipe import SPLITS, Draw, Recipe
-from synth.terminal import legible
-from synth.workers import crew, require_main_guard
+from synth.text_escapes import escape_surrogates
+from synth.workers import require_main_guard, worker_pool
 
 if TYPE_CHECKING:
     import pandas as pd
 
-JOURNAL = "journal.jsonl"
+LOG = "journal.jsonl"
 EXTENSIONS = {"jpeg": "jpg", "png": "png"}
-PART = 1024  # rows in memory at a time when the table is written
+ROWS_PER_PART = 1024  # rows in memory at a time when the table is written
 Progress = Callable[[int, int], None]
 Origins = Mapping[str, tuple[str, str]]  # photo -> its source address and licence
 
 
 @dataclass(frozen=True)
-class Built:
+class BuildResult:
     """What a run made; the table itself stays on disk.
 
     Args:
@@ -81,7 +81,7 @@ def build(
     overwrite: bool = False,
     resume: bool = False,
     progress: Progress | None = None,
-) -> Built:
+) -> BuildResult:
     """Make a dataset in the folder ``out``; memory does not grow with its rows.
 
     Photos are taken in the order of their names, each with ``recipe.per_photo`` rows, until
@@ -105,80 +105,78 @@ def build(
     if form not in dataset.TABLES:
         raise InputError(f"table is '{form}': use one of {', '.join(dataset.TABLES)}")
     require_main_guard()
-    found = photos.some(photos.survey(source), source)
+    found = photos.require_photos(photos.search(source), source)
     names = found.names
     origins = photos.provenance(source, names)
     wanted = min(count or len(names) * recipe.per_photo, len(names) * recipe.per_photo)
 
     reads = paths.inputs(source, None if str(given) in recipes.PRESETS else given)
-    with folders.staged(
-        out, dataset.MARKER, reads=reads, overwrite=overwrite, resume=resume, scratch=[JOURNAL]
-    ) as building:
+    with folders.stage(
+        out, dataset.MARKER, reads=reads, overwrite=overwrite, resume=resume, scratch=[LOG]
+    ) as staging:
         about = {"made_by": "synth generate", "recipe": recipe.to_dict(), "count": count}
         for folder, used in zip(PICTURES.values(), (True, recipe.twins, recipe.masks), strict=True):
             if used:
-                (building / folder).mkdir(exist_ok=True)
-        with closing(
-            Journal(building / JOURNAL, about | {"files": _digest(source, names)})
-        ) as journal:
-            ledger = _make_all(
-                source, names, origins, recipe, building, journal, wanted, workers, progress
+                (staging / folder).mkdir(exist_ok=True)
+        with closing(GenerateLog(staging / LOG, about | {"files": _digest(source, names)})) as log:
+            totals = _make_pictures(
+                source, names, origins, recipe, staging, log, wanted, workers, progress
             )
-        if not ledger.rows:
-            reason = next(journal.read()).skipped
+        if not totals.rows:
+            reason = next(log.read()).skipped
             raise InputError(
                 f"none of the {len(names)} photos in {source} can be used; the first: {reason}"
             )
-        built = _finish(found, building, journal, ledger, recipe, about, form)
+        built = _finish(found, staging, log, totals, recipe, about, form)
     return replace(built, unlisted=sum(name not in origins for name in names) if origins else 0)
 
 
-def _make_all(
+def _make_pictures(
     source: Path,
     names: Sequence[str],
     origins: Origins,
     recipe: Recipe,
-    building: Path,
-    journal: Journal,
+    staging: Path,
+    log: GenerateLog,
     wanted: int,
     workers: int,
     progress: Progress | None,
-) -> Ledger:
-    """First pass: make the pictures of all photos that the journal does not know yet."""
-    ledger = Ledger(wanted)
+) -> PhotoTotals:
+    """First pass: make the pictures of all photos that the log does not know yet."""
+    totals = PhotoTotals(wanted)
 
-    def count(outcome: Outcome) -> bool:
-        ledger.add(outcome)
+    def count(result: PhotoResult) -> bool:
+        totals.add(result)
         if progress:
-            progress(ledger.rows, wanted)
-        return ledger.rows == wanted
+            progress(totals.rows, wanted)
+        return totals.rows == wanted
 
-    for outcome in journal.read(journal.found):
-        if not outcome.is_on_disk(building):
-            _make_again(outcome, source, origins, recipe, building)
-        if count(outcome):
-            return ledger
-    rest = names[journal.found :]
-    with closing(_outcomes(source, rest, origins, recipe, building, workers)) as outcomes:
-        for outcome in outcomes:
-            journal.append(outcome)
-            if count(outcome):
+    for result in log.read(log.found):
+        if not result.is_on_disk(staging):
+            _restore_files(result, source, origins, recipe, staging)
+        if count(result):
+            return totals
+    rest = names[log.found :]
+    with closing(_make_results(source, rest, origins, recipe, staging, workers)) as results:
+        for result in results:
+            log.append(result)
+            if count(result):
                 break
-    return ledger
+    return totals
 
 
-def _make_again(
-    outcome: Outcome, source: Path, origins: Origins, recipe: Recipe, building: Path
+def _restore_files(
+    result: PhotoResult, source: Path, origins: Origins, recipe: Recipe, staging: Path
 ) -> None:
     """Write a photo's files once more where an interruption or a full disk has lost some.
 
     Raises:
         InputError: the photo gives other rows now.
     """
-    name = outcome.photo
-    if make(source, name, origins.get(name, ("", "")), recipe, building) != outcome:
+    name = result.photo
+    if make_rows(source, name, origins.get(name, ("", "")), recipe, staging) != result:
         raise InputError(
-            f"pictures of {name} are missing in {building}, and the photo has changed since: "
+            f"pictures of {name} are missing in {staging}, and the photo has changed since: "
             "pass --overwrite to begin again"
         )
 
@@ -191,28 +189,30 @@ def _digest(source: Path, names: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def _outcomes(
+def _make_results(
     source: Path,
     names: Sequence[str],
     origins: Origins,
     recipe: Recipe,
-    building: Path,
+    staging: Path,
     workers: int,
-) -> Generator[Outcome, None, None]:
-    """The outcome of each photo in order, made by ``workers`` processes, a few ahead."""
+) -> Generator[PhotoResult, None, None]:
+    """The result of each photo in order, made by ``workers`` processes, a few ahead."""
 
     def job(name: str) -> tuple[Path, str, tuple[str, str], Recipe, Path]:
-        return source, name, origins.get(name, ("", "")), recipe, building
+        return source, name, origins.get(name, ("", "")), recipe, staging
 
     if workers == 1 or len(names) < 2:
         for name in names:
-            yield make(*job(name))
+            yield make_rows(*job(name))
         return
-    with crew(min(workers, len(names))) as run:
-        yield from run(make, map(job, names))
+    with worker_pool(min(workers, len(names))) as run:
+        yield from run(make_rows, map(job, names))
 
 
-def make(source: Path, name: str, origin: tuple[str, str], recipe: Recipe, out: Path) -> Outcome:
+def make_rows(
+    source: Path, name: str, origin: tuple[str, str], recipe: Recipe, out: Path
+) -> PhotoResult:
     """Make all rows of one photo and write their files below ``out``."""
     try:
         name.encode()
@@ -224,13 +224,15 @@ def make(source: Path, name: str, origin: tuple[str, str], recipe: Recipe, out: 
         sizes: dict[str, int] = {}
         rows = [_write_row(photo, draw, k, recipe, out, sizes) for k, draw in enumerate(draws)]
     except Skipped as reason:
-        return Outcome(name, skipped=str(reason))
+        return PhotoResult(name, skipped=str(reason))
     except (MemoryError, OSError) as error:
-        raise out_of_memory(name) if is_out_of_memory(error) else error from None
+        raise out_of_memory_error(name) if is_out_of_memory(error) else error from None
     except UnicodeEncodeError:
-        return Outcome(name, skipped="its name is no Unicode text: rename it")
-    seen = photos.signature(photo.picture)
-    return Outcome(name, photo.sha256, seen.dhash, rows, sizes=sizes, detail=seen.text())
+        return PhotoResult(name, skipped="its name is no Unicode text: rename it")
+    signature = photos.signature(photo.picture)
+    return PhotoResult(
+        name, photo.sha256, signature.dhash, rows, sizes=sizes, detail=signature.encode_detail()
+    )
 
 
 def _write_row(
@@ -280,69 +282,69 @@ def _write_row(
         write(row["clean_file_name"], data)
     if recipe.masks:
         row["mask_file_name"] = f"masks/{base}.png"
-        region = renderer.region_picture(draw.anomaly, draw.size)
+        region = renderer.mask_image(draw.anomaly, draw.size)
         write(row["mask_file_name"], renderer.encode(region, "png", 0))
     return row
 
 
 def _finish(
-    found: photos.Survey,
-    building: Path,
-    journal: Journal,
-    ledger: Ledger,
+    found: photos.SearchResult,
+    staging: Path,
+    log: GenerateLog,
+    totals: PhotoTotals,
     recipe: Recipe,
     about: dict[str, Any],
     form: Form,
-) -> Built:
-    """Second pass, over the journal: splits, table, card, list of skipped photos."""
+) -> BuildResult:
+    """Second pass, over the log: splits, table, card, list of skipped photos."""
     import pandas as pd
 
     alike = (
-        range(len(ledger.hashes))
+        range(len(totals.hashes))
         if recipe.keep_duplicates
-        else photos.groups(ledger.hashes, details=ledger.details)
+        else photos.groups(totals.hashes, details=totals.details)
     )
-    splits = iter(photos.assign(alike, recipe.split, recipe.seed))
+    splits = iter(photos.assign_splits(alike, recipe.split, recipe.seed))
     digest = hashlib.sha256()
     skipped: dict[str, str] = {}
     pictures = array("q")  # hashes of the names of all pictures that rows name
 
     def rows() -> Iterator[dict[str, Any]]:
-        for number, outcome in enumerate(journal.read(len(ledger.kept))):
-            digest.update(os.fsencode(f"{outcome.photo}\0{outcome.sha256}\n"))
-            if number in ledger.copy_of:
-                first = found.names[ledger.copy_of[number]]
-                skipped[outcome.photo] = f"the same file as {first}"
-            elif outcome.skipped:
-                skipped[outcome.photo] = outcome.skipped
+        for number, result in enumerate(log.read(len(totals.kept))):
+            digest.update(os.fsencode(f"{result.photo}\0{result.sha256}\n"))
+            if number in totals.copy_of:
+                first = found.names[totals.copy_of[number]]
+                skipped[result.photo] = f"the same file as {first}"
+            elif result.skipped:
+                skipped[result.photo] = result.skipped
             else:
                 split = SPLITS[next(splits)]
-                for row in outcome.rows[: ledger.kept[number]]:
+                for row in result.rows[: totals.kept[number]]:
                     pictures.extend(hash(row[column]) for column in PICTURES if column in row)
                     yield row | {"split": split}
 
     made = rows()
-    parts = (dataset.frame(part) for part in iter(lambda: list(islice(made, PART)), []))
-    summary = dataset.write_table(building, parts, form)
-    _sweep(building, pictures)
+    parts = (dataset.frame(part) for part in iter(lambda: list(islice(made, ROWS_PER_PART)), []))
+    summary = dataset.write_table(staging, parts, form)
+    _delete_unlisted_pictures(staging, pictures)
     listed = skipped | found.passed_over
-    rows_of = [(legible(name), listed[name]) for name in sorted(listed)]
+    rows_of = [(escape_surrogates(name), listed[name]) for name in sorted(listed)]
     reasons = pd.DataFrame(rows_of, columns=["photo", "reason"])
-    folders.write(building / "skipped.csv", dataset.to_csv(reasons))
+    folders.write(staging / "skipped.csv", dataset.to_csv(reasons))
     about |= {"photos_sha256": digest.hexdigest(), "versions": dataset.versions()}
-    dataset.describe(building, summary, about, form)
-    return Built(summary, skipped, found.passed_over)
+    dataset.write_recipe_and_card(staging, summary, about, form)
+    return BuildResult(summary, skipped, found.passed_over)
 
 
-def _sweep(building: Path, named: array[int]) -> None:
+def _delete_unlisted_pictures(staging: Path, named: array[int]) -> None:
     """Delete pictures that no row names: of photos beyond the count, or seen twice.
 
     Names are compared by 64-bit hashes; two that are alike would only spare a stray picture.
     """
     known = np.sort(np.frombuffer(named, np.int64))
     for folder in PICTURES.values():
-        if (building / folder).is_dir():
-            with os.scandir(building / folder) as entries:  # pathlib would list them all at once
+        if (staging / folder).is_dir():
+            with os.scandir(staging / folder) as entries:  # pathlib would list them all at once
                 for entry in entries:
                     key = hash(f"{folder}/{entry.name}")
                     at = int(np.searchsorted(known, key))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from synth import anomaly as anomalies
-from synth import dataset, folders, number_kinds, photos, tables, units
+from synth import coordinate_units, dataset, folders, number_kinds, photos, tables
 from synth.anomaly import Anomaly, Overflow, Rounding, Shape
 from synth.errors import InputError, Skipped
 from synth.file_names import parts_of
@@ -69,7 +69,7 @@ class Convention:
         """The foreign numbers -> our anomaly.
 
         Args:
-            unit: px, or fraction or percent of the size (see :mod:`synth.units`).
+            unit: px, or fraction or percent of the size (see :mod:`synth.coordinate_units`).
             size: width and height of the picture in px, for those.
 
         >>> PRESETS["seed"].anomaly(x=300, y=200, r=50, discolor_ratio=1.1)
@@ -82,8 +82,11 @@ class Convention:
         smaller = 0.5 if self.half_open else 0.0
         # Parts of the size count from the picture's edge, as half-open regions do.
         earlier = 0.5 if self.half_open or unit != "px" else 0.0
-        x, y = units.to_px(x, size[0], unit) - earlier, units.to_px(y, size[1], unit) - earlier
-        r = units.to_px(r, size[0], unit) - smaller
+        x, y = (
+            coordinate_units.to_px(x, size[0], unit) - earlier,
+            coordinate_units.to_px(y, size[1], unit) - earlier,
+        )
+        r = coordinate_units.to_px(r, size[0], unit) - smaller
         if unit != "px":
             # A region that touches the edge reaches up to half a pixel beyond the outer centres.
             room = min(x, y, size[0] - 1 - x, size[1] - 1 - y)
@@ -112,7 +115,7 @@ def convert(
     convention: Convention = PRESETS["plain"],
     *,
     split: str = "test",
-    unit: units.Unit | None = None,
+    unit: coordinate_units.Unit | None = None,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
     say: Callable[[str], None] = lambda line: None,
@@ -133,20 +136,20 @@ def convert(
     """
     if split not in SPLITS:
         raise InputError(f"split '{split}' is unknown: use one of {', '.join(SPLITS)}")
-    units.check(unit)
+    coordinate_units.check(unit)
     foreign = tables.read(path_of(table), list(vars(convention.columns).values()))
     records = _records(foreign, convention.columns, unit)
     if note := foreign.note(_numbers(convention.columns)):
         say(note)
     find = _finder(path_of(images))
     reads, out = [path_of(table), path_of(images)], path_of(out)
-    with folders.staged(out, dataset.MARKER, reads=reads, overwrite=overwrite) as building:
-        (building / "images").mkdir()
+    with folders.stage(out, dataset.MARKER, reads=reads, overwrite=overwrite) as staging:
+        (staging / "images").mkdir()
         rows: list[dict[str, Any]] = []
         taken: dict[str, Path] = {}
         for i, record in enumerate(records):
             try:
-                rows.append(_row(record, convention, unit or "px", find, taken, building, split))
+                rows.append(_row(record, convention, unit or "px", find, taken, staging, split))
             except InputError as error:
                 raise InputError(f"{foreign.place(i)}: {error}") from None
             if progress:
@@ -157,7 +160,7 @@ def convert(
             "table": Path(table).name,
             "versions": dataset.versions(),
         }
-        dataset.write(building, ours, about)
+        dataset.write(staging, ours, about)
     ours.attrs["folder"] = str(out)
     return ours
 
@@ -177,10 +180,12 @@ def _records(foreign: tables.Table, columns: Columns, unit: str | None) -> list[
         raise InputError(f"{foreign.path} has no rows")
     names = vars(columns)
     kinds = {names[name]: kind for name, kind in _PLACES.items()}
-    found = units.numbers(foreign, kinds, unit, "correct it")
+    found = coordinate_units.numbers(foreign, kinds, unit, "correct it")
     found |= foreign.numbers({columns.discolor_ratio: _RATIO})
     if unit is None:
-        units.refuse_fractions(foreign.path, found[columns.x], found[columns.y], found[columns.r])
+        coordinate_units.refuse_fractions(
+            foreign.path, found[columns.x], found[columns.y], found[columns.r]
+        )
     cells = [found[name] for name in _numbers(columns)] + [foreign.column(columns.file_name)]
     ours = ("x", "y", "r", "discolor_ratio", "file_name")
     return [dict(zip(ours, row, strict=True)) for row in zip(*cells, strict=True)]
@@ -188,8 +193,8 @@ def _records(foreign: tables.Table, columns: Columns, unit: str | None) -> list[
 
 def _finder(folder: Path) -> Callable[[str], Path]:
     """A function from a foreign path to the file below ``folder`` that shares most last parts."""
-    found = photos.some(photos.survey(folder), folder)
-    note = f" ({found.sentence()})" if found.passed_over else ""
+    found = photos.require_photos(photos.search(folder), folder)
+    note = f" ({found.summary()})" if found.passed_over else ""
     by_last: dict[str, list[tuple[tuple[str, ...], str]]] = defaultdict(list)
     for name in found.names:
         parts = parts_of(name)
@@ -227,7 +232,7 @@ def _row(
     unit: str,
     find: Callable[[str], Path],
     taken: dict[str, Path],
-    building: Path,
+    staging: Path,
     split: str,
 ) -> dict[str, Any]:
     path = find(record.pop("file_name"))
@@ -263,7 +268,7 @@ def _row(
         name = fit_name(f"{path.parent.name}-{path.stem}", path.suffix)
         if taken.setdefault(name, path) != path:
             raise InputError(f"two images would be called {name}: rename one")
-    target = building / "images" / name
+    target = staging / "images" / name
     if target.exists():
         raise InputError(f"image {name} stands in an earlier row too")
     shutil.copyfile(path, target)

@@ -100,7 +100,7 @@ def _in_import(frame: FrameType | None) -> bool:
     return False
 
 
-def current() -> Interrupts | None:
+def current_handler() -> Interrupts | None:
     """The handler that is installed in this process, if it is one of ours."""
     for number in SIGNALS:
         handler = signal.getsignal(number)

@@ -1,7 +1,7 @@
 """What is read at most of one picture: pixels, bytes, metadata. The one place that says so.
 
-Pillow has limits of its own, for the whole process; :func:`ours` sets them aside for as long
-as a picture of ours is open, so that these here hold.
+Pillow has limits of its own, which hold for the whole process. :func:`replace_pillow_limits`
+switches them off while Acuity opens a picture.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def too_many_bytes(size: int) -> str:
 
 
 @contextmanager
-def ours() -> Iterator[None]:
+def replace_pillow_limits() -> Iterator[None]:
     """Our limits instead of Pillow's, and none of its warnings, until the last user leaves.
 
     Pillow keeps its limits, and Python its warning filters, for all threads alike; hence the

@@ -32,7 +32,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return libraries and any(wording in str(error) for wording in _WORDINGS)
 
 
-def out_of_memory(where: str = "") -> Interrupted:
+def out_of_memory_error(where: str = "") -> Interrupted:
     """The error that ends a run for want of memory. It can go on: nothing is put down as broken.
 
     Args:

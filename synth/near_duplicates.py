@@ -37,13 +37,13 @@ class Signature:
     dhash: int
     detail: bytes = b""
 
-    def text(self) -> str:
-        """The detail as text, for files of JSON; :func:`detail_of` reads it back."""
+    def encode_detail(self) -> str:
+        """The detail as text, for files of JSON; :func:`decode_detail` reads it back."""
         return base64.b85encode(self.detail).decode("ascii")
 
 
-def detail_of(text: str) -> bytes:
-    """What :meth:`Signature.text` wrote -> the detail; empty where it is none."""
+def decode_detail(text: str) -> bytes:
+    """What :meth:`Signature.encode_detail` wrote -> the detail; empty where it is none."""
     try:
         detail = base64.b85decode(text)
     except ValueError:
@@ -90,7 +90,7 @@ def _is_flat(cells: np.ndarray) -> bool:
     return int((np.abs(rest[:, 1:] - rest[:, :-1]) > _FLAT).sum()) < STEPS
 
 
-class Details:
+class DetailTable:
     """The details of plain pictures by number, ascending: some 400 bytes each."""
 
     def __init__(self) -> None:
@@ -109,7 +109,7 @@ class Details:
         return numbers, np.frombuffer(self._bytes, np.uint8).reshape(-1, plain_ground.BYTES)
 
 
-class Known:
+class SignatureIndex:
     """The signatures of photos so far, to compare a new one with all of them."""
 
     def __init__(self) -> None:
@@ -132,7 +132,7 @@ class Known:
             self._details[self._plain_count] = np.frombuffer(new.detail, np.uint8)
             self._plain_count += 1
 
-    def holds_near(self, new: Signature) -> bool:
+    def contains_near(self, new: Signature) -> bool:
         """Whether a photo so far is a near-duplicate."""
         apart = np.bitwise_count(self._hashes[: self._count] ^ np.uint64(new.dhash))
         near = apart <= NEAR
@@ -141,10 +141,14 @@ class Known:
         if (near & ~self._plain[: self._count]).any():
             return True
         detail = np.frombuffer(new.detail, np.uint8)
-        return bool(plain_ground.alike(detail, self._details[: self._plain_count]).any())
+        return bool(
+            plain_ground.are_near_duplicates(detail, self._details[: self._plain_count]).any()
+        )
 
 
-def groups(hashes: Sequence[int], near: int = NEAR, details: Details | None = None) -> list[int]:
+def groups(
+    hashes: Sequence[int], near: int = NEAR, details: DetailTable | None = None
+) -> list[int]:
     """64-bit hashes -> a group number each: equal for those linked by near-duplicates.
 
     Two are near when their hashes differ in at most ``near`` bits; two plain pictures, which

@@ -69,7 +69,7 @@ def _parse_cell(cell: str, kind: Number, comma: bool) -> float:
     return math.nan
 
 
-def complaint(cell: str, value: float, kind: Number, advice: str) -> str:
+def cell_error(cell: str, value: float, kind: Number, advice: str) -> str:
     """What is wrong with a cell, to stand behind the name of its column in a message."""
     if not cell:
         return f"is '', not a number: {advice}"

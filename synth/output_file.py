@@ -77,7 +77,7 @@ def write_new(path: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def is_drawing(path: Path) -> bool:
+def is_acuity_png(path: Path) -> bool:
     """Whether a file is a PNG that we drew."""
     from PIL import Image
 
@@ -89,7 +89,7 @@ def is_drawing(path: Path) -> bool:
 
 
 def encode_png(pixels: np.ndarray, made_by: str) -> bytes:
-    """(H, W, 3) uint8 -> a PNG that :func:`is_drawing` knows."""
+    """(H, W, 3) uint8 -> a PNG that :func:`is_acuity_png` knows."""
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 

@@ -21,7 +21,7 @@ OURS = frozenset({"photos.csv", "manifest.jsonl"})  # of synth scrape: no need t
 
 
 @dataclass(frozen=True)
-class Survey:
+class SearchResult:
     """What lies below a folder.
 
     Args:
@@ -33,15 +33,15 @@ class Survey:
     names: list[str]
     passed_over: dict[str, str]
 
-    def sentence(self) -> str:
+    def summary(self) -> str:
         """What was passed over, in one line; empty where nothing was."""
-        return summary(self.passed_over.values())
+        return summarise(self.passed_over.values())
 
 
-def summary(reasons: Iterable[str]) -> str:
+def summarise(reasons: Iterable[str]) -> str:
     """Reasons -> one line that counts them, the most frequent first.
 
-    >>> summary(["not a picture", "a link to nowhere", "not a picture"])
+    >>> summarise(["not a picture", "a link to nowhere", "not a picture"])
     '3 files or folders passed over: 2 x not a picture, 1 x a link to nowhere'
     """
     counts = Counter(reasons).most_common()
@@ -53,7 +53,7 @@ def summary(reasons: Iterable[str]) -> str:
     return f"{total} {noun} passed over: {', '.join(parts)}" if counts else ""
 
 
-def survey(folder: Path) -> Survey:
+def search(folder: Path) -> SearchResult:
     """All photos below a folder, and what is passed over.
 
     A file with a suffix of photos counts as one and is not opened. Any other file counts
@@ -67,7 +67,7 @@ def survey(folder: Path) -> Survey:
         raise InputError(f"no folder of photos at {folder}: check the path")
     search = _Search(folder)
     search.run()
-    return Survey(sorted(search.names), dict(sorted(search.passed_over.items())))
+    return SearchResult(sorted(search.names), dict(sorted(search.passed_over.items())))
 
 
 class _Search:
@@ -158,7 +158,7 @@ def _no_photo(entry: os.DirEntry[str], suffix: str) -> str:
         return "a camera's raw file: develop it to JPEG or TIFF first"
     with Path(entry.path).open("rb", buffering=0) as file:
         head = file.read(decoding.HEAD)
-    if decoding.kind(head):
+    if decoding.image_format(head):
         return ""
-    what = decoding.foreign_kind(head)
+    what = decoding.unsupported_format(head)
     return f"{what}: convert it to PNG or JPEG" if what else "not a picture"

@@ -13,12 +13,12 @@ import numpy as np
 from PIL import Image
 
 from synth import decoding, limits, tables
-from synth.cells import unescape
+from synth.csv_cells import unescape
 from synth.decoding import FORMATS, SUFFIX_OF, TooLarge, open_image, orientation
 from synth.errors import InputError, Skipped
 from synth.file_names import FileNames
 from synth.near_duplicates import NEAR, Signature, dhash, groups, signature
-from synth.photo_search import SUFFIXES, Survey, survey
+from synth.photo_search import SUFFIXES, SearchResult, search
 
 __all__ = [
     "FORMATS",
@@ -26,9 +26,9 @@ __all__ = [
     "SUFFIXES",
     "SUFFIX_OF",
     "Photo",
+    "SearchResult",
     "Signature",
-    "Survey",
-    "assign",
+    "assign_splits",
     "dhash",
     "find",
     "groups",
@@ -36,8 +36,8 @@ __all__ = [
     "orientation",
     "provenance",
     "read",
+    "search",
     "signature",
-    "survey",
 ]
 
 
@@ -66,18 +66,18 @@ class Photo:
 
 
 def find(folder: Path) -> list[str]:
-    """The names of all photos below a folder, sorted; :func:`survey` says what is passed over.
+    """The names of all photos below a folder, sorted; :func:`search` says what is passed over.
 
     Raises:
         InputError: the folder is missing, cannot be read, or holds no photo.
     """
-    return some(survey(folder), folder).names
+    return require_photos(search(folder), folder).names
 
 
-def some(found: Survey, folder: Path) -> Survey:
+def require_photos(found: SearchResult, folder: Path) -> SearchResult:
     """The survey itself; InputError where it has no photo, with what was passed over."""
     if not found.names:
-        note = f" ({found.sentence()})" if found.passed_over else ""
+        note = f" ({found.summary()})" if found.passed_over else ""
         raise InputError(f"no picture file in {folder}{note}: put JPEG or PNG photos there")
     return found
 
@@ -168,13 +168,13 @@ def _read_bytes(path: Path) -> bytes:
         raise Skipped(f"its file cannot be read: {error.strerror or error}") from None
 
 
-def assign(members: Sequence[int], shares: Sequence[float], seed: int) -> list[int]:
+def assign_splits(members: Sequence[int], shares: Sequence[float], seed: int) -> list[int]:
     """Group number of each photo -> index of its share (split); groups stay whole.
 
     Groups are taken largest first, equal ones in a seeded random order, each to the share
     that then lacks most: the counts come as near to the shares as whole groups allow.
 
-    >>> sorted(assign(range(10), (0.8, 0.1, 0.1), seed=0))
+    >>> sorted(assign_splits(range(10), (0.8, 0.1, 0.1), seed=0))
     [0, 0, 0, 0, 0, 0, 0, 0, 1, 2]
     """
     groups, group_of, sizes = np.unique(members, return_inverse=True, return_counts=True)

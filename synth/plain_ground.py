@@ -123,7 +123,7 @@ def _object(deviation: np.ndarray) -> tuple[np.ndarray, tuple[float, float, floa
     return np.rint(np.minimum(place, 1) * 65535), (left, top, right, bottom)
 
 
-def alike(detail: np.ndarray, others: np.ndarray) -> np.ndarray:
+def are_near_duplicates(detail: np.ndarray, others: np.ndarray) -> np.ndarray:
     """(B,) and (N, B) or (N, B) uint8 details -> (N,) bool: whether they show the same."""
     near = _same_frame(detail, others)
     if near.any():
@@ -185,7 +185,7 @@ def pairs(details: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
             for part in range(0, len(waiting), _CHUNK):
                 some = slice(part, part + _CHUNK)
                 i, j = order[waiting[some]], order[waiting[some] + step]
-                near[some] = alike(details[i], details[j])
+                near[some] = are_near_duplicates(details[i], details[j])
             yield order[waiting[near]], order[waiting[near] + step]
             waiting = waiting[~near]
 

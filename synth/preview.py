@@ -41,14 +41,14 @@ def preview(dataset: str | Path, count: int = 8, seed: int = 0) -> np.ndarray:
         raise InputError(f"seed is {seed}: give 0 or more")
     folder = path_of(dataset)
     table = datasets.read(folder)
-    chosen = spread(len(table), count, seed)
+    chosen = choose_rows(len(table), count, seed)
     rows = table.iloc[chosen].to_dict("records")
-    sizes = [_fitted(int(row["width"]), int(row["height"])) for row in rows]
+    sizes = [_tile_size(int(row["width"]), int(row["height"])) for row in rows]
     width = 2 * _MARGIN + 4 * _TILE + 3 * _GAP
     height = _HEAD + sum(high + _CAPTION for _, high in sizes) + _MARGIN
     sheet = Image.new("RGB", (width, height), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    title = f"{_legible(name_of(folder))}: {len(rows)} of {len(table)} rows"
+    title = f"{_latin1(name_of(folder))}: {len(rows)} of {len(table)} rows"
     _write(draw, (_MARGIN, 14), title, 20, _INK)
     for column, head in enumerate(_HEADS):
         _write(draw, (_left(column), 48), head, 14, _FAINT)
@@ -66,10 +66,10 @@ def preview(dataset: str | Path, count: int = 8, seed: int = 0) -> np.ndarray:
     return np.asarray(sheet)
 
 
-def spread(total: int, count: int, seed: int) -> list[int]:
+def choose_rows(total: int, count: int, seed: int) -> list[int]:
     """``count`` of the numbers 0 to ``total`` - 1, one from each of as many equal parts, sorted.
 
-    >>> spread(4, 8, seed=0)
+    >>> choose_rows(4, 8, seed=0)
     [0, 1, 2, 3]
     """
     edges = np.linspace(0, total, min(count, total) + 1).astype(int)
@@ -81,7 +81,7 @@ def _left(column: int) -> int:
     return _MARGIN + column * (_TILE + _GAP)
 
 
-def _fitted(width: int, height: int) -> tuple[int, int]:
+def _tile_size(width: int, height: int) -> tuple[int, int]:
     scale = _TILE / max(width, height)
     return max(1, round(width * scale)), max(1, round(height * scale))
 
@@ -93,17 +93,17 @@ def _row(
     truth = datasets.truth(row)
     image = _read(folder, row["file_name"], row)
     twin = _read(folder, row["clean_file_name"], row) if row["clean_file_name"] else None
-    small = _resized(image, size)
+    small = _resize(image, size)
     sheet.paste(small, (_left(0), top))
     if twin is None:
         _blank(sheet, _left(1), top, size, "no clean twin")
         _blank(sheet, _left(2), top, size, "no clean twin")
     else:
-        sheet.paste(_resized(twin, size), (_left(1), top))
+        sheet.paste(_resize(twin, size), (_left(1), top))
         pixels, gain = difference(image, twin, truth)
-        sheet.paste(_resized(pixels, size), (_left(2), top))
+        sheet.paste(_resize(pixels, size), (_left(2), top))
         _badge(sheet, _left(2), top, size, f"x {gain}")
-    sheet.paste(outlined(small, truth, image.shape[1], image.shape[0]), (_left(3), top))
+    sheet.paste(draw_outline(small, truth, image.shape[1], image.shape[0]), (_left(3), top))
 
 
 def _read(folder: Path, name: str, row: dict[Any, Any]) -> np.ndarray:
@@ -115,7 +115,7 @@ def _read(folder: Path, name: str, row: dict[Any, Any]) -> np.ndarray:
     return pixels
 
 
-def _resized(pixels: np.ndarray, size: tuple[int, int]) -> Image.Image:
+def _resize(pixels: np.ndarray, size: tuple[int, int]) -> Image.Image:
     return Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS)
 
 
@@ -136,7 +136,7 @@ def difference(
     return (128 + gain * change.astype(np.int32)).clip(0, 255).astype(np.uint8), gain
 
 
-def outlined(small: Image.Image, truth: Anomaly | None, width: int, height: int) -> Image.Image:
+def draw_outline(small: Image.Image, truth: Anomaly | None, width: int, height: int) -> Image.Image:
     """A picture, reduced from width x height px -> a copy with the region's edge drawn.
 
     A thin white line on a black one, outside the region, which stays as it is.
@@ -168,7 +168,7 @@ def outlined(small: Image.Image, truth: Anomaly | None, width: int, height: int)
 
 def _caption(number: int, row: dict[Any, Any]) -> tuple[str, str]:
     """What a row is, and its truth in numbers."""
-    name = _legible(Path(row["file_name"]).name)
+    name = _latin1(Path(row["file_name"]).name)
     what = f"row {number}, {row['split']}: {name if len(name) <= 48 else name[:45] + '...'}"
     truth = datasets.truth(row)
     if truth is None:
@@ -177,7 +177,7 @@ def _caption(number: int, row: dict[Any, Any]) -> tuple[str, str]:
     return what, f"{numbers}y {truth.y:.5g}   {truth.shape}"
 
 
-def _legible(text: str) -> str:
+def _latin1(text: str) -> str:
     """Text with a question mark for what Pillow's own font has no letter for."""
     return text.encode("latin-1", "replace").decode("latin-1")
 

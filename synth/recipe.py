@@ -66,16 +66,16 @@ class Recipe:
             except (TypeError, ValueError, OverflowError):
                 fine = False
             if not fine:
-                raise InputError(f"recipe: {name} is {_shown(value)}: {advice}")
+                raise InputError(f"recipe: {name} is {_format(value)}: {advice}")
         low, high = self.radius
         if high != "edge" and not _grid(low, high, self.position_decimals):
             raise InputError(
                 f"recipe: no radius of {self.position_decimals} decimals lies in "
-                f"{_shown(self.radius)}: widen it"
+                f"{_format(self.radius)}: widen it"
             )
-        if self.size != "keep" and self.widest > min(self.size) - 1:
+        if self.size != "keep" and self.region_width > min(self.size) - 1:
             raise InputError(
-                f"recipe: a region {self.widest:g} px wide (radius {_shown(self.radius)}) "
+                f"recipe: a region {self.region_width:g} px wide (radius {_format(self.radius)}) "
                 f"has no room in {self.size[0]}x{self.size[1]}: make it smaller"
             )
         if self.feather > 2 * self.radius[0]:
@@ -90,7 +90,7 @@ class Recipe:
         return fields
 
     @property
-    def widest(self) -> float:
+    def region_width(self) -> float:
         """Width in px that a picture must offer, from pixel centre to pixel centre."""
         low, high = self.radius
         return 2 * (low if high == "edge" else high) + self.feather
@@ -100,7 +100,7 @@ class Recipe:
         """Width and height in px that a photo needs at least; None: all its pixels."""
         return self.size if self.size != "keep" and self.fit == "stretch" else None
 
-    def fitted(self, width: int, height: int) -> tuple[int, int]:
+    def output_size(self, width: int, height: int) -> tuple[int, int]:
         """Width and height in px of the pictures made from a width x height photo.
 
         Raises:
@@ -127,10 +127,12 @@ class Recipe:
         Raises:
             Skipped: the photo is too small for the size or for the region.
         """
-        w, h = self.fitted(width, height)
-        if self.widest > min(w, h) - 1:  # else luck would decide, and large regions be rarer
+        w, h = self.output_size(width, height)
+        if self.region_width > min(w, h) - 1:  # else luck would decide, and large regions be rarer
             side, axis = min((w, "width"), (h, "height"))
-            raise Skipped(f"a region {self.widest:g} px wide has no room in a {axis} of {side} px")
+            raise Skipped(
+                f"a region {self.region_width:g} px wide has no room in a {axis} of {side} px"
+            )
         row_seed = int(rng.integers(2**32))
         clean = rng.random() < self.clean_fraction
         left = int(rng.integers(width - w + 1)) if w <= width else 0
@@ -194,7 +196,7 @@ def _grid(low: float, high: float, decimals: int) -> range:
     return range(first + (first / unit < low), last - (last / unit > high) + 1)
 
 
-def _shown(value: object) -> str:
+def _format(value: object) -> str:
     said = ":".join(map(str, value)) if isinstance(value, tuple) else repr(value)
     return said if len(said) <= 60 else f"{said[:57]}..."
 

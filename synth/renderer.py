@@ -23,7 +23,7 @@ from synth.recipe import Codec, Draw, Recipe
 
 
 @dataclass(frozen=True, eq=False)
-class Painted:
+class RowPixels:
     """One row in uncompressed pixels: (H, W, 3) uint8 with and without the anomaly."""
 
     image: np.ndarray
@@ -81,14 +81,14 @@ def fit(photo: Photo, size: tuple[int, int], crop: tuple[int, int] | None) -> np
     return np.asarray(photo.picture.resize(size, Image.Resampling.BICUBIC))
 
 
-def paint(photo: Photo, draw: Draw) -> Painted:
+def paint(photo: Photo, draw: Draw) -> RowPixels:
     """(H, W, 3) photo -> the picture that was drawn, before encoding."""
     clean = fit(photo, draw.size, draw.crop)
     if draw.anomaly is None:
-        return Painted(clean, clean, Effect(0.0, 1.0))
+        return RowPixels(clean, clean, Effect(0.0, 1.0))
     rng = np.random.default_rng(draw.row_seed)
     image, effect = anomalies.change(clean, draw.anomaly, rng)
-    return Painted(image, clean, effect)
+    return RowPixels(image, clean, effect)
 
 
 def encode(pixels: np.ndarray, codec: Codec, quality: int) -> bytes:
@@ -111,11 +111,11 @@ def encode(pixels: np.ndarray, codec: Codec, quality: int) -> bytes:
 
 def decode(data: bytes) -> np.ndarray:
     """A file's bytes, as :func:`encode` wrote them -> (H, W, 3) uint8."""
-    with limits.ours(), Image.open(io.BytesIO(data)) as image:
+    with limits.replace_pillow_limits(), Image.open(io.BytesIO(data)) as image:
         return np.asarray(image.convert("RGB"))
 
 
-def region_picture(anomaly: Anomaly | None, size: tuple[int, int]) -> np.ndarray:
+def mask_image(anomaly: Anomaly | None, size: tuple[int, int]) -> np.ndarray:
     """-> (H, W) uint8: 255 in the region, 0 elsewhere; ``size`` is (width, height) in px."""
     width, height = size
     if anomaly is None:

@@ -19,7 +19,7 @@ from synth.errors import InputError, Skipped
 from synth.json_files import read_object
 from synth.paths import path_of
 from synth.recipe import Draw
-from synth.renderer import Painted
+from synth.renderer import RowPixels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,39 +49,41 @@ def draw_of(row: Mapping[Any, Any]) -> Draw:
 
 
 @dataclass(frozen=True)
-class Reading:
+class DecodeOptions:
     """How the photos of a dataset were read; the fields of its recipe of the same names."""
 
     keep_profile: bool = True
     max_pixels: int = limits.PIXELS
 
 
-def reading_of(folder: Path) -> Reading:
+def decode_options_of(folder: Path) -> DecodeOptions:
     """What a dataset's recipe.json says; before it did, profiles were dropped: values kept."""
     try:
         recipe = read_object(folder / "recipe.json")["recipe"]
         keep, most = recipe.get("keep_profile", True), recipe.get("max_pixels", limits.PIXELS)
     except (InputError, KeyError, TypeError, AttributeError):
-        return Reading()
-    return Reading(keep is not False, most if isinstance(most, int) else limits.PIXELS)
+        return DecodeOptions()
+    return DecodeOptions(keep is not False, most if isinstance(most, int) else limits.PIXELS)
 
 
-def repaint(row: Mapping[Any, Any], photo_folder: Path, reading: Reading | None = None) -> Painted:
-    """Paint a recorded row again from its photo; ``reading`` as of :func:`reading_of`.
+def repaint(
+    row: Mapping[Any, Any], photo_folder: Path, options: DecodeOptions | None = None
+) -> RowPixels:
+    """Paint a recorded row again from its photo; ``options`` as of :func:`decode_options_of`.
 
     Raises:
         Skipped: the photo is missing, has changed, cannot be read, or the row does not fit it.
     """
     if not row["photo"] or not row["photo_sha256"]:
         raise Skipped("the table does not record its photo (an imported row?)")
-    if dataset.leads_out(row["photo"]):
+    if dataset.is_outside_folder(row["photo"]):
         raise Skipped(f"photo '{row['photo']}' leads out of the folder of photos")
     draw = draw_of(row)
     photo = photos.read(
         photo_folder,
         row["photo"],
         None if draw.crop else draw.size,
-        **vars(reading or Reading()),
+        **vars(options or DecodeOptions()),
     )
     if photo.sha256 != row["photo_sha256"]:
         raise Skipped(f"photo {row['photo']} is not the file it was made from (sha256 differs)")
@@ -112,12 +114,12 @@ def rebuild(folder: str | Path, row: int | str, photo_folder: str | Path) -> byt
     number = find_row(table, row)
     record = table.iloc[[number]].to_dict("records")[0]
     for column in dataset.PICTURES:
-        if dataset.leads_out(record[column]):
+        if dataset.is_outside_folder(record[column]):
             raise InputError(
                 f"{dataset.table_of(folder)}, row {number}: {column} "
                 f"'{record[column]}' leads out of the folder"
             )
-    return _encoded(record, repaint(record, path_of(photo_folder), reading_of(folder)).image)
+    return _encoded(record, repaint(record, path_of(photo_folder), decode_options_of(folder)).image)
 
 
 def find_row(table: pd.DataFrame, row: int | str) -> int:
@@ -155,11 +157,11 @@ def verify(
     found = list(dataset.problems(table, folder))
     bad = {problem.row for problem in found}
     slack = 0 if _same_versions(folder) else TOLERANCE
-    reading = reading_of(folder)
+    options = decode_options_of(folder)
     for i, row in enumerate(table.to_dict("records")):
         if i not in bad:
             try:
-                faults = list(_pixel_problems(row, folder, photo_folder, slack, reading))
+                faults = list(_pixel_problems(row, folder, photo_folder, slack, options))
             except Skipped as reason:
                 faults = [str(reason)]
             found += [Problem(i, row["file_name"], what) for what in faults]
@@ -189,7 +191,7 @@ def _pixel_problems(
     folder: Path,
     photo_folder: str | Path | None,
     slack: int,
-    reading: Reading,
+    options: DecodeOptions,
 ) -> Iterator[str]:
     size = (int(row["width"]), int(row["height"]))
     image = photos.read(folder, row["file_name"], keep_profile=True).pixels
@@ -201,7 +203,7 @@ def _pixel_problems(
         yield "its region covers no pixel"
     if row["mask_file_name"]:
         mask = photos.read(folder, row["mask_file_name"], keep_profile=True).pixels[..., 0]
-        if not np.array_equal(mask, renderer.region_picture(truth, size)):
+        if not np.array_equal(mask, renderer.mask_image(truth, size)):
             yield "its mask is not the region that the table describes"
     twin = None
     if row["clean_file_name"]:
@@ -212,7 +214,7 @@ def _pixel_problems(
         if row["codec"] == "png":
             yield from _twin_problems(row, image, twin)
     if photo_folder is not None:
-        yield from _replay_problems(row, image, twin, Path(photo_folder), slack, reading)
+        yield from _replay_problems(row, image, twin, Path(photo_folder), slack, options)
 
 
 def _twin_problems(row: Mapping[Any, Any], image: np.ndarray, twin: np.ndarray) -> Iterator[str]:
@@ -231,9 +233,9 @@ def _replay_problems(
     twin: np.ndarray | None,
     photo_folder: Path,
     slack: int,
-    reading: Reading,
+    options: DecodeOptions,
 ) -> Iterator[str]:
-    painted = repaint(row, photo_folder, reading)
+    painted = repaint(row, photo_folder, options)
     for name, pixels, wanted in (("image", image, painted.image), ("twin", twin, painted.clean)):
         if pixels is None:
             continue

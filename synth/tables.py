@@ -138,9 +138,8 @@ class Table:
             if cell and kind.nan and cell.lower() == "nan":
                 continue
             if cell or not kind.empty:
-                raise InputError(
-                    f"{self.place(row)}: {name} {number_kinds.complaint(cell, value, kind, advice)}"
-                )
+                fault = number_kinds.cell_error(cell, value, kind, advice)
+                raise InputError(f"{self.place(row)}: {name} {fault}")
         return values
 
     def frame(

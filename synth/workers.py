@@ -22,7 +22,7 @@ Run = Callable[[Callable[..., Any], Iterable[tuple[Any, ...]]], Generator[Any, N
 
 
 @contextmanager
-def crew(count: int, begin: Callable[..., None] | None = None, *given: Any) -> Iterator[Run]:
+def worker_pool(count: int, begin: Callable[..., None] | None = None, *given: Any) -> Iterator[Run]:
     """Give a function of (function, arguments of each job) that yields the results in order.
 
     Args:
@@ -74,7 +74,7 @@ def require_main_guard() -> None:
     """End a worker process that, starting, runs its parent's script and arrives here again.
 
     A script that starts workers is imported by each of them. Its calls must then not run, so
-    they stand below ``if __name__ == "__main__":``; :func:`crew` says so in the parent.
+    they stand below ``if __name__ == "__main__":``; :func:`worker_pool` says so in the parent.
     """
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         os._exit(NO_GUARD)

@@ -8,11 +8,11 @@ from typing import get_args
 import numpy as np
 
 from synth.anomaly import Shape
-from synth.exporting.source import Row, Source, Tell, licences, write_json
+from synth.exporting.source import Progress, Row, Source, licences, write_json
 from synth.recipe import SPLITS
 
 
-def write(source: Source, out: Path, tell: Tell) -> int:
+def write(source: Source, out: Path, progress: Progress) -> int:
     """``images/`` and ``annotations/instances_SPLIT.json``.
 
     The box is the tightest around the region's pixels, where pixel i spans i to i + 1, as
@@ -53,7 +53,7 @@ def write(source: Source, out: Path, tell: Tell) -> int:
                 | {name: row[name] for name in ("x", "y", "r", "discolor_ratio", "shape")}
                 | {name: row[name] for name in ("overflow", "rounding", "feather")}
             )
-        tell(done, len(source.rows))
+        progress(done, len(source.rows))
     shared = {
         "info": {"description": f"{source.folder.resolve().name}: faint anomalies in photos"},
         "licenses": [{"id": ids[text], "name": text, "url": _address(text)} for text in texts],

@@ -15,7 +15,7 @@ from synth import dataset as datasets
 from synth import folders
 from synth.errors import InputError
 from synth.exporting import coco, imagefolder, mvtec, webdataset
-from synth.exporting.source import KEY, Source, Tell, licences, records, write_json
+from synth.exporting.source import KEY, Progress, Source, licences, records, write_json
 from synth.paths import path_of
 
 Format = Literal["mvtec", "coco", "imagefolder", "webdataset"]
@@ -31,7 +31,7 @@ def export(
     out: str | Path,
     format: str,
     overwrite: bool = False,
-    progress: Tell | None = None,
+    progress: Progress | None = None,
     *,
     shard_size: int = SHARD,
 ) -> int:
@@ -58,16 +58,16 @@ def export(
     digits = max(6, len(str(len(table) - 1)))  # all alike, so that names sort as rows do
     rows = [row | {KEY: f"{i:0{digits}d}"} for i, row in enumerate(records(table))]
     source = Source(folder, rows)
-    tell = progress or (lambda done, total: None)
-    with folders.staged(out, MARKER, reads=[folder], overwrite=overwrite) as building:
+    report = progress or (lambda done, total: None)
+    with folders.stage(out, MARKER, reads=[folder], overwrite=overwrite) as staging:
         if format == "mvtec":
-            count = mvtec.write(source, building, tell)
+            count = mvtec.write(source, staging, report)
         elif format == "coco":
-            count = coco.write(source, building, tell)
+            count = coco.write(source, staging, report)
         elif format == "imagefolder":
-            count = imagefolder.write(source, building, tell)
+            count = imagefolder.write(source, staging, report)
         else:
-            count = webdataset.write(source, building, tell, shard_size)
+            count = webdataset.write(source, staging, report, shard_size)
         about = {
             "made_by": "synth export",
             "format": format,
@@ -76,5 +76,5 @@ def export(
             "licences": licences(rows),
             "versions": {"acuity": datasets.versions()["acuity"]},
         }
-        write_json(building / ABOUT, about, indent=2)
+        write_json(staging / ABOUT, about, indent=2)
     return count

@@ -13,11 +13,11 @@ import pandas as pd
 from synth import dataset as datasets
 from synth import folders
 from synth.errors import InputError
-from synth.exporting.source import Row, Source, Tell, columns
+from synth.exporting.source import Progress, Row, Source, columns
 from synth.recipe import SPLITS
 
 
-def write(source: Source, out: Path, tell: Tell) -> int:
+def write(source: Source, out: Path, progress: Progress) -> int:
     """``train/``, ``val/``, ``test/``, each with its pictures and metadata.csv.
 
     ``datasets`` loads the twins as feature ``clean`` and the masks as ``mask``.
@@ -34,13 +34,13 @@ def write(source: Source, out: Path, tell: Tell) -> int:
             if row[column]:
                 line[column] = f"{part}/{source.copy(row[column], row, where / part)}"
         rows[row["split"]].append(line)
-        tell(done, len(source.rows))
-    for split, text in _alike({split: lines for split, lines in rows.items() if lines}).items():
+        progress(done, len(source.rows))
+    for split, text in _csv_texts({split: lines for split, lines in rows.items() if lines}).items():
         folders.write(out / split / datasets.TABLE, text)
     return len(source.rows)
 
 
-def _alike(rows: Mapping[str, list[Row]]) -> dict[str, str]:
+def _csv_texts(rows: Mapping[str, list[Row]]) -> dict[str, str]:
     """The rows of each split -> its CSV text, in which every column reads as the same type.
 
     ``datasets`` guesses the types split by split and refuses the folder where they differ,

@@ -11,10 +11,10 @@ import pandas as pd
 from synth import dataset as datasets
 from synth import folders, renderer
 from synth.errors import InputError
-from synth.exporting.source import KEY, Row, Source, Tell, columns
+from synth.exporting.source import KEY, Progress, Row, Source, columns
 
 
-def write(source: Source, out: Path, tell: Tell) -> int:
+def write(source: Source, out: Path, progress: Progress) -> int:
     """``CATEGORY/train/good``, ``test/good``, ``test/SHAPE``, ``ground_truth/SHAPE``.
 
     The category is the dataset's name. Masks are PNG, 255 in the region. Pictures keep their
@@ -50,7 +50,7 @@ def write(source: Source, out: Path, tell: Tell) -> int:
             (out / mask).write_bytes(renderer.encode(region, "png", 0))
             line["mask"] = mask.as_posix()
         table.append(line | {"is_twin": int(name != row["file_name"])} | columns(row))
-        tell(done, len(plan))
+        progress(done, len(plan))
     folders.write(out / datasets.TABLE, datasets.to_csv(pd.DataFrame(table)))
     return len(plan)
 

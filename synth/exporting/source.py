@@ -18,7 +18,7 @@ from synth import folders, photos
 from synth.errors import InputError
 
 Row = dict[str, Any]
-Tell = Callable[[int, int], None]
+Progress = Callable[[int, int], None]
 
 KEY = "(key)"  # in a row: its number, which names its files; no column of a table
 

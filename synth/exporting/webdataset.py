@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from synth.exporting.source import KEY, Row, Source, Tell, columns
+from synth.exporting.source import KEY, Progress, Row, Source, columns
 from synth.recipe import SPLITS
 
 
-def write(source: Source, out: Path, tell: Tell, shard_size: int) -> int:
+def write(source: Source, out: Path, progress: Progress, shard_size: int) -> int:
     """``SPLIT-000000.tar`` …: KEY.jpg, KEY.json, KEY.clean.jpg, KEY.mask.png of each sample."""
     done = 0
     for split in SPLITS:
@@ -28,7 +28,7 @@ def write(source: Source, out: Path, tell: Tell, shard_size: int) -> int:
                             info.size = size
                             tar.addfile(info, file)
                     done += 1
-                    tell(done, len(source.rows))
+                    progress(done, len(source.rows))
     return done
 
 

@@ -11,7 +11,7 @@ LUMA = np.array([0.2126, 0.7152, 0.0722], "f4")
 
 @dataclass(frozen=True)
 class View:
-    """The camera: a level pinhole at ``tall`` units over the lowest ground.
+    """The camera: a level pinhole at ``camera_height`` units over the lowest ground.
 
     ``horizon`` is a row, ``focal`` in px.
     """
@@ -20,7 +20,7 @@ class View:
     height: int
     horizon: float
     focal: float
-    tall: float
+    camera_height: float
 
     def across(self) -> np.ndarray:
         """-> (W,) float32: tangent of the ray to the side, per column."""

@@ -12,12 +12,12 @@ import numpy as np
 SIZE = 512
 
 
-def standard(field: np.ndarray) -> np.ndarray:
+def standardise(field: np.ndarray) -> np.ndarray:
     """Shift and scale to zero mean and unit deviation, as float32."""
     return ((field - field.mean()) / field.std()).astype(np.float32)
 
 
-def ease(x: np.ndarray, low: float, high: float) -> np.ndarray:
+def smoothstep(x: np.ndarray, low: float, high: float) -> np.ndarray:
     """A soft step: 0 up to ``low``, 1 from ``high`` on (or the reverse, where low > high)."""
     t = np.clip((x - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
@@ -42,10 +42,10 @@ def fractal(
     Below ``lowest`` cycles per tile the spectrum is flat, so that no single bump rules.
     """
     f = np.maximum(frequencies(size), lowest)
-    return standard(np.fft.irfft2(spectrum(rng, size) * f**-slope, s=(size, size)))
+    return standardise(np.fft.irfft2(spectrum(rng, size) * f**-slope, s=(size, size)))
 
 
-def ridged(rng: np.random.Generator, lowest: float = 2.0, octaves: int = 7) -> np.ndarray:
+def ridges(rng: np.random.Generator, lowest: float = 2.0, octaves: int = 7) -> np.ndarray:
     """-> (N, N) float32: mountain relief, 0 in the valleys to 1 on the highest summit.
 
     Each octave folds noise at zero into crests and is let in where the coarser octaves
@@ -64,11 +64,11 @@ def ridged(rng: np.random.Generator, lowest: float = 2.0, octaves: int = 7) -> n
     return (relief / relief.max()).astype(np.float32)
 
 
-def terraced(relief: np.ndarray, steps: int = 5) -> np.ndarray:
+def terrace(relief: np.ndarray, steps: int = 5) -> np.ndarray:
     """Cut a relief in 0..1 into flat steps with cliffs between, as layered rock weathers."""
     whole = np.floor(relief * steps)
     part = relief * steps - whole
-    cliff = ease(part, 0.62, 0.87)
+    cliff = smoothstep(part, 0.62, 0.87)
     return ((whole + 0.2 * part + 0.8 * cliff) / steps).astype(np.float32)
 
 

@@ -23,7 +23,7 @@ LITTER = {
 LEAVES, PEBBLES = ("autumn", "summer", "beech"), ("beach", "river")
 
 
-def linear(code: str) -> np.ndarray:
+def linear_rgb(code: str) -> np.ndarray:
     """``"rrggbb"`` in sRGB -> (3,) float32 linear light."""
     value = np.array([int(code[k : k + 2], 16) for k in (0, 2, 4)]) / 255
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4).astype("f4")
@@ -114,7 +114,7 @@ class Place:
     sun: tuple[float, float]  # side and elevation, tangents; elevation may lie below the frame
     facing: float  # 1: the sun stands in front of the camera, -1: behind it
     horizon: float
-    tall: float
+    camera_height: float
     summit: float
     cover: float
     wisp: float
@@ -122,7 +122,7 @@ class Place:
     blur: float
     flower: np.ndarray
     trees: tuple[props.Tree, ...]
-    stones: tuple[props.Thing, ...]
+    stones: tuple[props.GroundObject, ...]
     exposure: float
     relief: np.ndarray
     texture: np.ndarray
@@ -149,13 +149,13 @@ def _trees(rng: np.random.Generator) -> tuple[props.Tree, ...]:
     )
 
 
-def _stones(rng: np.random.Generator, land: Land) -> tuple[props.Thing, ...]:
+def _stones(rng: np.random.Generator, land: Land) -> tuple[props.GroundObject, ...]:
     """Boulders along the lower edge, larger towards it."""
-    colour = linear(land.steep)
+    colour = linear_rgb(land.steep)
     stones = []
     for near in np.sort(rng.random(rng.integers(60, 200))):
         stones.append(
-            props.Thing(
+            props.GroundObject(
                 x=rng.uniform(-0.05, 1.05),
                 y=0.9 + 0.12 * float(near),
                 size=(0.006 + 0.016 * float(near)) * min(float(rng.pareto(2.5)) + 0.6, 4),
@@ -174,9 +174,9 @@ def draw(rng: np.random.Generator) -> Place:
     land = LANDS[str(rng.choice(list(LANDS), p=[0.2, 0.14, 0.1, 0.14, 0.1, 0.1, 0.12, 0.1]))]
     facing = 1.0 if rng.random() < (0.7 if light.height[1] < 0.45 else 0.1) else -1.0
     relief = {
-        "ridged": lambda: noise.ridged(rng),
+        "ridged": lambda: noise.ridges(rng),
         "smooth": lambda: (noise.fractal(rng, 2.1, 3) * 0.16 + 0.5).clip(0, 1),
-        "mesa": lambda: noise.terraced(noise.ridged(rng)),
+        "mesa": lambda: noise.terrace(noise.ridges(rng)),
         "dunes": lambda: noise.dunes(rng),
     }[land.relief]()
     return Place(
@@ -185,7 +185,7 @@ def draw(rng: np.random.Generator) -> Place:
         sun=(rng.uniform(-0.36, 0.36), rng.uniform(*light.height)),
         facing=facing,
         horizon=rng.uniform(0.34, 0.62),
-        tall=rng.uniform(4.0, 10.0) * (0.6 if land.relief == "dunes" else 1.0),
+        camera_height=rng.uniform(4.0, 10.0) * (0.6 if land.relief == "dunes" else 1.0),
         summit=rng.uniform(*land.summit),
         cover=rng.uniform(0.0, 1.7),
         wisp=float(rng.choice([0.0, 0.3, 1.0])),
@@ -199,5 +199,5 @@ def draw(rng: np.random.Generator) -> Place:
         waves=noise.waves(rng),
         bank=rng.uniform(0.2, 0.6) if land.water > 0 and rng.random() < 0.5 else 0.0,
         blur=rng.uniform(0.002, 0.006) if rng.random() < 0.12 else 0.0,
-        flower=linear(str(rng.choice(FLOWERS))),
+        flower=linear_rgb(str(rng.choice(FLOWERS))),
     )

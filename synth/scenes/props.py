@@ -15,7 +15,7 @@ from synth.scenes import noise
 
 
 @dataclass(frozen=True)
-class Thing:
+class GroundObject:
     """A leaf or a stone: centre, half-length, half-width over half-length, turn (radians),
     colour (3,) in linear light, and where its texture lies in the tile."""
 
@@ -41,13 +41,15 @@ class Tree:
     grain: float
 
 
-def lay(image: np.ndarray, rows: slice, cols: slice, cover: np.ndarray, colour: np.ndarray) -> None:
+def blend(
+    image: np.ndarray, rows: slice, cols: slice, cover: np.ndarray, colour: np.ndarray
+) -> None:
     """Blend a patch over ``image`` (H, W, 3) in place; ``cover`` is (h, w), 0 to 1."""
     patch = image[rows, cols]
     patch += cover[..., None] * (colour - patch)
 
 
-def box(centre: float, reach: float, size: int) -> slice:
+def pixel_span(centre: float, reach: float, size: int) -> slice:
     """The pixels within ``reach`` of ``centre`` that exist."""
     return slice(max(0, int(centre - reach)), max(0, min(size, int(centre + reach) + 2)))
 
@@ -66,7 +68,7 @@ def conifer(
     tall = tree.height * height
     foot, middle = tree.y * height, tree.x * width
     rows = slice(max(0, int(foot - tall)), max(0, min(height, int(foot) + 1)))
-    cols = box(middle, tall * tree.slim * 1.3 + 1, width)
+    cols = pixel_span(middle, tall * tree.slim * 1.3 + 1, width)
     if rows.stop <= rows.start or cols.stop <= cols.start:
         return
     t = ((np.arange(rows.start, rows.stop) - foot + tall) / tall)[:, None].clip(0, 1)
@@ -83,18 +85,22 @@ def conifer(
     cover = np.clip(np.maximum(np.where(inside > -1, solid, 0), trunk + 0.5), 0, 1)
     glow = np.clip(0.25 + 0.55 * tier + side * s / (reach + 0.02) * 0.6 + 0.2 * fine, 0, 1.3)
     colour = dark + (lit - dark) * (glow * np.clip(inside + 0.5, 0, 1))[..., None]
-    lay(image, rows, cols, cover.astype("f4"), colour.astype("f4"))
+    blend(image, rows, cols, cover.astype("f4"), colour.astype("f4"))
 
 
-def thing(
-    image: np.ndarray, one: Thing, texture: np.ndarray, sun: tuple[float, float], round_: bool
+def draw_ground_object(
+    image: np.ndarray,
+    one: GroundObject,
+    texture: np.ndarray,
+    sun: tuple[float, float],
+    round_: bool,
 ) -> None:
     """Paint a stone (``round_``) or a leaf, with the shadow it throws away from ``sun``,
     the (column, row) direction of the light in the picture."""
     height, width, _ = image.shape
     side = float(np.sqrt(height * width))
     size, x, y = one.size * side, one.x * width, one.y * height
-    rows, cols = box(y, size * 1.35 + 1, height), box(x, size * 1.35 + 1, width)
+    rows, cols = pixel_span(y, size * 1.35 + 1, height), pixel_span(x, size * 1.35 + 1, width)
     if rows.stop <= rows.start or cols.stop <= cols.start:
         return
     dy = (np.arange(rows.start, rows.stop) - y)[:, None].astype("f4")
@@ -119,4 +125,4 @@ def thing(
     cover = np.clip(edge * scale + 0.5, 0, 1)
     shadow = np.clip(edge * 2.5 + 0.6 + 0.9 * (a * 0 + (dx * -sun[0] + dy * -sun[1]) / size), 0, 1)
     image[rows, cols] *= (1 - 0.55 * np.clip(shadow, 0, 1))[..., None]
-    lay(image, rows, cols, cover, one.colour * glow[..., None])
+    blend(image, rows, cols, cover, one.colour * glow[..., None])

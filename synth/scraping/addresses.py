@@ -38,7 +38,7 @@ def clean(url: str) -> str:
     try:
         if urlsplit(url.strip()).scheme not in ("http", "https"):
             raise Problem(Outcome.REFUSED)
-        return html_text.tidy(url)
+        return html_text.normalise_url(url)
     except ValueError:
         raise Problem(Outcome.BAD_ADDRESS) from None
 
@@ -79,7 +79,7 @@ def _is_global(address: IPAddress) -> bool:
     )
 
 
-class Flight:
+class Exchange:
     """One request under way, which :class:`Watchdog` ends at its deadline.
 
     Args:
@@ -95,7 +95,7 @@ class Flight:
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
 
-    def board(self, used: socket.socket) -> None:
+    def attach(self, used: socket.socket) -> None:
         """Remember the connection: by a copy of its descriptor, for TLS wraps the original."""
         with self._lock:
             if self._socket is not None:
@@ -110,7 +110,7 @@ class Flight:
             self.overdue = True
             self._shut()
 
-    def land(self) -> None:
+    def detach(self) -> None:
         """Forget the connection."""
         with self._lock:
             if self._socket is not None:
@@ -127,65 +127,65 @@ class Watchdog:
     """Ends requests at their deadline, whatever they wait for: a drip of headers, a handshake."""
 
     def __init__(self, tick: float = 0.1) -> None:
-        self._flights: set[Flight] = set()
+        self._exchanges: set[Exchange] = set()
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._tick = tick
         threading.Thread(target=self._watch, daemon=True, name="watchdog").start()
 
     @contextlib.contextmanager
-    def flight(self, seconds: float, room: int) -> Iterator[Flight]:
+    def exchange(self, seconds: float, room: int) -> Iterator[Exchange]:
         """Watch the requests that this thread makes inside the block, of ``room`` bytes."""
-        flight = Flight(time.monotonic() + seconds, room)
-        _current.flight = flight
+        exchange = Exchange(time.monotonic() + seconds, room)
+        _current.exchange = exchange
         with self._lock:
-            self._flights.add(flight)
+            self._exchanges.add(exchange)
         try:
-            yield flight
+            yield exchange
         finally:
-            _current.flight = None
+            _current.exchange = None
             with self._lock:
-                self._flights.discard(flight)
-            flight.land()
+                self._exchanges.discard(exchange)
+            exchange.detach()
 
     def close(self) -> None:
         """End every request now."""
         self._stop.set()
         with self._lock:
-            flights = list(self._flights)
-        for flight in flights:
-            flight.end()
+            exchanges = list(self._exchanges)
+        for exchange in exchanges:
+            exchange.end()
 
     def _watch(self) -> None:
         while not self._stop.wait(self._tick):
             now = time.monotonic()
             with self._lock:
-                late = [f for f in self._flights if now > f.deadline and not f.overdue]
-            for flight in late:
-                flight.end()
+                late = [f for f in self._exchanges if now > f.deadline and not f.overdue]
+            for exchange in late:
+                exchange.end()
 
 
 class _Current(threading.local):
-    flight: Flight | None = None
+    exchange: Exchange | None = None
 
 
 _current = _Current()
 
 
-class _Received(io.RawIOBase):
+class _CountedReader(io.RawIOBase):
     """The bytes of a connection, which are counted before anything reads them."""
 
-    def __init__(self, source: Any, flight: Flight) -> None:
+    def __init__(self, source: Any, exchange: Exchange) -> None:
         self._source = source
-        self._flight = flight
+        self._exchange = exchange
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
         count: int | None = self._source.readinto(buffer)
-        self._flight.room -= count or 0
-        if self._flight.room < 0:
+        self._exchange.room -= count or 0
+        if self._exchange.room < 0:
             raise Problem(Outcome.BYTES)
         return count
 
@@ -194,30 +194,30 @@ class _Received(io.RawIOBase):
         super().close()
 
 
-class _Counted:
+class _CountedSocket:
     """A connection as an answer sees it: a file to read from."""
 
-    def __init__(self, used: Any, flight: Flight) -> None:
+    def __init__(self, used: Any, exchange: Exchange) -> None:
         self._used = used
-        self._flight = flight
+        self._exchange = exchange
 
     def makefile(self, mode: str) -> io.BufferedReader:
         source = self._used.makefile(mode, buffering=0)
-        return io.BufferedReader(_Received(source, self._flight), 1 << 16)
+        return io.BufferedReader(_CountedReader(source, self._exchange), 1 << 16)
 
 
-class _Answer(http.client.HTTPResponse):
+class _CountedResponse(http.client.HTTPResponse):
     """An answer of which only so many bytes are taken as its request has room for."""
 
     def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
-        flight = _current.flight
-        super().__init__(_Counted(sock, flight) if flight else sock, *args, **kwargs)  # type: ignore[arg-type]
+        exchange = _current.exchange
+        super().__init__(_CountedSocket(sock, exchange) if exchange else sock, *args, **kwargs)  # type: ignore[arg-type]
 
 
-class _Checked:
+class _CheckedConnection:
     """What both kinds of connection share: resolve, check every address, connect to that."""
 
-    response_class: Any = _Answer
+    response_class: Any = _CountedResponse
     allow_private = False
     host: str
     port: int
@@ -252,8 +252,8 @@ class _Checked:
                 made.settimeout(self.timeout)
             for option in self.socket_options or ():
                 made.setsockopt(*option)
-            if _current.flight is not None:
-                _current.flight.board(made)
+            if _current.exchange is not None:
+                _current.exchange.attach(made)
             made.connect(address)
             if not self.allow_private and not is_public(str(made.getpeername()[0])):
                 raise Problem(Outcome.REFUSED)
@@ -263,16 +263,16 @@ class _Checked:
         return made
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        if self.sock is not None and _current.flight is not None:
-            _current.flight.board(self.sock)  # a connection kept alive
+        if self.sock is not None and _current.exchange is not None:
+            _current.exchange.attach(self.sock)  # a connection kept alive
         super().request(*args, **kwargs)  # type: ignore[misc]
 
 
-class _PlainConnection(_Checked, HTTPConnection):
+class _PlainConnection(_CheckedConnection, HTTPConnection):
     pass
 
 
-class _TLSConnection(_Checked, HTTPSConnection):
+class _TLSConnection(_CheckedConnection, HTTPSConnection):
     pass
 
 

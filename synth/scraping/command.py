@@ -78,11 +78,11 @@ def scrape(
 
     try:
         # From here on, also while the libraries are loaded, Ctrl-C is a wish.
-        with interrupt.wished() as stop:
+        with interrupt.defer_sigint() as stop:
             from synth.scraping import scraper
             from synth.scraping.fetcher import Bounds
             from synth.scraping.options import Options
-            from synth.scraping.traffic import Manners
+            from synth.scraping.traffic import Politeness
 
             options = Options(
                 limit=limit,
@@ -98,7 +98,9 @@ def scrape(
                     total=timeout,
                     image_bytes=max_bytes,
                 ),
-                manners=Manners(delay=delay, per_host=per_host, threads=threads, retries=retries),
+                politeness=Politeness(
+                    delay=delay, per_host=per_host, threads=threads, retries=retries
+                ),
             )
             with console.progress("photos") as progress:
                 summary = scraper.scrape(

@@ -19,9 +19,9 @@ from synth.scraping.fetcher import Fetcher, Reply
 from synth.scraping.inspection import Picture
 from synth.scraping.options import Options
 from synth.scraping.outcomes import Outcome, Problem
-from synth.scraping.pages import Found, Page
+from synth.scraping.pages import FoundImage, Page
 from synth.scraping.sources import Kind
-from synth.scraping.traffic import Moved
+from synth.scraping.traffic import Redirect
 
 _LARGE = 1_000_000  # bytes; of that size only one page at a time is read
 
@@ -36,7 +36,7 @@ class Downloads:
         self._names = itertools.count()
         self._one_large = threading.Lock()
 
-    def image(self, session: requests.Session, url: str) -> Picture | Moved:
+    def image(self, session: requests.Session, url: str) -> Picture | Redirect:
         """Fetch a photo into a new file of the folder, and check it.
 
         Raises:
@@ -46,7 +46,7 @@ class Downloads:
         file = self._folder / f"{next(self._names)}.part"
         reply = self._fetcher.image(session, url, file, inspection.may_be_picture)
         if reply.location:
-            return Moved(reply.location)
+            return Redirect(reply.location)
         try:
             least, most = self._options.min_side, self._options.max_pixels
             return inspection.inspect(file, reply.sha256, reply.size, least, most)
@@ -54,7 +54,7 @@ class Downloads:
             file.unlink(missing_ok=True)
             raise
 
-    def page(self, session: requests.Session, url: str) -> Page | Moved:
+    def page(self, session: requests.Session, url: str) -> Page | Redirect:
         """Fetch a page and read what it shows; a picture counts as a page that shows only itself.
 
         Raises:
@@ -62,23 +62,23 @@ class Downloads:
         """
         reply = self._fetcher.page(session, url)
         if reply.location:
-            return Moved(reply.location)
+            return Redirect(reply.location)
         if politeness.opted_out(reply.tags):
             raise Problem(Outcome.NOAI)
         if inspection.may_be_picture(reply.body[:32]):
-            return Page((Found(url, url),))
+            return Page((FoundImage(url, url),))
         page = self._read(reply)
         if page.opted_out:
             raise Problem(Outcome.NOAI)
         return page
 
-    def service(self, kind: Kind) -> Callable[[requests.Session, str], Page | Moved]:
+    def service(self, kind: Kind) -> Callable[[requests.Session, str], Page | Redirect]:
         """The function that fetches and reads a listing of a photo service."""
         read = services.read_commons if kind == "commons" else services.read_openverse
 
-        def work(session: requests.Session, url: str) -> Page | Moved:
+        def work(session: requests.Session, url: str) -> Page | Redirect:
             reply: Reply = self._fetcher.page(session, url)
-            return Moved(reply.location) if reply.location else read(reply.body, url)
+            return Redirect(reply.location) if reply.location else read(reply.body, url)
 
         return work
 

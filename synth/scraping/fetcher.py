@@ -15,7 +15,7 @@ import requests
 
 from synth import limits
 from synth.scraping import addresses, network_errors, politeness, response_body
-from synth.scraping.addresses import Flight, Watchdog
+from synth.scraping.addresses import Exchange, Watchdog
 from synth.scraping.outcomes import Outcome, Problem
 
 _OVERHEAD = 256 * 1024  # bytes of headers and the like, beside twice the most of a body
@@ -183,14 +183,14 @@ class Fetcher:
         *,
         compress: bool,
     ) -> Reply:
-        with self._watchdog.flight(self._bounds.total, 2 * most + _OVERHEAD) as flight:
+        with self._watchdog.exchange(self._bounds.total, 2 * most + _OVERHEAD) as exchange:
             try:
-                return self._attempt(session, url, take, most, flight, compress)
+                return self._attempt(session, url, take, most, exchange, compress)
             except (Problem, LocalError):
                 raise
             except Exception as error:  # parsers of hostile answers raise nearly anything
                 session.close()  # a connection in doubt is used no more
-                if flight.overdue:
+                if exchange.overdue:
                     raise Problem(Outcome.TIMED_OUT) from None
                 raise network_errors.problem_of(error) from None
 
@@ -200,7 +200,7 @@ class Fetcher:
         url: str,
         take: Callable[[bytes], None],
         most: int,
-        flight: Flight,
+        exchange: Exchange,
         compress: bool,
     ) -> Reply:
         bounds = self._bounds
@@ -220,7 +220,7 @@ class Fetcher:
                 location=_location(response, url),
                 charset=response.encoding or "" if "charset" in _type(headers) else "",
                 tags=tuple(response.raw.headers.getlist("x-robots-tag")),
-                deadline=flight.deadline,
+                deadline=exchange.deadline,
             )
             _check_status(reply, headers.get("Retry-After"), robots=url.endswith("/robots.txt"))
             if reply.location or reply.status != 200:
@@ -228,7 +228,7 @@ class Fetcher:
             if not compress and politeness.opted_out(reply.tags):
                 raise Problem(Outcome.NOAI)
             size = 0
-            for piece in response_body.pieces(response, most, flight):
+            for piece in response_body.pieces(response, most, exchange):
                 size += len(piece)
                 if size > most:
                     raise Problem(Outcome.BYTES)

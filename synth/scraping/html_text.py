@@ -35,10 +35,10 @@ def licence_name(url: str) -> str:
     return f"{name} {version}".strip()
 
 
-def plain(text: Any, longest: int = 300) -> str:
+def one_line(text: Any, longest: int = 300) -> str:
     """Any text from outside -> one line without control characters.
 
-    >>> plain("  a" + chr(10) + "b ")
+    >>> one_line("  a" + chr(10) + "b ")
     'a b'
     """
     words = " ".join(str(text if text is not None else "").split())
@@ -46,12 +46,14 @@ def plain(text: Any, longest: int = 300) -> str:
     return shown.encode("utf-8", "replace").decode("utf-8")
 
 
-def largest(srcset: str) -> tuple[str, float]:
+def largest_candidate(srcset: str) -> tuple[str, float]:
     """The address and size of a srcset's largest candidate, the first of equals.
 
-    >>> largest("a.jpg 1x, b.jpg 2x"), largest("s.jpg 320w, l,1.jpg 1280w, m.jpg 640w")
-    (('b.jpg', 2.0), ('l,1.jpg', 1280.0))
-    >>> largest("")
+    >>> largest_candidate("a.jpg 1x, b.jpg 2x")
+    ('b.jpg', 2.0)
+    >>> largest_candidate("s.jpg 320w, l,1.jpg 1280w, m.jpg 640w")
+    ('l,1.jpg', 1280.0)
+    >>> largest_candidate("")
     ('', 0.0)
     """
     best, most = "", 0.0
@@ -87,7 +89,7 @@ def is_image_address(url: str) -> bool:
     return bool(dot) and not wiki and f".{suffix.lower()}" in SUFFIXES
 
 
-def tidy(url: str) -> str:
+def normalise_url(url: str) -> str:
     """An absolute http(s) address as it is asked and noted.
 
     Left out are the fragment and the user and password; percent-encoded are blanks, quotes,
@@ -97,7 +99,7 @@ def tidy(url: str) -> str:
     Raises:
         ValueError: it is none, or too long.
 
-    >>> tidy("HTTP://me:word@Host.example:81/a b?c#d")
+    >>> normalise_url("HTTP://me:word@Host.example:81/a b?c#d")
     'http://host.example:81/a%20b?c'
     """
     if len(url) > LONGEST:
@@ -124,24 +126,24 @@ def _percent_encode(character: str) -> str:
     return quote(character, safe="", errors="replace")
 
 
-def join(base: str, address: str) -> str:
+def join_url(base: str, address: str) -> str:
     """An absolute http(s) address as :func:`tidy` makes it, or nothing.
 
-    >>> join("https://h/a/b", "../c#d"), join("https://h/", "javascript:x")
+    >>> join_url("https://h/a/b", "../c#d"), join_url("https://h/", "javascript:x")
     ('https://h/c', '')
     """
     if not address or len(address) > LONGEST:
         return ""
     try:
-        return tidy(urljoin(base, address))
+        return normalise_url(urljoin(base, address))
     except ValueError:
         return ""
 
 
-def redact(text: str) -> str:
+def remove_credentials(text: str) -> str:
     """An address that a user wrote, without the user and password that it may hold.
 
-    >>> redact("https://me:word@h/a"), redact("https://me:wo/rd@h"), redact("http://h/a@2x")
+    >>> remove_credentials("https://me:word@h/a"), remove_credentials("https://me:wo/rd@h"), remove_credentials("http://h/a@2x")
     ('https://h/a', 'https://h', 'http://h/a@2x')
     """
     try:

@@ -79,7 +79,7 @@ class Node:
         """The tags of these names among the nearest things within it."""
         return [each for each in self.near() if isinstance(each, Node) and each.name in names]
 
-    def shown(self) -> str:
+    def text(self) -> str:
         """The text within it, as far as it is kept."""
         return " ".join(each for each in self.near() if isinstance(each, str))
 
@@ -110,7 +110,7 @@ class _Collector:
         parent = self._open[-1] if self._open else None
         if name not in _WANTED:
             if parent is not None:
-                _part(parent)
+                _separate_words(parent)
             return
         values = {
             key: value.strip() if key in _LISTS else value.strip()[: LONGEST + 1]
@@ -135,7 +135,7 @@ class _Collector:
             if self._open[-1].name == name:
                 self._open.pop()
             else:
-                _part(self._open[-1])
+                _separate_words(self._open[-1])
 
     def data(self, text: str) -> None:
         """Text, in pieces as they come."""
@@ -156,7 +156,7 @@ class _Collector:
         """The page ends."""
 
 
-def _part(node: Node) -> None:
+def _separate_words(node: Node) -> None:
     """Keep the words before and after another tag apart."""
     if node.children and isinstance(last := node.children[-1], str) and not last.endswith(" "):
         node.children[-1] = last + " "
@@ -176,7 +176,7 @@ def read(text: str, until: float) -> tuple[list[Node], str]:
     try:
         for start in range(0, len(text), _PIECE):
             parser.feed(text[start : start + _PIECE].encode("utf-8", "replace"))
-            check(until)
+            check_deadline(until)
         parser.close()
     except _Cut as cut:
         return collector.nodes, str(cut)
@@ -185,7 +185,7 @@ def read(text: str, until: float) -> tuple[list[Node], str]:
     return collector.nodes, ""
 
 
-def check(until: float) -> None:
+def check_deadline(until: float) -> None:
     """Give up where it is late.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from synth.scraping import html_tree
-from synth.scraping.html_text import largest
+from synth.scraping.html_text import largest_candidate
 from synth.scraping.html_tree import Node
 from synth.scraping.links import Links, image_target, link_types
 
@@ -55,7 +55,9 @@ def _of_img(tag: Node, links: Links, best: dict[Node, tuple[str, float]]) -> str
 
 def _candidate(tag: Node) -> tuple[str, float]:
     """The largest candidate of a tag's srcset, the first of equals: its address and size."""
-    return max(largest(tag.get("srcset")), largest(tag.get("data-srcset")), key=_size)
+    return max(
+        largest_candidate(tag.get("srcset")), largest_candidate(tag.get("data-srcset")), key=_size
+    )
 
 
 def _size(candidate: tuple[str, float]) -> float:

@@ -46,7 +46,7 @@ def may_be_picture(head: bytes) -> bool:
     >>> may_be_picture(b"<!doctype html>"), may_be_picture(bytes.fromhex("ffd8ffe000104a46"))
     (False, True)
     """
-    return bool(decoding.kind(head))
+    return bool(decoding.image_format(head))
 
 
 def inspect(file: Path, sha256: str, size: int, min_side: int, max_pixels: int) -> Picture:
@@ -74,9 +74,9 @@ def inspect(file: Path, sha256: str, size: int, min_side: int, max_pixels: int) 
         raise Problem(Outcome.SMALL)
     if width * height > _LARGE:
         with _one_large:
-            signature, upright = _look(file, max_pixels)
+            signature, upright = _compute_signature(file, max_pixels)
     else:
-        signature, upright = _look(file, max_pixels)
+        signature, upright = _compute_signature(file, max_pixels)
     if not jpeg:
         width, height = upright
     elif turned:
@@ -84,7 +84,7 @@ def inspect(file: Path, sha256: str, size: int, min_side: int, max_pixels: int) 
     return Picture(file, sha256, signature, width, height, size, photos.SUFFIX_OF.get(kind, ".jpg"))
 
 
-def _look(file: Path, max_pixels: int) -> tuple[photos.Signature, tuple[int, int]]:
+def _compute_signature(file: Path, max_pixels: int) -> tuple[photos.Signature, tuple[int, int]]:
     """A photo's signature, and the size at which it was decoded for it."""
     picture = _decode(file, (72, 64), max_pixels)
     if not near_duplicates.is_plain(picture):

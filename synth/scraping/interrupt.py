@@ -14,7 +14,7 @@ PHOTO = re.compile(r"[0-9a-f]{32}\.[a-z]{3,4}")  # the name of a collected photo
 
 
 @contextlib.contextmanager
-def wished() -> Iterator[threading.Event]:
+def defer_sigint() -> Iterator[threading.Event]:
     """An event that the first Ctrl-C sets; a second one interrupts as usual.
 
     Between a file's renaming and its line in the manifest an interruption would part the two.

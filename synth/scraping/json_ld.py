@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from synth.scraping.html_text import plain
+from synth.scraping.html_text import one_line
 from synth.scraping.html_tree import Node
 from synth.scraping.links import Links
 
@@ -84,8 +84,8 @@ def _items(data: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
 def _terms(item: dict[str, Any], links: Links) -> Terms:
     """Title, author and licence of one object."""
     return Terms(
-        plain(_name(item.get("name")) or _name(item.get("caption"))),
-        plain(_name(item.get("creator")) or _name(item.get("author"))),
+        one_line(_name(item.get("name")) or _name(item.get("caption"))),
+        one_line(_name(item.get("creator")) or _name(item.get("author"))),
         links.absolute(_name(item.get("license"), "url") or _name(item.get("license"), "@id")),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from synth.scraping.html_text import licence_name, plain
+from synth.scraping.html_text import licence_name, one_line
 from synth.scraping.html_tree import Node
 from synth.scraping.links import Links, link_types
 
@@ -15,7 +15,7 @@ def page_licence(tags: list[Node], links: Links) -> tuple[str, str]:
             if any(parent.name == "figure" for parent in tag.parents(8)):
                 continue
             if target := links.absolute(tag.get("href")):
-                found[target] = plain(tag.shown(), 80)
+                found[target] = one_line(tag.text(), 80)
                 if len(found) > 1:
                     break
     return (next(iter(found.values())), next(iter(found))) if len(found) == 1 else ("", "")
@@ -26,5 +26,5 @@ def figure_licence(figure: Node, links: Links) -> tuple[str, str]:
     found = ("", "")
     for link in figure.inside("a", "link"):
         if "license" in link_types(link) and (target := links.absolute(link.get("href"))):
-            found = (licence_name(target) or plain(link.shown(), 80), target)
+            found = (licence_name(target) or one_line(link.text(), 80), target)
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from synth.scraping import html_tree
-from synth.scraping.html_text import is_image_address, join
+from synth.scraping.html_text import is_image_address, join_url
 from synth.scraping.html_tree import Node
 
 MOST_WORK = 32_000_000  # characters of addresses that are made absolute, and of their base
@@ -33,12 +33,12 @@ class Links:
             return ""
         known = self._known.get(address)
         if known is None:
-            html_tree.check(self._until)
+            html_tree.check_deadline(self._until)
             # Each costs time in proportion to both: with the longest base, 0.3 ms.
             self._room -= len(self._base) + len(address)
             if self._room < 0:
                 return ""
-            known = self._known[address] = join(self._base, address)
+            known = self._known[address] = join_url(self._base, address)
         return known
 
 

@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from synth import folders
-from synth.cells import escape
+from synth.csv_cells import escape
 from synth.errors import InputError
-from synth.near_duplicates import Known, Signature, detail_of
-from synth.scraping.html_text import join, plain
+from synth.near_duplicates import Signature, SignatureIndex, decode_detail
+from synth.scraping.html_text import join_url, one_line
 from synth.scraping.inspection import Picture
 from synth.scraping.interrupt import PHOTO
-from synth.scraping.outcomes import PASSING, Outcome
-from synth.scraping.pages import Found, Page
+from synth.scraping.outcomes import TEMPORARY, Outcome
+from synth.scraping.pages import FoundImage, Page
 
 NAME = "manifest.jsonl"
 TABLE = "photos.csv"
@@ -75,8 +75,8 @@ class Collection:
         self.notes: list[str] = []  # what a limit left out, a sentence for each page
         self._counts: Counter[Outcome] = Counter()
         self._page_counts: Counter[Outcome] = Counter()
-        self._decided: dict[bytes, Outcome] = {}
-        self._known = Known()
+        self._outcomes: dict[bytes, Outcome] = {}
+        self._known = SignatureIndex()
         self._sha256: set[str] = set()
         path = out / NAME
         if out.exists() and not out.is_dir():
@@ -98,11 +98,11 @@ class Collection:
             if PHOTO.fullmatch(file.name) and file.stem not in stems:
                 file.unlink()  # renamed, but killed before its line was written
 
-    def decided(self, url: str) -> Outcome | None:
+    def outcome_of(self, url: str) -> Outcome | None:
         """What became of an image's address, if that is known."""
-        return self._decided.get(_key(url))
+        return self._outcomes.get(_key(url))
 
-    def saved(self) -> int:
+    def photo_count(self) -> int:
         """How many photos there are."""
         return len(self.rows)
 
@@ -121,7 +121,7 @@ class Collection:
             self._page_counts[page] += 1
             self._write({"page": url, "outcome": str(page)})
             return
-        images = [[getattr(image, f.name) for f in fields(Found)] for image in page.images]
+        images = [[getattr(image, f.name) for f in fields(FoundImage)] for image in page.images]
         line = {"page": url, "images": images, "following": list(page.following)}
         self._write(line | ({"cut": page.cut} if page.cut else {}))
         self._count_page(url, page.cut)
@@ -141,7 +141,7 @@ class Collection:
         self._decide(url, outcome)
         self._write({"url": url, "outcome": str(outcome)})
 
-    def keep(self, found: Found, picture: Picture, when: str) -> Outcome:
+    def keep(self, found: FoundImage, picture: Picture, when: str) -> Outcome:
         """Keep a fetched photo, unless there is one like it; its file is gone afterwards."""
         outcome = self._judge(picture)
         if outcome is not Outcome.SAVED:
@@ -167,7 +167,7 @@ class Collection:
         )
         line = {"url": found.url, "outcome": str(outcome), "row": asdict(row)}
         if picture.signature.detail:
-            line["detail"] = picture.signature.text()
+            line["detail"] = picture.signature.encode_detail()
         self._write(line)
         self._decide(found.url, outcome)
         self._remember(row, picture.signature)
@@ -194,15 +194,15 @@ class Collection:
     def _judge(self, picture: Picture) -> Outcome:
         if picture.sha256 in self._sha256:
             return Outcome.DUPLICATE
-        if self._keep_duplicates or not self._known.holds_near(picture.signature):
+        if self._keep_duplicates or not self._known.contains_near(picture.signature):
             return Outcome.SAVED
         return Outcome.NEAR
 
     def _decide(self, url: str, outcome: Outcome) -> None:
         key = _key(url)
-        if key in self._decided:
-            self._counts[self._decided[key]] -= 1
-        self._decided[key] = outcome
+        if key in self._outcomes:
+            self._counts[self._outcomes[key]] -= 1
+        self._outcomes[key] = outcome
         self._counts[outcome] += 1
 
     def _remember(self, row: Row, signature: Signature) -> None:
@@ -235,7 +235,7 @@ class Collection:
                 raise InputError(f"{self.out / NAME} is damaged: name another folder")
             self._log.truncate(whole)  # the line that a kill cut short
         for url in forget:
-            outcome = self._decided.pop(_key(url), None)
+            outcome = self._outcomes.pop(_key(url), None)
             if outcome is not None:
                 self._counts[outcome] -= 1
 
@@ -251,11 +251,11 @@ class Collection:
         elif "page" in entry:
             if "outcome" in entry:
                 outcome = Outcome(entry["outcome"])
-                if forget is None or outcome not in PASSING:
+                if forget is None or outcome not in TEMPORARY:
                     self._page_counts[outcome] += 1
                     self.pages[entry["page"]] = outcome
                 return
-            images = tuple(Found(*image) for image in entry["images"])
+            images = tuple(FoundImage(*image) for image in entry["images"])
             cut = str(entry.get("cut", ""))
             self.pages[entry["page"]] = Page(images, tuple(entry["following"]), cut=cut)
             self._count_page(entry["page"], cut)
@@ -265,12 +265,12 @@ class Collection:
                 row = _tidy_row(Row(**entry["row"]))
                 if not (self.out / row.file_name).is_file():
                     return  # somebody deleted the file: it may be fetched again
-                detail = detail_of(entry.get("detail", ""))
+                detail = decode_detail(entry.get("detail", ""))
                 self._remember(row, Signature(int(row.dhash, 16), detail))
             elif outcome is Outcome.NEAR and self._keep_duplicates:
                 return  # left out by a run that did not want it
             self._decide(entry["url"], outcome)
-            if forget is not None and outcome in PASSING:
+            if forget is not None and outcome in TEMPORARY:
                 forget[entry["url"]] = None
 
 
@@ -278,12 +278,12 @@ def _tidy_row(row: Row) -> Row:
     """A row of a manifest that an earlier version wrote, without passwords and odd signs."""
     return replace(
         row,
-        source_url=join("", row.source_url),
-        page_url=join("", row.page_url),
-        licence_url=join("", row.licence_url),
-        title=plain(row.title),
-        author=plain(row.author),
-        licence=plain(row.licence),
+        source_url=join_url("", row.source_url),
+        page_url=join_url("", row.page_url),
+        licence_url=join_url("", row.licence_url),
+        title=one_line(row.title),
+        author=one_line(row.author),
+        licence=one_line(row.licence),
     )
 
 

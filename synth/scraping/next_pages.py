@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from synth.scraping.html_text import is_image_address, plain
+from synth.scraping.html_text import is_image_address, one_line
 from synth.scraping.html_tree import Node
 from synth.scraping.links import Links, link_types
 
@@ -23,7 +23,7 @@ def find(tags: list[Node], links: Links, url: str) -> dict[str, None]:
         if "next" not in link_types(tag):
             if tag.name == "link":
                 continue
-            labels = (plain(tag.shown(), 40), plain(tag.get("aria-label"), 40))
+            labels = (one_line(tag.text(), 40), one_line(tag.get("aria-label"), 40))
             classes = set(tag.get("class").lower().split())
             if "next" not in classes and not any(map(_NEXT.match, labels)):
                 continue

@@ -9,7 +9,7 @@ from synth import limits
 from synth.errors import InputError
 from synth.scraping.fetcher import Bounds
 from synth.scraping.sources import Endpoints
-from synth.scraping.traffic import Manners
+from synth.scraping.traffic import Politeness
 
 _CONTACT = re.compile(r"\S+@\S+\.\S+|https?://\S+")
 
@@ -27,7 +27,7 @@ class Options:
         contact: e-mail or web address that site owners can write to.
         allow_private: connect to private addresses too.
         bounds: of one exchange.
-        manners: towards hosts.
+        politeness: towards hosts.
         endpoints: of the services.
     """
 
@@ -39,20 +39,20 @@ class Options:
     contact: str = ""
     allow_private: bool = False
     bounds: Bounds = field(default_factory=Bounds)
-    manners: Manners = field(default_factory=Manners)
+    politeness: Politeness = field(default_factory=Politeness)
     endpoints: Endpoints = field(default_factory=Endpoints)
 
     def __post_init__(self) -> None:
         numbers = {
             "limit": self.limit,
             "min-side": self.min_side,
-            "per-host": self.manners.per_host,
-            "threads": self.manners.threads,
+            "per-host": self.politeness.per_host,
+            "threads": self.politeness.threads,
         }
         for name, number in numbers.items():
             if number < 1:
                 raise InputError(f"--{name} is {number}: give at least 1")
-        for name, least in {"depth": self.depth, "delay": self.manners.delay}.items():
+        for name, least in {"depth": self.depth, "delay": self.politeness.delay}.items():
             if not least >= 0:
                 raise InputError(f"--{name} is {least}: give 0 or more")
         if not self.allow_private and not _CONTACT.fullmatch(self.contact):

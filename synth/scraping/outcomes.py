@@ -35,7 +35,7 @@ class Outcome(StrEnum):
 
 
 # May end better another day: what ``--retry-failed`` tries again.
-PASSING = frozenset(
+TEMPORARY = frozenset(
     {
         Outcome.TRUNCATED,
         Outcome.TIMED_OUT,

@@ -13,7 +13,7 @@ from synth.scraping import (
     next_pages,
     politeness,
 )
-from synth.scraping.html_text import decode, join, licence_name, plain
+from synth.scraping.html_text import decode, join_url, licence_name, one_line
 from synth.scraping.html_tree import Node
 from synth.scraping.json_ld import Terms
 from synth.scraping.links import Links
@@ -24,7 +24,7 @@ MOST_TEXT = 5_000_000  # characters of what is noted of a page's images
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundImage:
     """The address of an image, with what its page or service says about it."""
 
     url: str
@@ -46,7 +46,7 @@ class Page:
         cut: which limits left a part of the page unread, in words; nothing where it is whole.
     """
 
-    images: tuple[Found, ...] = ()
+    images: tuple[FoundImage, ...] = ()
     following: tuple[str, ...] = ()
     opted_out: bool = False
     cut: str = ""
@@ -74,10 +74,10 @@ def read(html: bytes, url: str, charset: str = "", until: float = math.inf) -> P
     if politeness.opted_out(robots):
         return Page(opted_out=True)
     base = next((tag.get("href") for tag in tags if tag.name == "base" and tag.get("href")), "")
-    links = Links(join(url, base) or url, until)
+    links = Links(join_url(url, base) or url, until)
     described = json_ld.read(tags, links, cuts)
     name, licence_url = licence_links.page_licence(tags, links)
-    whole = Found(
+    whole = FoundImage(
         "",
         url,
         described.whole.title or _title(tags),
@@ -87,11 +87,11 @@ def read(html: bytes, url: str, charset: str = "", until: float = math.inf) -> P
     )
     if whole.licence_url:
         whole = replace(whole, licence=licence_name(whole.licence_url) or name)
-    found: dict[str, Found] = {}
+    found: dict[str, FoundImage] = {}
     room = MOST_TEXT
     figures: dict[Node, tuple[str, str]] = {}
     for image, tag in image_addresses.find(tags, links):
-        html_tree.check(until)
+        html_tree.check_deadline(until)
         if image in found:
             continue
         if len(found) >= MOST:
@@ -99,7 +99,7 @@ def read(html: bytes, url: str, charset: str = "", until: float = math.inf) -> P
             break
         about = replace(whole, url=image)
         about = _about(about, tag, described.each.get(image), links, figures)
-        room -= sum(len(getattr(about, each.name)) for each in fields(Found))
+        room -= sum(len(getattr(about, each.name)) for each in fields(FoundImage))
         if room < 0:
             cuts.append(f"more than {MOST_TEXT} characters about its images")
             break
@@ -114,12 +114,12 @@ def read(html: bytes, url: str, charset: str = "", until: float = math.inf) -> P
 
 
 def _about(
-    image: Found,
+    image: FoundImage,
     tag: Node,
     terms: Terms | None,
     links: Links,
     figures: dict[Node, tuple[str, str]],
-) -> Found:
+) -> FoundImage:
     """Add what JSON-LD, the image's own figure and its alternative text say.
 
     ``figures`` holds the licences of the figures that are known, and is added to.
@@ -135,7 +135,7 @@ def _about(
     if tag.name == "a" and not label:
         label = next((inner.get("alt") for inner in tag.inside("img")), "")
     if label:
-        image = replace(image, title=plain(label))
+        image = replace(image, title=one_line(label))
     if terms is None:
         return image
     image = replace(image, title=terms.title or image.title, author=terms.author or image.author)
@@ -147,11 +147,11 @@ def _about(
 
 def _title(tags: list[Node]) -> str:
     told = _meta(tags, "og:title")
-    return told or next((plain(tag.shown()) for tag in tags if tag.name == "title"), "")
+    return told or next((one_line(tag.text()) for tag in tags if tag.name == "title"), "")
 
 
 def _meta(tags: list[Node], name: str) -> str:
     for tag in tags:
         if tag.name == "meta" and name in (tag.get("property"), tag.get("name").lower()):
-            return plain(tag.get("content"))
+            return one_line(tag.get("content"))
     return ""

@@ -121,13 +121,13 @@ def read_robots(status: int, body: bytes) -> Robots:
     if status != 200:
         return Robots()
     text = body[:ROBOTS_BYTES].decode("utf-8-sig", "replace")
-    lines = [_tame(line) for line in _ours(re.split(r"[\r\n]+", text))]
+    lines = [_limit_wildcards(line) for line in _own_rules(re.split(r"[\r\n]+", text))]
     if sum("*" in line or "$" in line for line in lines) > _MOST_PATTERNS:
         return Robots(problem=Outcome.ROBOTS)
     return Robots("\n".join([f"User-agent: {AGENT}", *lines]) if lines else "")
 
 
-def _ours(lines: Sequence[str]) -> list[str]:
+def _own_rules(lines: Sequence[str]) -> list[str]:
     """The rules for us: of the groups that name us, else of those for everybody (RFC 9309).
 
     A group names us by the product token alone, whatever version or words follow it.
@@ -163,7 +163,7 @@ def _token(value: str) -> str:
     return match[0] if match else "*" if "*" in value and not bare else ""
 
 
-def _tame(line: str) -> str:
+def _limit_wildcards(line: str) -> str:
     line = re.sub(r"\*{2,}", "*", " ".join(line[:2000].splitlines()))
     if line.count("*") <= _MOST_STARS:
         return line

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import requests
 
 from synth.scraping import decompression
-from synth.scraping.addresses import Flight
+from synth.scraping.addresses import Exchange
 from synth.scraping.decompression import CHUNK
 from synth.scraping.outcomes import Outcome, Problem
 
 
-def pieces(response: requests.Response, most: int, flight: Flight) -> Iterator[bytes]:
+def pieces(response: requests.Response, most: int, exchange: Exchange) -> Iterator[bytes]:
     """The decompressed body in pieces of bounded size.
 
     Raises:
@@ -31,7 +31,7 @@ def pieces(response: requests.Response, most: int, flight: Flight) -> Iterator[b
     while True:
         # One read of the socket at a time: a whole chunk of a slow drip would take for ever.
         piece = raw.read1(CHUNK, decode_content=False)
-        if flight.overdue or time.monotonic() > flight.deadline:
+        if exchange.overdue or time.monotonic() > exchange.deadline:
             raise Problem(Outcome.TIMED_OUT)
         if not piece:
             break

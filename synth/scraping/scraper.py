@@ -25,15 +25,15 @@ from synth.scraping.inspection import Picture
 from synth.scraping.manifest import INCOMING, Collection, Row
 from synth.scraping.options import Options
 from synth.scraping.outcomes import Outcome, Problem
-from synth.scraping.pages import Found, Page
+from synth.scraping.pages import FoundImage, Page
 from synth.scraping.sources import Source
 from synth.scraping.streams import Stream, open_streams
-from synth.scraping.traffic import Ask, Traffic
+from synth.scraping.traffic import Request, Traffic
 
 Progress = Callable[[int, int], None]
 _AHEAD = 1000  # addresses fetched before their turn: their files wait on the disk
 _PAGES_PER_DEPTH = 10  # pages of a source at most, for each step of the depth
-_LOOK = 64  # known images of a source below which its next page is read
+_MIN_IMAGES = 64  # known images of a source below which its next page is read
 
 
 @dataclass(frozen=True)
@@ -79,14 +79,14 @@ def scrape(
     collection = Collection(path_of(out), retry_failed, options.keep_duplicates)
     agent = politeness.user_agent(importlib.metadata.version("acuity"), options.contact)
     fetcher = Fetcher(agent, options.bounds, options.allow_private)
-    traffic = Traffic(fetcher, options.manners)
+    traffic = Traffic(fetcher, options.politeness)
     interrupted = False
     end = ""
     try:
         noted = ("limit", "min_side", "depth", "keep_duplicates")
         told = {name: getattr(options, name) for name in noted}
         collection.start([source.word for source in found], told, _now())
-        with interrupt.wished() if stop is None else contextlib.nullcontext(stop) as wish:
+        with interrupt.defer_sigint() if stop is None else contextlib.nullcontext(stop) as wish:
             _Run(collection, fetcher, traffic, options, progress).run(found, wish)
         interrupted = wish.is_set()
         end = "" if interrupted else _now()
@@ -118,7 +118,7 @@ class _Run:
         self._progress = progress
         self._streams: list[Stream] = []
         self._turn = 0
-        self._flying: dict[str, Picture | Problem | None] = {}  # by address; None: on its way
+        self._results: dict[str, Picture | Problem | None] = {}  # by address; None: on its way
 
     def run(self, found: Sequence[Source], stop: threading.Event) -> None:
         """Until the limit, until every source is exhausted, or until told to stop."""
@@ -126,7 +126,7 @@ class _Run:
         while not stop.is_set():
             self._read_pages()
             moved = self._decide()
-            if self._collection.saved() >= self._options.limit or not self._streams:
+            if self._collection.photo_count() >= self._options.limit or not self._streams:
                 return
             self._fetch_ahead()
             for key, result in self._traffic.wait(0.0 if moved else 0.5):
@@ -135,39 +135,41 @@ class _Run:
     def _decide(self) -> bool:
         """Decide what is due and known; whether anything was."""
         collection, moved = self._collection, False
-        while self._streams and collection.saved() < self._options.limit:
+        while self._streams and collection.photo_count() < self._options.limit:
             stream = self._streams[self._turn]
-            if stream.exhausted():
+            if stream.is_exhausted():
                 del self._streams[self._turn]
                 self._turn = self._turn % len(self._streams) if self._streams else 0
                 continue
             if not stream.images:
                 return moved
             found = stream.images[0]
-            if collection.decided(found.url) is None:
-                if self._flying.get(found.url) is None:
+            if collection.outcome_of(found.url) is None:
+                if self._results.get(found.url) is None:
                     return moved
-                result = self._flying.pop(found.url)
+                result = self._results.pop(found.url)
                 self._settle(found, result)
             moved = True
             stream.images.popleft()
             stream.submitted = max(0, stream.submitted - 1)
             self._turn = (self._turn + 1) % len(self._streams)
-            if len(stream.images) < _LOOK:
+            if len(stream.images) < _MIN_IMAGES:
                 self._read_page(stream)
         return moved
 
-    def _settle(self, found: Found, result: Picture | Problem | None) -> None:
+    def _settle(self, found: FoundImage, result: Picture | Problem | None) -> None:
         if isinstance(result, Picture):
             outcome = self._collection.keep(found, result, _now())
             if outcome is Outcome.SAVED and self._progress is not None:
-                self._progress(self._collection.saved(), self._options.limit)
+                self._progress(self._collection.photo_count(), self._options.limit)
         elif isinstance(result, Problem):
             self._collection.note(found.url, result.outcome)
 
     def _fetch_ahead(self) -> None:
         """Submit images in the order of their turns, never more than are still wanted."""
-        room = min(_AHEAD, self._options.limit - self._collection.saved()) - len(self._flying)
+        room = min(_AHEAD, self._options.limit - self._collection.photo_count()) - len(
+            self._results
+        )
         streams = self._streams[self._turn :] + self._streams[: self._turn]
         head = streams[0]
         if head.images and not head.submitted:
@@ -185,15 +187,15 @@ class _Run:
         """Submit a stream's next image; 1 if that starts a fetch, 0 if nothing is needed."""
         found = stream.images[stream.submitted]
         stream.submitted += 1
-        if found.url in self._flying or self._collection.decided(found.url) is not None:
+        if found.url in self._results or self._collection.outcome_of(found.url) is not None:
             return 0
-        self._flying[found.url] = None
-        self._traffic.submit(Ask(f"image {found.url}", found.url, self._downloads.image))
+        self._results[found.url] = None
+        self._traffic.submit(Request(f"image {found.url}", found.url, self._downloads.image))
         return 1
 
     def _read_pages(self) -> None:
         for stream in list(self._streams):
-            if len(stream.images) < _LOOK:
+            if len(stream.images) < _MIN_IMAGES:
                 self._read_page(stream)
 
     def _read_page(self, stream: Stream) -> None:
@@ -208,13 +210,13 @@ class _Run:
             fetch = self._downloads
             work = fetch.page if stream.kind == "page" else fetch.service(stream.kind)
             service = stream.kind != "page"
-            self._traffic.submit(Ask(f"page {id(stream)}", url, work, service))
+            self._traffic.submit(Request(f"page {id(stream)}", url, work, service))
 
     def _arrive(self, key: str, result: Any) -> None:
         what, _, name = key.partition(" ")
         if what == "image":
-            if name in self._flying:
-                self._flying[name] = result
+            if name in self._results:
+                self._results[name] = result
             return
         stream = next(s for s in self._streams if id(s) == int(name))
         stream.reading = ""

@@ -10,10 +10,10 @@ import json
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from synth.scraping.html_text import LONGEST, join, licence_name, plain
+from synth.scraping.html_text import LONGEST, join_url, licence_name, one_line
 from synth.scraping.html_tree import text_of
 from synth.scraping.outcomes import Outcome, Problem
-from synth.scraping.pages import Found, Page
+from synth.scraping.pages import FoundImage, Page
 
 COMMONS = "https://commons.wikimedia.org/w/api.php"
 OPENVERSE = "https://api.openverse.org/v1/images/"
@@ -66,11 +66,11 @@ def read_commons(body: bytes, url: str) -> Page:
         if info.get("mime") not in _MIMES or not image:
             continue
         about = _dict(info.get("extmetadata"))
-        title = _words(about, "ObjectName") or plain(page.get("title")).removeprefix("File:")
+        title = _words(about, "ObjectName") or one_line(page.get("title")).removeprefix("File:")
         address = _address(_words(about, "LicenseUrl"))
         name = _words(about, "LicenseShortName") or licence_name(address)
         shown = _address(info.get("descriptionurl"))
-        found.append(Found(image, shown, title, _words(about, "Artist"), name, address))
+        found.append(FoundImage(image, shown, title, _words(about, "Artist"), name, address))
     more = _dict(data.get("continue"))
     following = (_with(url, {str(k): str(v) for k, v in more.items()}),) if more else ()
     return Page(tuple(found), following)
@@ -92,13 +92,13 @@ def read_openverse(body: bytes, url: str) -> Page:
         if not image:
             continue
         address = _address(item.get("license_url"))
-        code = f"{plain(item.get('license'))} {plain(item.get('license_version'))}".strip()
+        code = f"{one_line(item.get('license'))} {one_line(item.get('license_version'))}".strip()
         found.append(
-            Found(
+            FoundImage(
                 image,
                 _address(item.get("foreign_landing_url")),
-                plain(item.get("title")),
-                plain(item.get("creator")),
+                one_line(item.get("title")),
+                one_line(item.get("creator")),
                 licence_name(address) or code.upper(),
                 address,
             )
@@ -127,7 +127,7 @@ def _json(body: bytes) -> dict[str, Any]:
 
 def _address(value: Any) -> str:
     """An absolute http(s) address, or nothing."""
-    return join("https://", value[: LONGEST + 1].strip()) if isinstance(value, str) else ""
+    return join_url("https://", value[: LONGEST + 1].strip()) if isinstance(value, str) else ""
 
 
 def _dict(value: Any) -> dict[str, Any]:
@@ -141,4 +141,4 @@ def _words(about: dict[str, Any], key: str) -> str:
         return ""
     if "<" in value or "&" in value:
         value = text_of(value[:20_000])
-    return plain(value)
+    return one_line(value)

@@ -11,7 +11,7 @@ from synth import tables
 from synth.errors import InputError
 from synth.paths import path_of
 from synth.scraping import addresses, services
-from synth.scraping.html_text import is_image_address, plain, redact
+from synth.scraping.html_text import is_image_address, one_line, remove_credentials
 from synth.scraping.outcomes import Problem
 
 Kind = Literal["page", "image", "commons", "openverse"]
@@ -65,7 +65,7 @@ def parse(words: Sequence[str], endpoints: Endpoints | None = None) -> list[Sour
 
 def _one(word: str, ends: Endpoints, licence: str, where: str) -> Source:
     word = word.strip()
-    shown = redact(word)
+    shown = remove_credentials(word)
     service, _, rest = word.partition(":")
     if service.lower() in ("commons", "openverse"):
         if not rest.strip():
@@ -88,4 +88,4 @@ def _one(word: str, ends: Endpoints, licence: str, where: str) -> Source:
 def _table(path: Path) -> list[tuple[str, str]]:
     table = tables.read(path, ("source",), ("licence",))
     both = zip(table.column("source"), table.column("licence"), strict=True)
-    return [(source, plain(licence)) for source, licence in both if source]
+    return [(source, one_line(licence)) for source, licence in both if source]

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from synth.scraping.pages import Found
+from synth.scraping.pages import FoundImage
 from synth.scraping.sources import Kind, Source
 
 
@@ -28,11 +28,11 @@ class Stream:
     licence: str
     pages: deque[tuple[str, int]] = field(default_factory=deque)
     seen: set[str] = field(default_factory=set)
-    images: deque[Found] = field(default_factory=deque)
+    images: deque[FoundImage] = field(default_factory=deque)
     submitted: int = 0
     reading: str = ""
 
-    def exhausted(self) -> bool:
+    def is_exhausted(self) -> bool:
         """Whether nothing of the source remains to be done."""
         return not (self.images or self.pages or self.reading)
 
@@ -46,7 +46,7 @@ def open_streams(found: Sequence[Source]) -> Iterator[Stream]:
             stream.seen.add(source.start)
             yield stream
             continue
-        image = Found(source.start, licence=source.licence)
+        image = FoundImage(source.start, licence=source.licence)
         if "images" not in images:
             images["images"] = Stream("image", "")
         images["images"].images.append(image)

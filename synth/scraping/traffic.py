@@ -1,4 +1,4 @@
-"""Who is asked when: a lane per host with its rules and delay, several hosts at once."""
+"""Who is asked when: a host per host with its rules and delay, several hosts at once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from synth.scraping.fetcher import Fetcher, LocalError
 from synth.scraping.outcomes import Outcome, Problem
 from synth.scraping.politeness import Robots
 
-_IDLE_LANES = 500  # hosts without work whose rules are remembered
+_IDLE_HOSTS = 500  # hosts without work whose rules are remembered
 _HOPS = 8
 _GIVE_UPS = 10  # addresses in a row lost to a busy or dead host before the rest is given up
 _GIVES_UP = (Outcome.BUSY, Outcome.NO_CONNECTION, Outcome.TIMED_OUT)
@@ -30,7 +30,7 @@ _FAREWELL = 2.0  # s to wait for the threads at the end
 
 
 @dataclass(frozen=True)
-class Manners:
+class Politeness:
     """How to treat hosts; times in seconds.
 
     Args:
@@ -53,7 +53,7 @@ class Manners:
 
 
 @dataclass(frozen=True)
-class Ask:
+class Request:
     """An address to be fetched.
 
     Args:
@@ -74,17 +74,17 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class Moved:
+class Redirect:
     """A result that says: look there instead."""
 
     url: str
 
 
 @dataclass(eq=False)
-class _Lane:
+class _HostQueue:
     """A host: what waits for it, and when it may be asked next."""
 
-    tasks: deque[Ask] = field(default_factory=deque)
+    tasks: deque[Request] = field(default_factory=deque)
     rules: dict[str, Robots] = field(default_factory=dict)
     asking: str = ""  # the origin whose robots.txt is being fetched
     tries: int = 0  # of that
@@ -100,15 +100,15 @@ class _Lane:
 class Traffic:
     """Fetches what is submitted, as politely as told, and hands back results as they come."""
 
-    def __init__(self, fetcher: Fetcher, how: Manners) -> None:
+    def __init__(self, fetcher: Fetcher, how: Politeness) -> None:
         self._fetcher = fetcher
         self._how = how
-        self._lanes: OrderedDict[str, _Lane] = OrderedDict()
-        self._heap: list[tuple[float, int, _Lane]] = []
+        self._hosts: OrderedDict[str, _HostQueue] = OrderedDict()
+        self._heap: list[tuple[float, int, _HostQueue]] = []
         self._count = itertools.count()
-        self._todo: queue.SimpleQueue[tuple[_Lane, Ask | str, requests.Session] | None]
+        self._todo: queue.SimpleQueue[tuple[_HostQueue, Request | str, requests.Session] | None]
         self._todo = queue.SimpleQueue()
-        self._done: queue.SimpleQueue[tuple[_Lane, Ask | str, requests.Session, Any]]
+        self._done: queue.SimpleQueue[tuple[_HostQueue, Request | str, requests.Session, Any]]
         self._done = queue.SimpleQueue()
         self._results: list[tuple[str, Any]] = []
         self._busy = 0
@@ -120,16 +120,16 @@ class Traffic:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, ask: Ask) -> None:
+    def submit(self, request: Request) -> None:
         """Queue an address; its result, or Problem, comes out of :meth:`wait` under its key."""
         try:
-            ask = replace(ask, url=addresses.clean(ask.url))
+            request = replace(request, url=addresses.clean(request.url))
         except Problem as problem:
-            self._results.append((ask.key, problem))
+            self._results.append((request.key, problem))
             return
-        lane = self._lane(ask.url)
-        lane.tasks.append(ask)
-        self._arm(lane)
+        host = self._host_queue(request.url)
+        host.tasks.append(request)
+        self._arm(host)
 
     def wait(self, longest: float) -> list[tuple[str, Any]]:
         """Results that have come, after at most that many seconds.
@@ -165,13 +165,13 @@ class Traffic:
         until = time.monotonic() + _FAREWELL
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
-        for lane in self._lanes.values():
-            for session in lane.sessions:
+        for host in self._hosts.values():
+            for session in host.sessions:
                 session.close()
 
     def _serve(self) -> None:
         while (job := self._todo.get()) is not None:
-            lane, what, session = job
+            host, what, session = job
             result: Any
             try:
                 if isinstance(what, str):
@@ -182,137 +182,139 @@ class Traffic:
                 result = error
             except Exception:  # one address must not end a run of thousands
                 result = Problem(Outcome.FAILED)
-            self._done.put((lane, what, session, result))
+            self._done.put((host, what, session, result))
 
-    def _lane(self, url: str) -> _Lane:
-        host = urlsplit(url).hostname or ""
-        lane = self._lanes.get(host)
-        if lane is None:
-            lane = self._lanes[host] = _Lane(delay=self._how.delay)
-        self._lanes.move_to_end(host)
-        if len(self._lanes) > 2 * _IDLE_LANES:
+    def _host_queue(self, url: str) -> _HostQueue:
+        name = urlsplit(url).hostname or ""
+        host = self._hosts.get(name)
+        if host is None:
+            host = self._hosts[name] = _HostQueue(delay=self._how.delay)
+        self._hosts.move_to_end(name)
+        if len(self._hosts) > 2 * _IDLE_HOSTS:
             now = time.monotonic()
             idle = [
-                name
-                for name, each in self._lanes.items()
-                if not each.tasks and not each.active and each.next_at < now and each is not lane
+                other
+                for other, each in self._hosts.items()
+                if not each.tasks and not each.active and each.next_at < now and each is not host
             ]
-            for name in idle[:_IDLE_LANES]:
-                for session in self._lanes.pop(name).sessions:
+            for other in idle[:_IDLE_HOSTS]:
+                for session in self._hosts.pop(other).sessions:
                     session.close()
-        return lane
+        return host
 
-    def _arm(self, lane: _Lane) -> None:
-        if lane.armed or lane.asking or not lane.tasks or lane.active >= self._how.per_host:
+    def _arm(self, host: _HostQueue) -> None:
+        if host.armed or host.asking or not host.tasks or host.active >= self._how.per_host:
             return
-        lane.armed = True
-        heapq.heappush(self._heap, (lane.next_at, next(self._count), lane))
+        host.armed = True
+        heapq.heappush(self._heap, (host.next_at, next(self._count), host))
 
     def _pump(self) -> None:
         """Send whatever may be sent now."""
         now = time.monotonic()
         while self._heap and self._heap[0][0] <= now and self._busy < self._how.threads:
-            _, _, lane = heapq.heappop(self._heap)
-            lane.armed = False
-            if lane.next_at <= now:
-                self._send(lane, now)
-            self._arm(lane)
+            _, _, host = heapq.heappop(self._heap)
+            host.armed = False
+            if host.next_at <= now:
+                self._send(host, now)
+            self._arm(host)
 
-    def _send(self, lane: _Lane, now: float) -> None:
-        while lane.tasks:
-            ask = lane.tasks[0]
-            if lane.dead is not None:
-                self._results.append((lane.tasks.popleft().key, Problem(lane.dead)))
+    def _send(self, host: _HostQueue, now: float) -> None:
+        while host.tasks:
+            request = host.tasks[0]
+            if host.dead is not None:
+                self._results.append((host.tasks.popleft().key, Problem(host.dead)))
                 continue
-            what: Ask | str = ask
-            if not ask.service:
-                origin = "://".join(urlsplit(ask.url)[:2])
-                if origin not in lane.rules:
-                    lane.asking, what = origin, origin
-                elif not lane.rules[origin].allows(ask.url):
-                    refused = lane.rules[origin].problem or Outcome.ROBOTS
-                    self._results.append((lane.tasks.popleft().key, Problem(refused)))
+            what: Request | str = request
+            if not request.service:
+                origin = "://".join(urlsplit(request.url)[:2])
+                if origin not in host.rules:
+                    host.asking, what = origin, origin
+                elif not host.rules[origin].allows(request.url):
+                    refused = host.rules[origin].problem or Outcome.ROBOTS
+                    self._results.append((host.tasks.popleft().key, Problem(refused)))
                     continue
-            if what is ask:
-                lane.tasks.popleft()
-            session = lane.sessions.pop() if lane.sessions else self._fetcher.session()
-            lane.active += 1
-            lane.next_at = max(lane.next_at, now + lane.delay)
+            if what is request:
+                host.tasks.popleft()
+            session = host.sessions.pop() if host.sessions else self._fetcher.session()
+            host.active += 1
+            host.next_at = max(host.next_at, now + host.delay)
             self._busy += 1
-            self._todo.put((lane, what, session))
+            self._todo.put((host, what, session))
             return
 
-    def _finish(self, lane: _Lane, what: Ask | str, session: requests.Session, result: Any) -> None:
+    def _finish(
+        self, host: _HostQueue, what: Request | str, session: requests.Session, result: Any
+    ) -> None:
         self._busy -= 1
-        lane.active -= 1
-        lane.sessions.append(session)
+        host.active -= 1
+        host.sessions.append(session)
         if isinstance(result, LocalError):
             raise result
         if self._how.per_host == 1:  # the delay counts from the end of an answer
-            lane.next_at = max(lane.next_at, time.monotonic() + lane.delay)
+            host.next_at = max(host.next_at, time.monotonic() + host.delay)
         if isinstance(what, str):
-            self._learn(lane, what, result)
+            self._learn(host, what, result)
         else:
-            self._answer(lane, what, result)
-        self._arm(lane)
+            self._answer(host, what, result)
+        self._arm(host)
 
-    def _learn(self, lane: _Lane, origin: str, result: Any) -> None:
-        lane.asking = ""
+    def _learn(self, host: _HostQueue, origin: str, result: Any) -> None:
+        host.asking = ""
         if isinstance(result, Problem):
-            if self._again(lane, result, lane.tries):
-                lane.tries += 1
+            if self._again(host, result, host.tries):
+                host.tries += 1
                 return
             unfit = (Outcome.BUSY, Outcome.HTTP_ERROR, Outcome.BYTES, Outcome.BAD_ANSWER)
             known = Outcome.ROBOTS if result.outcome in unfit else result.outcome
             result = Robots(problem=known)
-        lane.tries = 0
+        host.tries = 0
         try:
             asked = result.delay()
             if not asked <= self._how.most_wait:
                 result = Robots(problem=Outcome.ROBOTS)
             else:
-                lane.delay = max(lane.delay, asked)
+                host.delay = max(host.delay, asked)
         except Exception:  # rules that their parser cannot read allow nothing
             result = Robots(problem=Outcome.ROBOTS)
-        lane.rules[origin] = result
-        lane.next_at = max(lane.next_at, time.monotonic() + lane.delay)
+        host.rules[origin] = result
+        host.next_at = max(host.next_at, time.monotonic() + host.delay)
 
-    def _again(self, lane: _Lane, problem: Problem, tries: int) -> bool:
+    def _again(self, host: _HostQueue, problem: Problem, tries: int) -> bool:
         if not problem.retry or tries >= self._how.retries:
             return False
         pause = politeness.backoff(tries, self._how.backoff, self._how.most_wait, self._rng)
         if problem.wait is not None:
             pause = max(pause, min(problem.wait, self._how.most_wait))
-        lane.next_at = max(lane.next_at, time.monotonic() + pause)
+        host.next_at = max(host.next_at, time.monotonic() + pause)
         return True
 
-    def _answer(self, lane: _Lane, ask: Ask, result: Any) -> None:
-        if isinstance(result, Moved):
-            self._redirect(ask, result.url)
+    def _answer(self, host: _HostQueue, request: Request, result: Any) -> None:
+        if isinstance(result, Redirect):
+            self._redirect(request, result.url)
             return
         if isinstance(result, Problem):
-            if self._again(lane, result, ask.tries):
-                lane.tasks.appendleft(replace(ask, tries=ask.tries + 1))
+            if self._again(host, result, request.tries):
+                host.tasks.appendleft(replace(request, tries=request.tries + 1))
                 return
             gave_up = result.outcome in _GIVES_UP
-            lane.lost = lane.lost + 1 if gave_up else 0
-            if lane.lost >= _GIVE_UPS:
-                lane.dead = result.outcome
+            host.lost = host.lost + 1 if gave_up else 0
+            if host.lost >= _GIVE_UPS:
+                host.dead = result.outcome
         else:
-            lane.lost = 0
-        self._results.append((ask.key, result))
+            host.lost = 0
+        self._results.append((request.key, result))
 
-    def _redirect(self, ask: Ask, target: str) -> None:
+    def _redirect(self, request: Request, target: str) -> None:
         try:
             url = addresses.clean(target)
         except Problem as problem:
-            self._results.append((ask.key, problem))
+            self._results.append((request.key, problem))
             return
-        been = (*ask.been, ask.url)
+        been = (*request.been, request.url)
         if url in been or len(been) > _HOPS:
-            self._results.append((ask.key, Problem(Outcome.REDIRECTS)))
+            self._results.append((request.key, Problem(Outcome.REDIRECTS)))
             return
-        lane = self._lane(url)
-        service = ask.service and urlsplit(url).hostname == urlsplit(ask.url).hostname
-        lane.tasks.appendleft(replace(ask, url=url, been=been, tries=0, service=service))
-        self._arm(lane)
+        host = self._host_queue(url)
+        service = request.service and urlsplit(url).hostname == urlsplit(request.url).hostname
+        host.tasks.appendleft(replace(request, url=url, been=been, tries=0, service=service))
+        self._arm(host)

@@ -92,7 +92,7 @@ def test_metadata_spoil_no_png(metadata: bytes) -> None:
 def test_a_profile_survives_when_texts_are_left_out() -> None:
     data = encoded("PNG", icc_profile=b"x" * 300)
     huge = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(40 * MB)))
-    from synth.repair import repair
+    from synth.image_repair import repair
 
     again = repair(data[:33] + huge + data[33:])
     assert again == data
@@ -116,7 +116,7 @@ def test_limits_return_when_the_last_thread_leaves() -> None:
     inside, leave = threading.Barrier(3), threading.Event()
 
     def stay() -> None:
-        with limits.ours():
+        with limits.replace_pillow_limits():
             inside.wait()
             leave.wait()
 
@@ -125,7 +125,7 @@ def test_limits_return_when_the_last_thread_leaves() -> None:
     for thread in threads:
         thread.start()
     inside.wait()
-    with limits.ours():
+    with limits.replace_pillow_limits():
         pass
     assert Image.MAX_IMAGE_PIXELS is None
     leave.set()
@@ -199,7 +199,11 @@ def test_the_limit_of_the_recipe_is_recorded_and_replayed(tmp_path: Path) -> Non
 
 
 def test_formats_are_told_by_their_first_bytes() -> None:
-    assert decoding.kind(b"") == decoding.kind(b"BMW, a car, and more text than that") == ""
-    assert decoding.foreign_kind(b"8BPS" + bytes(30)) == "Photoshop"
+    assert (
+        decoding.image_format(b"")
+        == decoding.image_format(b"BMW, a car, and more text than that")
+        == ""
+    )
+    assert decoding.unsupported_format(b"8BPS" + bytes(30)) == "Photoshop"
     with pytest.raises(Broken, match="Photoshop is not read: convert"):
         decode(b"8BPS" + bytes(100))

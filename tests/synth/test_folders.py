@@ -26,7 +26,7 @@ class Stop(BaseException):
 
 def stop_building(out: Path, name: str, **flags: Any) -> None:
     """Build half of it, then fail."""
-    with pytest.raises(Stop), folders.staged(out, MARKER, **flags) as building:  # noqa: PT012
+    with pytest.raises(Stop), folders.stage(out, MARKER, **flags) as building:  # noqa: PT012
         (building / name).write_text("1")
         raise Stop
 
@@ -40,7 +40,7 @@ def text_of(folder: Path) -> str:
 
 
 def build(out: Path, text: str = "x", **flags: Any) -> None:
-    with folders.staged(out, MARKER, **flags) as building:
+    with folders.stage(out, MARKER, **flags) as building:
         assert building != out
         mark(building, text)
 
@@ -72,7 +72,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(
 
 def test_staged_appears_when_whole(tmp_path: Path) -> None:
     out = tmp_path / "deep" / "out"
-    with folders.staged(out, MARKER) as building:
+    with folders.stage(out, MARKER) as building:
         mark(building)
         assert not out.exists()
     assert text_of(out) == "x"
@@ -164,8 +164,8 @@ def test_unfinished_work_is_kept_and_asked_about(tmp_path: Path) -> None:
     stop_building(out, "part", resume=False)
     with pytest.raises(InputError, match=r"--resume.*--overwrite"):
         build(out, resume=False)
-    assert (folders.partial(out) / "part").exists()
-    with folders.staged(out, MARKER, resume=True) as building:
+    assert (folders.staging_folder(out) / "part").exists()
+    with folders.stage(out, MARKER, resume=True) as building:
         assert (building / "part").read_text() == "1"
         mark(building)
     assert listing(tmp_path) == ["out", "out/marker", "out/part"]
@@ -193,12 +193,12 @@ def test_a_marker_may_say_what_belongs_to_it(tmp_path: Path) -> None:
     marker = folders.Marker("marker", MARKER.describes, lambda name: name.startswith("scene-"))
     out = tmp_path / "out"
     for name in ("scene-1", "holiday.jpg"):
-        with folders.staged(out, marker, overwrite=True) as building:
+        with folders.stage(out, marker, overwrite=True) as building:
             mark(building)
         (out / name).touch()
     with (
         pytest.raises(InputError, match=r"holds holiday\.jpg"),
-        folders.staged(out, marker, overwrite=True),
+        folders.stage(out, marker, overwrite=True),
     ):
         pass
     assert (out / "holiday.jpg").exists()
@@ -241,8 +241,8 @@ def test_the_unfinished_folder_is_no_input_either(tmp_path: Path) -> None:
     out = tmp_path / "out"
     stop_building(out, "part", resume=False)
     with pytest.raises(InputError, match="is read"):
-        build(out, reads=[folders.partial(out)], overwrite=True, resume=False)
-    assert (folders.partial(out) / "part").exists()
+        build(out, reads=[folders.staging_folder(out)], overwrite=True, resume=False)
+    assert (folders.staging_folder(out) / "part").exists()
 
 
 def test_an_input_with_a_similar_name_is_none(tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ def test_what_appears_meanwhile_is_kept(tmp_path: Path) -> None:
     out = tmp_path / "out"
 
     def build_slowly() -> None:
-        with folders.staged(out, MARKER, resume=False) as building:
+        with folders.stage(out, MARKER, resume=False) as building:
             mark(building)
             out.mkdir()
             (out / "thesis.tex").write_text("years of work")
@@ -262,12 +262,12 @@ def test_what_appears_meanwhile_is_kept(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="exists"):
         build_slowly()
     assert (out / "thesis.tex").exists()
-    assert text_of(folders.partial(out)) == "x"
+    assert text_of(folders.staging_folder(out)) == "x"
 
 
 def test_one_folder_is_built_once_at_a_time(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with folders.staged(out, MARKER, resume=False) as building:
+    with folders.stage(out, MARKER, resume=False) as building:
         for flags in ({"resume": True}, {"overwrite": True}, {}):
             with pytest.raises(InputError, match="is being written"):
                 build(out, **flags)
@@ -305,7 +305,7 @@ def test_an_end_that_was_interrupted_is_put_right(
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 9
     if resume:
-        with folders.staged(out, MARKER, resume=True) as building:
+        with folders.stage(out, MARKER, resume=True) as building:
             assert text_of(building) == "new"
     else:
         with pytest.raises(InputError, match="exists"):
@@ -339,7 +339,7 @@ def test_a_whole_folder_is_not_lost_to_another_request(tmp_path: Path) -> None:
     (out / folders.UNFINISHED).write_text("whole\n")
     with (
         pytest.raises(InputError, match="other options"),
-        folders.staged(out, MARKER, resume=True),
+        folders.stage(out, MARKER, resume=True),
     ):
         raise InputError("begun with other options")
     assert text_of(out) == "new"

@@ -329,7 +329,7 @@ def test_a_table_of_many_parts_is_the_same(
 ) -> None:
     from synth import generator
 
-    monkeypatch.setattr(generator, "PART", 3)
+    monkeypatch.setattr(generator, "ROWS_PER_PART", 3)
     generate(messy, tmp_path / "set", FULL)
     assert contents(tmp_path / "set") == contents(made)
 
@@ -340,7 +340,7 @@ def test_memory_does_not_grow_with_the_rows(
     """1000 more rows, which are 2 to 3 kB each as Python objects, are not held."""
     from synth import generator
 
-    monkeypatch.setattr(generator, "PART", 100)
+    monkeypatch.setattr(generator, "ROWS_PER_PART", 100)
     recipe = dataclasses.replace(SMALL, size=(16, 16), radius=(2, 3), per_photo=10)
     peaks = []
     for count in (3, 30, 130):  # the first one pays for the imports
@@ -390,13 +390,13 @@ def test_resuming_makes_only_what_is_missing(
     from synth import generator
 
     made_now: list[str] = []
-    original = generator.make
+    original = generator.make_rows
 
     def counting(source: Path, name: str, *rest: Any) -> Any:
         made_now.append(name)
         return original(source, name, *rest)
 
-    monkeypatch.setattr(generator, "make", counting)
+    monkeypatch.setattr(generator, "make_rows", counting)
 
     def interrupt(done: int, total: int) -> None:
         if len(made_now) == 4:
@@ -472,7 +472,7 @@ def stopped(messy: Path, tmp_path: Path) -> Path:
 def test_pictures_that_were_lost_are_made_again(
     messy: Path, made: Path, stopped: Path, contents: Contents, damage: str
 ) -> None:
-    pictures = sorted(folders.partial(stopped).rglob("*.png"))
+    pictures = sorted(folders.staging_folder(stopped).rglob("*.png"))
     assert len(pictures) > 3
     for picture in pictures[::3]:
         if damage == "deleted":
@@ -491,7 +491,7 @@ def test_a_lost_picture_of_a_changed_photo_is_refused(
     data = bytearray((changed / "a.png").read_bytes())
     data[-20] ^= 1  # in the end marker's neighbourhood: the size stays
     (changed / "a.png").write_bytes(data)
-    for picture in folders.partial(stopped).glob("images/a-*"):
+    for picture in folders.staging_folder(stopped).glob("images/a-*"):
         picture.unlink()
     with pytest.raises(InputError, match=r"a\.png.*has changed since: pass --overwrite"):
         generate(changed, stopped, FULL, resume=True)
@@ -500,7 +500,7 @@ def test_a_lost_picture_of_a_changed_photo_is_refused(
 def test_a_damaged_journal_gives_the_same_dataset(
     messy: Path, made: Path, stopped: Path, contents: Contents
 ) -> None:
-    journal = folders.partial(stopped) / "journal.jsonl"
+    journal = folders.staging_folder(stopped) / "journal.jsonl"
     data = bytearray(journal.read_bytes())
     third = data.index(b"\n", data.index(b"\n") + 1) + 200
     data[third : third + 300] = bytes(300)

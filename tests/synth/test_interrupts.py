@@ -88,7 +88,7 @@ def test_an_import_is_not_broken_off_but_the_work_after_it_is(stop: Stop, tmp_pa
     (tmp_path / "large.py").write_text(
         "import commands, time\nprint('ready', flush=True)\ntime.sleep(0.4)\nprint('loaded')\n"
     )
-    begun = 'console.begin()\nimport large\ntime.sleep(20)\nprint("too far")'
+    begun = 'console.mark_work_started()\nimport large\ntime.sleep(20)\nprint("too far")'
     code, err, out = stop(begun)
     assert (code, out, len(err)) == (130, "ready\nloaded\n", 1)
     code, err, out = stop("import large")  # nothing is begun: nobody waits for the import
@@ -152,7 +152,7 @@ def test_in_process_use_installs_nothing(capsys: pytest.CaptureFixture[str]) -> 
 
     assert console.run(app, "synth", ["--version"]) == 0
     assert signal.getsignal(signal.SIGINT) is before
-    assert interrupts.current() is None
+    assert interrupts.current_handler() is None
 
 
 def test_little_is_imported_before_signals_are_handled() -> None:

@@ -45,7 +45,7 @@ def test_links_to_folders_are_followed_once_and_never_up(tmp_path: Path) -> None
     (lib / "up").symlink_to("..")
     (tmp_path / "store" / "trip" / "deep" / "back").symlink_to(tmp_path / "store" / "trip")
     (tmp_path / "store" / "trip" / "out").symlink_to(tmp_path / "store" / "other")
-    found = photo_search.survey(lib)
+    found = photo_search.search(lib)
     assert found.names == [
         "own.png",
         "trip/a.png",
@@ -67,7 +67,7 @@ def test_content_decides_where_the_suffix_says_nothing(tmp_path: Path) -> None:
     kinds = ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM"]
     kinds += ["AVIF"] if features.check("avif") else []
     for kind in kinds:
-        assert decoding.kind(picture(kind)[: decoding.HEAD]) == kind
+        assert decoding.image_format(picture(kind)[: decoding.HEAD]) == kind
         (tmp_path / f"plain {kind}").write_bytes(picture(kind))
         (tmp_path / f"odd.{kind}.bak").write_bytes(picture(kind))
     put(tmp_path, "UPPER.JPG", "mixed.TiFf", ".hidden")
@@ -81,7 +81,7 @@ def test_content_decides_where_the_suffix_says_nothing(tmp_path: Path) -> None:
         "camera.CR2": picture("TIFF"),
     }.items():
         (tmp_path / name).write_bytes(data)
-    found = photo_search.survey(tmp_path)
+    found = photo_search.search(tmp_path)
     assert len(found.names) == 2 * len(kinds) + 2
     for name in found.names:
         assert photos.read(tmp_path, name).picture.size == (80, 60)
@@ -92,7 +92,7 @@ def test_content_decides_where_the_suffix_says_nothing(tmp_path: Path) -> None:
     assert set(found.passed_over) == {
         "BMW.txt", "P5.txt", "empty", "page.html", "scan.jp2", "new.jxl", "camera.CR2",
     }  # fmt: skip
-    assert found.sentence().startswith("7 files or folders passed over: 4 x not a picture")
+    assert found.summary().startswith("7 files or folders passed over: 4 x not a picture")
 
 
 def test_pipes_and_dangling_links_are_never_opened(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_pipes_and_dangling_links_are_never_opened(tmp_path: Path) -> None:
     (tmp_path / "gone.png").symlink_to("nowhere")
     (tmp_path / "round").symlink_to("round")
     (tmp_path / "null").symlink_to(os.devnull)
-    found = photo_search.survey(tmp_path)
+    found = photo_search.search(tmp_path)
     assert found.names == ["a.png"]
     assert found.passed_over["pipe.jpg"] == found.passed_over["pipe"] == "a named pipe"
     assert found.passed_over["gone.png"] == "a link to nowhere"
@@ -123,7 +123,7 @@ def test_what_cannot_be_read_is_listed(tmp_path: Path, monkeypatch: pytest.Monke
         return original(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    found = photo_search.survey(tmp_path)
+    found = photo_search.search(tmp_path)
     assert found.names == ["a.png"]
     assert found.passed_over == {"shut/": "folder cannot be read: Permission denied"}
     with pytest.raises(InputError, match=r"shut.*cannot be read: Permission denied"):

@@ -520,13 +520,13 @@ shares = st.tuples(*[st.sampled_from([0.0, 0.1, 0.2, 0.5, 0.8, 1.0, 3.0])] * 3).
 def test_assign_keeps_groups_whole_and_zero_shares_empty(
     group: list[int], share: tuple[float, ...], seed: int
 ) -> None:
-    found = photos.assign(group, share, seed)
+    found = photos.assign_splits(group, share, seed)
     assert len(found) == len(group)
     for g in set(group):
         assert len({split for split, other in zip(found, group, strict=True) if other == g}) == 1
     for split in found:
         assert share[split] > 0
-    assert found == photos.assign(group, share, seed)
+    assert found == photos.assign_splits(group, share, seed)
 
 
 @given(st.integers(1, 200), shares, st.integers(0, 2**63))
@@ -534,7 +534,7 @@ def test_assign_keeps_groups_whole_and_zero_shares_empty(
 def test_assign_gives_singletons_their_exact_share(
     n: int, share: tuple[float, ...], seed: int
 ) -> None:
-    counts = Counter(photos.assign(range(n), share, seed))
+    counts = Counter(photos.assign_splits(range(n), share, seed))
     for split in range(3):
         assert abs(counts[split] - n * share[split] / sum(share)) < 1 - 1e-9 or counts[
             split
@@ -542,6 +542,6 @@ def test_assign_gives_singletons_their_exact_share(
 
 
 def test_assign_mixes_and_follows_the_seed() -> None:
-    found = [tuple(photos.assign(range(40), (0.5, 0.25, 0.25), seed)) for seed in range(5)]
+    found = [tuple(photos.assign_splits(range(40), (0.5, 0.25, 0.25), seed)) for seed in range(5)]
     assert len(set(found)) == 5
     assert Counter(found[0]) == {0: 20, 1: 10, 2: 10}

@@ -153,11 +153,11 @@ def test_encode_writes_what_it_says(picture: Picture, codec: str) -> None:
 
 def test_region_picture_is_black_and_white() -> None:
     a = Anomaly(4, 2, 1, 1.1)
-    found = renderer.region_picture(a, (9, 6))
+    found = renderer.mask_image(a, (9, 6))
     assert found.dtype == np.uint8
     assert found.shape == (6, 9)
     assert sorted(zip(*np.nonzero(found == 255), strict=True)) == [
         (1, 4), (2, 3), (2, 4), (2, 5), (3, 4)
     ]  # fmt: skip
     assert found.sum() == 5 * 255
-    assert not renderer.region_picture(None, (9, 6)).any()
+    assert not renderer.mask_image(None, (9, 6)).any()

@@ -46,7 +46,7 @@ def test_every_resolved_address_is_checked(
         raise AssertionError("connected")
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    monkeypatch.setattr(addresses._Checked, "_connect", connect)
+    monkeypatch.setattr(addresses._CheckedConnection, "_connect", connect)
     with pytest.raises(Problem) as caught:
         addresses.session("test").get("http://innocent.example/")
     assert caught.value.outcome is Outcome.REFUSED
@@ -66,7 +66,7 @@ def test_the_name_is_resolved_once(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError("no network in tests")
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    monkeypatch.setattr(addresses._Checked, "_connect", connect)
+    monkeypatch.setattr(addresses._CheckedConnection, "_connect", connect)
     with pytest.raises(Exception, match="no network"):
         addresses.session("test").get("http://rebinding.example/")
     assert asked == ["rebinding.example"]
@@ -201,8 +201,8 @@ def test_shipped_sources() -> None:
 
 
 def test_words() -> None:
-    assert html_text.largest("a.jpg")[0] == "a.jpg"
-    assert html_text.largest("a.jpg 2x,b.jpg 3x")[0] == "b.jpg"
+    assert html_text.largest_candidate("a.jpg")[0] == "a.jpg"
+    assert html_text.largest_candidate("a.jpg 2x,b.jpg 3x")[0] == "b.jpg"
     assert not html_text.is_image_address("https://h/wiki/File:X.jpg")
 
 

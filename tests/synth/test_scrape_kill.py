@@ -22,10 +22,10 @@ import sys
 from synth.scraping import scraper
 from synth.scraping.fetcher import Bounds
 from synth.scraping.options import Options
-from synth.scraping.traffic import Manners
+from synth.scraping.traffic import Politeness
 options = Options(
     limit=40, allow_private=True, min_side=64, bounds=Bounds(1, 1, 2),
-    manners=Manners(delay=0.0, per_host=3, threads=3, retries=1, backoff=0.01),
+    politeness=Politeness(delay=0.0, per_host=3, threads=3, retries=1, backoff=0.01),
 )
 done = scraper.scrape(sys.argv[2:], sys.argv[1], options)
 sys.exit(130 if done.interrupted else 0)

@@ -20,15 +20,15 @@ from synth.scraping.fetcher import Bounds
 from synth.scraping.options import Options
 from synth.scraping.scraper import Summary
 from synth.scraping.sources import Endpoints
-from synth.scraping.traffic import Manners
+from synth.scraping.traffic import Politeness
 
 sys.path.append(str(Path(__file__).parent))
 
 import badserver
 
-SWIFT = Manners(delay=0.0, retries=1, backoff=0.01, most_wait=2.0, per_host=4, threads=4)
+SWIFT = Politeness(delay=0.0, retries=1, backoff=0.01, most_wait=2.0, per_host=4, threads=4)
 TIGHT = Bounds(connect=2.0, read=2.0, total=3.0, image_bytes=2_000_000, page_bytes=8_000_000)
-OPTIONS = Options(allow_private=True, manners=SWIFT, bounds=TIGHT, min_side=256)
+OPTIONS = Options(allow_private=True, politeness=SWIFT, bounds=TIGHT, min_side=256)
 
 
 def outcomes(out: Path) -> dict[str, str]:
@@ -79,7 +79,7 @@ def test_every_mischief_has_its_outcome(tmp_path: Path) -> None:
 
 
 def test_private_addresses_are_refused_without_a_request(tmp_path: Path) -> None:
-    options = Options(contact="me@example.org", manners=SWIFT, bounds=TIGHT)
+    options = Options(contact="me@example.org", politeness=SWIFT, bounds=TIGHT)
     with badserver.serving() as server:
         port = server.server_address[1]
         hosts = ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1", "0.0.0.0")
@@ -96,7 +96,7 @@ def test_redirect_to_private_address(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     real = addresses.is_public
     monkeypatch.setattr(addresses, "is_public", lambda ip: ip == "127.0.0.1" or real(ip))
-    options = Options(contact="me@example.org", manners=SWIFT, bounds=TIGHT)
+    options = Options(contact="me@example.org", politeness=SWIFT, bounds=TIGHT)
     with badserver.serving() as server, badserver.serving("127.0.0.2") as inner:
         inner.routes["/a.jpg"] = badserver.body(badserver.photo(1))
         server.routes["/a.jpg"] = badserver.redirect(inner.root + "/a.jpg")
@@ -130,7 +130,7 @@ def test_robots(tmp_path: Path, robots: object, outcome: str) -> None:
 
 def test_crawl_delay_one_connection_and_agent(tmp_path: Path) -> None:
     polite = Options(
-        allow_private=True, bounds=TIGHT, manners=Manners(delay=0.0), contact="me@example.org"
+        allow_private=True, bounds=TIGHT, politeness=Politeness(delay=0.0), contact="me@example.org"
     )
     with badserver.serving() as server, badserver.serving("127.0.0.2") as other:
         server.routes["/robots.txt"] = badserver.body(b"User-agent: *\nCrawl-delay: 0.3")
@@ -189,7 +189,7 @@ def test_pages_within_depth_and_host(tmp_path: Path) -> None:
             "/2.jpg",
             more=f'<a rel=next href="/p3">Next</a><a rel=next href="{server.root}/p0">1</a>',
         )
-        options = Options(allow_private=True, manners=SWIFT, bounds=TIGHT, depth=3)
+        options = Options(allow_private=True, politeness=SWIFT, bounds=TIGHT, depth=3)
         summary = scrape(tmp_path / "out", server.root + "/p0", options=options)
     assert len(summary.rows) == 4
     assert server.hits["/p4"] == 0
@@ -220,7 +220,7 @@ def test_a_page_of_100000_links(tmp_path: Path) -> None:
             server.routes[f"/{k}.jpg"] = badserver.body(badserver.photo(k))
         began = time.monotonic()
         bounds = Bounds(1.0, 2.0, 5.0)
-        options = Options(allow_private=True, manners=SWIFT, bounds=bounds, limit=5)
+        options = Options(allow_private=True, politeness=SWIFT, bounds=bounds, limit=5)
         summary = scrape(tmp_path / "out", server.root + "/", options=options)
     assert len(summary.rows) == 5
     assert time.monotonic() - began < 20
@@ -233,7 +233,7 @@ def test_limit_is_exact_and_grows(tmp_path: Path) -> None:
         for k, name in enumerate(names):
             server.routes[name] = badserver.body(badserver.photo(k))
         server.routes["/"] = badserver.gallery(*names)
-        few = Options(allow_private=True, manners=SWIFT, bounds=TIGHT, limit=5)
+        few = Options(allow_private=True, politeness=SWIFT, bounds=TIGHT, limit=5)
         assert len(scrape(tmp_path / "out", server.root + "/", options=few).rows) == 5
         assert sum(server.hits[name] for name in names) == 5
         assert len(scrape(tmp_path / "out", server.root + "/").rows) == 12
@@ -287,7 +287,7 @@ def test_services(tmp_path: Path) -> None:
         server.routes["/api/commons"] = commons
         server.routes["/api/openverse"] = openverse
         ends = Endpoints(f"{server.root}/api/commons", f"{server.root}/api/openverse")
-        options = Options(allow_private=True, manners=SWIFT, bounds=TIGHT, endpoints=ends)
+        options = Options(allow_private=True, politeness=SWIFT, bounds=TIGHT, endpoints=ends)
         words = ("commons:Category:Landscapes", "openverse:mountain lake")
         scrape(tmp_path / "out", *words, options=options)
     rows = {row["source_url"].removeprefix(server.root): row for row in table(tmp_path / "out")}

@@ -10,25 +10,25 @@ _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _JOINERS = "\u200c\u200d"  # Persian, Hindi and joined emoji are misspelt without them
 
 
-def visible(text: object) -> str:
+def escape_unprintable(text: object) -> str:
     """A name or message -> one line of text, with escapes for what cannot be seen.
 
     No control character reaches the terminal. A byte of a file name that is no UTF-8 is
     written as ``\\xNN``.
 
-    >>> print(visible("a\\nb\\x1b[31m.png"))
+    >>> print(escape_unprintable("a\\nb\\x1b[31m.png"))
     a\\nb\\x1b[31m.png
-    >>> print(visible(b"stra\\xdfe.png".decode("utf-8", "surrogateescape")))
+    >>> print(escape_unprintable(b"stra\\xdfe.png".decode("utf-8", "surrogateescape")))
     stra\\xdfe.png
     """
     whole = str(text)
     return whole if whole.isprintable() else "".join(map(_visible, whole))
 
 
-def legible(text: str) -> str:
+def escape_surrogates(text: str) -> str:
     """Text -> the same with ``\\xNN`` for what UTF-8 has no bytes for; it can be encoded.
 
-    >>> print(legible(b"stra\\xdfe\\n".decode("utf-8", "surrogateescape")), end="")
+    >>> print(escape_surrogates(b"stra\\xdfe\\n".decode("utf-8", "surrogateescape")), end="")
     stra\\xdfe
     """
     try:

@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from synth.near_duplicates import Details, detail_of
+from synth.near_duplicates import DetailTable, decode_detail
 from synth.record_log import RecordLog
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PhotoResult:
     """What became of one photo: its rows, or why it has none.
 
     ``sizes``: bytes of each file that was written for it, by its path in the dataset.
@@ -35,8 +35,8 @@ class Outcome:
             return False
 
 
-class Journal:
-    """The outcomes of photos on disk, read back one by one, never all at once.
+class GenerateLog:
+    """The results of photos on disk, read back one by one, never all at once.
 
     Args:
         path: the file; started where there is none.
@@ -49,22 +49,22 @@ class Journal:
 
     def __init__(self, path: Path, request: dict[str, Any]) -> None:
         self._log = RecordLog(path, request)
-        self.found = self._log.count  # outcomes that an earlier run left
+        self.found = self._log.count  # results that an earlier run left
 
-    def append(self, outcome: Outcome) -> None:
-        """Write an outcome down; it is in the file when this returns."""
-        self._log.append(asdict(outcome))
+    def append(self, result: PhotoResult) -> None:
+        """Add a result; it is in the file when this returns."""
+        self._log.append(asdict(result))
 
-    def read(self, count: int | None = None) -> Iterator[Outcome]:
-        """The first ``count`` outcomes in order, or all."""
+    def read(self, count: int | None = None) -> Iterator[PhotoResult]:
+        """The first ``count`` results in order, or all."""
         for record in self._log.read(count):
-            yield Outcome(**record)
+            yield PhotoResult(**record)
 
     def close(self) -> None:
         self._log.close()
 
 
-class Ledger:
+class PhotoTotals:
     """What is remembered of every photo while thousands pass: a few bytes each.
 
     Args:
@@ -75,15 +75,15 @@ class Ledger:
         self.wanted, self.rows = wanted, 0
         self.kept = array("Q")  # rows kept of each photo
         self.hashes = array("Q")  # dHash of each photo with rows
-        self.details = Details()  # of those that are plain pictures, by their place there
+        self.details = DetailTable()  # of those that are plain pictures, by their place there
         self.copy_of: dict[int, int] = {}  # number of a photo -> of the one with the same bytes
         self._first: dict[int, int] = {}
 
-    def add(self, outcome: Outcome) -> None:
-        number, rows = len(self.kept), len(outcome.rows)
+    def add(self, result: PhotoResult) -> None:
+        number, rows = len(self.kept), len(result.rows)
         if rows:
             # A number of half the digest's bits: whole digests would be the largest thing here.
-            first = self._first.setdefault(int(outcome.sha256[:32], 16), number)
+            first = self._first.setdefault(int(result.sha256[:32], 16), number)
             if first != number:
                 self.copy_of[number] = first
                 rows = 0
@@ -91,5 +91,5 @@ class Ledger:
         self.kept.append(rows)
         self.rows += rows
         if rows:
-            self.details.add(len(self.hashes), detail_of(outcome.detail))
-            self.hashes.append(outcome.dhash)
+            self.details.add(len(self.hashes), decode_detail(result.detail))
+            self.hashes.append(result.dhash)
