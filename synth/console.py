@@ -1,4 +1,4 @@
-"""What both commands share: one clear line for an error, exit codes, progress, parsing."""
+"""What the commands synth and localize share: errors, exit codes, progress, parsing."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from synth.memory import is_out_of_memory, out_of_memory_error
 from synth.paths import path_of
 from synth.text_escapes import escape_unprintable
 
-Progress = Callable[[int, int], None]  # is told how much is done, and of how much
+Progress = Callable[[int, int], None]  # called with (done, total)
 ProgressFactory = Callable[[str], contextlib.AbstractContextManager[Progress]]
 Function = TypeVar("Function", bound=Callable[..., None])
-MINUTE = 60.0  # s between lines where there is no terminal for a bar
-RESUMABLE = ("generate", "train", "evaluate", "compare", "sharpness")  # commands that have --resume
+MINUTE = 60.0  # s between two lines of progress if stderr is not a terminal
+RESUMABLE = ("generate", "train", "evaluate", "compare", "sharpness")  # commands with --resume
 
 
 class Stopped(Exception):
-    """Ctrl-C or SIGTERM ended a command; the message says what is kept and how to go on."""
+    """Ctrl-C or SIGTERM ended a command; the message says what is kept and how to continue."""
 
 
 class _OutputClosed(Exception):
-    """Nobody reads the output any more (``| head``)."""
+    """The reader of stdout closed it, as ``| head`` does."""
 
 
 def command(app: typer.Typer, name: str | None = None) -> Callable[[Function], Function]:
-    """A decorator that makes a function a command of ``app``.
+    """A decorator that registers a function as a command of ``app``.
 
-    ``~`` in its paths is replaced by the home folder. When Ctrl-C or SIGTERM stops it, one
-    line says what is kept; a function that knows better raises :class:`Stopped` itself.
+    ``~`` in the paths is replaced by the home folder. If Ctrl-C or SIGTERM stops the command,
+    one line says which results are kept; a function may raise :class:`Stopped` with its own line.
     """
 
     def register(function: Function) -> Function:
@@ -59,7 +59,7 @@ def command(app: typer.Typer, name: str | None = None) -> Callable[[Function], F
             except KeyboardInterrupt:
                 raise Stopped(_stop_line(given)) from None
             except Exception as error:
-                # Libraries turn the interruption into errors of their own.
+                # Libraries convert the interruption into their own errors.
                 if handler and handler.received:
                     raise Stopped(_stop_line(given)) from None
                 if isinstance(error, BrokenPipeError):
@@ -73,14 +73,14 @@ def command(app: typer.Typer, name: str | None = None) -> Callable[[Function], F
 
 
 def _expand(value: Any) -> Any:
-    """Paths among the values of a command's parameters, with ``~`` replaced."""
+    """Replaces ``~`` in a path or in a list of paths; other values stay."""
     if isinstance(value, list):
         return [_expand(each) for each in value]
     return path_of(value) if isinstance(value, Path) else value
 
 
 def _staging_folder(given: Mapping[str, Any]) -> Path | None:
-    """The folder in which a command with these parameters builds, if it exists."""
+    """The staging folder of a command with these parameters, if it exists."""
     if given.get("out") is None:
         return None
     staging = folders.staging_folder(Path(os.path.realpath(given["out"])))
@@ -88,28 +88,29 @@ def _staging_folder(given: Mapping[str, Any]) -> Path | None:
 
 
 def _stop_line(given: Mapping[str, Any]) -> str:
-    """What a stopped command leaves, by its parameters, and how to go on."""
+    """A sentence: what a stopped command has kept, and how to continue."""
     staging = _staging_folder(given)
     if "resume" not in given:
-        return "stopped: nothing is kept of this run; run the command again"
+        return "stopped: no results of this run are kept; run the command again"
     if staging is None:
-        return "stopped before anything was finished: run the command again, without --resume"
+        return "stopped before there were results: run the command again without --resume"
     return (
-        f"stopped: what is finished is kept in {staging}; "
-        "to go on, run the command again with --resume"
+        f"stopped: the results so far are kept in {staging}; "
+        "to continue, run the command again with --resume"
     )
 
 
 def mark_work_started() -> None:
-    """Note that a command has results to lose: it is not ended at once any more."""
+    """Records that the command may have results: a signal no longer ends it at once."""
     if handler := interrupts.current_handler():
         handler.has_begun = lambda: True
 
 
 def run(app: typer.Typer, name: str, argv: Sequence[str] | None = None) -> int:
-    """Run a command line and return its exit code.
+    """Runs a command line and returns its exit code.
 
-    0: done; 1: it found faults; 2: bad input; 130 and 143: Ctrl-C and SIGTERM stopped it.
+    0: success; 1: the command found faults; 2: bad input; 130: stopped by Ctrl-C; 143: stopped
+    by SIGTERM.
     """
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     with _lenient_output():
@@ -119,7 +120,7 @@ def run(app: typer.Typer, name: str, argv: Sequence[str] | None = None) -> int:
                 sys.stdout.flush()
             return code if isinstance(code, int) else 0
         except TyperException as error:
-            return _fail(name, f"{error.format_message()} ({name} --help shows how)")
+            return _fail(name, f"{error.format_message()} (see {name} --help)")
         except InputError as error:
             return _fail(name, str(error))
         except (Stopped, KeyboardInterrupt, Abort) as error:
@@ -141,17 +142,19 @@ def run(app: typer.Typer, name: str, argv: Sequence[str] | None = None) -> int:
             advice = (
                 "free some space"
                 if error.errno in (errno.ENOSPC, errno.EDQUOT)
-                else "check the path and its rights"
+                else "check the path and its permissions"
             )
             again = " with --resume" if arguments[0] in RESUMABLE else ""
-            code = _fail(name, f"{error.strerror}{where}: {advice}, then run again{again}")
+            code = _fail(
+                name, f"{error.strerror}{where}: {advice}, then run the command again{again}"
+            )
             _close_output()
             return code
 
 
 @contextlib.contextmanager
 def _lenient_output() -> Iterator[None]:
-    """In the block, stdout and stderr write escapes for what their encoding has no bytes for."""
+    """In the block, stdout and stderr write escapes for characters that they cannot encode."""
     changed = []
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors != "backslashreplace":
@@ -161,13 +164,13 @@ def _lenient_output() -> Iterator[None]:
         yield
     finally:
         for stream, before in changed:
-            # What a full disk or a reader that left did not take fails again: it was reported.
+            # Unwritten text on a full disk or closed pipe fails again; it was reported.
             with contextlib.suppress(OSError, ValueError):
                 stream.reconfigure(errors=before)
 
 
 def _close_output() -> None:
-    """Let what stdout still holds go nowhere if it cannot be written: Python flushes at exit."""
+    """Redirects stdout to the null device if it cannot be flushed, as Python flushes at exit."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -176,12 +179,12 @@ def _close_output() -> None:
 
 
 def print_line(line: object, file: TextIO | None = None) -> None:
-    """Print one line at once, to stdout or ``file``, with escapes for control characters."""
+    """Prints one line to stdout or ``file`` and flushes, with escapes for control characters."""
     print(escape_unprintable(line), file=file, flush=True)
 
 
 def _fail(name: str, message: str) -> int:
-    """Print one line to stderr."""
+    """Prints an error as one line to stderr; returns exit code 2."""
     line = " ".join(each.strip() for each in message.split("\n") if each.strip())
     print(escape_unprintable(f"{name}: {line}"), file=sys.stderr)
     return 2
@@ -189,15 +192,15 @@ def _fail(name: str, message: str) -> int:
 
 @contextlib.contextmanager
 def no_progress(what: str) -> Iterator[Progress]:
-    """In the place of :func:`progress`: shows nothing."""
+    """A replacement for :func:`progress` that shows nothing."""
     yield lambda done, total: None
 
 
 @contextlib.contextmanager
 def progress(what: str) -> Iterator[Progress]:
-    """A progress bar with rate and end on stderr; gives a function of (done, total).
+    """Shows a progress bar on stderr; the block gets a function of (done, total).
 
-    Where stderr is no terminal but a log: a line a minute.
+    If stderr is not a terminal, one line per minute is printed instead.
     """
     mark_work_started()
     if not sys.stderr.isatty() and "FORCE_PROGRESS" not in os.environ:
@@ -234,7 +237,7 @@ def progress(what: str) -> Iterator[Progress]:
 
 
 def print_table(table: Any) -> None:
-    """Print a table of rich in its full width, its texts as they are: a name is no markup."""
+    """Prints a rich table in its full width, without interpreting markup in its texts."""
     from rich.console import Console
 
     options: dict[str, Any] = {"markup": False, "emoji": False}
@@ -243,20 +246,20 @@ def print_table(table: Any) -> None:
 
 
 def _log_progress(what: str) -> Progress:
-    """Says how far it is, but seldom."""
-    said = time.monotonic()
+    """-> a function of (done, total) that prints at most one line per minute to stderr."""
+    printed = time.monotonic()
 
-    def tell(done: int, total: int) -> None:
-        nonlocal said
-        if time.monotonic() - said >= MINUTE:
-            said = time.monotonic()
+    def report(done: int, total: int) -> None:
+        nonlocal printed
+        if time.monotonic() - printed >= MINUTE:
+            printed = time.monotonic()
             print(f"{escape_unprintable(what)}: {done} of {total}", file=sys.stderr, flush=True)
 
-    return tell
+    return report
 
 
 def print_passed_over(folder: Path) -> None:
-    """Say on stderr, in one line, what of a folder of photos is not read."""
+    """Prints one line to stderr: the files of a folder of photos that are passed over."""
     from synth import photo_search
 
     if line := photo_search.search(folder).summary():
@@ -264,17 +267,29 @@ def print_passed_over(folder: Path) -> None:
 
 
 def parse_range(text: str, flag: str) -> tuple[float, float]:
-    """``LO:HI`` -> two numbers.
+    """``LO:HI``, or one number for both -> (low, high).
 
     >>> parse_range("1.05:1.15", "--ratio")
     (1.05, 1.15)
+
+    Raises:
+        InputError: a part is not a number.
     """
     low, colon, high = text.partition(":")
     return parse_number(low, flag, text), parse_number(high if colon else low, flag, text)
 
 
 def parse_number(text: str, flag: str, whole: str | None = None) -> float:
-    """A word of a flag -> a number, whole where it is written so."""
+    """Parses one number in the value of a flag.
+
+    Args:
+        text: the number.
+        flag: name of the flag, for the message.
+        whole: whole value of the flag, for the message; default: ``text``.
+
+    Raises:
+        InputError: the text is not a number.
+    """
     try:
         return float(text)
     except ValueError:
@@ -286,6 +301,9 @@ def parse_size(text: str, flag: str = "--size") -> tuple[int, int]:
 
     >>> parse_size("640x480")
     (640, 480)
+
+    Raises:
+        InputError: the text has another form, or a side is 0.
     """
     width, _, height = text.lower().partition("x")
     if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
@@ -294,7 +312,7 @@ def parse_size(text: str, flag: str = "--size") -> tuple[int, int]:
 
 
 def version_callback(package: str) -> Callable[[bool], None]:
-    """The callback of ``--version``."""
+    """The callback of ``--version``: prints the version and ends the command."""
 
     def show(wanted: bool) -> None:
         if wanted:
@@ -307,7 +325,7 @@ def version_callback(package: str) -> Callable[[bool], None]:
 
 
 def require_paths(paths: Sequence[Path]) -> None:
-    """Refuse paths that lead nowhere."""
+    """Raises InputError for the first path that does not exist."""
     for path in paths:
         if not path.exists():
             raise InputError(f"{path} does not exist: check the path")

@@ -1,4 +1,4 @@
-"""The generator's journal: a line for each photo, in order, so that a stopped run can go on."""
+"""The log of a run of ``synth generate``: one line per photo, so that a run can be resumed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from synth.record_log import RecordLog
 
 @dataclass(frozen=True)
 class PhotoResult:
-    """What became of one photo: its rows, or why it has none.
+    """The result of one photo: its rows, or the reason why it was skipped.
 
-    ``sizes``: bytes of each file that was written for it, by its path in the dataset.
+    ``sizes`` maps the path of each written file in the dataset to its size in bytes.
     """
 
     photo: str
@@ -25,10 +25,10 @@ class PhotoResult:
     rows: list[dict[str, Any]] = field(default_factory=list)
     skipped: str = ""
     sizes: dict[str, int] = field(default_factory=dict)
-    detail: str = ""  # of a plain picture, as Signature.text writes it
+    detail: str = ""  # detail of a plain picture, see Signature.encode_detail
 
     def is_on_disk(self, folder: Path) -> bool:
-        """Whether all its files are there with the size that they were written with."""
+        """Whether all files of the photo exist with the size that was written."""
         try:
             return all((folder / name).stat().st_size == n for name, n in self.sizes.items())
         except OSError:
@@ -36,27 +36,26 @@ class PhotoResult:
 
 
 class GenerateLog:
-    """The results of photos on disk, read back one by one, never all at once.
+    """The results of photos in a file, read one at a time.
 
     Args:
-        path: the file; started where there is none.
-        request: what the run was asked for, in JSON types; a run that goes on must ask for
-            the same.
+        path: the file; created if it does not exist.
+        request: the parameters of the run in JSON types; a resumed run must have the same.
 
     Raises:
-        InputError: the file was begun by a run that asked for something else, or is damaged.
+        InputError: the file is from a run with other parameters, or is damaged.
     """
 
     def __init__(self, path: Path, request: dict[str, Any]) -> None:
         self._log = RecordLog(path, request)
-        self.found = self._log.count  # results that an earlier run left
+        self.found = self._log.count  # number of results of an earlier run
 
     def append(self, result: PhotoResult) -> None:
-        """Add a result; it is in the file when this returns."""
+        """Appends a result and flushes the file."""
         self._log.append(asdict(result))
 
     def read(self, count: int | None = None) -> Iterator[PhotoResult]:
-        """The first ``count`` results in order, or all."""
+        """The first ``count`` results in order; None: all."""
         for record in self._log.read(count):
             yield PhotoResult(**record)
 
@@ -65,24 +64,27 @@ class GenerateLog:
 
 
 class PhotoTotals:
-    """What is remembered of every photo while thousands pass: a few bytes each.
+    """What the generator keeps in memory of all photos: a few bytes per photo.
 
     Args:
-        wanted: rows to keep in all.
+        wanted: total number of rows to keep.
     """
 
     def __init__(self, wanted: int) -> None:
         self.wanted, self.rows = wanted, 0
-        self.kept = array("Q")  # rows kept of each photo
+        self.kept = array("Q")  # number of rows kept of each photo
         self.hashes = array("Q")  # dHash of each photo with rows
-        self.details = DetailTable()  # of those that are plain pictures, by their place there
-        self.copy_of: dict[int, int] = {}  # number of a photo -> of the one with the same bytes
+        self.details = DetailTable()  # details of plain pictures, by index in hashes
+        self.copy_of: dict[
+            int, int
+        ] = {}  # index of a photo -> index of an earlier photo with the same bytes
         self._first: dict[int, int] = {}
 
     def add(self, result: PhotoResult) -> None:
+        """Counts the next photo: its rows up to ``wanted``, unless its file is a repeated one."""
         number, rows = len(self.kept), len(result.rows)
         if rows:
-            # A number of half the digest's bits: whole digests would be the largest thing here.
+            # Half of the digest's bits: whole digests would need the most memory here.
             first = self._first.setdefault(int(result.sha256[:32], 16), number)
             if first != number:
                 self.copy_of[number] = first

@@ -1,4 +1,4 @@
-"""A contact sheet of a dataset: image, clean twin, difference amplified, truth drawn."""
+"""A contact sheet of a dataset: image, clean twin, amplified difference and outlined region."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from synth.anomaly import Anomaly
 from synth.errors import InputError, Skipped
 from synth.paths import name_of, path_of
 
-MOST = 200  # rows on one sheet: more make a picture that no viewer opens
+MOST = 200  # rows on one sheet; viewers cannot open a larger picture
 
 _TILE = 256  # px, the longer side of a picture on the sheet
 _GAP, _MARGIN, _CAPTION, _HEAD = 10, 20, 34, 76
 _PAPER, _INK, _FAINT, _EMPTY = (250, 250, 248), (28, 28, 30), (116, 116, 122), (233, 233, 230)
-_HEADS = ("image", "clean twin", "difference, amplified", "truth")
-_FINE = 4  # the outline is drawn this much larger, and reduced, so that it is smooth
+_HEADS = ("image", "clean twin", "difference, amplified", "region")
+_FINE = 4  # factor by which the outline is drawn larger and then reduced, for smooth edges
 
 
 def preview(dataset: str | Path, count: int = 8, seed: int = 0) -> np.ndarray:
-    """A dataset folder -> (H, W, 3) uint8: ``count`` of its rows, one below the other.
+    """A dataset folder -> (H, W, 3) uint8: a sheet with ``count`` of its rows.
 
-    The rows are spread over the table: it is cut into ``count`` parts, and ``seed`` decides
-    which row of each is shown. The difference image - twin is drawn around mid-grey, times
-    the factor that the picture names.
+    The table is divided into ``count`` equal parts, and ``seed`` selects one row of each. The
+    difference image - twin is multiplied by the factor written on the sheet and drawn around 128.
 
     Raises:
-        InputError: no dataset, a row or picture that cannot be right, or a count out of range.
+        InputError: the folder is not a dataset, a row or image is invalid, or count or seed is
+            out of range.
     """
     if not 1 <= count <= MOST:
-        raise InputError(f"count is {count}: show 1 to {MOST} rows")
+        raise InputError(f"count is {count}: give 1 to {MOST} rows")
     if seed < 0:
         raise InputError(f"seed is {seed}: give 0 or more")
     folder = path_of(dataset)
@@ -67,7 +67,7 @@ def preview(dataset: str | Path, count: int = 8, seed: int = 0) -> np.ndarray:
 
 
 def choose_rows(total: int, count: int, seed: int) -> list[int]:
-    """``count`` of the numbers 0 to ``total`` - 1, one from each of as many equal parts, sorted.
+    """``count`` sorted row numbers from 0 to ``total`` - 1, one from each of ``count`` parts.
 
     >>> choose_rows(4, 8, seed=0)
     [0, 1, 2, 3]
@@ -89,7 +89,7 @@ def _tile_size(width: int, height: int) -> tuple[int, int]:
 def _row(
     sheet: Image.Image, top: int, size: tuple[int, int], folder: Path, row: dict[Any, Any]
 ) -> None:
-    """Draw the four pictures of a row."""
+    """Draws the four pictures of a row."""
     truth = datasets.truth(row)
     image = _read(folder, row["file_name"], row)
     twin = _read(folder, row["clean_file_name"], row) if row["clean_file_name"] else None
@@ -110,8 +110,8 @@ def _read(folder: Path, name: str, row: dict[Any, Any]) -> np.ndarray:
     pixels = photos.read(folder, name, keep_profile=True).pixels
     high, wide = pixels.shape[:2]
     if (wide, high) != (row["width"], row["height"]):
-        said = f"{row['width']}x{row['height']}"
-        raise Skipped(f"{name} is {wide}x{high}, the table says {said}")
+        recorded = f"{row['width']}x{row['height']}"
+        raise Skipped(f"{name} is {wide}x{high}, in the table {recorded}")
     return pixels
 
 
@@ -124,8 +124,8 @@ def difference(
 ) -> tuple[np.ndarray, int]:
     """(H, W, 3) uint8 image - twin -> (H, W, 3) uint8 around 128, and the factor, 1 to 64.
 
-    The factor makes the usual change inside the region some 80 code values; it is 1 in a
-    clean picture, and where nothing changed.
+    The factor makes the median change in the region about 80 code values; it is 1 for a clean
+    image or without a change.
     """
     change = image.astype(np.int16) - twin
     gain = 1
@@ -137,9 +137,9 @@ def difference(
 
 
 def draw_outline(small: Image.Image, truth: Anomaly | None, width: int, height: int) -> Image.Image:
-    """A picture, reduced from width x height px -> a copy with the region's edge drawn.
+    """A picture, reduced from width x height px -> a copy with the outline of the region.
 
-    A thin white line on a black one, outside the region, which stays as it is.
+    The outline is a thin white line on a black one, outside the region.
     """
     if truth is None:
         return small.copy()
@@ -149,7 +149,7 @@ def draw_outline(small: Image.Image, truth: Anomaly | None, width: int, height: 
     for layer, near, far in ((shadow, 0.0, 3.2), (line, 1.0, 2.2)):
         pen = ImageDraw.Draw(layer)
         for distance, ink in ((far, 255), (near, 0)):
-            # Pixel i spans i to i + 1 on the sheet, while centres are at integers in the table.
+            # On the sheet pixel i spans i to i + 1; in the table its centre is at i.
             half_x = (truth.r + 0.5) * across + distance
             half_y = (truth.r + 0.5) * down + distance
             middle_x, middle_y = (truth.x + 0.5) * across, (truth.y + 0.5) * down
@@ -167,7 +167,7 @@ def draw_outline(small: Image.Image, truth: Anomaly | None, width: int, height: 
 
 
 def _caption(number: int, row: dict[Any, Any]) -> tuple[str, str]:
-    """What a row is, and its truth in numbers."""
+    """Two texts for a row: its number, split and file; the numbers of its truth."""
     name = _latin1(Path(row["file_name"]).name)
     what = f"row {number}, {row['split']}: {name if len(name) <= 48 else name[:45] + '...'}"
     truth = datasets.truth(row)
@@ -178,7 +178,7 @@ def _caption(number: int, row: dict[Any, Any]) -> tuple[str, str]:
 
 
 def _latin1(text: str) -> str:
-    """Text with a question mark for what Pillow's own font has no letter for."""
+    """Text with a question mark for characters that Pillow's font lacks."""
     return text.encode("latin-1", "replace").decode("latin-1")
 
 
@@ -202,7 +202,7 @@ def _blank(sheet: Image.Image, left: int, top: int, size: tuple[int, int], note:
 
 
 def _badge(sheet: Image.Image, left: int, top: int, size: tuple[int, int], text: str) -> None:
-    """Write into the lower left corner of a picture, on a dark ground."""
+    """Writes a text on dark ground into the lower left corner of a picture."""
     if size[0] < 48 or size[1] < 28:
         return
     draw = ImageDraw.Draw(sheet)

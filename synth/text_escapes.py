@@ -1,20 +1,19 @@
-"""Names and messages as text that a terminal, a table or a file can show."""
+"""Escapes for characters that a terminal, table or file cannot show."""
 
 from __future__ import annotations
 
 import unicodedata
 
-# Control characters, formatting characters (among them those that reverse the direction of
-# writing), halves of surrogate pairs, line and paragraph separators.
+# Control characters, format characters (among them those that reverse the writing direction),
+# surrogates, line and paragraph separators.
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-_JOINERS = "\u200c\u200d"  # Persian, Hindi and joined emoji are misspelt without them
+_JOINERS = "\u200c\u200d"  # needed by Persian, Hindi and joined emoji
 
 
 def escape_unprintable(text: object) -> str:
-    """A name or message -> one line of text, with escapes for what cannot be seen.
+    """A value -> one line of text, with escapes for control and format characters.
 
-    No control character reaches the terminal. A byte of a file name that is no UTF-8 is
-    written as ``\\xNN``.
+    A byte of a file name that is not UTF-8 becomes ``\\xNN``.
 
     >>> print(escape_unprintable("a\\nb\\x1b[31m.png"))
     a\\nb\\x1b[31m.png
@@ -26,7 +25,7 @@ def escape_unprintable(text: object) -> str:
 
 
 def escape_surrogates(text: str) -> str:
-    """Text -> the same with ``\\xNN`` for what UTF-8 has no bytes for; it can be encoded.
+    """Text -> the same text with escapes for surrogates, so that it can be encoded in UTF-8.
 
     >>> print(escape_surrogates(b"stra\\xdfe\\n".decode("utf-8", "surrogateescape")), end="")
     stra\\xdfe
@@ -40,11 +39,11 @@ def escape_surrogates(text: str) -> str:
 
 def _visible(character: str) -> str:
     hidden = unicodedata.category(character) in _HIDDEN and character not in _JOINERS
-    hidden |= character in "\ufffe\uffff"  # which XML, so SVG, has no place for
+    hidden |= character in "\ufffe\uffff"  # not allowed in XML, hence in SVG
     return _escape(character) if hidden else character
 
 
 def _escape(character: str) -> str:
-    if "\udc80" <= character <= "\udcff":  # how Python reads a byte that is no UTF-8
+    if "\udc80" <= character <= "\udcff":  # Python's surrogate for a byte that is not UTF-8
         return f"\\x{ord(character) - 0xDC00:02x}"
     return character.encode("unicode_escape").decode("ascii")

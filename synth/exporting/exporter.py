@@ -1,9 +1,9 @@
-"""A dataset in the layouts of other tools: MVTec AD, COCO, Hugging Face imagefolder, WebDataset.
+"""Export of a dataset as MVTec AD, COCO, Hugging Face imagefolder or WebDataset.
 
-Pictures are copied byte for byte and named after their row (row 17 is ``000017``): no name
-then clashes, has a dot too many, misleads a reader that looks for "train" in it, or sorts
-its mask elsewhere. Every table names the dataset's own file too. The same dataset gives the
-same bytes.
+Images are copied byte for byte and named after their row (row 17 is ``000017``). So names are
+unique, have one dot, do not contain words such as "train" that readers search for, and sort in the
+order of their masks. Every table also has the file name in the dataset. The same dataset gives
+the same bytes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from synth.paths import path_of
 Format = Literal["mvtec", "coco", "imagefolder", "webdataset"]
 FORMATS: tuple[str, ...] = get_args(Format)
 
-ABOUT = "acuity-export.json"  # in every folder that we export to
+ABOUT = "acuity-export.json"  # in every exported folder
 MARKER = folders.Marker(ABOUT, lambda about: about.get("made_by") == "synth export")
 SHARD = 1000  # samples in one WebDataset shard
 
@@ -35,19 +35,19 @@ def export(
     *,
     shard_size: int = SHARD,
 ) -> int:
-    """Write a dataset folder once more, as another tool wants it; return the number of images.
+    """Writes a dataset in another format; returns the number of images.
 
     Args:
         dataset: the folder to read; it is not changed.
-        out: the folder to write; it appears when it is whole.
+        out: the folder to write; it appears when it is complete.
         format: ``mvtec``, ``coco``, ``imagefolder`` or ``webdataset``.
-        overwrite: replace ``out`` if it is an export of ours.
-        progress: called with (images done, images in all).
-        shard_size: samples in one tar file (webdataset).
+        overwrite: replace ``out`` if this function wrote it.
+        progress: called with (images done, number of images).
+        shard_size: samples per tar file (webdataset).
 
     Raises:
-        InputError: no dataset, a row or file that cannot be right, a format that cannot hold
-            it, or an ``out`` that must not be replaced.
+        InputError: the dataset has a fault or cannot be written in this format, or ``out`` must
+            not be replaced.
     """
     if format not in FORMATS:
         raise InputError(f"format '{format}' is unknown: use {', '.join(FORMATS)}")
@@ -55,7 +55,7 @@ def export(
         raise InputError(f"shard size is {shard_size}: give 1 or more images")
     folder, out = path_of(dataset), path_of(out)
     table = datasets.read(folder)
-    digits = max(6, len(str(len(table) - 1)))  # all alike, so that names sort as rows do
+    digits = max(6, len(str(len(table) - 1)))  # equal lengths, so that names sort like rows
     rows = [row | {KEY: f"{i:0{digits}d}"} for i, row in enumerate(records(table))]
     source = Source(folder, rows)
     report = progress or (lambda done, total: None)

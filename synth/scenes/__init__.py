@@ -1,10 +1,10 @@
-"""Procedural landscapes: photos for everybody, without a network.
+"""Scenes: procedural landscape photos, rendered without a network.
 
-A scene is built as light travels: a sky with clouds and a sun; a fractal terrain seen
-through a pinhole camera, lit by both, dimmed and tinted by the air in between; water that
-mirrors what stands behind it; trees in front; then a lens, a sensor and a tone curve.
-Everything is linear light until :func:`camera.develop`. The recipe and all noise tiles are drawn
-before the picture's size matters, so a small picture shows the same place as a large one.
+The steps are: a sky with clouds and a sun; a fractal terrain seen through a pinhole camera, lit by
+sky and sun, with aerial perspective; water that mirrors the picture above it; trees and stones in
+the foreground; lens, sensor noise and tone curve. All values are linear light up to
+:func:`camera.develop`. All random parameters and noise tiles are drawn independently of the
+picture's size, so a small picture shows the same place as a large one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from synth.scenes.terrain import cast_rays, ground, skylight, water
 __all__ = ["scene", "write"]
 
 SMALLEST = 32
-ABOUT = ".scenes.json"  # hidden: a folder of scenes is a folder of photos, and this is none
+ABOUT = ".scenes.json"  # hidden, so that a search for photos ignores it
 MARKER = folders.Marker(
     ABOUT,
     lambda about: about.get("made_by") == "synth scenes",
@@ -40,7 +40,7 @@ MARKER = folders.Marker(
 
 
 def _litter(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
-    """-> (H, W, 3): the ground from above, leaves or pebbles at all scales (dead leaves)."""
+    """-> (H, W, 3) float32: the ground from above, leaves or pebbles of all sizes."""
     round_ = bool(rng.random() < 0.45)
     colours = [
         linear_rgb(code)
@@ -71,7 +71,7 @@ def _litter(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
 
 
 def _front(place: Place, image: np.ndarray) -> None:
-    """Paint boulders and trees close to the camera, in place."""
+    """Paints boulders and trees in the foreground into ``image`` (H, W, 3)."""
     light = place.light
     ambient = skylight(light)
     behind = 0.12 if place.facing > 0 else 0.7
@@ -92,10 +92,10 @@ def _check_size(width: int, height: int) -> None:
 
 
 def scene(width: int, height: int, rng: np.random.Generator) -> np.ndarray:
-    """-> (H, W, 3) uint8 RGB: one landscape; all chance comes from ``rng``.
+    """-> (H, W, 3) uint8 RGB: one landscape, determined by its size and ``rng``.
 
     Raises:
-        InputError: the picture would be smaller than 32 px.
+        InputError: a side is below 32 px.
     """
     _check_size(width, height)
     if rng.random() < 0.12:
@@ -128,9 +128,10 @@ def write(
     seed: int,
     progress: Callable[[int], None] | None = None,
 ) -> list[Path]:
-    """Write scenes 0 to ``count`` - 1 as lossless PNG files into the folder ``out``.
+    """Writes scenes 0 to ``count`` - 1 as PNG files into the folder ``out``; returns their paths.
 
-    Scene k depends on (seed, k) alone. ``progress`` hears the number of files so far.
+    Scene k depends on its size, the seed and k only. ``progress`` is called with the number of
+    files written.
 
     Raises:
         InputError: a count below 1, a negative seed or a size below 32 px.

@@ -1,4 +1,4 @@
-"""The sky: air, sun and clouds."""
+"""Rendering of the sky: air, sun and clouds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from synth.scenes.places import Place, linear_rgb
 
 
 def sun_glow(place: Place, across: np.ndarray, up: np.ndarray) -> np.ndarray:
-    """Light scattered around the sun, per ray, scalar."""
+    """Tangents of rays -> brightness of the glow around the sun, per ray."""
     if place.facing < 0:
         return np.zeros(np.broadcast_shapes(across.shape, up.shape), "f4")
     angle2 = (across - place.sun[0]) ** 2 + (up - place.sun[1]) ** 2
@@ -20,7 +20,7 @@ def sun_glow(place: Place, across: np.ndarray, up: np.ndarray) -> np.ndarray:
 
 
 def sky_colour(place: Place, across: np.ndarray, up: np.ndarray) -> np.ndarray:
-    """Colour of the cloudless sky along rays of shape S -> (\\*S, 3)."""
+    """Tangents of rays of shape S -> (\\*S, 3): colour of the cloudless sky."""
     light = place.light
     high = (1 - np.exp(-np.maximum(up, 0) * 4.5))[..., None]
     colour = linear_rgb(light.horizon) * (1 - high) + linear_rgb(light.zenith) * high
@@ -32,7 +32,7 @@ def sky_colour(place: Place, across: np.ndarray, up: np.ndarray) -> np.ndarray:
 
 
 def paint_sky(place: Place, view: View) -> np.ndarray:
-    """-> (H, W, 3) float32 sky, down to the horizon and a little below it."""
+    """-> (H, W, 3) float32: the sky; the rows below the horizon repeat the last row."""
     light = place.light
     across, up = np.broadcast_arrays(view.across()[None, :], view.up()[:, None])
     rows = slice(0, min(view.height, int(view.horizon) + 2))

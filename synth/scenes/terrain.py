@@ -1,4 +1,4 @@
-"""The land under the sky: a fractal heightfield, lit, seen through the air, and its water."""
+"""Rendering of the land: a fractal height field with light, aerial perspective and water."""
 
 from __future__ import annotations
 
@@ -12,13 +12,18 @@ from synth.scenes.noise import smoothstep
 from synth.scenes.places import Light, Place, linear_rgb
 from synth.scenes.sky import sky_colour
 
-FARTHEST = 6000.0
+FARTHEST = 6000.0  # largest depth, units of the terrain
 
 
 @dataclass(frozen=True)
 class Surface:
-    """What every ray meets: ``seen`` (H, W) bool, ``depth`` (H, W), and the silhouettes'
-    share (H, W) of the pixel below that shows through (anti-aliasing)."""
+    """The terrain that the rays of the pixels hit.
+
+    Args:
+        seen: (H, W) bool, whether the ray hits the terrain.
+        depth: (H, W) depth of that point, units of the terrain.
+        share: (H, W) share of the pixel below in the colour, for anti-aliased silhouettes.
+    """
 
     seen: np.ndarray
     depth: np.ndarray
@@ -26,7 +31,7 @@ class Surface:
 
 
 def _swell(place: Place, depth: np.ndarray) -> np.ndarray:
-    """How much of the relief stands at a depth: valleys near the camera, mountains beyond."""
+    """Depth -> factor of the relief, which is small near the camera and 1 at a distance."""
     if place.land.relief in ("ridged", "mesa"):
         return 0.03 + 0.97 * smoothstep(np.log(depth), np.log(60.0), np.log(330.0))
     if place.land.relief == "dunes":
@@ -35,7 +40,7 @@ def _swell(place: Place, depth: np.ndarray) -> np.ndarray:
 
 
 def cast_rays(place: Place, view: View) -> tuple[Surface, float]:
-    """Cast every ray onto the terrain -> what it meets, and the relief's height in units."""
+    """Casts the rays of all pixels -> the terrain they hit, and the height of the relief."""
     nearest = view.camera_height * view.focal / max(view.height - view.horizon, 1) * 0.7
     steps = 200 + view.height // 3
     z = np.geomspace(nearest, FARTHEST, steps)[:, None].astype("f4")
@@ -80,7 +85,7 @@ def cast_rays(place: Place, view: View) -> tuple[Surface, float]:
 
 
 def _shadow(relief: np.ndarray, sun: np.ndarray) -> np.ndarray:
-    """-> (N, N) float32: 1 where a terrain tile sees the sun, 0 in another summit's shadow."""
+    """-> (N, N) float32: 1 where the sun shines on a terrain tile, 0 in a shadow."""
     over = np.zeros_like(relief)
     flat = float(np.hypot(sun[0], sun[2]))
     for far in np.geomspace(2, 100, 14):
@@ -90,7 +95,7 @@ def _shadow(relief: np.ndarray, sun: np.ndarray) -> np.ndarray:
 
 
 def skylight(light: Light) -> np.ndarray:
-    """(3,): what the whole sky sheds into the shade, paler than its zenith."""
+    """-> (3,): ambient light of the whole sky."""
     sky = (
         0.4 * linear_rgb(light.zenith)
         + 0.35 * linear_rgb(light.shade)
@@ -100,7 +105,7 @@ def skylight(light: Light) -> np.ndarray:
 
 
 def ground(place: Place, view: View, surface: Surface, tall: float) -> np.ndarray:
-    """-> (n, 3): light that leaves the seen ground towards the camera, through the air."""
+    """-> (n, 3) float32: light of the n visible ground pixels, with aerial perspective."""
     land, light = place.land, place.light
     rows, columns = np.nonzero(surface.seen)
     z = surface.depth[rows, columns]
@@ -139,7 +144,7 @@ def ground(place: Place, view: View, surface: Surface, tall: float) -> np.ndarra
 
 
 def _albedo(place: Place, h: np.ndarray, f: np.ndarray, norm: np.ndarray) -> np.ndarray:
-    """Colour of bare ground from its height (relative), its texture and its steepness."""
+    """-> (n, 3): albedo of bare ground by relative height h, texture f and slope (norm)."""
     land = place.land
     high = smoothstep(h + 0.06 * f, 0.25, 0.7)[:, None]
     cliff = smoothstep(norm + 0.05 * f, 0.8, 0.6)[:, None]
@@ -160,7 +165,7 @@ def _albedo(place: Place, h: np.ndarray, f: np.ndarray, norm: np.ndarray) -> np.
 
 
 def water(place: Place, view: View, image: np.ndarray, wet: np.ndarray) -> np.ndarray:
-    """-> (n, 3): water at the pixels ``wet`` (H, W) bool mirrors the picture above it."""
+    """-> (n, 3) float32: colour of the n water pixels ``wet`` (H, W), which mirror ``image``."""
     light = place.light
     rows, columns = np.nonzero(wet)
     down = np.maximum(-view.up()[rows], 0.3 / view.focal)

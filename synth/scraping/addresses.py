@@ -1,4 +1,4 @@
-"""Connect to public addresses only, checked on the address that is really connected to."""
+"""HTTP sessions that connect to public IP addresses only, with limits of time and bytes."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 def clean(url: str) -> str:
-    """An http(s) address without fragment, user and password; see :func:`words.tidy`.
+    """An http(s) address without fragment, user and password; see :func:`html_text.normalise_url`.
 
     Raises:
-        Problem: another scheme, or no address at all.
+        Problem: the scheme is another one, or the address is invalid.
     """
     try:
         if urlsplit(url.strip()).scheme not in ("http", "https"):
@@ -46,7 +46,7 @@ def clean(url: str) -> str:
 def is_public(text: str) -> bool:
     """Whether an IP address belongs to the public internet.
 
-    An IPv4 address inside an IPv6 one (mapped, 6to4, Teredo, NAT64) counts as itself.
+    An IPv4 address inside an IPv6 one (mapped, 6to4, Teredo, NAT64) is checked by itself.
 
     >>> [is_public(a) for a in ("93.184.215.14", "10.0.0.1", "::ffff:127.0.0.1", "fe80::1%eth0")]
     [True, False, False, False]
@@ -80,12 +80,12 @@ def _is_global(address: IPAddress) -> bool:
 
 
 class Exchange:
-    """One request under way, which :class:`Watchdog` ends at its deadline.
+    """One running HTTP exchange, which :class:`Watchdog` ends at its deadline.
 
     Args:
-        deadline: on the monotonic clock.
-        room: how many bytes may still come, all that the server sends being counted: headers,
-            interim answers, the sizes and extensions of chunks.
+        deadline: time on the monotonic clock.
+        room: number of bytes that may still be received. All bytes count, also headers, interim
+            responses, and sizes and extensions of chunks.
     """
 
     def __init__(self, deadline: float, room: int) -> None:
@@ -96,7 +96,7 @@ class Exchange:
         self._lock = threading.Lock()
 
     def attach(self, used: socket.socket) -> None:
-        """Remember the connection: by a copy of its descriptor, for TLS wraps the original."""
+        """Stores a copy of the connection's descriptor, because TLS wraps the original."""
         with self._lock:
             if self._socket is not None:
                 self._socket.close()
@@ -105,13 +105,13 @@ class Exchange:
                 self._shut()
 
     def end(self) -> None:
-        """Shut the connection, so that whoever reads from it reads the end."""
+        """Shuts the connection down, so that a read from it returns."""
         with self._lock:
             self.overdue = True
             self._shut()
 
     def detach(self) -> None:
-        """Forget the connection."""
+        """Closes the copy of the descriptor."""
         with self._lock:
             if self._socket is not None:
                 self._socket.close()
@@ -124,7 +124,7 @@ class Exchange:
 
 
 class Watchdog:
-    """Ends requests at their deadline, whatever they wait for: a drip of headers, a handshake."""
+    """A thread that ends exchanges at their deadlines, also during handshakes and headers."""
 
     def __init__(self, tick: float = 0.1) -> None:
         self._exchanges: set[Exchange] = set()
@@ -135,7 +135,7 @@ class Watchdog:
 
     @contextlib.contextmanager
     def exchange(self, seconds: float, room: int) -> Iterator[Exchange]:
-        """Watch the requests that this thread makes inside the block, of ``room`` bytes."""
+        """In the block, limits the requests of this thread to a time and a number of bytes."""
         exchange = Exchange(time.monotonic() + seconds, room)
         _current.exchange = exchange
         with self._lock:
@@ -149,7 +149,7 @@ class Watchdog:
             exchange.detach()
 
     def close(self) -> None:
-        """End every request now."""
+        """Ends all exchanges now."""
         self._stop.set()
         with self._lock:
             exchanges = list(self._exchanges)
@@ -173,7 +173,7 @@ _current = _Current()
 
 
 class _CountedReader(io.RawIOBase):
-    """The bytes of a connection, which are counted before anything reads them."""
+    """A raw stream that counts the received bytes of an exchange."""
 
     def __init__(self, source: Any, exchange: Exchange) -> None:
         self._source = source
@@ -195,7 +195,7 @@ class _CountedReader(io.RawIOBase):
 
 
 class _CountedSocket:
-    """A connection as an answer sees it: a file to read from."""
+    """A socket whose files count the received bytes."""
 
     def __init__(self, used: Any, exchange: Exchange) -> None:
         self._used = used
@@ -207,7 +207,7 @@ class _CountedSocket:
 
 
 class _CountedResponse(http.client.HTTPResponse):
-    """An answer of which only so many bytes are taken as its request has room for."""
+    """A response that reads at most as many bytes as its exchange allows."""
 
     def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
         exchange = _current.exchange
@@ -215,7 +215,7 @@ class _CountedResponse(http.client.HTTPResponse):
 
 
 class _CheckedConnection:
-    """What both kinds of connection share: resolve, check every address, connect to that."""
+    """A connection that resolves a name, checks all its addresses and connects to one of them."""
 
     response_class: Any = _CountedResponse
     allow_private = False
@@ -264,7 +264,7 @@ class _CheckedConnection:
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         if self.sock is not None and _current.exchange is not None:
-            _current.exchange.attach(self.sock)  # a connection kept alive
+            _current.exchange.attach(self.sock)  # a reused connection
         super().request(*args, **kwargs)  # type: ignore[misc]
 
 
@@ -315,7 +315,10 @@ class _Adapter(HTTPAdapter):
 
 
 def session(agent: str, allow_private: bool = False) -> requests.Session:
-    """A session that connects to public addresses only: no proxy, cookie or .netrc."""
+    """A session without proxy, cookies and .netrc.
+
+    It connects to public addresses only, unless ``allow_private`` is set.
+    """
     made = _Session()
     made.trust_env = False
     made.cookies = _NoCookies()
@@ -328,14 +331,14 @@ def session(agent: str, allow_private: bool = False) -> requests.Session:
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: Any) -> None:
-        """None: left to itself, requests reads a redirect's body whole, however long it is."""
+        """None, because requests would read the whole body of a redirect."""
 
 
 class _NoCookies(RequestsCookieJar):
     def extract_cookies(self, response: Any, request: Any) -> None:
-        """Keep nothing."""
+        """Stores no cookie."""
 
 
 def timeouts(connect: float, read: float) -> Timeout:
-    """Seconds to connect, and between two pieces of an answer."""
+    """Timeouts in seconds: to connect, and between two pieces of a response."""
     return Timeout(connect=connect, read=read)

@@ -1,6 +1,6 @@
-"""The work on one address: fetch it, then read the page or check the photo.
+"""Fetching of one address, followed by parsing of the page or inspection of the photo.
 
-Runs on the threads of :class:`synth.scraping.traffic.Traffic`, several addresses at a time.
+The functions run on the threads of :class:`synth.scraping.traffic.Traffic`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from synth.scraping.pages import FoundImage, Page
 from synth.scraping.sources import Kind
 from synth.scraping.traffic import Redirect
 
-_LARGE = 1_000_000  # bytes; of that size only one page at a time is read
+_LARGE = 1_000_000  # bytes; only one page above this size is parsed at a time
 
 
 class Downloads:
@@ -37,10 +37,10 @@ class Downloads:
         self._one_large = threading.Lock()
 
     def image(self, session: requests.Session, url: str) -> Picture | Redirect:
-        """Fetch a photo into a new file of the folder, and check it.
+        """Fetches a photo into a new file of the folder and inspects it.
 
         Raises:
-            Problem: it gives no photo that is wanted; the file is gone.
+            Problem: there is no usable photo; the file is deleted.
             LocalError: the file cannot be written.
         """
         file = self._folder / f"{next(self._names)}.part"
@@ -55,10 +55,10 @@ class Downloads:
             raise
 
     def page(self, session: requests.Session, url: str) -> Page | Redirect:
-        """Fetch a page and read what it shows; a picture counts as a page that shows only itself.
+        """Fetches and parses a page; a picture counts as a page with itself as only image.
 
         Raises:
-            Problem: it gives no page, or forbids to take its images.
+            Problem: there is no page, or its images must not be used.
         """
         reply = self._fetcher.page(session, url)
         if reply.location:
@@ -73,7 +73,7 @@ class Downloads:
         return page
 
     def service(self, kind: Kind) -> Callable[[requests.Session, str], Page | Redirect]:
-        """The function that fetches and reads a listing of a photo service."""
+        """-> a function that fetches and parses a listing of a photo service."""
         read = services.read_commons if kind == "commons" else services.read_openverse
 
         def work(session: requests.Session, url: str) -> Page | Redirect:
@@ -83,7 +83,7 @@ class Downloads:
         return work
 
     def _read(self, reply: Reply) -> Page:
-        """Read a page; the time that a large one waits for its turn does not count."""
+        """Parses a page; the time for which a large page waits does not count."""
         left = reply.deadline - time.monotonic()
         large = len(reply.body) > _LARGE
         with self._one_large if large else contextlib.nullcontext():

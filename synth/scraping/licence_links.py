@@ -1,4 +1,4 @@
-"""The licences that a page links to (rel="license"), for the page and for each figure."""
+"""Licences from links with rel="license", of a page and of its figures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from synth.scraping.links import Links, link_types
 
 
 def page_licence(tags: list[Node], links: Links) -> tuple[str, str]:
-    """Name and address of the licence of the whole page; empty where it links to several."""
+    """Name and address of the licence of the page; "" and "" unless it links to exactly one."""
     found: dict[str, str] = {}
     for tag in tags:
         if tag.name in ("a", "link") and "license" in link_types(tag):
@@ -22,7 +22,7 @@ def page_licence(tags: list[Node], links: Links) -> tuple[str, str]:
 
 
 def figure_licence(figure: Node, links: Links) -> tuple[str, str]:
-    """Name and address of the licence that a figure links to, the last of several."""
+    """Name and address of the last licence that a figure links to; "" and "" without one."""
     found = ("", "")
     for link in figure.inside("a", "link"):
         if "license" in link_types(link) and (target := links.absolute(link.get("href"))):

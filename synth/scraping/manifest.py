@@ -1,9 +1,9 @@
-"""The folder that photos are collected in: files, append-only manifest, table.
+"""The folder of collected photos: files, append-only manifest and table.
 
-The manifest has one JSON object a line: ``run`` (a start), ``page`` (what a page listed),
-``url`` (what became of an image's address) and ``end`` (a run that had nothing left to do).
-A file is renamed into place before its line is written. So whatever is killed when, a saved
-line has its file, and a file of ours without a line is put right by the next start.
+The manifest has one JSON object per line: ``run`` (start of a run), ``page`` (links of a page),
+``url`` (outcome of an image's address) or ``end`` (a run has completed). A file is renamed to its
+final name before its line is written. So after a kill every saved line has its file, and the next
+run deletes a file without a line.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ INCOMING = ".incoming"
 
 @dataclass(frozen=True)
 class Row:
-    """A row of ``photos.csv``: sizes in px and bytes, the time in UTC.
+    """A row of ``photos.csv``: width and height in px, size in bytes, time in UTC.
 
-    Kept of the web's text are the printable characters of one line (title, author and licence,
-    at most 300), and addresses without user and password, their odd characters percent-encoded.
+    Title, author and licence are printable text of one line with at most 300 characters.
+    Addresses have no user and password, and special characters are percent-encoded.
     """
 
     file_name: str
@@ -59,10 +59,15 @@ class Row:
 
 
 class Collection:
-    """A folder of collected photos, with what is known about every address.
+    """A folder of collected photos with the outcomes of all addresses.
+
+    Args:
+        out: the folder; created if it does not exist.
+        retry_failed: forget addresses that failed for a temporary reason.
+        keep_duplicates: also keep near-duplicates.
 
     Raises:
-        InputError: the folder is not ours, or in use by another run.
+        InputError: synth scrape did not write the folder, or another run uses it.
     """
 
     def __init__(
@@ -72,7 +77,7 @@ class Collection:
         self._keep_duplicates = keep_duplicates
         self.rows: list[Row] = []
         self.pages: dict[str, Page | Outcome] = {}
-        self.notes: list[str] = []  # what a limit left out, a sentence for each page
+        self.notes: list[str] = []  # sentences about pages that were read in part
         self._counts: Counter[Outcome] = Counter()
         self._page_counts: Counter[Outcome] = Counter()
         self._outcomes: dict[bytes, Outcome] = {}
@@ -82,7 +87,9 @@ class Collection:
         if out.exists() and not out.is_dir():
             raise InputError(f"{out} is a file: name a folder")
         if out.is_dir() and not path.exists() and any(out.iterdir()):
-            raise InputError(f"{out} holds no {NAME}: name a new folder, or one of a scrape")
+            raise InputError(
+                f"{out} has no {NAME}: name a new folder, or one that synth scrape wrote"
+            )
         out.mkdir(parents=True, exist_ok=True)
         self._log: IO[bytes] = path.open("a+b")
         try:
@@ -96,27 +103,27 @@ class Collection:
         stems = {digest[:32] for digest in self._sha256}
         for file in out.iterdir():
             if PHOTO.fullmatch(file.name) and file.stem not in stems:
-                file.unlink()  # renamed, but killed before its line was written
+                file.unlink()  # the run was killed before it wrote the line
 
     def outcome_of(self, url: str) -> Outcome | None:
-        """What became of an image's address, if that is known."""
+        """The outcome of an image's address, or None."""
         return self._outcomes.get(_key(url))
 
     def photo_count(self) -> int:
-        """How many photos there are."""
+        """Number of photos."""
         return len(self.rows)
 
     def counts(self) -> dict[Outcome, int]:
-        """How many addresses came to what, the most frequent first; pages too."""
+        """Outcome -> number of image and page addresses, the most frequent first."""
         both = self._counts + self._page_counts
         return dict(sorted(both.items(), key=lambda item: (-item[1], item[0])))
 
     def start(self, words: list[str], options: dict[str, Any], when: str) -> None:
-        """Note that a run begins."""
+        """Records the start of a run."""
         self._write({"run": when, "sources": words, "options": options})
 
     def note_page(self, url: str, page: Page | Outcome) -> None:
-        """Remember what a page listed, so that a run that is killed goes on with the same."""
+        """Records the links of a page, with which a later run continues, or its failure."""
         if isinstance(page, Outcome):
             self._page_counts[page] += 1
             self._write({"page": url, "outcome": str(page)})
@@ -132,17 +139,17 @@ class Collection:
             self.note_limit(f"{url}: read in part, {cut}")
 
     def note_limit(self, what: str) -> None:
-        """Remember what a limit left out, to be told at the end."""
+        """Adds a sentence to the notes that are printed at the end."""
         if what not in self.notes:
             self.notes.append(what)
 
     def note(self, url: str, outcome: Outcome) -> None:
-        """Remember that an address gave nothing."""
+        """Records that an address gave no photo."""
         self._decide(url, outcome)
         self._write({"url": url, "outcome": str(outcome)})
 
     def keep(self, found: FoundImage, picture: Picture, when: str) -> Outcome:
-        """Keep a fetched photo, unless there is one like it; its file is gone afterwards."""
+        """Saves a fetched photo unless it is a duplicate; its temporary file is removed."""
         outcome = self._judge(picture)
         if outcome is not Outcome.SAVED:
             picture.file.unlink(missing_ok=True)
@@ -174,7 +181,7 @@ class Collection:
         return outcome
 
     def write_table(self) -> None:
-        """Write ``photos.csv``: the rows of the manifest, with an apostrophe before formulas."""
+        """Writes ``photos.csv``, with an apostrophe before formulas."""
         text = io.StringIO(newline="")
         table = csv.writer(text, lineterminator="\n")
         table.writerow([f.name for f in fields(Row)])
@@ -184,7 +191,11 @@ class Collection:
         folders.write(self.out / TABLE, text.getvalue())
 
     def close(self, complete: str = "") -> None:
-        """Write the table; ``complete`` is the time of an end with nothing left to do."""
+        """Writes the table and closes the manifest.
+
+        Args:
+            complete: time of the end if the run has completed, else "".
+        """
         self.write_table()
         if complete:
             self._write({"end": complete})
@@ -213,7 +224,7 @@ class Collection:
     def _write(self, line: dict[str, Any]) -> None:
         text = json.dumps(line, ensure_ascii=True, separators=(",", ":"))
         self._log.write(text.encode("ascii") + b"\n")
-        self._log.flush()  # to the system: a killed process loses nothing of it
+        self._log.flush()  # to the operating system, in case the process is killed
 
     def _load(self, retry_failed: bool) -> None:
         self._log.seek(0)
@@ -233,7 +244,7 @@ class Collection:
         if self._log.tell() > whole:
             if self._log.tell() - whole > (1 << 26) or self._more_than_a_line(whole):
                 raise InputError(f"{self.out / NAME} is damaged: name another folder")
-            self._log.truncate(whole)  # the line that a kill cut short
+            self._log.truncate(whole)  # an incomplete line of a killed run
         for url in forget:
             outcome = self._outcomes.pop(_key(url), None)
             if outcome is not None:
@@ -245,7 +256,7 @@ class Collection:
 
     def _replay(self, entry: dict[str, Any], forget: dict[str, None] | None) -> None:
         if "end" in entry:
-            self.pages.clear()  # a later run looks at them again
+            self.pages.clear()  # a later run reads the pages again
             self._page_counts.clear()
             self.notes.clear()
         elif "page" in entry:
@@ -264,18 +275,18 @@ class Collection:
             if outcome is Outcome.SAVED:
                 row = _tidy_row(Row(**entry["row"]))
                 if not (self.out / row.file_name).is_file():
-                    return  # somebody deleted the file: it may be fetched again
+                    return  # the file was deleted, so it may be fetched again
                 detail = decode_detail(entry.get("detail", ""))
                 self._remember(row, Signature(int(row.dhash, 16), detail))
             elif outcome is Outcome.NEAR and self._keep_duplicates:
-                return  # left out by a run that did not want it
+                return  # left out by a run without --keep-duplicates
             self._decide(entry["url"], outcome)
             if forget is not None and outcome in TEMPORARY:
                 forget[entry["url"]] = None
 
 
 def _tidy_row(row: Row) -> Row:
-    """A row of a manifest that an earlier version wrote, without passwords and odd signs."""
+    """A row of a manifest, perhaps from an earlier version, with normalised texts and addresses."""
     return replace(
         row,
         source_url=join_url("", row.source_url),
@@ -292,12 +303,16 @@ def _key(url: str) -> bytes:
 
 
 def _lock(log: IO[bytes], out: Path) -> None:
-    """Hold the folder for this process: the system lets go when it ends, however it ends."""
+    """Locks the folder until this process ends.
+
+    Raises:
+        InputError: another process holds the lock.
+    """
     try:
         import fcntl
-    except ImportError:  # Windows has none
+    except ImportError:  # not on Windows
         return
     try:
         fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        raise InputError(f"{out} is in use by another scrape: wait for its end") from None
+        raise InputError(f"{out} is in use by another synth scrape: wait until it ends") from None

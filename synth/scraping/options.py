@@ -1,4 +1,4 @@
-"""The options of a run: what to take from the web, and how."""
+"""Options of a run of ``synth scrape``."""
 
 from __future__ import annotations
 
@@ -16,19 +16,22 @@ _CONTACT = re.compile(r"\S+@\S+\.\S+|https?://\S+")
 
 @dataclass(frozen=True)
 class Options:
-    """What to take and how.
+    """Options of a run.
 
     Args:
-        limit: photos in the folder at which to stop.
-        min_side: smallest side in px.
-        max_pixels: most pixels, by the header.
-        keep_duplicates: keep near-duplicates too; files of the same bytes are kept once.
-        depth: next pages followed from a source's first.
-        contact: e-mail or web address that site owners can write to.
-        allow_private: connect to private addresses too.
-        bounds: of one exchange.
-        politeness: towards hosts.
-        endpoints: of the services.
+        limit: number of photos in the folder after which to stop.
+        min_side: least width and height in px.
+        max_pixels: largest number of pixels.
+        keep_duplicates: also keep near-duplicates; identical files are kept once.
+        depth: number of next pages that are followed from the first page of a source.
+        contact: e-mail or web address for site owners.
+        allow_private: also connect to private IP addresses.
+        bounds: limits of one exchange.
+        politeness: delays and numbers of connections and retries.
+        endpoints: addresses of the services.
+
+    Raises:
+        InputError: a number is out of range, or the contact is missing or invalid.
     """
 
     limit: int = 100
@@ -57,8 +60,8 @@ class Options:
                 raise InputError(f"--{name} is {least}: give 0 or more")
         if not self.allow_private and not _CONTACT.fullmatch(self.contact):
             raise InputError(
-                "sites want to know whom to write to: pass --contact you@example.org "
+                "no contact for site owners: pass --contact you@example.org "
                 "(or a web address), or set ACUITY_CONTACT"
             )
         if not self.contact.isascii() or not self.contact.isprintable():
-            raise InputError("--contact holds odd characters: give an e-mail or web address")
+            raise InputError("--contact is not printable ASCII: give an e-mail or web address")

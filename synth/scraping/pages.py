@@ -1,4 +1,4 @@
-"""What a page shows: its images, the next pages, and under which licence. No network here."""
+"""Parsing of a page: its images with metadata, and its next pages. No network is used."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from synth.scraping.json_ld import Terms
 from synth.scraping.links import Links
 from synth.scraping.next_pages import MOST_NEXT
 
-MOST = 10_000  # images taken from one page
-MOST_TEXT = 5_000_000  # characters of what is noted of a page's images
+MOST = 10_000  # number of images of one page
+MOST_TEXT = 5_000_000  # characters of the metadata of a page's images
 
 
 @dataclass(frozen=True)
 class FoundImage:
-    """The address of an image, with what its page or service says about it."""
+    """The address of an image with metadata from its page or service."""
 
     url: str
     page_url: str = ""
@@ -37,13 +37,13 @@ class FoundImage:
 
 @dataclass(frozen=True)
 class Page:
-    """What was found.
+    """The result of parsing a page.
 
     Args:
-        images: in the order of the page, each address once.
+        images: images in the order of the page, each address once.
         following: addresses of the next pages.
-        opted_out: a robots meta tag forbids to take the images.
-        cut: which limits left a part of the page unread, in words; nothing where it is whole.
+        opted_out: whether a robots meta tag forbids the use of the images.
+        cut: the limits that left a part of the page unread, in words, or "".
     """
 
     images: tuple[FoundImage, ...] = ()
@@ -53,16 +53,19 @@ class Page:
 
 
 def read(html: bytes, url: str, charset: str = "", until: float = math.inf) -> Page:
-    """HTML as fetched from an address -> what it shows.
+    """Parses an HTML page.
 
-    Broken markup and encodings are read as browsers do; an address that makes no sense, is
-    no http(s) or is too long is left out.
+    Broken markup and encodings are handled as browsers do. Addresses that are invalid, too long
+    or not http(s) are left out.
 
     Args:
-        until: on the monotonic clock, when to give up.
+        html: the bytes of the page.
+        url: its address.
+        charset: charset in the HTTP header, or "".
+        until: deadline on the monotonic clock.
 
     Raises:
-        Problem: it is not read by then.
+        Problem: the deadline has passed.
     """
     tags, cut = html_tree.read(decode(html, charset), until)
     cuts = [cut] if cut else []
@@ -101,7 +104,7 @@ def read(html: bytes, url: str, charset: str = "", until: float = math.inf) -> P
         about = _about(about, tag, described.each.get(image), links, figures)
         room -= sum(len(getattr(about, each.name)) for each in fields(FoundImage))
         if room < 0:
-            cuts.append(f"more than {MOST_TEXT} characters about its images")
+            cuts.append(f"more than {MOST_TEXT} characters of metadata of its images")
             break
         found[image] = about
     nofollow = any("nofollow" in each.lower() or "none" in each.lower() for each in robots)
@@ -120,9 +123,9 @@ def _about(
     links: Links,
     figures: dict[Node, tuple[str, str]],
 ) -> FoundImage:
-    """Add what JSON-LD, the image's own figure and its alternative text say.
+    """Adds metadata from JSON-LD, the figure and the alternative text to an image.
 
-    ``figures`` holds the licences of the figures that are known, and is added to.
+    ``figures`` caches the licences of figures.
     """
     figure = next((each for each in tag.parents(8) if each.name == "figure"), None)
     if figure is not None:
@@ -146,8 +149,8 @@ def _about(
 
 
 def _title(tags: list[Node]) -> str:
-    told = _meta(tags, "og:title")
-    return told or next((one_line(tag.text()) for tag in tags if tag.name == "title"), "")
+    title = _meta(tags, "og:title")
+    return title or next((one_line(tag.text()) for tag in tags if tag.name == "title"), "")
 
 
 def _meta(tags: list[Node], name: str) -> str:

@@ -1,7 +1,7 @@
-"""Photo services through their documented JSON interfaces: addresses to ask, answers read.
+"""JSON interfaces of photo services: addresses of requests and parsing of responses.
 
 Sources: the MediaWiki action API (generator=categorymembers, prop=imageinfo) and the Openverse
-API, version 1 (images). No network here.
+API, version 1 (images). No network is used.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MIMES = frozenset(
 
 
 def commons(category: str, endpoint: str = COMMONS) -> str:
-    """The address that lists the first files of a Wikimedia Commons category."""
+    """A Wikimedia Commons category -> address of the list of its first files."""
     name = category if category.lower().startswith("category:") else f"Category:{category}"
     query = {
         "action": "query",
@@ -42,15 +42,15 @@ def commons(category: str, endpoint: str = COMMONS) -> str:
 
 
 def openverse(words: str, endpoint: str = OPENVERSE) -> str:
-    """The address of the first results of an Openverse search: 20, as anybody may ask for."""
+    """A search in Openverse -> address of its first 20 results, the most without registration."""
     return f"{endpoint}?{urlencode({'q': words, 'page': '1', 'page_size': '20'})}"
 
 
 def read_commons(body: bytes, url: str) -> Page:
-    """An answer of Commons -> images with author and licence, and the address that goes on.
+    """A response of Commons -> images with author and licence, and the address of the next page.
 
     Raises:
-        Problem: it is no such answer, or reports an error.
+        Problem: the response is invalid or reports an error.
     """
     data = _json(body)
     if "error" in data:
@@ -77,10 +77,10 @@ def read_commons(body: bytes, url: str) -> Page:
 
 
 def read_openverse(body: bytes, url: str) -> Page:
-    """An answer of Openverse -> images with author and licence, and the next page's address.
+    """A response of Openverse -> images with author and licence, and the address of the next page.
 
     Raises:
-        Problem: it is no such answer.
+        Problem: the response is invalid.
     """
     data = _json(body)
     results = data.get("results")
@@ -126,7 +126,7 @@ def _json(body: bytes) -> dict[str, Any]:
 
 
 def _address(value: Any) -> str:
-    """An absolute http(s) address, or nothing."""
+    """The value if it is an absolute http(s) address, else ""."""
     return join_url("https://", value[: LONGEST + 1].strip()) if isinstance(value, str) else ""
 
 
@@ -135,7 +135,7 @@ def _dict(value: Any) -> dict[str, Any]:
 
 
 def _words(about: dict[str, Any], key: str) -> str:
-    """A field of extmetadata, whose values may be HTML."""
+    """The text of a field of extmetadata, whose value may be HTML."""
     value = _dict(about.get(key)).get("value")
     if not isinstance(value, str):
         return ""

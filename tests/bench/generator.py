@@ -13,7 +13,7 @@ from common import enlarged, photo_folder, race
 from PIL import Image
 
 from synth import PRESETS, photos
-from synth.generator import make_rows
+from synth.row_files import make_rows
 
 SIZE = (800, 800)
 

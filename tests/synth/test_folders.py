@@ -190,7 +190,7 @@ def test_a_marker_is_known_by_what_it_holds(tmp_path: Path, text: str) -> None:
 
 
 def test_a_marker_may_say_what_belongs_to_it(tmp_path: Path) -> None:
-    marker = folders.Marker("marker", MARKER.describes, lambda name: name.startswith("scene-"))
+    marker = folders.Marker("marker", MARKER.is_ours, lambda name: name.startswith("scene-"))
     out = tmp_path / "out"
     for name in ("scene-1", "holiday.jpg"):
         with folders.stage(out, marker, overwrite=True) as building:

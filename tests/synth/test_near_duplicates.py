@@ -92,9 +92,9 @@ def test_scenes_have_no_second_look() -> None:
 def test_details_go_through_text() -> None:
     plain = signature(objects.picture("white", "bar", (9, 9, 99), 0.1))
     assert len(plain.detail) == plain_ground.BYTES
-    assert decode_detail(plain.text()) == plain.detail
-    assert json.loads(json.dumps(plain.text())) == plain.text()
-    for text in ("", "abc", plain.text()[:-5], "\u20ac" * 9, plain.text() + "00000"):
+    assert decode_detail(plain.encode_detail()) == plain.detail
+    assert json.loads(json.dumps(plain.encode_detail())) == plain.text()
+    for text in ("", "abc", plain.encode_detail()[:-5], "\u20ac" * 9, plain.text() + "00000"):
         assert decode_detail(text) == b""
 
 

@@ -36,7 +36,7 @@ sys.path.append(str(Path(__file__).parent))
 
 import badserver
 
-SWIFT = Politeness(delay=0.0, retries=0, backoff=0.01, most_wait=2.0, per_host=2, threads=4)
+SWIFT = Politeness(delay=0.0, retries=0, backoff=0.01, longest_wait=2.0, per_host=2, threads=4)
 SMALL = Bounds(connect=2.0, read=2.0, total=8.0, image_bytes=200_000, page_bytes=200_000)
 OPTIONS = Options(allow_private=True, politeness=SWIFT, bounds=SMALL, min_side=64)
 # What a server gets rid of before it notices: twice the bound, and what the sockets hold.

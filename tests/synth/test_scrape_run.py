@@ -26,7 +26,7 @@ sys.path.append(str(Path(__file__).parent))
 
 import badserver
 
-SWIFT = Politeness(delay=0.0, retries=1, backoff=0.01, most_wait=2.0, per_host=4, threads=4)
+SWIFT = Politeness(delay=0.0, retries=1, backoff=0.01, longest_wait=2.0, per_host=4, threads=4)
 TIGHT = Bounds(connect=2.0, read=2.0, total=3.0, image_bytes=2_000_000, page_bytes=8_000_000)
 OPTIONS = Options(allow_private=True, politeness=SWIFT, bounds=TIGHT, min_side=256)
 
