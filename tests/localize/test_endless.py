@@ -139,7 +139,7 @@ def test_recipe_files_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "no JSON"),
+        ("{", "not JSON"),
         ('{"stages": {}}', "no list"),
         ('{"stages": [{"untill": 3}]}', "no list"),
         ('{"stages": [{}, {}]}', "until"),

@@ -102,7 +102,7 @@ def test_generate_verify_rebuild(
     assert "from 6 photos" in answer.out[0]
     answer = command("verify", tmp_path / "set", "--photos", photo_folder)
     assert (answer.code, answer.err) == (0, [])
-    assert "all rows hold" in answer.out[-1]
+    assert "all rows are correct" in answer.out[-1]
     name = read(tmp_path / "set")["file_name"][3]
     monkeypatch.chdir(tmp_path)
     for row, flags in (("3", []), (name, ["--overwrite"]), ("3", ["--out", tmp_path / "x.jpg"])):
@@ -259,7 +259,7 @@ def test_import_by_command(photo_folder: Path, tmp_path: Path, command: Command)
         (["--radius", "edge"], "--radius"),
         (["--radius", "0:4"], "radius"),
         (["--radius", "4:rim"], "--radius"),
-        (["--radius", "40:50"], "no room|radius"),
+        (["--radius", "40:50"], "does not fit|radius"),
         (["--recipe", "seed", "--size", "100x100", "--radius", "4.2:4.7"], "radius"),
         (["--size", "48"], "--size"),
         (["--size", "0x5"], "--size"),

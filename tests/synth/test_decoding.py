@@ -205,5 +205,5 @@ def test_formats_are_told_by_their_first_bytes() -> None:
         == ""
     )
     assert decoding.unsupported_format(b"8BPS" + bytes(30)) == "Photoshop"
-    with pytest.raises(Broken, match="Photoshop is not read: convert"):
+    with pytest.raises(Broken, match="Photoshop is not supported: convert"):
         decode(b"8BPS" + bytes(100))

@@ -162,7 +162,7 @@ def test_mvtec_trains_on_twins_and_tries_on_val_where_there_is_nothing_else(
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ([{}, {"split": "test"}], "no clean picture in split train"),
+        ([{}, {"split": "test"}], "no clean image in split train"),
         ([{"label": 0, "x": "", "y": "", "r": "", "discolor_ratio": 1}], "no row in split test"),
     ],
 )
@@ -302,9 +302,9 @@ def test_imagefolder_texts_are_not_read_as_empty_or_numbers(make: Make, tmp_path
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ([{"note": "7"}, {"split": "test", "note": "seven"}], "column note reads as"),
-        ([{"image": "a"}], "column image means a picture"),
-        ([{"other_file_name": "a"}], "column other_file_name means a picture"),
+        ([{"note": "7"}, {"split": "test", "note": "seven"}], "column note has type"),
+        ([{"image": "a"}], "takes column image for an image"),
+        ([{"other_file_name": "a"}], "takes column other_file_name for an image"),
     ],
 )
 def test_imagefolder_refuses_what_its_reader_would(
@@ -399,7 +399,7 @@ def test_bad_pictures_are_named_and_nothing_is_left(make: Make, tmp_path: Path, 
     rows = [{"label": 0, "x": "", "y": "", "r": "", "discolor_ratio": 1}, {"split": "test"}]
     folder = make(rows)
     Image.new("RGB", (40, 31)).save(folder / "images/1.png")
-    assert "1.png is 40x31, the table says 40x30" in refused(folder, tmp_path / "out", name)
+    assert "1.png is 40x31, in the table 40x30" in refused(folder, tmp_path / "out", name)
     (folder / "images/1.png").write_bytes(b"<html>")
     assert "1.png is no picture" in refused(folder, tmp_path / "out", name)
     (folder / "images/1.png").unlink()
@@ -439,9 +439,9 @@ def test_what_exists_is_kept(make: Make, tmp_path: Path, contents: Contents) -> 
 
 def test_the_dataset_itself_is_never_replaced(make: Make, tmp_path: Path) -> None:
     folder = make([{}])
-    assert "is or holds" in refused(folder, folder, "coco", overwrite=True)
+    assert "is or contains" in refused(folder, folder, "coco", overwrite=True)
     (tmp_path / ABOUT).touch()
-    assert "is or holds" in refused(folder, tmp_path, "coco", overwrite=True)
+    assert "is or contains" in refused(folder, tmp_path, "coco", overwrite=True)
 
 
 def test_unknown_formats_and_shards(make: Make, tmp_path: Path) -> None:

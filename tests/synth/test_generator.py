@@ -493,7 +493,7 @@ def test_a_lost_picture_of_a_changed_photo_is_refused(
     (changed / "a.png").write_bytes(data)
     for picture in folders.staging_folder(stopped).glob("images/a-*"):
         picture.unlink()
-    with pytest.raises(InputError, match=r"a\.png.*has changed since: pass --overwrite"):
+    with pytest.raises(InputError, match=r"a\.png.*has changed: pass --overwrite"):
         generate(changed, stopped, FULL, resume=True)
 
 

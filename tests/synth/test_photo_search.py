@@ -57,7 +57,7 @@ def test_links_to_folders_are_followed_once_and_never_up(tmp_path: Path) -> None
         "again/", "twice/", "up/", "z/self/", "trip/deep/back/",
     }  # fmt: skip
     assert "folder itself" in found.passed_over["z/self/"]
-    assert "holds this one" in found.passed_over["up/"]
+    assert "contains this one" in found.passed_over["up/"]
     linked = tmp_path / "linked"
     linked.symlink_to(lib)
     assert photos.find(linked) == found.names
@@ -105,7 +105,7 @@ def test_pipes_and_dangling_links_are_never_opened(tmp_path: Path) -> None:
     found = photo_search.search(tmp_path)
     assert found.names == ["a.png"]
     assert found.passed_over["pipe.jpg"] == found.passed_over["pipe"] == "a named pipe"
-    assert found.passed_over["gone.png"] == "a link to nowhere"
+    assert found.passed_over["gone.png"] == "a broken link"
     assert found.passed_over["null"] == "a device"
     assert "round" in found.passed_over
     with pytest.raises(Skipped, match="not a file"):

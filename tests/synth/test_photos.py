@@ -267,7 +267,7 @@ def test_animated_and_many_pages_are_refused(tmp_path: Path, picture: Picture) -
     frames = [Image.fromarray(picture(k, 20, 20)) for k in range(3)]
     for kind in ("GIF", "PNG", "WEBP", "TIFF"):
         data = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
-        assert "animated or of several pages" in reason(tmp_path, data)
+        assert "animated or has several pages" in reason(tmp_path, data)
 
 
 def test_mpo_gives_its_first_picture(tmp_path: Path, picture: Picture) -> None:
@@ -428,7 +428,7 @@ def test_provenance_is_matched_with_the_photos(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ("photos/a.jpg,CC0\n", "names none of the 2 photos: its first is 'photos/a.jpg'"),
+        ("photos/a.jpg,CC0\n", "names none of the 2 photos: its first name is 'photos/a.jpg'"),
         ("a.jpg,CC0\nb.jpg,CC0\n./a.jpg,MIT\n", "row 2, line 4 .*: another source or licence of a"),
         ("a.jpg\n", "row 0, line 2: 1 cell, the header has 2"),
     ],

@@ -117,7 +117,7 @@ def test_bad_input(small_set: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"row 0 \(images/.*not a picture"):
         preview(copy, MOST)
     Image.new("RGB", (96, 81)).save(copy / victim)
-    with pytest.raises(InputError, match="is 96x81, the table says 96x80"):
+    with pytest.raises(InputError, match="is 96x81, in the table 96x80"):
         preview(copy, MOST)
 
 

@@ -126,7 +126,7 @@ def test_a_radius_of_half_the_size_leaves_one_place() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (2, 2), (3, 300)])
 def test_tiny_photos_are_skipped_with_a_reason(size: tuple[int, int]) -> None:
-    with pytest.raises(Skipped, match="no room"):
+    with pytest.raises(Skipped, match="does not fit"):
         draw(Recipe(size="keep"), *size)
     with pytest.raises(Skipped, match=f"photo is {size[0]}x{size[1]}, smaller than 512x512"):
         draw(Recipe(), *size)
@@ -264,13 +264,13 @@ def test_load_takes_presets_files_and_datasets(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "word"),
     [
-        ("{", "no JSON"),
-        ("", "no JSON"),
+        ("{", "not JSON"),
+        ("", "not JSON"),
         ("[1, 2]", "strange.json holds a list, not an object"),
         ("3", "strange.json holds a number, not an object"),
         ("null", "strange.json holds null"),
-        ("[" * 100_000, "strange.json is nested too deep"),
-        ("9" * 6000, "strange.json is no JSON"),
+        ("[" * 100_000, "strange.json is nested too deeply"),
+        ("9" * 6000, "strange.json is not JSON"),
         ('{"seed": ' + "9" * 4000 + "}", "strange.json: recipe: seed is 9"),
         ('{"radius": {"low": 20}}', "strange.json: recipe: radius"),
         ('{"per_photo": true}', "strange.json: recipe: per_photo"),

@@ -232,7 +232,7 @@ def test_rebuild_follows_no_path_that_leads_out(png: Path, photo_folder: Path, c
     base = photo_folder if column == "photo" else png
     for path in (f"../{base.name}/{name}", str(base / name)):
         edit(png, column, path)
-        with pytest.raises(InputError, match=f"{column}.*leads out of the folder"):
+        with pytest.raises(InputError, match=f"{column}.*points outside the folder"):
             rebuild(png, ROW, photo_folder)
 
 

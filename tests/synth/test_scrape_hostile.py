@@ -71,7 +71,7 @@ def soon() -> float:
         (b"<img srcset='" + b"a 1w," * 1_000_000 + b"'>", ""),
         (b"<picture>" + b"<source srcset='%s'>" % (b"a 1w," * 9000) * 50 + b"<img>" * 90_000, ""),
         (b"<a href='" + b"x" * 2_000_000 + b" '>" + b"<img src=y>" * 90_000, ""),
-        (b"<script type=ld+json>" + b"[" * 2_000_000, "JSON-LD nested too deep"),
+        (b"<script type=ld+json>" + b"[" * 2_000_000, "JSON-LD nested too deeply"),
         (b"<script type=ld+json>[" + b"{}," * 90_000 + b"0]", "20000 objects of JSON-LD"),
         (b"<meta charset=punycode>abc-" + b"zz9a" * 1_000_000, ""),
     ],
@@ -182,7 +182,7 @@ def test_a_gallery_without_end(tmp_path: Path) -> None:
         options = Options(allow_private=True, politeness=SWIFT, bounds=SMALL, depth=2)
         summary = scraper.scrape([server.root + "/p"], tmp_path / "out", options)
         assert sum(n for path, n in server.hits.items() if path.startswith("/p")) == 21
-    assert "no further than 21 pages" in summary.notes[0]
+    assert "more than 21 pages" in summary.notes[0]
 
 
 def test_tags_within_links_and_figures() -> None:
@@ -367,17 +367,15 @@ def test_a_certificate_that_nobody_signed(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_host_that_dies_after_its_page_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from synth.scraping import addresses
-
     tries = 0
-    real = addresses._CheckedConnection._connect
+    real = socket.socket.connect
 
-    def connect(self: addresses._CheckedConnection, *args: object) -> socket.socket:
+    def connect(self: socket.socket, address: tuple[str, int]) -> None:
         nonlocal tries
         tries += 1
         if tries > 1:
             raise ConnectionRefusedError("refused")
-        return real(self, *args)  # type: ignore[arg-type]
+        real(self, address)
 
     with badserver.serving() as server:
         names = [f"/{k}.jpg" for k in range(40)]
@@ -388,7 +386,7 @@ def test_a_host_that_dies_after_its_page_is_given_up(
             handler.close_connection = True
 
         server.routes["/"] = last
-        monkeypatch.setattr(addresses._CheckedConnection, "_connect", connect)
+        monkeypatch.setattr(socket.socket, "connect", connect)
         one = Politeness(delay=0.0, retries=0, backoff=0.01, threads=1)
         options = Options(allow_private=True, politeness=one, bounds=SMALL)
         scraper.scrape([server.root + "/"], tmp_path / "out", options)
@@ -613,7 +611,7 @@ def test_ctrl_c_in_the_first_moments(tmp_path: Path, name: str) -> None:
         shown, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert said.splitlines() == [
-        "synth: stopped: nothing fetched yet; run the same command again to go on"
+        "synth: stopped: no photo saved yet; run the same command again to continue"
     ]
     assert shown == ""
 
@@ -639,6 +637,6 @@ def test_ctrl_c_while_a_host_is_silent(tmp_path: Path, times: int) -> None:
     assert process.returncode == 130
     out = tmp_path / "out"
     assert said.splitlines() == [
-        f"synth: stopped: 1 photo in {out}; run the same command again to go on"
+        f"synth: stopped: 1 photo in {out}; run the same command again to continue"
     ]
     assert len(list(out.glob("*.jpg"))) == 1

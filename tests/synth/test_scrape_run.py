@@ -327,7 +327,7 @@ def test_failed_addresses_are_tried_again_when_asked(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_ours(tmp_path: Path) -> None:
     (tmp_path / "mine.jpg").write_bytes(b"mine")
-    with pytest.raises(InputError, match=r"holds no manifest\.jsonl"):
+    with pytest.raises(InputError, match=r"has no manifest\.jsonl"):
         scrape(tmp_path, "http://127.0.0.1:9/a.jpg")
     assert (tmp_path / "mine.jpg").exists()
 

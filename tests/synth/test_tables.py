@@ -83,10 +83,10 @@ def test_what_spreadsheets_write_is_understood(table: Read, content: str | bytes
         (PLAIN + "c.png,1,2,3\n", "row 2, line 4: 4 cells, the header has 3: quote a cell"),
         (PLAIN + "\nc.png,1\n", "row 2, line 5: 2 cells, the header has 3: licence is missing"),
         (PLAIN + "c.png,1,5,CC BY\n", "4 cells, the header has 3"),
-        (PLAIN + 'c.png,1,"CC\n', "a quote is opened and never closed"),
+        (PLAIN + 'c.png,1,"CC\n', "a quote is not closed"),
         (PLAIN.encode() + b"c.png,1,\xfc\n", "UTF-8 (line 4): save it as CSV in UTF-8"),
         (PLAIN.encode("utf-16-le"), "NUL byte"),
-        (PLAIN + "c.png,1,\0\n", "line 4: holds a NUL byte"),
+        (PLAIN + "c.png,1,\0\n", "line 4: there is a NUL byte"),
         (b"\xff\xfea", "cannot be read as text in UTF-16"),
     ],
 )
@@ -159,7 +159,7 @@ def test_decimal_commas(table: Read) -> None:
     kinds = dict.fromkeys(("x", "y"), number_kinds.PIXELS)
     found = table("file_name;x;y\na;1,5;20\nb;2,25;-3,5e1\n", ("file_name", "x", "y"))
     assert found.numbers(kinds) == {"x": [1.5, 2.25], "y": [20, -35]}
-    assert "separated by semicolons, not by commas; its decimal commas" in found.note(kinds)
+    assert "separated by semicolons, not by commas; decimal commas" in found.note(kinds)
     for content, words in (
         (
             "file_name;x;y\na;1,5;2.5\n",
