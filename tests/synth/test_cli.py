@@ -1,4 +1,4 @@
-"""The command: bad input gets one line, exit code 2 and nothing half-written."""
+"""The command line: bad input gives one line on stderr, exit code 2 and no output files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table: what is written is read back, what cannot be right is refused with its row."""
+"""The table: written values are read back; an invalid row is rejected with its number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limits of our own instead of Pillow's, and files that lack nothing but their end."""
+"""Decoding: Acuity's limits replace Pillow's; files without an end marker are read."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_profile_survives_when_texts_are_left_out() -> None:
 
 
 def test_our_limit_holds_above_and_below_pillows(tmp_path: Path) -> None:
-    """96 megapixels are above Pillow's limit for a warning, and stay so outside."""
+    """96 megapixels exceed Pillow's limit, which still holds outside of the block."""
     data = encoded("PNG", np.zeros((8000, 12000), np.uint8), "1")
     before = Image.MAX_IMAGE_PIXELS
     with warnings.catch_warnings():

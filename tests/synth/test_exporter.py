@@ -1,4 +1,4 @@
-"""Each format holds the same pictures byte for byte and the same truth, whole or not at all."""
+"""Each export format has the same image bytes and the same truth, and is written atomically."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def exports(small_set: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 
 @pytest.fixture
 def make(tmp_path: Path, picture: Callable[..., np.ndarray]) -> Make:
-    """A function: rows -> a dataset by hand, as another tool might leave it.
+    """A function: rows -> a dataset made by hand, as by another tool.
 
     A row takes what it is given, and else: train, an anomaly, 40x30 px.
     """
@@ -93,7 +93,7 @@ def rows_of(dataset: Path) -> list[dict[Any, Any]]:
 
 
 def refused(dataset: Path, out: Path, name: str, **options: Any) -> str:
-    """The line of an export that must fail, leaving nothing beside what was there."""
+    """The error line of an export that must fail and leave no files."""
     before = sorted(out.parent.iterdir()) if out.parent.exists() else []
     with pytest.raises(InputError) as error:
         export(dataset, out, name, **options)

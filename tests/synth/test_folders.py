@@ -1,4 +1,4 @@
-"""Folders and files are there whole or not at all, and nobody else's are deleted."""
+"""Folders and files are written atomically, and only folders that Acuity wrote are deleted."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def listing(folder: Path) -> list[str]:
 
 
 class Stop(BaseException):
-    """Neither an error nor an interruption that anything else could raise."""
+    """An exception that no other code raises."""
 
 
 def stop_building(out: Path, name: str, **flags: Any) -> None:
-    """Build half of it, then fail."""
+    """Builds a part of the folder, then fails."""
     with pytest.raises(Stop), folders.stage(out, MARKER, **flags) as building:  # noqa: PT012
         (building / name).write_text("1")
         raise Stop
@@ -70,7 +70,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(
     assert listing(tmp_path) == ["a"]
 
 
-def test_staged_appears_when_whole(tmp_path: Path) -> None:
+def test_a_staged_folder_appears_when_it_is_complete(tmp_path: Path) -> None:
     out = tmp_path / "deep" / "out"
     with folders.stage(out, MARKER) as building:
         mark(building)
@@ -79,7 +79,7 @@ def test_staged_appears_when_whole(tmp_path: Path) -> None:
     assert listing(tmp_path) == ["deep", "deep/out", "deep/out/marker"]
 
 
-def test_staged_takes_an_empty_folder(tmp_path: Path) -> None:
+def test_an_empty_folder_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     build(tmp_path / "out")
     assert listing(tmp_path) == ["out", "out/marker"]
@@ -121,7 +121,7 @@ def test_overwrite_replaces_ours_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["old", "partial"])
 def test_the_users_own_neighbours_are_not_deleted(tmp_path: Path, suffix: str) -> None:
-    """A backup called set.old, beside set, is the user's."""
+    """The user's backup set.old beside set is kept."""
     out, backup = tmp_path / "set", tmp_path / f"set.{suffix}"
     build(out, "old")
     backup.mkdir()
@@ -136,7 +136,7 @@ def test_the_users_own_neighbours_are_not_deleted(tmp_path: Path, suffix: str) -
 
 
 def test_a_linked_folder_can_be_overwritten(tmp_path: Path) -> None:
-    """Datasets often live on another disk, behind a link."""
+    """Datasets are often on another disk, to which a link leads."""
     build(tmp_path / "disk" / "set", "old")
     link = tmp_path / "set"
     link.symlink_to(tmp_path / "disk" / "set")
@@ -205,7 +205,7 @@ def test_a_marker_may_restrict_the_names_in_its_folder(tmp_path: Path) -> None:
 
 
 def inputs_beside(tmp_path: Path) -> dict[str, tuple[Path, Path]]:
-    """Kind of overlap -> (OUT, what is read), all of which exist."""
+    """Kind of overlap -> (OUT, input); all exist."""
     out = tmp_path / "out"
     build(out)
     for folder in ("out/photos", "photos", "elsewhere"):
@@ -283,7 +283,7 @@ STEPS = ["before any", "without the old folder", "before the old one is deleted"
 def test_an_end_that_was_interrupted_is_put_right(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, resume: bool | None
 ) -> None:
-    """Of the renames that end a run, some have happened; the next call finishes the rest."""
+    """If a run was killed during its last renames, the next call completes them."""
     out = tmp_path / "out"
     build(out, "old")
     replace, count = os.replace, 0
@@ -333,7 +333,7 @@ def test_a_deletion_that_was_interrupted_is_finished(tmp_path: Path) -> None:
 
 
 def test_a_whole_folder_is_not_lost_to_another_request(tmp_path: Path) -> None:
-    """Its run was killed at the very end; resuming with other options changes nothing."""
+    """A run was killed at its end; resuming with other options keeps its folder."""
     out = tmp_path / "out"
     build(out, "new")
     (out / folders.UNFINISHED).write_text("whole\n")

@@ -1,4 +1,4 @@
-"""Foreign tables: every region exactly where the foreign code put it."""
+"""Imported regions have exactly the pixels that the foreign code changed."""
 
 from __future__ import annotations
 
@@ -234,7 +234,7 @@ def test_broken_pictures_and_other_formats_are_refused(tmp_path: Path, pictures:
 def test_what_is_imported_verifies(
     tmp_path: Path, pictures: Path, picture: Picture, kind: str
 ) -> None:
-    """Either the image is refused, or it is one that the rest of synth can read as it stands."""
+    """An image is rejected, or the rest of synth can read it unchanged."""
     path = pictures / "odd.png"
     exif = Image.Exif()
     exif[0x0112] = 6

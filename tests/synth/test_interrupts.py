@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM at any moment of a command: one line, the right exit code, no traceback."""
+"""Ctrl-C and SIGTERM at any time: one line, the right exit code and no traceback."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ WAIT = "time.sleep(20)"
 
 @pytest.fixture
 def stop(tmp_path: Path) -> Stop:
-    """A function: the body of a command -> exit code, lines on stderr, stdout, once it is told."""
+    """A function: body of a command -> exit code, lines of stderr, stdout, after a signal."""
 
     def run(
         body: str = "ready()", wait: str = WAIT, number: int = signal.SIGINT, *, top: str = "",

@@ -1,4 +1,4 @@
-"""Two processes never write one folder; what a process that is gone left behind stops nobody."""
+"""Two processes never write the same folder; the lock of an ended process is taken over."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def hold_elsewhere(path: Path) -> subprocess.Popen[str]:
 
 
 def left_by(path: Path, host: str, pid: int, age: float) -> None:
-    """A lock file as a process wrote it that many seconds ago."""
+    """Writes a lock file as another process did, ``age`` seconds ago."""
     path.write_text(json.dumps({"host": host, "pid": pid, "since": "2026-01-01 00:00:00"}))
     then = time.time() - age
     os.utime(path, (then, then))

@@ -37,7 +37,7 @@ def linked(signatures: list[Signature]) -> list[int]:
 
 
 def near(a: Image.Image, b: Image.Image) -> bool:
-    """By the groups, and by what is known in a scrape: the two must say the same."""
+    """Whether two pictures are linked, by groups and by a scrape's index, which must agree."""
     one, other = signature(a), signature(b)
     known = SignatureIndex()
     known.add(one)

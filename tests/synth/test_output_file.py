@@ -1,4 +1,4 @@
-"""Single files beside files of other origin: only what we wrote is written over."""
+"""Single output files: only files that the same command wrote are overwritten."""
 
 from __future__ import annotations
 

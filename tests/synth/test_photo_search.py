@@ -1,4 +1,4 @@
-"""What a folder of photos holds: by suffix or content, through links, with what is passed over."""
+"""The search for photos: by suffix or content, through links, with a list of other files."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_pipes_and_dangling_links_are_never_opened(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_read_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rights of root, who may run the tests, know no such folder; hence the stand-in."""
+    """The folder is simulated, because root can read every folder."""
     put(tmp_path, "a.png", "shut/b.png")
     original = os.scandir
 

@@ -1,4 +1,4 @@
-"""Photos: found, decoded upright or refused with a reason, near-duplicates kept together."""
+"""Photos: searched, decoded upright or rejected with a reason, and assigned to splits."""
 
 from __future__ import annotations
 
@@ -163,13 +163,13 @@ SIX = (0x0112, 3, 1, struct.pack("<H", 6))
 def test_odd_exif_spoils_no_photo(
     tmp_path: Path, picture: Picture, entries: Any, at_least: Any
 ) -> None:
-    """Its pixels are fine: phones and editors write such blocks. It must never be a crash."""
+    """The pixels are valid: phones and editors write such blocks."""
     data = with_exif(encoded(picture(4, 56, 40), "JPEG"), tiff_block(*entries))
     assert set(read(tmp_path, data, at_least=at_least).shape[:2]) in ({56, 40}, {28, 20})
 
 
 def png(bits: int, colour: int, rows: np.ndarray, *chunks: tuple[bytes, bytes]) -> bytes:
-    """A PNG written by hand, for kinds that Pillow reads but does not write."""
+    """A PNG made by hand, of a kind that Pillow reads but does not write."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         crc = struct.pack(">I", zlib.crc32(kind + data))
@@ -402,7 +402,7 @@ def test_provenance_is_read_from_photos_csv(tmp_path: Path) -> None:
 
 
 def test_provenance_of_a_spreadsheet_programme(tmp_path: Path) -> None:
-    """Such programmes put a byte order mark first, or do not write UTF-8 at all."""
+    """Such programs write a byte order mark, or another encoding than UTF-8."""
     table = tmp_path / "photos.csv"
     table.write_bytes(b"\xef\xbb\xbffile_name,source_url,licence\r\na.jpg,https://x.org,CC0\r\n")
     assert photos.provenance(tmp_path) == {"a.jpg": ("https://x.org", "CC0")}

@@ -1,4 +1,4 @@
-"""The contact sheet shows what the dataset holds, at the place where the table says."""
+"""The contact sheet shows the images of the dataset and the regions in its table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Addresses, politeness, pages and sources: what scraping knows without a network."""
+"""Addresses, politeness, pages and sources: the parts of scraping that need no network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages, answers and texts that are made to harm: bounded in time, memory and bytes, and tamed."""
+"""Hostile pages, responses and texts: bounded in time, memory and bytes, and escaped."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ SENT = 12_000_000
 
 
 def outcomes(out: Path) -> dict[str, str]:
-    """What became of each address, by its path: images and pages."""
+    """Path -> outcome of each address of an image or page."""
     lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
     known = {line.get("url") or line.get("page"): line.get("outcome", "read") for line in lines}
     return {url.partition("//")[2].partition("/")[2]: o for url, o in known.items() if url}
 
 
 def soon() -> float:
-    """A deadline that honest work keeps easily, and quadratic work does not."""
+    """A deadline that linear work meets and quadratic work does not."""
     return time.monotonic() + 20
 
 
@@ -166,7 +166,7 @@ def test_a_page_read_in_part_is_told_again_when_resumed(tmp_path: Path) -> None:
 
 
 def test_a_gallery_without_end(tmp_path: Path) -> None:
-    """Each page leads to twenty new ones without a photo: the source's bound ends it."""
+    """Each page links to twenty new pages without photos; the limit of pages ends the run."""
     number = itertools.count()
     with badserver.serving() as server:
 

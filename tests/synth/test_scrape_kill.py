@@ -1,4 +1,4 @@
-"""Killed at any moment and started again, a scrape ends with the same set; Ctrl-C is clean."""
+"""A scrape that is killed at any time and started again gives the same photos."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ sys.exit(130 if done.interrupted else 0)
 
 @pytest.fixture(scope="module")
 def words() -> Iterator[list[str]]:
-    """Two galleries on two hosts with duplicates, breakage and next pages; slow enough to hit."""
+    """Two slow galleries on two hosts with duplicates, broken files and next pages."""
     with badserver.serving() as one, badserver.serving("127.0.0.2") as two:
         for first, server in ((0, one), (1000, two)):
             for page in range(3):
@@ -75,7 +75,7 @@ def whole(out: Path) -> None:
 
 
 def survive(tmp_path: Path, words: list[str], kills: int, seed: int) -> None:
-    """Kill it at random moments, then let it end: the same as undisturbed."""
+    """Kills the scrape at random times, then completes it: the result is that of a whole run."""
     calm = tmp_path / "calm"
     began = time.monotonic()
     assert start(calm, words).wait(30) == 0

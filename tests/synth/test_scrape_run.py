@@ -1,4 +1,4 @@
-"""``synth scrape`` against a server that misbehaves: each address gets its outcome."""
+"""``synth scrape`` against a faulty server: each address gets its outcome."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ OPTIONS = Options(allow_private=True, politeness=SWIFT, bounds=TIGHT, min_side=2
 
 
 def outcomes(out: Path) -> dict[str, str]:
-    """What became of each image's address, by the manifest."""
+    """Path -> outcome of each image's address in the manifest."""
     lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
     return {line["url"]: line["outcome"] for line in lines if "url" in line}
 
@@ -91,7 +91,7 @@ def test_private_addresses_are_refused_without_a_request(tmp_path: Path) -> None
 
 
 def test_redirect_to_private_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first hop counts as public here; the address that it redirects to does not."""
+    """The first address counts as public in this test; the target of its redirect does not."""
     from synth.scraping import addresses
 
     real = addresses.is_public
@@ -168,7 +168,7 @@ def test_retry_after_is_obeyed(tmp_path: Path, status: int) -> None:
 
 
 def test_a_storm_ends(tmp_path: Path) -> None:
-    """A host that is always busy is given up: the other addresses there cost nothing."""
+    """After repeated failures of a busy host its other addresses are not requested."""
     with badserver.serving() as server:
         names = [f"/{k}.jpg" for k in range(60)]
         for name in names:
@@ -212,7 +212,7 @@ def test_opted_out_pages_give_nothing(tmp_path: Path, way: str) -> None:
 
 
 def test_a_page_of_100000_links(tmp_path: Path) -> None:
-    """Bounded in time and in what is kept; the run goes on to its limit."""
+    """Such responses are bounded in time and bytes, and the run continues to its limit."""
     with badserver.serving() as server:
         page = b"".join(b"<a href='/%d.jpg'>x</a>" % k for k in range(100_000))
         server.routes["/"] = badserver.body(page, "text/html")
@@ -244,7 +244,7 @@ def test_limit_is_exact_and_grows(tmp_path: Path) -> None:
 
 
 def test_services(tmp_path: Path) -> None:
-    """Both, through their interfaces, which robots.txt is not about; licence and author kept."""
+    """Both services by their interfaces, without robots.txt; licence and author are recorded."""
     with badserver.serving() as server:
         server.routes["/robots.txt"] = badserver.body(b"User-agent: *\nDisallow: /api")
         for k in range(3):

@@ -1,4 +1,4 @@
-"""Names and messages as text that can be shown and stored."""
+"""Names and messages as text that can be displayed and stored."""
 
 from __future__ import annotations
 
