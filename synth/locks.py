@@ -51,7 +51,9 @@ def lock(folder: Path, path: Path) -> Iterator[None]:
     """
     with _guard:
         if path in _held:
-            raise InputError(f"this program is already writing {folder}: wait until it ends")
+            raise InputError(
+                f"{folder} is being written by this program already: wait until it ends"
+            )
         _held.add(path)
     try:
         file = _acquire(folder, path)

@@ -171,7 +171,7 @@ def _read_bytes(path: Path) -> bytes:
     except Skipped:
         raise
     except FileNotFoundError:
-        raise Skipped("its file does not exist") from None
+        raise Skipped("its file is missing") from None
     except ValueError:
         raise Skipped("its name is not a valid file name") from None
     except OSError as error:

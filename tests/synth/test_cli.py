@@ -193,7 +193,7 @@ def test_verify_exits_1_and_names_the_row(photo_folder: Path, made: Path, comman
     assert [line.split(" (")[0] for line in answer.out[:-1]] == ["row 2"] * (
         len(answer.out) - 2
     ) + ["row 4"]
-    assert "2 rows are wrong" in answer.out[-1]
+    assert "2 rows have faults" in answer.out[-1]
 
 
 def read_raw(folder: Path) -> list[str]:

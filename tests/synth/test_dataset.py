@@ -137,7 +137,7 @@ def test_each_required_column_is_asked_for(make: Make, column: str) -> None:
         (2, {"width": "40.5"}, "width"),
         (2, {"height": "-30"}, "height"),
         (2, {"height": "1e30"}, "height"),
-        (2, {"photo": "a.jpg"}, "photo a.jpg is in train and in test"),
+        (2, {"photo": "a.jpg"}, "photo a.jpg is in splits train and test"),
     ],
 )
 def test_a_row_that_cannot_be_right_is_named(
@@ -230,7 +230,7 @@ def test_the_folder_holds_recipe_versions_and_card(photo_folder: Path, tmp_path:
     assert len(about["photos_sha256"]) == 64
     card = (tmp_path / "set" / "README.md").read_text()
     assert card.startswith("---\n")
-    assert "4 pictures" in card
+    assert "4 images" in card
     assert sorted(path.name for path in (tmp_path / "set").iterdir()) == [
         "README.md", "images", "metadata.csv", "recipe.json", "skipped.csv",
     ]  # fmt: skip

@@ -401,7 +401,7 @@ def test_bad_pictures_are_named_and_nothing_is_left(make: Make, tmp_path: Path, 
     Image.new("RGB", (40, 31)).save(folder / "images/1.png")
     assert "1.png is 40x31, in the table 40x30" in refused(folder, tmp_path / "out", name)
     (folder / "images/1.png").write_bytes(b"<html>")
-    assert "1.png is no picture" in refused(folder, tmp_path / "out", name)
+    assert "1.png is not a picture" in refused(folder, tmp_path / "out", name)
     (folder / "images/1.png").unlink()
     assert "missing on disk" in refused(folder, tmp_path / "out", name)
 

@@ -240,7 +240,7 @@ def test_out_and_inputs_do_not_contain_each_other(tmp_path: Path, overwrite: boo
 def test_the_unfinished_folder_is_no_input_either(tmp_path: Path) -> None:
     out = tmp_path / "out"
     stop_building(out, "part", resume=False)
-    with pytest.raises(InputError, match="is read"):
+    with pytest.raises(InputError, match="is or contains the input"):
         build(out, reads=[folders.staging_folder(out)], overwrite=True, resume=False)
     assert (folders.staging_folder(out) / "part").exists()
 

@@ -199,8 +199,8 @@ def test_columns_words_and_split(tmp_path: Path, pictures: Path) -> None:
         (["", 20, 4, 1.1, "a.png"], "x is ''"),
         (["nan", 20, 4, 1.1, "a.png"], "nan"),
         ([15, "inf", 4, 1.1, "a.png"], "inf"),
-        ([15, 20, -4, 1.1, "a.png"], "negative"),
-        ([15, 20, 0, 1.1, "a.png"], "negative"),
+        ([15, 20, -4, 1.1, "a.png"], "0 or more"),
+        ([15, 20, 0, 1.1, "a.png"], "0 or more"),
         ([15, 20, 4, 0, "a.png"], "discolor_ratio"),
         ([15, 20, 4, -1.1, "a.png"], "discolor_ratio"),
         ([3, 20, 4, 1.1, "a.png"], "is not inside the 40x30 image"),
@@ -223,9 +223,9 @@ def test_edges_of_the_image_belong_to_it(tmp_path: Path, pictures: Path) -> None
 
 
 def test_broken_pictures_and_other_formats_are_refused(tmp_path: Path, pictures: Path) -> None:
-    (pictures / "text.png").write_text("no picture")
+    (pictures / "text.png").write_text("not a picture")
     Image.new("RGB", (40, 30)).save(pictures / "b.bmp")
-    for name, word in (("text.png", "no picture"), ("b.bmp", "neither JPEG nor PNG")):
+    for name, word in (("text.png", "not a picture"), ("b.bmp", "neither JPEG nor PNG")):
         with pytest.raises(InputError, match=word):
             convert(tmp_path, pictures, [[15, 20, 4, 1.1, name]])
 
@@ -293,7 +293,7 @@ def test_the_card_says_what_is_there(tmp_path: Path, pictures: Path) -> None:
     rows = [[15, 20, 4, 1.1, "a.png"], [15, 20, 4, 1.1, "only.jpg"]]
     convert(tmp_path, pictures, rows)
     card = (tmp_path / "set" / "README.md").read_text()
-    assert "2 pictures" in card
+    assert "2 images" in card
     assert "in 1 photos" not in card
 
 

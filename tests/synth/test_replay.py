@@ -211,7 +211,7 @@ def test_changed_and_missing_photos_are_found(
     name = cell(copy, "photo")
     change_pixel(photos / name)
     assert name in only_row(verify(copy, photos))
-    with pytest.raises(InputError, match="sha256"):
+    with pytest.raises(InputError, match="SHA-256"):
         rebuild(copy, ROW, photos)
     (photos / name).unlink()
     only_row(verify(copy, photos))
