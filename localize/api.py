@@ -69,7 +69,7 @@ def train(
     train_split, val_split = _sources(entry, dataset, photos, recipe, seed, progress)
     learner = registry.create(name, **registry.choose([entry], options)[name])
     given = None if str(recipe) in PRESETS else recipe
-    with folders.staged(
+    with folders.stage(
         out,
         RUN,
         reads=paths.inputs(dataset, photos, given, *options.values()),
@@ -126,7 +126,7 @@ def _sources(
         raise InputError(f"{entry.name} learns from a dataset: make one with synth generate")
     assert photos is not None
     mixes = endless.load(recipe or "default")
-    with (console.progress if progress else console.silent)("photos") as step:
+    with (console.progress if progress else console.no_progress)("photos") as step:
         return endless.split(photos, mixes, seed, step)
 
 

@@ -23,11 +23,11 @@ from localize.localizer import HISTORY, RUN_FILE, Localizer, Source
 from localize.names import file_stem
 from synth import dataset as datasets
 from synth import folders, paths
-from synth.console import Progress, Step, silent
+from synth.console import Progress, ProgressFactory, no_progress
 from synth.errors import InputError
 from synth.json_files import read_object
 from synth.paths import name_of, path_of
-from synth.terminal import visible
+from synth.text_escapes import escape_unprintable
 
 DEFAULT_METHODS = tuple(name for name, entry in registry.METHODS.items() if entry.compared)
 BASELINE = "centre"
@@ -57,7 +57,7 @@ def evaluate(
     split: str | None = None,
     overwrite: bool = False,
     resume: bool = False,
-    step: Step = silent,
+    step: ProgressFactory = no_progress,
     say: Callable[[str], None] = lambda line: None,
     time_limit: float | None = None,
 ) -> Comparison:
@@ -88,7 +88,7 @@ def evaluate(
         for spec in map(str, specs)
         if spec not in learners
     }
-    with folders.staged(
+    with folders.stage(
         Path(out),
         MARKER,
         reads=paths.inputs(dataset, list(specs)),
@@ -122,7 +122,7 @@ def compare(
     split: str | None = None,
     overwrite: bool = False,
     resume: bool = False,
-    step: Step = silent,
+    step: ProgressFactory = no_progress,
     say: Callable[[str], None] = lambda line: None,
     **options: Any,
 ) -> Comparison:
@@ -158,7 +158,7 @@ def compare(
     }
     ready: dict[str, Localizer] = {}
     answering: dict[str, str | Path] = {}
-    with folders.staged(
+    with folders.stage(
         Path(out),
         MARKER,
         reads=paths.inputs(dataset, list(methods), *options.values()),
@@ -210,7 +210,7 @@ def _request(source: Folder, options: dict[str, Any]) -> dict[str, Any]:
     """What was asked for, in JSON types: a resumed run must ask for the same."""
     table = datasets.table_of(source.folder).read_bytes()
     request = {
-        "dataset": visible(name_of(source.folder)),
+        "dataset": escape_unprintable(name_of(source.folder)),
         "table_sha256": hashlib.sha256(table).hexdigest(),
         "split": source.split,
         "options": {name: value for name, value in options.items() if name != "progress"},
@@ -245,7 +245,7 @@ def _scored(
     source: Folder,
     answering: Mapping[str, str | Path],
     folder: Path,
-    step: Step,
+    step: ProgressFactory,
 ) -> Comparison:
     """Ask every method, and what has epochs once more with its last epoch's weights.
 

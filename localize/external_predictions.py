@@ -19,8 +19,9 @@ from localize.evaluation.scoring import CLEAN, ERRORS, Answers
 from localize.evaluation.validity import NOTHING, usable
 from localize.localizer import Finding
 from localize.names import plain
+from synth import coordinate_units as units
 from synth import dataset as datasets
-from synth import folders, number_kinds, paths, tables, units
+from synth import folders, number_kinds, paths, tables
 from synth.errors import InputError
 from synth.file_names import FileNames
 from synth.paths import path_of
@@ -131,7 +132,7 @@ def score(
         answers.append(answered)
         scores.append(scoring.score(answered, its_source, None))
     reads = paths.inputs(predictions, dataset, clean)
-    with folders.staged(Path(out), MARKER, reads=reads, overwrite=overwrite) as building:
+    with folders.stage(Path(out), MARKER, reads=reads, overwrite=overwrite) as building:
         result = gather(answers, scores, building)
         words = provenance.command(
             "score", predictions, dataset, clean=clean, split=split, unit=unit, out=out

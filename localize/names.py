@@ -6,7 +6,7 @@ import hashlib
 import unicodedata
 from urllib.parse import quote
 
-from synth.terminal import visible
+from synth.text_escapes import escape_unprintable
 
 LONGEST = 48  # columns of a name in a drawing
 MOST_BYTES = 200  # of a file's name without its suffix: 255 bytes are the limit of file systems
@@ -19,7 +19,7 @@ def plain(text: str) -> str:
     >>> print(plain("two\n lines"), plain("\x1b[1m"), plain(" "))
     two lines \x1b[1m (no name)
     """
-    return visible(" ".join(text.split())) or UNNAMED
+    return escape_unprintable(" ".join(text.split())) or UNNAMED
 
 
 def display_width(text: str) -> int:

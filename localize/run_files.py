@@ -135,7 +135,7 @@ def write_sealed(
         use: what the file is for; read for another use it counts as damaged.
         earlier: the new name of the file that it replaces.
     """
-    with folders.writing(path) as temporary:
+    with folders.replace_atomically(path) as temporary:
         with temporary.open("wb") as file:
             file.write(_seal(data, use))
             file.write(data)

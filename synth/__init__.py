@@ -1,8 +1,8 @@
-"""Make the chart: photos in, pictures with a faint hidden region and its exact truth out."""
+"""Datasets of images with a faint anomaly: generate, read, verify, rebuild, render."""
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # spares the import of typing, before which Ctrl-C is not yet handled
+TYPE_CHECKING = False  # importing typing would delay the handling of Ctrl-C
 if TYPE_CHECKING:
     from typing import Any
 
@@ -44,7 +44,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a function, class or submodule when it is first used: Ctrl-C is handled by then."""
+    """Imports a function, class or submodule at its first use, after Ctrl-C is handled."""
     import importlib
     import importlib.util
 

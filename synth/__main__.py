@@ -4,7 +4,7 @@ from synth import interrupts
 
 
 def main() -> None:
-    """Run the command line and exit."""
+    """Runs the command line and exits."""
     interrupts.start("synth", "synth.cli")
 
 

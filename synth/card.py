@@ -1,4 +1,4 @@
-"""The dataset card: what a dataset holds, in a README that the Hugging Face hub reads too."""
+"""The dataset card: a README that describes a dataset, with metadata for Hugging Face."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from synth.recipe import SPLITS
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_LICENCES = 50  # named in a card
-_LONGEST = 300  # characters of one
-_SIGNS = re.compile(r"[\\`*_{}\[\]()#!|~$^:@]")  # that mean something to Markdown, or make a link
+MOST_LICENCES = 50  # number of licences that a card names
+_LONGEST = 300  # characters of one licence
+_SIGNS = re.compile(r"[\\`*_{}\[\]()#!|~$^:@]")  # characters with a meaning in Markdown or in links
 
 
 @dataclass
 class Summary:
-    """What is worth saying of a table that was read part by part."""
+    """Counts and ranges of a table, accumulated part by part."""
 
     rows: int = 0
     hidden: int = 0
@@ -32,7 +32,7 @@ class Summary:
     _last: str = ""
 
     def add(self, part: pd.DataFrame) -> None:
-        """Count the next rows in; the rows of a photo follow one another."""
+        """Adds the next rows. All rows of a photo must be consecutive."""
         hidden = part[part["label"] == 1]
         self.rows += len(part)
         self.hidden += len(hidden)
@@ -51,13 +51,13 @@ def _wider(span: tuple[float, float], values: pd.Series) -> tuple[float, float]:
     return min(span[0], float(values.min())), max(span[1], float(values.max()))
 
 
-def literal(words: str) -> str:
-    """Any text -> Markdown that shows it as it is, on one line: no markup, no link, no HTML.
+def escape_markdown(words: str) -> str:
+    """Text -> one line of Markdown that displays it without markup, links or HTML.
 
-    Characters that are not printed are left out: control characters, those that turn the
-    direction of writing.
+    Unprintable characters are removed, such as control characters and those that reverse the
+    writing direction.
 
-    >>> print(literal("CC BY-SA 4.0"), literal("<b>[x](http://h)</b>"))
+    >>> print(escape_markdown("CC BY-SA 4.0"), escape_markdown("<b>[x](http://h)</b>"))
     CC BY-SA 4.0 &lt;b&gt;\\[x\\]\\(http\\://h\\)&lt;/b&gt;
     """
     line = "".join(c for c in " ".join(words.split()) if c.isprintable()).strip()[:_LONGEST]
@@ -65,16 +65,22 @@ def literal(words: str) -> str:
     return re.sub(r"\b(www)\.", r"\1&#46;", _SIGNS.sub(r"\\\g<0>", safe), flags=re.IGNORECASE)
 
 
-def text(summary: Summary, about: dict[str, Any], table: str) -> str:
-    """What a table holds and what made it -> the card; ``table`` is the table's file name."""
+def card_text(summary: Summary, about: dict[str, Any], table: str) -> str:
+    """Summary of the table and content of recipe.json -> text of the dataset card.
+
+    Args:
+        summary: counts and ranges of the table.
+        about: content of recipe.json.
+        table: file name of the table.
+    """
     counts = ", ".join(f"{n} {split}" for split in SPLITS if (n := summary.splits[split]))
     ratios = f"{summary.ratio[0]:g} to {summary.ratio[1]:g}"
     radii = f"{summary.radius[0]:g} to {summary.radius[1]:g} px"
-    names = sorted(name for name in map(literal, summary.licences) if name)
+    names = sorted(name for name in map(escape_markdown, summary.licences) if name)
     licences = ", ".join(names[:MOST_LICENCES])
     if len(names) > MOST_LICENCES:
         licences += f" and {len(names) - MOST_LICENCES} more, see `{table}`"
-    parts = "may part" if about.get("recipe", {}).get("keep_duplicates") else "never parts"
+    duplicates = "may be" if about.get("recipe", {}).get("keep_duplicates") else "are never"
     return f"""---
 task_categories: [object-detection]
 configs:
@@ -85,15 +91,16 @@ configs:
 ---
 # Faint anomalies{f" in {summary.photos} photos" if summary.photos else ""}
 
-{summary.rows} pictures ({counts}), {summary.hidden} of them with a region whose RGB values were
+{summary.rows} images ({counts}). {summary.hidden} of them have a region whose RGB values were
 multiplied by a ratio{f" ({ratios}, radius {radii})" if summary.hidden else ""}. Made by Acuity
-({about.get("made_by", "synth generate")}); `recipe.json` holds every choice, seed and version.
+({about.get("made_by", "synth generate")}); `recipe.json` records all parameters and versions.
 
-`{table}` has one row per picture. x is the column and y the row of the region's centre in px,
-pixel centres at integers; r is the radius (half the side of a square); discolor_ratio is the
-factor; label is 1 with an anomaly and 0 without; split {parts} near-duplicate photos.
+`{table}` has one row per image. x is the column and y the row of the region's centre in px;
+pixel centres are at integers. r is the radius in px (half the side of a square), discolor_ratio
+the factor, label 1 with an anomaly and 0 without. Near-duplicate photos {duplicates} in different
+splits.
 
-Hugging Face `datasets` loads the rows of all splits as `all_rows`; the column split parts them:
+Hugging Face `datasets` loads the rows of all splits as `all_rows`; select a split by its column:
 
 ```python
 from datasets import load_dataset

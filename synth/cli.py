@@ -1,32 +1,32 @@
-"""The ``synth`` command."""
+"""The command ``synth``."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
 
-from synth import console, export_commands, folders, output_file, units
+from synth import console, export_commands, folders, output_file
 from synth import recipe as recipes
 from synth.anomaly import Overflow, Rounding, Shape
 from synth.dataset import Form
-from synth.errors import InputError
+from synth.import_command import import_
 from synth.recipe import Codec, Fit, Recipe
 from synth.scraping.command import scrape
-from synth.units import Unit
 
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    help="Make the chart: hide faint changes in photos and write down exactly where they are.",
+    help="Make datasets of photos with a faint anomaly and its exact position and strength.",
 )
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it is one of ours.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace the output folder if synth wrote it.")
+]
 
 
 @app.callback()
@@ -34,7 +34,10 @@ def _root(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", is_eager=True, callback=console.version("synth"), help="Version."
+            "--version",
+            is_eager=True,
+            callback=console.version_callback("synth"),
+            help="Print the version.",
         ),
     ] = False,
 ) -> None: ...
@@ -42,62 +45,85 @@ def _root(
 
 @console.command(app)
 def scenes(
-    out: Annotated[Path, typer.Argument(help="Folder to write the pictures to.")],
-    count: Annotated[int, typer.Option(help="How many.")] = 24,
-    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in px.")] = "800x800",
-    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
+    out: Annotated[Path, typer.Argument(help="Folder to write.")],
+    count: Annotated[int, typer.Option(help="Number of scenes.")] = 24,
+    size: Annotated[str, typer.Option(help="Size of the scenes: WIDTHxHEIGHT in px.")] = "800x800",
+    seed: Annotated[int, typer.Option(help="Seed of the random numbers.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
-    """Render procedural landscape photos: no network needed.
+    """Render scenes: procedural landscape photos, for tests and the demo.
+
+    The same seed gives the same files.
 
     Example: `synth scenes photos --count 60 --size 800x800 --seed 1`
     """
     from synth import scenes as module
 
-    width, height = console.size(size)
+    width, height = console.parse_size(size)
     with (
-        folders.staged(out, module.MARKER, overwrite=overwrite) as building,
+        folders.stage(out, module.MARKER, overwrite=overwrite) as staging,
         console.progress("scenes") as progress,
     ):
-        module.write(building, count, width, height, seed, lambda done: progress(done, count))
-    console.say(f"{count} scenes of {width}x{height} in {out}")
+        module.write(staging, count, width, height, seed, lambda done: progress(done, count))
+    console.print_line(f"{count} scenes of {width}x{height} in {out}")
 
 
 @console.command(app)
 def generate(
-    photos: Annotated[Path, typer.Argument(help="Folder of photos.")],
+    photos: Annotated[Path, typer.Argument(help="Folder of photos, searched with its subfolders.")],
     out: Annotated[Path, typer.Argument(help="Dataset folder to write.")],
-    recipe: Annotated[str, typer.Option(help="Preset (default, seed) or JSON file.")] = "default",
-    count: Annotated[Optional[int], typer.Option(help="Stop after this many rows.")] = None,
-    per_photo: Annotated[Optional[int], typer.Option(help="Rows a photo.")] = None,
-    size: Annotated[Optional[str], typer.Option(help="WIDTHxHEIGHT in px, or keep.")] = None,
-    fit: Annotated[Optional[Fit], typer.Option(help="How a photo gets that size.")] = None,
-    ratio: Annotated[Optional[str], typer.Option(help="LO:HI; below 1 darkens.")] = None,
-    radius: Annotated[Optional[str], typer.Option(help="LO:HI or LO:edge, px.")] = None,
-    margin: Annotated[Optional[float], typer.Option(help="Share of the side.")] = None,
-    shape: Annotated[Optional[Shape], typer.Option()] = None,
-    overflow: Annotated[Optional[Overflow], typer.Option(help="Above 255.")] = None,
-    rounding: Annotated[Optional[Rounding], typer.Option()] = None,
-    feather: Annotated[Optional[float], typer.Option(help="Soft edge, px.")] = None,
-    codec: Annotated[Optional[Codec], typer.Option()] = None,
-    quality: Annotated[Optional[int], typer.Option(help="Of JPEG, 1 to 100.")] = None,
+    recipe: Annotated[str, typer.Option(help="Preset (default or seed) or JSON file.")] = "default",
+    count: Annotated[
+        Optional[int], typer.Option(help="Number of rows after which to stop.")
+    ] = None,
+    per_photo: Annotated[Optional[int], typer.Option(help="Rows per photo.")] = None,
+    size: Annotated[
+        Optional[str], typer.Option(help="Size of images: WIDTHxHEIGHT in px, or keep (as photo).")
+    ] = None,
+    fit: Annotated[
+        Optional[Fit], typer.Option(help="Crop a random window, or stretch the photo.")
+    ] = None,
+    ratio: Annotated[
+        Optional[str], typer.Option(help="Range LO:HI of the ratio; below 1 darkens.")
+    ] = None,
+    radius: Annotated[
+        Optional[str],
+        typer.Option(help="Range of the radius in px: LO:HI, or LO:edge (up to the nearest edge)."),
+    ] = None,
+    margin: Annotated[
+        Optional[float],
+        typer.Option(help="Least distance of the centre from an edge, share of the side."),
+    ] = None,
+    shape: Annotated[Optional[Shape], typer.Option(help="Shape of the region.")] = None,
+    overflow: Annotated[
+        Optional[Overflow],
+        typer.Option(help="Products above 255 become 255 (clip) or are taken modulo 256 (wrap)."),
+    ] = None,
+    rounding: Annotated[Optional[Rounding], typer.Option(help="How products are rounded.")] = None,
+    feather: Annotated[
+        Optional[float], typer.Option(help="Width of a soft edge, px; 0: hard edge.")
+    ] = None,
+    codec: Annotated[Optional[Codec], typer.Option(help="Format of the images.")] = None,
+    quality: Annotated[Optional[int], typer.Option(help="JPEG quality, 1 to 100.")] = None,
     clean_fraction: Annotated[
-        Optional[float], typer.Option(help="Share of rows without anomaly.")
+        Optional[float], typer.Option(help="Share of rows without an anomaly.")
     ] = None,
     twins: Annotated[
-        Optional[bool], typer.Option("--twins/--no-twins", help="Write clean twins too.")
+        Optional[bool], typer.Option("--twins/--no-twins", help="Also write clean twins.")
     ] = None,
     masks: Annotated[
-        Optional[bool], typer.Option("--masks/--no-masks", help="Write masks too.")
+        Optional[bool], typer.Option("--masks/--no-masks", help="Also write masks of the regions.")
     ] = None,
-    split: Annotated[Optional[str], typer.Option(help="TRAIN:VAL:TEST shares.")] = None,
-    seed: Annotated[Optional[int], typer.Option(help="Same seed, same bytes.")] = None,
+    split: Annotated[
+        Optional[str], typer.Option(help="Shares of the splits: TRAIN:VAL:TEST.")
+    ] = None,
+    seed: Annotated[Optional[int], typer.Option(help="Seed of the random numbers.")] = None,
     keep_profile: Annotated[
         Optional[bool],
         typer.Option(
             "--keep-profile/--no-keep-profile",
-            help="Keep the values of photos with a colour profile (Display P3, Adobe RGB ...); "
-            "else they become sRGB.",
+            help="Keep the values of photos with a colour profile (Display P3, Adobe RGB ...) "
+            "instead of converting them to sRGB.",
             show_default=False,
         ),
     ] = None,
@@ -105,26 +131,29 @@ def generate(
         Optional[bool],
         typer.Option(
             "--keep-duplicates/--no-keep-duplicates",
-            help="Treat near-duplicates as different photos: they may lie in different splits.",
+            help="Treat near-duplicates as different photos, which may be in different splits.",
             show_default=False,
         ),
     ] = None,
     max_pixels: Annotated[
         Optional[int],
-        typer.Option(help="Most pixels of a photo; default 200000000.", show_default=False),
+        typer.Option(
+            help="Skip photos with more pixels than this; default 200000000.", show_default=False
+        ),
     ] = None,
-    workers: Annotated[int, typer.Option(help="Processes; 0: one per core.")] = 0,
-    table: Annotated[Form, typer.Option(help="The table's format; parquet for large sets.")] = (
-        "csv"
-    ),
+    workers: Annotated[int, typer.Option(help="Number of processes; 0: one per core.")] = 0,
+    table: Annotated[
+        Form, typer.Option(help="Format of the table; parquet for large datasets.")
+    ] = ("csv"),
     overwrite: Overwrite = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
 ) -> None:
-    """Hide an anomaly in each photo and write pictures, table and recipe.
+    """Put an anomaly into each photo and write a dataset: images, table and recipe.
 
-    Flags override the recipe's fields. Files are taken for photos by suffix or content, in
-    linked folders too; what is skipped or passed over stands in OUT/skipped.csv. 16-bit grey
-    is scaled to 8 bits by its largest value: up to 255, 1023, 4095, 16383 or 65535 becomes 255.
+    Options override the recipe, whose values are the defaults. Photos are found by suffix or
+    content, also in linked folders. OUT/skipped.csv lists photos that cannot be used and files
+    that are not photos. 16-bit grey is scaled to 8 bits: the least of 255, 1023, 4095, 16383 and
+    65535 that is not below its largest value becomes 255.
 
     Example: `synth generate photos set --recipe seed --per-photo 2 --count 200`
     """
@@ -136,10 +165,12 @@ def generate(
         "clean_fraction": clean_fraction, "twins": twins, "masks": masks, "seed": seed,
         "keep_profile": keep_profile, "keep_duplicates": keep_duplicates,
         "max_pixels": max_pixels,
-        "size": size if size in (None, "keep") else console.size(size),
-        "ratio": ratio and console.pair(ratio, "--ratio"),
+        "size": size if size in (None, "keep") else console.parse_size(size),
+        "ratio": ratio and console.parse_range(ratio, "--ratio"),
         "radius": radius and _radius(radius),
-        "split": split and tuple(console.number(s, "--split", split) for s in split.split(":")),
+        "split": split and tuple(
+            console.parse_number(share, "--split", split) for share in split.split(":")
+        ),
     }  # fmt: skip
     changed = {name: value for name, value in given.items() if value is not None}
     full: Recipe = dataclasses.replace(recipes.load(recipe), **changed)
@@ -157,36 +188,38 @@ def generate(
         )
     made = built.summary
     splits = ", ".join(f"{n} {name}" for name, n in made.splits.most_common())
-    console.say(f"{made.rows} rows ({splits}) from {made.photos} photos in {out}")
+    console.print_line(f"{made.rows} rows ({splits}) from {made.photos} photos in {out}")
     if built.unlisted:
-        console.say(
+        console.print_line(
             f"{photos / 'photos.csv'} does not name {built.unlisted} of the photos: "
             "their source and licence are not recorded"
         )
     if built.skipped:
-        console.say(f"{len(built.skipped)} photos skipped, see {out / 'skipped.csv'}:")
+        console.print_line(f"{len(built.skipped)} photos skipped, see {out / 'skipped.csv'}:")
         for reason, n in Counter(built.skipped.values()).most_common(5):
-            console.say(f"  {n} x {reason}")
+            console.print_line(f"  {n} x {reason}")
     if built.passed_over:
-        line = photo_search.summary(built.passed_over.values())
-        console.say(f"{line}; see {out / 'skipped.csv'}")
+        line = photo_search.summarise(built.passed_over.values())
+        console.print_line(f"{line}; see {out / 'skipped.csv'}")
 
 
 def _radius(text: str) -> tuple[float, float | str]:
     low, _, high = text.partition(":")
     if high == "edge":
-        return console.number(low, "--radius", text), "edge"
-    return console.pair(text, "--radius")
+        return console.parse_number(low, "--radius", text), "edge"
+    return console.parse_range(text, "--radius")
 
 
 @console.command(app)
 def verify(
     dataset: Annotated[Path, typer.Argument(help="Dataset folder.")],
-    photos: Annotated[Optional[Path], typer.Option(help="Its photos: check pixels too.")] = None,
+    photos: Annotated[
+        Optional[Path], typer.Option(help="Folder of its photos; checks the pixels too.")
+    ] = None,
 ) -> None:
-    """Check files, schema and ranges; with the photos, that the pixels obey every row.
+    """Check files, columns and ranges of a dataset; with its photos also all pixels.
 
-    Exit code 1 if a row does not.
+    The exit code is 1 if a row has a fault.
 
     Example: `synth verify set --photos photos`
     """
@@ -195,13 +228,15 @@ def verify(
     with console.progress("rows") as progress:
         found = replay.verify(dataset, photos, progress)
     for problem in found:
-        console.say(problem)
+        console.print_line(problem)
     depth = "files, table and pixels" if photos else "files and table (pass --photos for pixels)"
     wrong = len({problem.row for problem in found})
     verdict = (
-        f"{wrong} {'row is' if wrong == 1 else 'rows are'} wrong" if wrong else "all rows hold"
+        f"{wrong} {'row has' if wrong == 1 else 'rows have'} faults"
+        if wrong
+        else "all rows are correct"
     )
-    console.say(f"{dataset}: {verdict}; looked at {depth}")
+    console.print_line(f"{dataset}: {verdict}; checked {depth}")
     if found:
         raise typer.Exit(1)
 
@@ -209,17 +244,23 @@ def verify(
 @console.command(app)
 def rebuild(
     dataset: Annotated[Path, typer.Argument(help="Dataset folder.")],
-    row: Annotated[str, typer.Argument(help="Row number from 0, or file name.")],
+    row: Annotated[str, typer.Argument(help="Number of the row from 0, or file name.")],
     photos: Annotated[Path, typer.Option(help="Folder of its photos.")],
-    out: Annotated[Optional[Path], typer.Option(help="File; default: its name, here.")] = None,
+    out: Annotated[
+        Optional[Path],
+        typer.Option(help="File to write; default: the image's file name in the current folder."),
+    ] = None,
     overwrite: Annotated[
         bool,
         typer.Option(
-            "--overwrite", help="Replace a file of the picture's own name, but none of the photos."
+            "--overwrite",
+            help="Replace a file with the image's name, unless it is in the folder of photos.",
         ),
     ] = False,
 ) -> None:
-    """Make one row's image file again, byte for byte.
+    """Make the image file of one row again from its photo, byte for byte.
+
+    The exit code is 1 if it differs from the file in the dataset.
 
     Example: `synth rebuild set 17 --photos photos`
     """
@@ -238,63 +279,17 @@ def rebuild(
     output_file.check(target, is_ours, overwrite)
     output_file.write(target, data, overwrite)
     if not original.is_file():
-        console.say(f"{target}: rebuilt; the dataset's own file is missing")
+        console.print_line(f"{target}: rebuilt; the dataset's file is missing")
     elif original.read_bytes() == data:
-        console.say(f"{target}: the same {len(data)} bytes as {original}")
+        console.print_line(f"{target}: the same {len(data)} bytes as {original}")
     else:
-        console.say(f"{target}: differs from {original}: see the versions in recipe.json")
+        console.print_line(
+            f"{target}: differs from {original}: compare the library versions in recipe.json"
+        )
         raise typer.Exit(1)
 
 
-@console.command(app, "import")
-def import_(
-    table: Annotated[Path, typer.Argument(help="CSV table.")],
-    out: Annotated[Path, typer.Argument(help="Dataset folder to write.")],
-    images: Annotated[Path, typer.Option(help="Folder below which its images lie.")],
-    preset: Annotated[
-        str, typer.Option(help="plain, or seed: the table of the project that started this.")
-    ] = "plain",
-    x: Annotated[Optional[str], typer.Option(help="The table's column for x.")] = None,
-    y: Annotated[Optional[str], typer.Option(help="... for y.")] = None,
-    r: Annotated[Optional[str], typer.Option(help="... for r.")] = None,
-    ratio: Annotated[Optional[str], typer.Option(help="... for discolor_ratio.")] = None,
-    image: Annotated[Optional[str], typer.Option(help="... for the image's path.")] = None,
-    axes: Annotated[Optional[str], typer.Option(help="xy, or rowcol: x is the row.")] = None,
-    shape: Annotated[Optional[Shape], typer.Option()] = None,
-    overflow: Annotated[Optional[Overflow], typer.Option()] = None,
-    rounding: Annotated[Optional[Rounding], typer.Option()] = None,
-    split: Annotated[str, typer.Option(help="The split that all rows go to.")] = "test",
-    unit: Annotated[Optional[Unit], typer.Option(help=units.HELP)] = None,
-    overwrite: Overwrite = False,
-) -> None:
-    """Turn a foreign table and its images into a dataset of ours.
-
-    Example: `synth import labels.csv set --images pictures --x cx --y cy --image path`
-    """
-    from synth import importer
-
-    if preset not in importer.PRESETS:
-        raise InputError(f"preset '{preset}' is unknown: use {' or '.join(importer.PRESETS)}")
-    if axes not in (None, "xy", "rowcol"):
-        raise InputError(f"--axes is '{axes}': use xy or rowcol")
-    convention = importer.PRESETS[preset]
-    names = {"x": x, "y": y, "r": r, "discolor_ratio": ratio, "file_name": image}
-    words = {"axes": axes, "shape": shape, "overflow": overflow, "rounding": rounding}
-    columns = dataclasses.replace(convention.columns, **{k: v for k, v in names.items() if v})
-    convention = dataclasses.replace(
-        convention,
-        columns=columns,
-        **{k: v for k, v in words.items() if v},  # type: ignore[arg-type]
-    )
-    with console.progress("rows") as progress:
-        ours = importer.convert(
-            table, out, images, convention,
-            split=split, unit=unit, overwrite=overwrite, progress=progress,
-            say=lambda line: console.say(line, sys.stderr),
-        )  # fmt: skip
-    console.say(f"{len(ours)} rows in {out}, all in split {split}")
-
-
+console.command(app, "import")(import_)
 console.command(app)(scrape)
 console.command(app)(export_commands.export)
 console.command(app)(export_commands.preview)

@@ -1,4 +1,4 @@
-"""Colour profiles: the values of a picture in the space of its profile -> sRGB."""
+"""Conversion of pictures with a colour profile to sRGB."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # of Pillow, by the space of the profile
-_SAME = 1  # code values by which a profile that means sRGB may round differently
+_MODES = {
+    "RGB": "RGB",
+    "GRAY": "L",
+    "CMYK": "CMYK",
+}  # colour space of the profile -> mode of Pillow
+_SAME = 1  # a profile that changes no code value by more than this is sRGB
 
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """RGB, grey (L) or CMYK picture -> sRGB values as its ICC profile defines them.
+    """Converts an RGB, grey (L) or CMYK picture to sRGB by its ICC profile.
 
-    Relative colorimetric with black point compensation; colours outside sRGB are clipped.
-    The picture itself comes back, unchanged to the bit, where the profile is sRGB (converting
-    would change no value by more than 1), is broken, or is for another kind of values.
+    The intent is relative colorimetric with black point compensation; colours outside sRGB are
+    clipped. The picture is returned unchanged if the profile is sRGB (the conversion would change
+    no value by more than 1), is damaged, or belongs to another colour space.
     """
     transform = _transform(profile, image.mode)
     if transform is None:
@@ -26,13 +30,13 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     from PIL import ImageCms
 
     converted = ImageCms.applyTransform(image, transform)
-    assert converted is not None  # it is not in place
+    assert converted is not None  # None is returned for in-place conversion only
     return converted
 
 
 @lru_cache(maxsize=16)
 def _transform(profile: bytes, mode: str) -> Any:
-    """The transform of LittleCMS; None: keep the values."""
+    """The transform of LittleCMS, or None if the values need no conversion."""
     try:
         from PIL import ImageCms
 
@@ -46,7 +50,7 @@ def _transform(profile: bytes, mode: str) -> Any:
             "RGB",
             ImageCms.Intent.RELATIVE_COLORIMETRIC,
             ImageCms.Flags.BLACKPOINTCOMPENSATION
-            # Of grey, LittleCMS would interpolate in a table that is coarse in the shadows.
+            # For grey, LittleCMS would interpolate in a table that is coarse in the shadows.
             | (ImageCms.Flags.NOOPTIMIZE if mode == "L" else ImageCms.Flags.NONE),
         )
         if mode == "CMYK":
@@ -55,7 +59,7 @@ def _transform(profile: bytes, mode: str) -> Any:
         converted = ImageCms.applyTransform(probe, transform)
     except MemoryError:
         raise
-    except Exception:  # a broken profile, or a Pillow without LittleCMS, spoils no photo
+    except Exception:  # with a broken profile or without LittleCMS, keep the values
         return None
     before = np.asarray(probe.convert("RGB"), np.int16)
     same = np.abs(before - np.asarray(converted, np.int16)).max() <= _SAME
@@ -63,7 +67,7 @@ def _transform(profile: bytes, mode: str) -> Any:
 
 
 def _probe(mode: str) -> Image.Image:
-    """Values all over the space: every grey, or 17 steps of each channel."""
+    """A picture with values from the whole space: every grey, or 17 steps of each channel."""
     if mode == "L":
         return Image.fromarray(np.arange(256, dtype=np.uint8)[None])
     steps = np.rint(np.linspace(0, 255, 17)).astype(np.uint8)

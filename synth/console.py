@@ -1,4 +1,4 @@
-"""What both commands share: one clear line for an error, exit codes, progress, parsing."""
+"""What the commands synth and localize share: errors, exit codes, progress, parsing."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ from typer.exceptions import Abort, TyperException
 
 from synth import folders, interrupts
 from synth.errors import InputError
-from synth.memory import is_out_of_memory, out_of_memory
+from synth.memory import is_out_of_memory, out_of_memory_error
 from synth.paths import path_of
-from synth.terminal import visible
+from synth.text_escapes import escape_unprintable
 
-Progress = Callable[[int, int], None]  # is told how much is done, and of how much
-Step = Callable[[str], contextlib.AbstractContextManager[Progress]]
+Progress = Callable[[int, int], None]  # called with (done, total)
+ProgressFactory = Callable[[str], contextlib.AbstractContextManager[Progress]]
 Function = TypeVar("Function", bound=Callable[..., None])
-MINUTE = 60.0  # s between lines where there is no terminal for a bar
-RESUMABLE = ("generate", "train", "evaluate", "compare", "sharpness")  # commands that have --resume
+MINUTE = 60.0  # s between two lines of progress if stderr is not a terminal
+RESUMABLE = ("generate", "train", "evaluate", "compare", "sharpness")  # commands with --resume
 
 
 class Stopped(Exception):
-    """Ctrl-C or SIGTERM ended a command; the message says what is kept and how to go on."""
+    """Ctrl-C or SIGTERM ended a command; the message says what is kept and how to continue."""
 
 
-class _ReaderLeft(Exception):
-    """Nobody reads the output any more (``| head``)."""
+class _OutputClosed(Exception):
+    """The reader of stdout closed it, as ``| head`` does."""
 
 
 def command(app: typer.Typer, name: str | None = None) -> Callable[[Function], Function]:
-    """A decorator that makes a function a command of ``app``.
+    """A decorator that registers a function as a command of ``app``.
 
-    ``~`` in its paths is replaced by the home folder. When Ctrl-C or SIGTERM stops it, one
-    line says what is kept; a function that knows better raises :class:`Stopped` itself.
+    ``~`` in the paths is replaced by the home folder. If Ctrl-C or SIGTERM stops the command,
+    one line says which results are kept; a function may raise :class:`Stopped` with its own line.
     """
 
     def register(function: Function) -> Function:
         @functools.wraps(function)
         def call(**given: Any) -> None:
             given = {key: _expand(value) for key, value in given.items()}
-            handler = interrupts.current()
+            handler = interrupts.current_handler()
             if handler:
-                handler.work(lambda: _building_folder(given) is not None)
+                handler.work(lambda: _staging_folder(given) is not None)
             try:
                 function(**given)
             except Stopped:
@@ -59,11 +59,11 @@ def command(app: typer.Typer, name: str | None = None) -> Callable[[Function], F
             except KeyboardInterrupt:
                 raise Stopped(_stop_line(given)) from None
             except Exception as error:
-                # Libraries turn the interruption into errors of their own.
+                # Libraries convert the interruption into their own errors.
                 if handler and handler.received:
                     raise Stopped(_stop_line(given)) from None
                 if isinstance(error, BrokenPipeError):
-                    raise _ReaderLeft from None
+                    raise _OutputClosed from None
                 raise
 
         app.command(name)(call)
@@ -73,43 +73,44 @@ def command(app: typer.Typer, name: str | None = None) -> Callable[[Function], F
 
 
 def _expand(value: Any) -> Any:
-    """Paths among the values of a command's parameters, with ``~`` replaced."""
+    """Replaces ``~`` in a path or in a list of paths; other values stay."""
     if isinstance(value, list):
         return [_expand(each) for each in value]
     return path_of(value) if isinstance(value, Path) else value
 
 
-def _building_folder(given: Mapping[str, Any]) -> Path | None:
-    """The folder in which a command with these parameters builds, if it exists."""
+def _staging_folder(given: Mapping[str, Any]) -> Path | None:
+    """The staging folder of a command with these parameters, if it exists."""
     if given.get("out") is None:
         return None
-    building = folders.partial(Path(os.path.realpath(given["out"])))
-    return building if building.is_dir() else None
+    staging = folders.staging_folder(Path(os.path.realpath(given["out"])))
+    return staging if staging.is_dir() else None
 
 
 def _stop_line(given: Mapping[str, Any]) -> str:
-    """What a stopped command leaves, by its parameters, and how to go on."""
-    building = _building_folder(given)
+    """A sentence: what a stopped command has kept, and how to continue."""
+    staging = _staging_folder(given)
     if "resume" not in given:
-        return "stopped: nothing is kept of this run; run the command again"
-    if building is None:
-        return "stopped before anything was finished: run the command again, without --resume"
+        return "stopped: no results of this run are kept; run the command again"
+    if staging is None:
+        return "stopped before there were results: run the command again without --resume"
     return (
-        f"stopped: what is finished is kept in {building}; "
-        "to go on, run the command again with --resume"
+        f"stopped: the results so far are kept in {staging}; "
+        "to continue, run the command again with --resume"
     )
 
 
-def begin() -> None:
-    """Note that a command has results to lose: it is not ended at once any more."""
-    if handler := interrupts.current():
+def mark_work_started() -> None:
+    """Records that the command may have results: a signal no longer ends it at once."""
+    if handler := interrupts.current_handler():
         handler.has_begun = lambda: True
 
 
 def run(app: typer.Typer, name: str, argv: Sequence[str] | None = None) -> int:
-    """Run a command line and return its exit code.
+    """Runs a command line and returns its exit code.
 
-    0: done; 1: it found faults; 2: bad input; 130 and 143: Ctrl-C and SIGTERM stopped it.
+    0: success; 1: the command found faults; 2: bad input; 130: stopped by Ctrl-C; 143: stopped
+    by SIGTERM.
     """
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     with _lenient_output():
@@ -119,39 +120,41 @@ def run(app: typer.Typer, name: str, argv: Sequence[str] | None = None) -> int:
                 sys.stdout.flush()
             return code if isinstance(code, int) else 0
         except TyperException as error:
-            return _fail(name, f"{error.format_message()} ({name} --help shows how)")
+            return _fail(name, f"{error.format_message()} (see {name} --help)")
         except InputError as error:
             return _fail(name, str(error))
         except (Stopped, KeyboardInterrupt, Abort) as error:
-            handler = interrupts.current()
+            handler = interrupts.current_handler()
             code = 128 + ((handler and handler.received) or signal.SIGINT)
             if handler:
                 handler.finish(code)
             _fail(name, str(error) or "stopped: run the command again")
             return code
-        except (BrokenPipeError, _ReaderLeft):
+        except (BrokenPipeError, _OutputClosed):
             _close_output()
             return 0
         except Exception as error:
             if is_out_of_memory(error):
-                return _fail(name, str(out_of_memory()))
+                return _fail(name, str(out_of_memory_error()))
             if not isinstance(error, OSError) or error.errno is None:
                 raise
             where = f" ({error.filename})" if error.filename else ""
             advice = (
                 "free some space"
                 if error.errno in (errno.ENOSPC, errno.EDQUOT)
-                else "check the path and its rights"
+                else "check the path and its permissions"
             )
             again = " with --resume" if arguments[0] in RESUMABLE else ""
-            code = _fail(name, f"{error.strerror}{where}: {advice}, then run again{again}")
+            code = _fail(
+                name, f"{error.strerror}{where}: {advice}, then run the command again{again}"
+            )
             _close_output()
             return code
 
 
 @contextlib.contextmanager
 def _lenient_output() -> Iterator[None]:
-    """In the block, stdout and stderr write escapes for what their encoding has no bytes for."""
+    """In the block, stdout and stderr write escapes for characters that they cannot encode."""
     changed = []
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors != "backslashreplace":
@@ -161,13 +164,13 @@ def _lenient_output() -> Iterator[None]:
         yield
     finally:
         for stream, before in changed:
-            # What a full disk or a reader that left did not take fails again: it was reported.
+            # Unwritten text on a full disk or closed pipe fails again; it was reported.
             with contextlib.suppress(OSError, ValueError):
                 stream.reconfigure(errors=before)
 
 
 def _close_output() -> None:
-    """Let what stdout still holds go nowhere if it cannot be written: Python flushes at exit."""
+    """Redirects stdout to the null device if it cannot be flushed, as Python flushes at exit."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -175,33 +178,33 @@ def _close_output() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def say(line: object, file: TextIO | None = None) -> None:
-    """Print one line at once, to stdout or ``file``, with escapes for control characters."""
-    print(visible(line), file=file, flush=True)
+def print_line(line: object, file: TextIO | None = None) -> None:
+    """Prints one line to stdout or ``file`` and flushes, with escapes for control characters."""
+    print(escape_unprintable(line), file=file, flush=True)
 
 
 def _fail(name: str, message: str) -> int:
-    """Print one line to stderr."""
+    """Prints an error as one line to stderr; returns exit code 2."""
     line = " ".join(each.strip() for each in message.split("\n") if each.strip())
-    print(visible(f"{name}: {line}"), file=sys.stderr)
+    print(escape_unprintable(f"{name}: {line}"), file=sys.stderr)
     return 2
 
 
 @contextlib.contextmanager
-def silent(what: str) -> Iterator[Progress]:
-    """In the place of :func:`progress`: shows nothing."""
+def no_progress(what: str) -> Iterator[Progress]:
+    """A replacement for :func:`progress` that shows nothing."""
     yield lambda done, total: None
 
 
 @contextlib.contextmanager
 def progress(what: str) -> Iterator[Progress]:
-    """A progress bar with rate and end on stderr; gives a function of (done, total).
+    """Shows a progress bar on stderr; the block gets a function of (done, total).
 
-    Where stderr is no terminal but a log: a line a minute.
+    If stderr is not a terminal, one line per minute is printed instead.
     """
-    begin()
+    mark_work_started()
     if not sys.stderr.isatty() and "FORCE_PROGRESS" not in os.environ:
-        yield _logged(what)
+        yield _log_progress(what)
         return
     from rich.console import Console
     from rich.progress import (
@@ -229,12 +232,12 @@ def progress(what: str) -> Iterator[Progress]:
         console=Console(stderr=True),
     )
     with bar:
-        task = bar.add_task(visible(what), total=None)
+        task = bar.add_task(escape_unprintable(what), total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def show(table: Any) -> None:
-    """Print a table of rich in its full width, its texts as they are: a name is no markup."""
+def print_table(table: Any) -> None:
+    """Prints a rich table in its full width, without interpreting markup in its texts."""
     from rich.console import Console
 
     options: dict[str, Any] = {"markup": False, "emoji": False}
@@ -242,50 +245,65 @@ def show(table: Any) -> None:
     Console(width=max(Console().width, whole), **options).print(table)
 
 
-def _logged(what: str) -> Progress:
-    """Says how far it is, but seldom."""
-    said = time.monotonic()
+def _log_progress(what: str) -> Progress:
+    """-> a function of (done, total) that prints at most one line per minute to stderr."""
+    printed = time.monotonic()
 
-    def tell(done: int, total: int) -> None:
-        nonlocal said
-        if time.monotonic() - said >= MINUTE:
-            said = time.monotonic()
-            print(f"{visible(what)}: {done} of {total}", file=sys.stderr, flush=True)
+    def report(done: int, total: int) -> None:
+        nonlocal printed
+        if time.monotonic() - printed >= MINUTE:
+            printed = time.monotonic()
+            print(f"{escape_unprintable(what)}: {done} of {total}", file=sys.stderr, flush=True)
 
-    return tell
+    return report
 
 
-def tell_passed_over(folder: Path) -> None:
-    """Say on stderr, in one line, what of a folder of photos is not read."""
+def print_passed_over(folder: Path) -> None:
+    """Prints one line to stderr: the files of a folder of photos that are passed over."""
     from synth import photo_search
 
-    if line := photo_search.survey(folder).sentence():
-        say(f"{folder}: {line}", sys.stderr)
+    if line := photo_search.search(folder).summary():
+        print_line(f"{folder}: {line}", sys.stderr)
 
 
-def pair(text: str, flag: str) -> tuple[float, float]:
-    """``LO:HI`` -> two numbers.
+def parse_range(text: str, flag: str) -> tuple[float, float]:
+    """``LO:HI``, or one number for both -> (low, high).
 
-    >>> pair("1.05:1.15", "--ratio")
+    >>> parse_range("1.05:1.15", "--ratio")
     (1.05, 1.15)
+
+    Raises:
+        InputError: a part is not a number.
     """
     low, colon, high = text.partition(":")
-    return number(low, flag, text), number(high if colon else low, flag, text)
+    return parse_number(low, flag, text), parse_number(high if colon else low, flag, text)
 
 
-def number(text: str, flag: str, whole: str | None = None) -> float:
-    """A word of a flag -> a number, whole where it is written so."""
+def parse_number(text: str, flag: str, whole: str | None = None) -> float:
+    """Parses one number in the value of a flag.
+
+    Args:
+        text: the number.
+        flag: name of the flag, for the message.
+        whole: whole value of the flag, for the message; default: ``text``.
+
+    Raises:
+        InputError: the text is not a number.
+    """
     try:
         return float(text)
     except ValueError:
         raise InputError(f"{flag} is '{whole or text}': give numbers, as in 20:80") from None
 
 
-def size(text: str, flag: str = "--size") -> tuple[int, int]:
+def parse_size(text: str, flag: str = "--size") -> tuple[int, int]:
     """``WIDTHxHEIGHT`` -> (width, height) in px.
 
-    >>> size("640x480")
+    >>> parse_size("640x480")
     (640, 480)
+
+    Raises:
+        InputError: the text has another form, or a side is 0.
     """
     width, _, height = text.lower().partition("x")
     if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
@@ -293,8 +311,8 @@ def size(text: str, flag: str = "--size") -> tuple[int, int]:
     return int(width), int(height)
 
 
-def version(package: str) -> Callable[[bool], None]:
-    """The callback of ``--version``."""
+def version_callback(package: str) -> Callable[[bool], None]:
+    """The callback of ``--version``: prints the version and ends the command."""
 
     def show(wanted: bool) -> None:
         if wanted:
@@ -306,8 +324,8 @@ def version(package: str) -> Callable[[bool], None]:
     return show
 
 
-def existing(paths: Sequence[Path]) -> None:
-    """Refuse paths that lead nowhere."""
+def require_paths(paths: Sequence[Path]) -> None:
+    """Raises InputError for the first path that does not exist."""
     for path in paths:
         if not path.exists():
             raise InputError(f"{path} does not exist: check the path")

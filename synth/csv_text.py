@@ -1,4 +1,4 @@
-"""The text of a CSV file: its encoding, its delimiter, its rows and the names of its columns."""
+"""Parsing of CSV text: encoding, delimiter, rows and column names."""
 
 from __future__ import annotations
 
@@ -19,15 +19,22 @@ _MARKS = (
     (b"\xfe\xff", "utf-16"),
 )
 _SPELLINGS = {"license": "licence"}
-_DECLARED = re.compile(r"sep=([^\w\s\"]|\t)(?:\r\n?|\n)")  # Excel's own first line
-_END = "\0"  # a last line of our own; in a longer cell it shows that a quote was never closed
+_DECLARED = re.compile(
+    r"sep=([^\w\s\"]|\t)(?:\r\n?|\n)"
+)  # a first line by which Excel declares the delimiter
+_END = "\0"  # appended last line; inside a longer cell it reveals an unclosed quote
 
 
 def decode(path: Path, data: bytes, advice: str) -> str:
-    """A file's bytes -> its text, UTF-8 unless a byte order mark says otherwise.
+    """Decodes a file: as UTF-8, or by its byte order mark.
+
+    Args:
+        path: for the message.
+        data: the bytes of the file.
+        advice: what the user should do; ends the message.
 
     Raises:
-        InputError: they are no such text; the line ends with ``advice``.
+        InputError: the bytes are not text in that encoding, or hold a NUL byte.
     """
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
     try:
@@ -39,12 +46,15 @@ def decode(path: Path, data: bytes, advice: str) -> str:
         raise InputError(f"{path} cannot be read as text in {name}{where}: {advice}") from None
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise InputError(f"{path}, line {line}: holds a NUL byte: {advice}")
+        raise InputError(f"{path}, line {line}: there is a NUL byte: {advice}")
     return text
 
 
 def find_delimiter(text: str, names: Collection[str]) -> tuple[str, int, str]:
-    """A table's text -> its delimiter, the lines before its heading, the text without them."""
+    """Text of a table -> delimiter, number of lines before the heading, text without these lines.
+
+    The delimiter is the declared one, else the one by which most of ``names`` are headings.
+    """
     if declared := _DECLARED.match(text):
         return declared[1], 1, text[declared.end() :]
     keys = {key(name) for name in names}
@@ -62,13 +72,13 @@ def find_delimiter(text: str, names: Collection[str]) -> tuple[str, int, str]:
 def read_rows(
     path: Path, text: str, delimiter: str, skipped: int, advice: str
 ) -> Iterator[tuple[int, list[str]]]:
-    """The line and the cells of all rows that are not empty, the heading first.
+    """Line number and cells of all rows that are not empty, the heading first.
 
     Args:
-        skipped: how many lines of the file stand before the text.
+        skipped: number of lines of the file before ``text``.
 
     Raises:
-        InputError: the parser refuses a row, or a quote is never closed.
+        InputError: a row cannot be parsed, or a quote is not closed.
     """
 
     def lines() -> Iterator[str]:
@@ -79,7 +89,7 @@ def read_rows(
             yield "\n"
         yield _END
 
-    csv.field_size_limit(2**31 - 1)  # the file is in memory already, whatever its cells
+    csv.field_size_limit(2**31 - 1)  # the file is already in memory, so long cells cost nothing
     reader = csv.reader(lines(), delimiter=delimiter, skipinitialspace=True)
     line, cells = 1 + skipped, [""]
     try:
@@ -91,11 +101,11 @@ def read_rows(
             line = reader.line_num + 1 + skipped
     except csv.Error as error:
         raise InputError(f"{path}, line {line}: {error}: {advice}") from None
-    raise InputError(f"{path} cannot be read: a quote is opened and never closed; {advice}")
+    raise InputError(f"{path} cannot be read: a quote is not closed; {advice}")
 
 
 def column_names(path: Path, heading: Sequence[str], names: Collection[str]) -> tuple[str, ...]:
-    """The cells of the heading -> the columns' names; those of ``names`` as they stand there.
+    """Cells of the heading -> names of the columns, spelled as in ``names`` if they match one.
 
     Raises:
         InputError: two columns have the same name.
@@ -111,14 +121,14 @@ def column_names(path: Path, heading: Sequence[str], names: Collection[str]) -> 
         if name and name in found:
             other = found[name]
             what = f"the column {cell} twice" if other == cell else f"columns {other} and {cell}"
-            raise InputError(f"{path} has {what}: leave one out")
+            raise InputError(f"{path} has {what}: remove one")
         found[name] = cell
         columns.append(name)
     return tuple(columns)
 
 
 def key(name: str) -> str:
-    """A heading -> what it is compared by.
+    """A heading -> the form in which headings are compared.
 
     >>> key(" File name") == key("file_name"), key("License")
     (True, 'licence')
@@ -128,5 +138,5 @@ def key(name: str) -> str:
 
 
 def delimiter_name(delimiter: str) -> str:
-    """The word for one delimiter."""
+    """A delimiter -> its name in the singular."""
     return DELIMITERS.get(delimiter, f"{delimiter}s").removesuffix("s")

@@ -1,4 +1,4 @@
-"""The dataset folder and its table: columns, read, write, check."""
+"""The dataset folder and its table: reading, writing and checking."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 from synth import card, folders, tables
 from synth.anomaly import Anomaly, Overflow, Rounding, Shape
 from synth.card import Summary
-from synth.cells import escape, unescape
+from synth.csv_cells import escape, unescape
 from synth.errors import InputError
 from synth.paths import path_of
 from synth.recipe import SPLITS, Codec
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 Form = Literal["csv", "parquet"]
 TABLE = "metadata.csv"
 TABLES: dict[Form, str] = {"csv": TABLE, "parquet": "metadata.parquet"}
-# Column -> the folder that its pictures are in.
+# Column -> the folder of its files.
 PICTURES = {"file_name": "images", "clean_file_name": "clean", "mask_file_name": "masks"}
-RECIPE = "recipe.json"  # in every dataset that we write; a table alone may be anybody's
+RECIPE = "recipe.json"  # in every dataset that Acuity writes
 MARKER = folders.Marker(
     RECIPE,
     lambda about: (
@@ -67,8 +67,8 @@ COLUMNS = {
     "clean_file_name": "text",
     "mask_file_name": "text",
 }
-# What may come from web pages: in the CSV, an apostrophe stands before what a spreadsheet would
-# take for a formula, and is left out again where we read it.
+# Columns whose text may come from web pages. In the CSV an apostrophe stands before text that a
+# spreadsheet would take for a formula; reading removes it.
 FROM_WEB = ("source_url", "licence")
 REQUIRED = ("file_name", "x", "y", "r", "discolor_ratio", "width", "height")
 _DEFAULTS: dict[str, Any] = {
@@ -89,7 +89,7 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with one row: its number from 0, its file, and the fault in words."""
+    """A fault of one row: row number from 0, file name and description."""
 
     row: int
     file_name: str
@@ -100,7 +100,7 @@ class Problem:
 
 
 def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Rows -> a table with all columns, in order and typed; what is left out stays empty."""
+    """Rows -> a table with all columns in order and typed; missing values are empty."""
     import pandas as pd
 
     table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
@@ -115,7 +115,7 @@ def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def truth(row: Mapping[Any, Any]) -> Anomaly | None:
-    """A row of the table, as a mapping -> its anomaly, or None if it is clean."""
+    """A row of the table -> its anomaly, or None if the row is clean."""
     if int(row["label"]) == 0:
         return None
     return Anomaly(
@@ -131,13 +131,13 @@ def truth(row: Mapping[Any, Any]) -> Anomaly | None:
 
 
 def read(folder: str | Path) -> pd.DataFrame:
-    """A dataset folder -> its table, one row per image, checked.
+    """Reads and checks the table of a dataset folder: one row per image.
 
-    Columns that other tools leave out get their defaults (a circle, clipped, nearest, hard
-    edge, label 1, split test). ``attrs["folder"]`` holds the folder.
+    Missing optional columns get their defaults: shape circle, overflow clip, rounding nearest,
+    feather 0, label 1, split test. ``attrs["folder"]`` is the folder.
 
     Raises:
-        InputError: no dataset, a column missing, or a row that cannot be right.
+        InputError: the folder is not a dataset, a column is missing, or a row is invalid.
     """
     folder = path_of(folder)
     table = parse(folder)
@@ -147,10 +147,10 @@ def read(folder: str | Path) -> pd.DataFrame:
 
 
 def table_of(folder: Path) -> Path:
-    """Where the table of a dataset is: the CSV, else the parquet file.
+    """Path of the table of a dataset: the CSV, else the parquet file.
 
     Raises:
-        InputError: the folder is missing or has neither.
+        InputError: the folder does not exist or has neither file.
     """
     for name in TABLES.values():
         if (folder / name).is_file():
@@ -160,13 +160,19 @@ def table_of(folder: Path) -> Path:
 
 
 def parse(folder: Path) -> pd.DataFrame:
-    """A dataset folder -> its table, typed but with its rows unchecked; see :func:`read`."""
+    """Reads the table of a dataset folder without checking its rows; see :func:`read`.
+
+    Raises:
+        InputError: the folder is not a dataset, a column is missing, or a cell has a wrong type.
+    """
     import pandas as pd
 
     path = table_of(folder)
     raw = _raw(path)
     if missing := [name for name in REQUIRED if name not in raw.columns]:
-        raise InputError(f"{path} lacks the column {', '.join(missing)}: see the README's table")
+        raise InputError(
+            f"{path} lacks the column {', '.join(missing)}: see the list of columns in the README"
+        )
     if raw.empty:
         raise InputError(f"{path} has no rows")
     table = raw.copy()
@@ -190,7 +196,7 @@ def parse(folder: Path) -> pd.DataFrame:
             if broken.any():
                 row = int(np.flatnonzero(broken)[0])
                 value = table[column].iloc[row]
-                raise InputError(f"{path}, row {row}: {column} is '{value}', no whole number")
+                raise InputError(f"{path}, row {row}: {column} is '{value}', not a whole number")
             table[column] = values.astype("Int64")
         else:
             table[column] = values.astype("float64")
@@ -200,7 +206,7 @@ def parse(folder: Path) -> pd.DataFrame:
 
 
 def _raw(path: Path) -> pd.DataFrame:
-    """The table's file -> its cells, as text where it is a CSV."""
+    """A table file -> its cells; those of a CSV as text."""
     import pandas as pd
 
     if path.suffix == ".csv":
@@ -210,7 +216,7 @@ def _raw(path: Path) -> pd.DataFrame:
         return cells
     try:
         table = pd.read_parquet(path)
-    except Exception as error:  # pyarrow raises many kinds
+    except Exception as error:  # pyarrow raises many types
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{path} cannot be read as parquet: {reason}") from None
     texts = [name for name in table if COLUMNS.get(str(name)) == "text"]
@@ -218,30 +224,30 @@ def _raw(path: Path) -> pd.DataFrame:
 
 
 def problems(table: pd.DataFrame, folder: Path) -> Iterator[Problem]:
-    """What is wrong with the rows of a typed table, as far as the table and file list tell."""
+    """The faults of the rows of a typed table; files are checked for existence only."""
     twice = table["file_name"].duplicated().tolist()
     split_of: dict[str, str] = {}
     for i, row in enumerate(table.to_dict("records")):
         faults = list(_row_problems(row, folder))
         if twice[i]:
-            faults.append("its file name stands in an earlier row too")
+            faults.append("an earlier row has the same file name")
         photo, split = row["photo"], row["split"]
         if photo and split_of.setdefault(photo, split) != split:
-            faults.append(f"photo {photo} is in {split_of[photo]} and in {split}")
+            faults.append(f"photo {photo} is in splits {split_of[photo]} and {split}")
         for what in faults:
             yield Problem(i, row["file_name"], what)
 
 
-def leads_out(name: str) -> bool:
-    """Whether a file name of a table would leave its folder."""
+def is_outside_folder(name: str) -> bool:
+    """Whether a file name in a table points outside the folder."""
     return Path(name).is_absolute() or ".." in Path(name).parts
 
 
 def _row_problems(row: dict[Any, Any], folder: Path) -> Iterator[str]:
     for column in PICTURES:
         name = row[column]
-        if leads_out(name):
-            yield f"{column} leads out of the folder"
+        if is_outside_folder(name):
+            yield f"{column} points outside the folder"
         elif (name or column == "file_name") and not (folder / name).is_file():
             yield f"{column} '{name}' is missing on disk"
     for column, words in _WORDS.items():
@@ -252,12 +258,12 @@ def _row_problems(row: dict[Any, Any], folder: Path) -> Iterator[str]:
         yield "label is neither 0 nor 1"
         return
     if not (row["width"] >= 1 and row["height"] >= 1):
-        yield "width and height are no sizes in px"
+        yield "width or height is below 1 px"
         return
     if row["codec"] not in ("", *get_args(Codec)):
         yield f"codec is '{row['codec']}', not one of {', '.join(get_args(Codec))}"
-    if leads_out(row["photo"]):
-        yield "photo leads out of the folder of photos"
+    if is_outside_folder(row["photo"]):
+        yield "photo points outside the folder of photos"
     try:
         anomaly = truth(row)
     except InputError as error:
@@ -266,12 +272,12 @@ def _row_problems(row: dict[Any, Any], folder: Path) -> Iterator[str]:
     if anomaly is not None and not anomaly.fits(row["width"], row["height"]):
         yield (
             f"its region (x {anomaly.x:g}, y {anomaly.y:g}, reach {anomaly.reach:g}) "
-            f"leaves the {row['width']}x{row['height']} image"
+            f"is not inside the {row['width']}x{row['height']} image"
         )
 
 
 def versions() -> dict[str, str]:
-    """Versions of what decides the pixels."""
+    """Versions of the libraries that determine the pixels."""
     from PIL import features
 
     return {
@@ -285,12 +291,12 @@ def versions() -> dict[str, str]:
 
 
 def write(folder: Path, table: pd.DataFrame, about: dict[str, Any]) -> None:
-    """Write table, recipe.json and dataset card into a folder that holds the images."""
-    describe(folder, write_table(folder, [table]), about)
+    """Writes table, recipe.json and dataset card into a folder with images."""
+    write_recipe_and_card(folder, write_table(folder, [table]), about)
 
 
 def write_table(folder: Path, parts: Iterable[pd.DataFrame], form: Form = "csv") -> Summary:
-    """Write a table that comes in parts, none of which is kept; returns what it holds."""
+    """Writes a table part by part and returns its summary."""
     summary = Summary()
 
     def counted() -> Iterator[pd.DataFrame]:
@@ -298,15 +304,17 @@ def write_table(folder: Path, parts: Iterable[pd.DataFrame], form: Form = "csv")
             summary.add(part)
             yield part
 
-    with folders.writing(folder / TABLES[form]) as temporary:
+    with folders.replace_atomically(folder / TABLES[form]) as temporary:
         (_write_csv if form == "csv" else _write_parquet)(temporary, counted())
     return summary
 
 
-def describe(folder: Path, summary: Summary, about: dict[str, Any], form: Form = "csv") -> None:
-    """Write recipe.json and the dataset card."""
+def write_recipe_and_card(
+    folder: Path, summary: Summary, about: dict[str, Any], form: Form = "csv"
+) -> None:
+    """Writes recipe.json and the dataset card."""
     folders.write(folder / RECIPE, json.dumps(about, indent=2) + "\n")
-    folders.write(folder / "README.md", card.text(summary, about, TABLES[form]))
+    folders.write(folder / "README.md", card.card_text(summary, about, TABLES[form]))
 
 
 def _write_csv(path: Path, parts: Iterable[pd.DataFrame]) -> None:
@@ -327,11 +335,11 @@ def _write_parquet(path: Path, parts: Iterable[pd.DataFrame]) -> None:
 
 
 def to_csv(table: pd.DataFrame, header: bool = True) -> str:
-    """A table -> CSV text with \\n at the line ends, which pandas reads back as it was."""
+    """A table -> CSV text with \\n line ends, from which pandas reads the same table."""
     for name in table.columns.intersection(list(FROM_WEB)):
         cells = [escape(each) if isinstance(each, str) else each for each in table[name]]
         table = table.assign(**{name: cells})
-    # Python's writer does not quote a carriage return by itself, and readers end a line there.
+    # Python's writer does not quote a carriage return, at which readers end a line.
     odd = any(table[name].astype(str).str.contains("\r").any() for name in table)
     quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if odd else csv.QUOTE_MINIMAL
     return table.to_csv(index=False, header=header, lineterminator="\n", quoting=quoting)

@@ -1,4 +1,4 @@
-"""A file's bytes -> an upright RGB picture, or the reason why there is none."""
+"""Decoding of image files into upright sRGB pictures."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from PIL import Image, UnidentifiedImageError
 
 from synth import colour, limits
 from synth.errors import Skipped
+from synth.image_repair import repair
 from synth.memory import is_out_of_memory
-from synth.repair import repair
 
-# The suffix for a file by its content, as Pillow names it.
+# Format in Pillow's terms -> suffix of a file.
 SUFFIX_OF = {
     "JPEG": ".jpg",
     "MPO": ".jpg",
@@ -31,9 +31,9 @@ SUFFIX_OF = {
     "PPM": ".ppm",
     "HEIF": ".heic",
 }
-# What is opened at all (MPO counts as JPEG): Pillow knows formats that start other programs (EPS).
+# The only formats that are opened (MPO is opened as JPEG): for EPS Pillow runs other programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM")
-HEAD = 32  # bytes that tell the format
+HEAD = 32  # bytes at the start of a file from which its format is determined
 _SIGNATURES = (
     ("JPEG", rb"\xff\xd8\xff"),
     ("PNG", rb"\x89PNG\r\n\x1a\n"),
@@ -45,7 +45,7 @@ _SIGNATURES = (
     ("BMP", rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0"),
     ("PPM", rb"P[1-6]\s"),
 )
-# Also pictures, of kinds that are not read.
+# Formats of pictures that are not supported.
 _FOREIGN = (
     ("JPEG 2000", rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51"),
     ("JPEG XL", rb"\xff\x0a|\0\0\0\x0cJXL "),
@@ -54,7 +54,7 @@ _FOREIGN = (
 )
 _KINDS = tuple((name, re.compile(mark, re.DOTALL)) for name, mark in _SIGNATURES)
 _FOREIGN_KINDS = tuple((name, re.compile(mark, re.DOTALL)) for name, mark in _FOREIGN)
-_NO_HEIF = "is HEIC or HEIF: pip install pillow-heif reads such photos"
+_NO_HEIF = "is HEIC or HEIF: to read such photos, pip install pillow-heif"
 _DNG_VERSION = 0xC612
 _TURNS = dict(
     zip(
@@ -71,54 +71,56 @@ _TURNS = dict(
         strict=True,
     )
 )
-_DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners put into 16
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # else Python prints what it logs
+_DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners store in 16
+logging.getLogger("PIL").addHandler(
+    logging.NullHandler()
+)  # without a handler Python prints Pillow's log
 
 
 class Broken(Skipped):
-    """The file's bytes are no picture, or damaged."""
+    """The file is not a picture or is damaged."""
 
 
 class TooLarge(Skipped):
     """The picture is larger than a limit."""
 
 
-def kind(head: bytes) -> str:
-    """The first :data:`HEAD` bytes of a file -> a format that is read, as Pillow names it, or "".
+def image_format(head: bytes) -> str:
+    """The first :data:`HEAD` bytes of a file -> its format as Pillow names it; "" if unsupported.
 
-    >>> kind(b"<!doctype html>"), kind(bytes.fromhex("ffd8ffe000104a46"))
+    >>> image_format(b"<!doctype html>"), image_format(bytes.fromhex("ffd8ffe000104a46"))
     ('', 'JPEG')
     """
     return next((name for name, mark in _KINDS if mark.match(head)), "")
 
 
-def foreign_kind(head: bytes) -> str:
-    """The first bytes of a file -> the kind of picture it is, of those that are not read, or ""."""
+def unsupported_format(head: bytes) -> str:
+    """The first bytes of a file -> the name of its unsupported picture format, else ""."""
     return next((name for name, mark in _FOREIGN_KINDS if mark.match(head)), "")
 
 
 @contextmanager
 def open_image(source: Path | io.BytesIO) -> Iterator[Image.Image]:
-    """A picture of a format that we read, under our limits instead of Pillow's.
+    """Opens a picture of a supported format, with the limits of Acuity instead of Pillow's.
 
-    Its size is known and nothing decoded; callers check the size before they decode.
+    Only the header is read. Callers check the size before they decode.
 
     Raises:
-        Skipped: HEIC, and pillow-heif is missing.
-        Exception: nearly anything, on broken files.
+        Skipped: the file is HEIC and pillow-heif is not installed.
+        Exception: the file is broken; Pillow raises many types.
     """
-    with limits.ours(), Image.open(source, formats=_formats(source)) as image:
+    with limits.replace_pillow_limits(), Image.open(source, formats=_formats(source)) as image:
         yield image
 
 
 def _formats(source: Path | io.BytesIO) -> tuple[str, ...]:
-    """The formats to try: those of Pillow, or for a HEIC file that of pillow-heif."""
+    """The formats that Pillow may try: :data:`FORMATS`, or for a HEIC file that of pillow-heif."""
     if isinstance(source, Path):
         with source.open("rb") as file:
             head = file.read(HEAD)
     else:
         head = source.getbuffer()[:HEAD].tobytes()
-    if kind(head) != "HEIF":
+    if image_format(head) != "HEIF":
         return FORMATS
     if importlib.util.find_spec("pillow_heif") is None:
         raise Skipped(_NO_HEIF)
@@ -135,44 +137,49 @@ def decode(
     keep_profile: bool = False,
     max_pixels: int = limits.PIXELS,
 ) -> Image.Image:
-    """A file's bytes -> RGB picture, upright, sRGB.
+    """Bytes of a file -> upright sRGB picture (mode RGB, 8 bits).
+
+    16-bit grey is scaled to 8 bits by its largest value: the smallest depth of 8, 10, 12, 14 or
+    16 bits that holds it is assumed, and 2^depth - 1 becomes 255. So 12-bit values stored in
+    16 bits keep their brightness. 16-bit colour is scaled in the same way if it uses at most
+    14 bits.
 
     Args:
-        at_least: width and height in px; a larger JPEG may be decoded at a half, a quarter or
-            an eighth of its size, not smaller than this. Colours are converted afterwards.
-        keep_profile: leave the values as they are, whatever colour profile the file embeds.
-        max_pixels: width times height at most, of the file.
-
-    16-bit grey is scaled to 8 bits by the range that is used: the largest value gives the
-    depth, 8, 10, 12, 14 or 16 bits, and 2^depth - 1 becomes 255. So a 12-bit picture in 16-bit
-    values is as bright as it was taken. 16-bit colour likewise, if it uses at most 14 bits.
+        at_least: width and height in px. A larger JPEG may be decoded at 1/2, 1/4 or 1/8 of its
+            size, but not smaller than this. Colours are converted afterwards.
+        keep_profile: do not convert the values by the embedded colour profile.
+        max_pixels: largest width times height of the file.
 
     Raises:
-        Broken: the bytes are no picture, or damaged.
-        TooLarge: it has too many pixels.
-        Skipped: it is of a kind that has no RGB values of its own.
+        Broken: the file is not a picture or is damaged.
+        TooLarge: the picture has too many pixels.
+        Skipped: the picture has no definite RGB values (transparent, animated, raw, 32 bits).
     """
     try:
         try:
             return _decode(data, at_least, keep_profile, max_pixels)
         except Skipped:
             raise
-        except (OSError, SyntaxError, ValueError):  # of Pillow, for files cut or damaged
-            with limits.ours():
+        except (
+            OSError,
+            SyntaxError,
+            ValueError,
+        ):  # raised by Pillow for truncated or damaged files
+            with limits.replace_pillow_limits():
                 again = repair(data)
             if again is None:
                 raise
             return _decode(again, at_least, keep_profile, max_pixels)
-    except (Skipped, MemoryError):  # memory runs out on this machine: not the file's fault
+    except (Skipped, MemoryError):  # a lack of memory is not a fault of the file
         raise
     except UnidentifiedImageError:
-        what = foreign_kind(data[:HEAD])
-        advice = f"{what} is not read: convert it to PNG or JPEG" if what else ""
-        raise Broken(advice or "not a picture, or of an unknown format") from None
+        what = unsupported_format(data[:HEAD])
+        advice = f"{what} is not supported: convert it to PNG or JPEG" if what else ""
+        raise Broken(advice or "not a picture, or an unknown format") from None
     except Exception as error:
         if is_out_of_memory(error):
             raise MemoryError from None
-        # On broken files Pillow's decoders raise nearly anything.
+        # For broken files Pillow's decoders raise many types.
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise Broken(f"broken file: {reason}") from None
 
@@ -184,14 +191,14 @@ def _decode(
         if image.width * image.height > max_pixels:
             raise TooLarge(limits.too_many_pixels(image.width, image.height, max_pixels))
         if getattr(image, "n_frames", 1) > 1 and image.format not in ("MPO", "HEIF"):
-            raise Skipped("animated or of several pages")
+            raise Skipped("animated or has several pages")
         if _DNG_VERSION in getattr(image, "tag_v2", ()):
-            raise Skipped("is a camera's raw file (DNG): develop it to JPEG or TIFF first")
+            raise Skipped("is a camera raw file (DNG): convert it to JPEG or TIFF")
         if at_least is not None and image.format in ("JPEG", "MPO"):
             turned = orientation(image) >= 5
             image.draft("RGB", at_least[::-1] if turned else at_least)
         wide = _has_16_bit_colour(image, data)
-        image.load()  # before the EXIF of a PNG, whose reading would hide a broken file
+        image.load()  # before getexif(), which would hide the damage of a broken PNG
         turn = _TURNS.get(orientation(image))
         profile = b"" if keep_profile else image.info.get("icc_profile") or b""
         rgb = _rgb(image, profile, data if wide else b"")
@@ -199,20 +206,26 @@ def _decode(
 
 
 def orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 (upright) to 8; 1 where the block says nothing usable."""
+    """The EXIF orientation, 1 (upright) to 8; 1 if the EXIF block has no valid value."""
     try:
         value = image.getexif().get(0x0112, 1)
     except MemoryError:
         raise
-    except Exception:  # an odd EXIF block spoils no photo
+    except Exception:  # a photo with an invalid EXIF block is still used
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def _rgb(image: Image.Image, profile: bytes, wide: bytes) -> Image.Image:
-    """Any mode of Pillow -> sRGB, or Skipped where that would invent or lose values.
+    """Converts a picture of any mode to sRGB.
 
-    ``wide`` holds the file's bytes where it has 16 bits a channel, of which Pillow keeps 8.
+    Args:
+        image: the picture.
+        profile: ICC profile, or empty.
+        wide: bytes of the file if it has 16 bits per channel, of which Pillow keeps 8; else empty.
+
+    Raises:
+        Skipped: the mode has no definite RGB values.
     """
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
         image = Image.fromarray(to_8_bits(np.asarray(image)))
@@ -234,7 +247,7 @@ def _rgb(image: Image.Image, profile: bytes, wide: bytes) -> Image.Image:
 
 
 def to_8_bits(values: np.ndarray) -> np.ndarray:
-    """(H, W) or (H, W, 3) of at most 16 bits -> uint8, by the range that is used.
+    """(H, W) or (H, W, 3) of at most 16 bits -> uint8, scaled by the depth of the largest value.
 
     >>> to_8_bits(np.array([[0, 2048, 4095]], np.uint16)).tolist()
     [[0, 128, 255]]
@@ -251,10 +264,10 @@ def _has_16_bit_colour(image: Image.Image, data: bytes) -> bool:
 
 
 def _full_range(image: Image.Image, data: bytes) -> Image.Image:
-    """An RGB picture of which Pillow kept the high bytes -> scaled by the range that is used.
+    """Scales a 16-bit RGB picture, of which Pillow kept the high bytes, by its largest value.
 
-    Files that use the 15th or 16th bit stay as Pillow reads them. OpenCV reads the others:
-    Pillow has no mode for 16 bits a channel.
+    Files that use the 15th or 16th bit stay as Pillow reads them. The others are read with
+    OpenCV, because Pillow has no mode with 16 bits per channel.
     """
     pixels = np.asarray(image)
     if image.mode != "RGB" or pixels.max() >= 64:

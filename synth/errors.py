@@ -1,16 +1,16 @@
-"""The errors that users are meant to read."""
+"""Errors with a message for the user."""
 
 
 class InputError(ValueError):
-    """What is wrong, where, and what to do, in one line.
+    """Bad input. The message says in one line what is wrong, where, and what to do.
 
-    The commands print it without a traceback and exit with code 2.
+    The commands print the message without a traceback and exit with code 2.
     """
 
 
 class Interrupted(InputError):
-    """Why work stopped half-way. What is done is kept, for ``--resume``."""
+    """The work stopped before its end. Its results so far are kept for ``--resume``."""
 
 
 class Skipped(InputError):
-    """Why one photo cannot be used. In a run of many it is recorded and the run goes on."""
+    """A photo cannot be used. A run over many photos records the reason and continues."""

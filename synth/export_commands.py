@@ -16,17 +16,17 @@ Format = Literal["mvtec", "coco", "imagefolder", "webdataset"]
 def export(
     dataset: Annotated[Path, typer.Argument(help="Dataset folder.")],
     out: Annotated[Path, typer.Argument(help="Folder to write.")],
-    format: Annotated[Format, typer.Option(help="Whose layout.")],
+    format: Annotated[Format, typer.Option(help="Format of the export.")],
     shard_size: Annotated[
         int, typer.Option(min=1, help="Samples in one tar file of webdataset.")
     ] = 1000,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace OUT if it is one of ours.")
+        bool, typer.Option("--overwrite", help="Replace OUT if synth export wrote it.")
     ] = False,
 ) -> None:
-    """Write a dataset as other tools want it: MVTec AD, COCO, Hugging Face, WebDataset.
+    """Write a dataset in the format of MVTec AD, COCO, Hugging Face imagefolder or WebDataset.
 
-    Pictures are copied byte for byte.
+    Image files are copied byte for byte.
 
     Example: `synth export set set-coco --format coco`
     """
@@ -36,24 +36,24 @@ def export(
         count = exporting.export(
             dataset, out, format, overwrite=overwrite, progress=progress, shard_size=shard_size
         )
-    console.say(f"{count} images in {out}, as {format}")
+    console.print_line(f"{count} images in {out}, as {format}")
     if format == "mvtec" and any(path.suffix != ".png" for path in out.glob("*/t*/*/*")):
-        console.say(
-            "not all are .png, which is all that most readers of MVTec AD look for: "
-            "for those, generate with --codec png"
+        console.print_line(
+            "not all images are .png, but most readers of MVTec AD read only .png: "
+            "generate the dataset with --codec png for them"
         )
 
 
 def preview(
     dataset: Annotated[Path, typer.Argument(help="Dataset folder.")],
     out: Annotated[Path, typer.Option(help="PNG file to write.")] = Path("preview.png"),
-    count: Annotated[int, typer.Option(min=1, help="Rows to show.")] = 8,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same rows.")] = 0,
+    count: Annotated[int, typer.Option(min=1, help="Number of rows to show.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the selection of rows.")] = 0,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a sheet of ours.")
+        bool, typer.Option("--overwrite", help="Replace OUT if Acuity drew it.")
     ] = False,
 ) -> None:
-    """Draw a contact sheet: image, clean twin, difference amplified, truth.
+    """Draw a contact sheet: image, clean twin, amplified difference and outlined region.
 
     Example: `synth preview set --out preview.png --count 8`
     """
@@ -61,7 +61,7 @@ def preview(
 
     if out.suffix.lower() != ".png":
         raise InputError(f"--out is '{out}': name a .png file")
-    output_file.check(out, output_file.is_drawing, overwrite)
+    output_file.check(out, output_file.is_acuity_png, overwrite)
     sheet = previews.preview(dataset, count, seed)
     output_file.write(out, output_file.encode_png(sheet, "synth preview"), overwrite)
-    console.say(f"{out}: {sheet.shape[1]}x{sheet.shape[0]} px")
+    console.print_line(f"{out}: {sheet.shape[1]}x{sheet.shape[0]} px")

@@ -1,4 +1,4 @@
-"""The file that a name in a table means."""
+"""Matching of file names in tables with files on disk."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def parts_of(name: str) -> tuple[str, ...]:
-    r"""A path in a table -> its parts, in Unicode normal form C.
+    r"""A path in a table -> its parts in Unicode normal form C.
 
     >>> parts_of(r"./photos\a.jpg")
     ('photos', 'a.jpg')
@@ -19,14 +19,14 @@ def parts_of(name: str) -> tuple[str, ...]:
 
 
 class FileNames:
-    """The names of the files below a folder, to look up what a table calls them.
+    """An index of the files below a folder, for names as tables write them.
 
-    A name is found whatever its Unicode normal form, with slashes or backslashes, with a leading
-    ``./``, and behind the folder's own name or path.
+    A name matches in any Unicode normal form, with slashes or backslashes, with a leading ``./``
+    and after the name or path of the folder.
 
     Args:
-        names: relative to the folder, with slashes.
-        folder: where the files are.
+        names: paths of the files relative to the folder, with slashes.
+        folder: the folder.
     """
 
     def __init__(self, names: Iterable[str], folder: Path) -> None:
@@ -37,7 +37,7 @@ class FileNames:
         self._above = parts_of(str(folder.resolve()))
 
     def find(self, name: str) -> str | None:
-        """The file that a name means; None where there is none, or more than one."""
+        """The file with a name; None if there is none or more than one."""
         if name in self._exact:
             return name
         parts = parts_of(name)

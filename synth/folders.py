@@ -1,4 +1,4 @@
-"""Write folders and files so that they are there whole or not at all, and delete only our own."""
+"""Atomic writing of folders and files; only folders that Acuity wrote are ever deleted."""
 
 from __future__ import annotations
 
@@ -17,50 +17,51 @@ from synth.errors import InputError, Interrupted
 from synth.json_files import Damaged, parse_object
 from synth.locks import lock
 from synth.paths import fit_name
-from synth.terminal import legible
+from synth.text_escapes import escape_surrogates
 
-UNFINISHED = ".unfinished"  # the state of a folder that staged() builds; absent once it is done
+UNFINISHED = ".unfinished"  # file with the state of a staging folder; absent in a finished folder
 _BUILDING, _WHOLE = b"building\n", b"whole\n"
-_STATES = (b"", _BUILDING, _WHOLE)  # empty: as earlier versions left it
+_STATES = (b"", _BUILDING, _WHOLE)  # empty: written by earlier versions
 
 
 @dataclass(frozen=True)
 class Marker:
-    """The file by whose content a finished folder is known to be ours.
+    """The JSON file that marks a finished folder as written by a command of Acuity.
 
     Args:
-        name: of the file, which holds a JSON object.
-        describes: whether an object is one that we write into such a file.
-        belongs: whether a file or folder of this name, directly in the folder, can be ours.
+        name: name of the file, which holds a JSON object.
+        is_ours: whether the command wrote a file with this object.
+        may_contain: whether the command can have written a file or folder with this name directly
+            in the folder.
     """
 
     name: str
-    describes: Callable[[dict[str, Any]], bool]
-    belongs: Callable[[str], bool] = lambda name: True
+    is_ours: Callable[[dict[str, Any]], bool]
+    may_contain: Callable[[str], bool] = lambda name: True
 
     def fault(self, folder: Path) -> str:
-        """Why a folder is not ours; empty where it is, or holds nothing."""
+        """Why the command did not write a folder; "" if it did, or if the folder is empty."""
         names = sorted(entry.name for entry in folder.iterdir())
         if not names:
             return ""
         try:
-            ours = self.describes(parse_object((folder / self.name).read_bytes()))
+            ours = self.is_ours(parse_object((folder / self.name).read_bytes()))
         except FileNotFoundError:
-            return f"holds no {self.name}"
+            return f"has no {self.name}"
         except (OSError, Damaged):
             ours = False
         if not ours:
-            return f"holds a file {self.name} that this command did not write"
+            return f"has a file {self.name} that this command did not write"
         for name in names:
-            if name != self.name and not self.belongs(name):
-                return f"holds {name}, which this command did not write"
+            if name != self.name and not self.may_contain(name):
+                return f"has a file {name}, which this command did not write"
         return ""
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[Path]:
-    """Give a temporary name to write under; rename it to ``path`` when the block ends well."""
-    temporary = _beside(path, ".", ".tmp")
+def replace_atomically(path: Path) -> Iterator[Path]:
+    """Yields a temporary path, which is renamed to ``path`` if the block succeeds, else deleted."""
+    temporary = _sibling(path, ".", ".tmp")
     try:
         yield temporary
         os.replace(temporary, path)
@@ -71,47 +72,59 @@ def writing(path: Path) -> Iterator[Path]:
 
 
 def write(path: Path, data: str | bytes) -> None:
-    """Write a file so that it is there whole or not at all.
+    """Writes a file atomically: it is complete, or not there.
 
-    Text is written in UTF-8, what that has no bytes for (in file names, say) as an escape.
+    Text is written in UTF-8. Characters that UTF-8 cannot encode, for example in file names, are
+    written as escapes.
     """
-    with writing(path) as temporary:
-        temporary.write_bytes(legible(data).encode("utf-8") if isinstance(data, str) else data)
+    with replace_atomically(path) as temporary:
+        temporary.write_bytes(
+            escape_surrogates(data).encode("utf-8") if isinstance(data, str) else data
+        )
 
 
 def sha256(path: Path) -> str:
-    """A file -> the SHA-256 of its bytes, in hexadecimal."""
+    """A file -> SHA-256 of its bytes in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def partial(out: Path) -> Path:
-    """Where :func:`staged` builds ``out`` while it is unfinished."""
-    return _beside(out, "", ".partial")
+def staging_folder(out: Path) -> Path:
+    """Path of the staging folder, in which :func:`stage` builds ``out``."""
+    return _sibling(out, "", ".partial")
 
 
 def is_finished(out: Path, scratch: Iterable[str] = ()) -> bool:
-    """Whether ``out`` is whole and no other run for it has begun; puts an interrupted end right.
+    """Whether ``out`` is complete and has no staging folder.
+
+    First completes or reverts a run that was killed during its last renames.
+
+    Args:
+        out: the folder.
+        scratch: see :func:`stage`.
 
     Raises:
-        InputError: another process is writing it.
+        InputError: another process is writing the folder.
     """
     out = Path(os.path.realpath(out))
     if not out.is_dir():
         return False
-    with lock(out, _beside(out, ".", ".lock")):
+    with lock(out, _sibling(out, ".", ".lock")):
         _recover(out, scratch, resume=True)
-    return out.is_dir() and not partial(out).exists()
+    return out.is_dir() and not staging_folder(out).exists()
 
 
 def check(
     out: Path, marker: Marker, overwrite: bool = False, reads: Iterable[str | Path] = ()
 ) -> None:
-    """Refuse an OUT that exists already, unless ``overwrite`` and it is ours, or that is an input.
+    """Checks that the folder ``out`` may be written.
 
     Args:
-        reads: the files and folders that the work reads. OUT must not contain one of them, nor
-            lie in one, neither by name nor through links.
+        out: the folder.
+        marker: how a finished folder of the command is recognised.
+        overwrite: allow a folder that the command wrote.
+        reads: files and folders that the command reads. ``out`` must not contain one of them or
+            lie inside one, by name or through links.
 
     Raises:
         InputError: the folder must not be written.
@@ -120,16 +133,16 @@ def check(
         raise InputError(f"{out} is a file: name a folder that does not exist yet")
     exists = out.is_dir() and any(out.iterdir())
     for read in reads:
-        _check_apart(out, Path(read), exists)
+        _check_separate(out, Path(read), exists)
     if exists:
         if not overwrite:
             raise InputError(f"{out} exists: name another folder, or pass --overwrite")
         if fault := marker.fault(out):
-            raise InputError(f"{out} {fault}: it is not overwritten; name another folder")
+            raise InputError(f"{out} {fault}, so it is not overwritten: name another folder")
 
 
 @contextlib.contextmanager
-def staged(
+def stage(
     out: Path,
     marker: Marker,
     *,
@@ -138,98 +151,98 @@ def staged(
     resume: bool | None = None,
     scratch: Iterable[str] = (),
 ) -> Iterator[Path]:
-    """Give a folder to build in; rename it to ``out`` when the block ends well.
+    """Yields a staging folder, which is renamed to ``out`` if the block succeeds.
 
-    One process at a time builds ``out``. Whatever is killed when: ``out`` is the old folder or
-    the new one, except between two renames, and the next call for ``out`` puts that right and
-    deletes what was left behind.
+    Only one process at a time builds ``out``. If the process is killed, ``out`` is the old folder
+    or the new one, except between two renames; the next call for ``out`` completes these and
+    deletes leftover folders.
 
     Args:
-        out: the folder wanted.
-        marker: how a finished folder of this kind is known; ``overwrite`` deletes no other.
-        reads: the files and folders that the block reads; see :func:`check`.
-        overwrite: replace ``out`` once the new one is whole, and drop an unfinished one.
-        resume: whether to go on in an unfinished folder. None: this work cannot be
-            resumed, so any failure leaves nothing behind. Otherwise an interruption keeps
-            the unfinished folder, and bad input removes it, if it was not there before.
-        scratch: files and folders in it that only a resumed run needs; deleted at the end.
+        out: the folder to write.
+        marker: how a finished folder of the command is recognised; no other is overwritten.
+        reads: files and folders that the block reads; see :func:`check`.
+        overwrite: replace ``out`` after the new folder is complete; delete an unfinished one.
+        resume: whether to continue an unfinished folder. None: the work cannot be resumed, so
+            every failure deletes the staging folder. Otherwise an interruption keeps it, and bad
+            input deletes it unless it existed before.
+        scratch: files and folders that only a resumed run needs; deleted at the end.
 
     Raises:
-        InputError: ``out`` or its unfinished folder must not be written; see :func:`check`.
+        InputError: ``out`` or its staging folder must not be written; see :func:`check`.
     """
     reads, scratch = list(reads), list(scratch)
-    named, out = out, Path(os.path.realpath(out))  # a name of its own for "." and behind links
-    building = partial(out)
+    named, out = out, Path(os.path.realpath(out))  # gives "." a name and follows links
+    staging = staging_folder(out)
     for read in reads:
-        _check_apart(named, Path(read), False)
+        _check_separate(named, Path(read), False)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with lock(out, _beside(out, ".", ".lock")):
+    with lock(out, _sibling(out, ".", ".lock")):
         _recover(out, scratch, bool(resume))
         check(named, marker, overwrite, reads)
         for read in reads:
-            _check_apart(building, Path(read), building.is_dir())
-        if building.exists():
+            _check_separate(staging, Path(read), staging.is_dir())
+        if staging.exists():
             if resume is False and not overwrite:
                 raise InputError(
-                    f"{building} holds an unfinished run: "
-                    "pass --resume to go on, --overwrite to drop it"
+                    f"{staging} holds an unfinished run: "
+                    "pass --resume to continue it or --overwrite to delete it"
                 )
-            state = _state(building)
-            if state is None and any(building.iterdir()):
-                raise InputError(f"{building} is in the way and not ours: move it")
+            state = _state(staging)
+            if state is None and any(staging.iterdir()):
+                raise InputError(f"{staging} exists and was not written by this command: move it")
             if not resume:
-                _discard(building, out)
-        fresh = not building.exists()
-        was_whole = not fresh and _state(building) == _WHOLE
-        building.mkdir(exist_ok=True)
-        write(building / UNFINISHED, _BUILDING)
+                _delete(staging, out)
+        fresh = not staging.exists()
+        was_whole = not fresh and _state(staging) == _WHOLE
+        staging.mkdir(exist_ok=True)
+        write(staging / UNFINISHED, _BUILDING)
         try:
-            yield building
+            yield staging
             try:
                 check(named, marker, overwrite)
-            except InputError as error:  # it has appeared, or changed, since the run began
+            except InputError as error:  # it appeared or changed during the run
                 raise Interrupted(str(error)) from None
         except BaseException as error:
             bad_input = isinstance(error, InputError) and not isinstance(error, Interrupted)
             if resume is None or (fresh and bad_input):
-                _discard(building, out)
-            elif was_whole and bad_input:  # another run was asked for: this one stays as it was
-                write(building / UNFINISHED, _WHOLE)
+                _delete(staging, out)
+            elif was_whole and bad_input:  # other options were given: keep the finished run
+                write(staging / UNFINISHED, _WHOLE)
                 _recover(out, scratch, False)
             raise
-        write(building / UNFINISHED, _WHOLE)
+        write(staging / UNFINISHED, _WHOLE)
         _recover(out, scratch, False)
 
 
 def _recover(out: Path, scratch: Iterable[str], resume: bool) -> None:
-    """Finish what a run that was killed while it ended has left, or take its last step back.
+    """Completes the renames of a run that was killed at its end, or reverts them.
 
     Args:
-        resume: a whole folder goes back to its unfinished name, for its run to end once more.
+        resume: rename a complete folder back to its staging folder, so that the run can end again.
     """
-    building, replaced = partial(out), _beside(out, ".", ".acuity-replaced")
-    if _state(building) == _WHOLE:
+    staging, replaced = staging_folder(out), _sibling(out, ".", ".acuity-replaced")
+    if _state(staging) == _WHOLE:
         if out.is_dir() and any(out.iterdir()) and not replaced.exists():
             os.replace(out, replaced)
         if not out.is_dir() or not any(out.iterdir()):
             with contextlib.suppress(FileNotFoundError):
                 out.rmdir()
-            os.replace(building, out)
+            os.replace(staging, out)
     if replaced.exists():
         if out.is_dir():
-            _discard(replaced, out)
+            _delete(replaced, out)
         else:
             os.replace(replaced, out)
-    digits = 12  # of the random number at the end of the name; they count for its length
-    trash = _beside(out, ".", f".acuity-trash-{'0' * digits}").name[:-digits]
+    digits = 12  # hexadecimal digits of the random number that ends the name
+    trash = _sibling(out, ".", f".acuity-trash-{'0' * digits}").name[:-digits]
     pattern = re.compile(re.escape(trash) + f"[0-9a-f]{{{digits}}}")
     for entry in list(out.parent.iterdir()):
         if pattern.fullmatch(entry.name):
             shutil.rmtree(entry, ignore_errors=True)
     if _state(out) != _WHOLE:
         return
-    if resume and not building.exists():
-        os.replace(out, building)
+    if resume and not staging.exists():
+        os.replace(out, staging)
         return
     for name in scratch:
         path = out / name
@@ -241,7 +254,7 @@ def _recover(out: Path, scratch: Iterable[str], resume: bool) -> None:
 
 
 def _state(folder: Path) -> bytes | None:
-    """What :func:`staged` noted in a folder; None where it did not build it."""
+    """The state that :func:`stage` wrote into a folder; None if it did not build the folder."""
     try:
         with (folder / UNFINISHED).open("rb") as file:
             state = file.read(64)
@@ -250,40 +263,45 @@ def _state(folder: Path) -> bytes | None:
     return state if state in _STATES else None
 
 
-def _discard(folder: Path, out: Path) -> None:
-    """Delete a folder of ours, renamed first: what an interruption leaves is never taken for it."""
-    trash = _beside(out, ".", f".acuity-trash-{secrets.token_hex(6)}")
+def _delete(folder: Path, out: Path) -> None:
+    """Deletes a folder after renaming it, so that a partly deleted one is not taken for it."""
+    trash = _sibling(out, ".", f".acuity-trash-{secrets.token_hex(6)}")
     os.replace(folder, trash)
     shutil.rmtree(trash, ignore_errors=True)
 
 
-def _beside(path: Path, prefix: str, suffix: str) -> Path:
-    """A name in the same folder, cut where a disk would not take it."""
+def _sibling(path: Path, prefix: str, suffix: str) -> Path:
+    """A path in the same folder with a prefix and suffix, shortened if a disk would reject it."""
     return path.with_name(fit_name(f"{prefix}{path.name}", suffix))
 
 
-def _check_apart(out: Path, read: Path, exists: bool) -> None:
-    """Refuse an OUT that contains an input or lies in one, by name or through links.
+def _check_separate(out: Path, read: Path, exists: bool) -> None:
+    """Checks that OUT neither contains an input nor lies inside one, by name or through links.
 
     Args:
-        exists: OUT holds files: links inside a folder that is read must not lead there either.
+        out: the folder to write.
+        read: an input.
+        exists: OUT has files, so links inside an input folder must not lead to OUT either.
+
+    Raises:
+        InputError: the two are not separate.
     """
     for place in (os.path.abspath, os.path.realpath):
         one, other = Path(place(out)), Path(place(read))
         if one == other or _contains(one, other):
-            raise InputError(f"{out} is or holds {read}, which is read: name a folder elsewhere")
+            raise InputError(f"{out} is or contains the input {read}: name another folder")
         if _contains(other, one):
-            raise InputError(f"{out} lies in {read}, which is read: name a folder elsewhere")
+            raise InputError(f"{out} is inside the input {read}: name another folder")
     if exists and read.is_dir():
         target = out.resolve()
         for link in _links(read):
             found = link.resolve()
             if found == target or _contains(target, found) or _contains(found, target):
-                raise InputError(f"{link} leads to {out}, and is read: name a folder elsewhere")
+                raise InputError(f"the input {link} is a link to {out}: name another folder")
 
 
 def _contains(folder: Path, path: Path) -> bool:
-    """Whether a path lies in a folder, by name or by what the disk calls the same folder."""
+    """Whether a path lies in a folder, by name or by device and inode."""
     if folder in path.parents:
         return True
     try:
@@ -298,7 +316,7 @@ def _contains(folder: Path, path: Path) -> bool:
 
 
 def _links(folder: Path) -> Iterator[Path]:
-    """The links in a folder and its subfolders; they are not followed."""
+    """The links in a folder and its subfolders; links are not followed."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_symlink():

@@ -1,10 +1,9 @@
-"""Photos and recipe to dataset: in parallel, resumable, the same bytes every time."""
+"""Generation of a dataset from photos and a recipe: parallel, resumable, reproducible."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import re
 from array import array
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -15,40 +14,38 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synth import dataset, folders, paths, photos, renderer
+from synth import dataset, folders, paths, photos
 from synth import recipe as recipes
 from synth.card import Summary
 from synth.dataset import PICTURES, Form
-from synth.errors import InputError, Skipped
-from synth.journal import Journal, Ledger, Outcome
-from synth.memory import is_out_of_memory, out_of_memory
+from synth.errors import InputError
+from synth.generate_log import GenerateLog, PhotoResult, PhotoTotals
 from synth.paths import path_of
-from synth.photos import Photo
-from synth.recipe import SPLITS, Draw, Recipe
-from synth.terminal import legible
-from synth.workers import crew, require_main_guard
+from synth.recipe import SPLITS, Recipe
+from synth.row_files import make_rows
+from synth.text_escapes import escape_surrogates
+from synth.workers import require_main_guard, worker_pool
 
 if TYPE_CHECKING:
     import pandas as pd
 
-JOURNAL = "journal.jsonl"
-EXTENSIONS = {"jpeg": "jpg", "png": "png"}
-PART = 1024  # rows in memory at a time when the table is written
+LOG = "journal.jsonl"
+ROWS_PER_PART = 1024  # rows in memory while the table is written
 Progress = Callable[[int, int], None]
-Origins = Mapping[str, tuple[str, str]]  # photo -> its source address and licence
+Origins = Mapping[str, tuple[str, str]]  # photo -> source address and licence
 
 
 @dataclass(frozen=True)
-class Built:
-    """What a run made; the table itself stays on disk.
+class BuildResult:
+    """Result of a run, without the table, which is on disk.
 
     Args:
-        unlisted: how many photos ``photos.csv`` does not name, where there is one.
+        unlisted: number of photos that ``photos.csv`` does not name; 0 without ``photos.csv``.
     """
 
     summary: Summary
     skipped: dict[str, str]  # reason by photo
-    passed_over: dict[str, str]  # reason by name of what is no photo
+    passed_over: dict[str, str]  # reason by name of a file or folder
     unlisted: int = 0
 
 
@@ -58,10 +55,13 @@ def generate(
     recipe: str | Path | Recipe = "default",
     **options: Any,
 ) -> pd.DataFrame:
-    """Make a dataset in the folder ``out`` and return its table; options as of :func:`build`.
+    """Writes a dataset into the folder ``out`` and returns its table.
 
-    Photos that cannot be used are listed in ``attrs["skipped"]`` (name -> reason) too, and
-    what is no photo in ``attrs["passed_over"]``.
+    ``attrs["skipped"]`` of the table maps unusable photos to the reason, ``attrs["passed_over"]``
+    files and folders that are not photos. The options are those of :func:`build`.
+
+    Raises:
+        InputError: bad input.
     """
     built = build(photo_folder, out, recipe, **options)
     table = dataset.parse(path_of(out))
@@ -81,268 +81,193 @@ def build(
     overwrite: bool = False,
     resume: bool = False,
     progress: Progress | None = None,
-) -> Built:
-    """Make a dataset in the folder ``out``; memory does not grow with its rows.
+) -> BuildResult:
+    """Writes a dataset into the folder ``out``; its memory does not grow with the rows.
 
-    Photos are taken in the order of their names, each with ``recipe.per_photo`` rows, until
-    there are ``count`` rows. The result depends on photos, recipe and count alone, not on
-    the number of workers. Photos that cannot be used, and files and folders passed over
-    because they are no photos, are listed in ``skipped.csv``.
+    Photos are used in the order of their names, each for ``recipe.per_photo`` rows, until there
+    are ``count`` rows. The result depends on photos, recipe and count only. ``skipped.csv``
+    lists unusable photos, and files and folders that are not photos.
 
     Args:
-        form: of the table, ``metadata.csv`` or ``metadata.parquet``.
-        progress: called with rows made and rows expected at most.
+        form: format of the table: ``csv`` or ``parquet``.
+        progress: called with (rows made, largest possible number of rows).
 
     Raises:
-        InputError: bad input; nothing is left behind under the name ``out``.
+        InputError: bad input; ``out`` is not written.
     """
     source, out = path_of(photo_folder), path_of(out)
-    given, recipe = recipe, recipe if isinstance(recipe, Recipe) else recipes.load(recipe)
+    named, recipe = recipe, recipe if isinstance(recipe, Recipe) else recipes.load(recipe)
     if count is not None and count < 1:
-        raise InputError(f"count is {count}: ask for at least one row")
+        raise InputError(f"count is {count}: give 1 or more")
     if workers < 1:
-        raise InputError(f"workers is {workers}: give at least one")
+        raise InputError(f"workers is {workers}: give 1 or more")
     if form not in dataset.TABLES:
         raise InputError(f"table is '{form}': use one of {', '.join(dataset.TABLES)}")
     require_main_guard()
-    found = photos.some(photos.survey(source), source)
+    found = photos.require_photos(photos.search(source), source)
     names = found.names
     origins = photos.provenance(source, names)
     wanted = min(count or len(names) * recipe.per_photo, len(names) * recipe.per_photo)
 
-    reads = paths.inputs(source, None if str(given) in recipes.PRESETS else given)
-    with folders.staged(
-        out, dataset.MARKER, reads=reads, overwrite=overwrite, resume=resume, scratch=[JOURNAL]
-    ) as building:
+    reads = paths.inputs(source, None if str(named) in recipes.PRESETS else named)
+    with folders.stage(
+        out, dataset.MARKER, reads=reads, overwrite=overwrite, resume=resume, scratch=[LOG]
+    ) as staging:
         about = {"made_by": "synth generate", "recipe": recipe.to_dict(), "count": count}
         for folder, used in zip(PICTURES.values(), (True, recipe.twins, recipe.masks), strict=True):
             if used:
-                (building / folder).mkdir(exist_ok=True)
-        with closing(
-            Journal(building / JOURNAL, about | {"files": _digest(source, names)})
-        ) as journal:
-            ledger = _make_all(
-                source, names, origins, recipe, building, journal, wanted, workers, progress
+                (staging / folder).mkdir(exist_ok=True)
+        with closing(GenerateLog(staging / LOG, about | {"files": _digest(source, names)})) as log:
+            totals = _make_pictures(
+                source, names, origins, recipe, staging, log, wanted, workers, progress
             )
-        if not ledger.rows:
-            reason = next(journal.read()).skipped
+        if not totals.rows:
+            reason = next(log.read()).skipped
             raise InputError(
                 f"none of the {len(names)} photos in {source} can be used; the first: {reason}"
             )
-        built = _finish(found, building, journal, ledger, recipe, about, form)
+        built = _finish(found, staging, log, totals, recipe, about, form)
     return replace(built, unlisted=sum(name not in origins for name in names) if origins else 0)
 
 
-def _make_all(
+def _make_pictures(
     source: Path,
     names: Sequence[str],
     origins: Origins,
     recipe: Recipe,
-    building: Path,
-    journal: Journal,
+    staging: Path,
+    log: GenerateLog,
     wanted: int,
     workers: int,
     progress: Progress | None,
-) -> Ledger:
-    """First pass: make the pictures of all photos that the journal does not know yet."""
-    ledger = Ledger(wanted)
+) -> PhotoTotals:
+    """First pass: writes the images of all photos that are not in the log yet."""
+    totals = PhotoTotals(wanted)
 
-    def count(outcome: Outcome) -> bool:
-        ledger.add(outcome)
+    def count(result: PhotoResult) -> bool:
+        totals.add(result)
         if progress:
-            progress(ledger.rows, wanted)
-        return ledger.rows == wanted
+            progress(totals.rows, wanted)
+        return totals.rows == wanted
 
-    for outcome in journal.read(journal.found):
-        if not outcome.is_on_disk(building):
-            _make_again(outcome, source, origins, recipe, building)
-        if count(outcome):
-            return ledger
-    rest = names[journal.found :]
-    with closing(_outcomes(source, rest, origins, recipe, building, workers)) as outcomes:
-        for outcome in outcomes:
-            journal.append(outcome)
-            if count(outcome):
+    for result in log.read(log.found):
+        if not result.is_on_disk(staging):
+            _restore_files(result, source, origins, recipe, staging)
+        if count(result):
+            return totals
+    rest = names[log.found :]
+    with closing(_make_results(source, rest, origins, recipe, staging, workers)) as results:
+        for result in results:
+            log.append(result)
+            if count(result):
                 break
-    return ledger
+    return totals
 
 
-def _make_again(
-    outcome: Outcome, source: Path, origins: Origins, recipe: Recipe, building: Path
+def _restore_files(
+    result: PhotoResult, source: Path, origins: Origins, recipe: Recipe, staging: Path
 ) -> None:
-    """Write a photo's files once more where an interruption or a full disk has lost some.
+    """Writes the files of a photo again if an interruption or a full disk has lost some.
 
     Raises:
-        InputError: the photo gives other rows now.
+        InputError: the photo has changed, so its rows differ.
     """
-    name = outcome.photo
-    if make(source, name, origins.get(name, ("", "")), recipe, building) != outcome:
+    name = result.photo
+    if make_rows(source, name, origins.get(name, ("", "")), recipe, staging) != result:
         raise InputError(
-            f"pictures of {name} are missing in {building}, and the photo has changed since: "
-            "pass --overwrite to begin again"
+            f"images of {name} are missing in {staging}, and the photo has changed: "
+            "pass --overwrite to start again"
         )
 
 
 def _digest(source: Path, names: Sequence[str]) -> str:
-    """A digest of the photos' names and file sizes, which tells other photos cheaply."""
+    """A digest of the names and file sizes of the photos."""
     digest = hashlib.sha256()
     for name in names:
         digest.update(os.fsencode(f"{name}\0{(source / name).stat().st_size}\n"))
     return digest.hexdigest()
 
 
-def _outcomes(
+def _make_results(
     source: Path,
     names: Sequence[str],
     origins: Origins,
     recipe: Recipe,
-    building: Path,
+    staging: Path,
     workers: int,
-) -> Generator[Outcome, None, None]:
-    """The outcome of each photo in order, made by ``workers`` processes, a few ahead."""
+) -> Generator[PhotoResult, None, None]:
+    """The result of each photo in order, made by ``workers`` processes."""
 
     def job(name: str) -> tuple[Path, str, tuple[str, str], Recipe, Path]:
-        return source, name, origins.get(name, ("", "")), recipe, building
+        return source, name, origins.get(name, ("", "")), recipe, staging
 
     if workers == 1 or len(names) < 2:
         for name in names:
-            yield make(*job(name))
+            yield make_rows(*job(name))
         return
-    with crew(min(workers, len(names))) as run:
-        yield from run(make, map(job, names))
-
-
-def make(source: Path, name: str, origin: tuple[str, str], recipe: Recipe, out: Path) -> Outcome:
-    """Make all rows of one photo and write their files below ``out``."""
-    try:
-        name.encode()
-        photo = renderer.read(source, name, recipe, origin)
-        draws = [
-            recipe.draw(*photo.picture.size, renderer.row_generator(recipe, photo, k))
-            for k in range(recipe.per_photo)
-        ]
-        sizes: dict[str, int] = {}
-        rows = [_write_row(photo, draw, k, recipe, out, sizes) for k, draw in enumerate(draws)]
-    except Skipped as reason:
-        return Outcome(name, skipped=str(reason))
-    except (MemoryError, OSError) as error:
-        raise out_of_memory(name) if is_out_of_memory(error) else error from None
-    except UnicodeEncodeError:
-        return Outcome(name, skipped="its name is no Unicode text: rename it")
-    seen = photos.signature(photo.picture)
-    return Outcome(name, photo.sha256, seen.dhash, rows, sizes=sizes, detail=seen.text())
-
-
-def _write_row(
-    photo: Photo, draw: Draw, k: int, recipe: Recipe, out: Path, sizes: dict[str, int]
-) -> dict[str, Any]:
-    """Write the pictures of one row -> the row; the files' bytes are added to ``sizes``."""
-
-    def write(name: str, data: bytes) -> None:
-        (out / name).write_bytes(data)
-        sizes[name] = len(data)
-
-    painted = renderer.paint(photo, draw)
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(photo.name).stem)[:60]
-    base = f"{stem}-{photo.sha256[:8]}-{k}"
-    file_name = f"{base}.{EXTENSIONS[recipe.codec]}"
-    row: dict[str, Any] = {
-        "file_name": f"images/{file_name}",
-        "shape": recipe.shape,
-        "overflow": recipe.overflow,
-        "rounding": recipe.rounding,
-        "feather": float(recipe.feather),
-        "discolor_ratio": 1.0,
-        "label": int(draw.anomaly is not None),
-        "photo": photo.name,
-        "photo_sha256": photo.sha256,
-        "source_url": photo.source_url,
-        "licence": photo.licence,
-        "width": draw.size[0],
-        "height": draw.size[1],
-        "codec": recipe.codec,
-        "quality": recipe.quality if recipe.codec == "jpeg" else None,
-        "row_seed": draw.row_seed,
-        "clipped_fraction": round(painted.effect.clipped_fraction, 6),
-        "realised_ratio": round(painted.effect.realised_ratio, 6),
-    }
-    if draw.crop is not None:
-        row["crop_x"], row["crop_y"] = draw.crop
-    if draw.anomaly is not None:
-        for name in ("x", "y", "r", "discolor_ratio"):
-            row[name] = getattr(draw.anomaly, name)
-    data = renderer.encode(painted.image, recipe.codec, recipe.quality)
-    write(row["file_name"], data)
-    if recipe.twins:
-        row["clean_file_name"] = f"clean/{file_name}"
-        if draw.anomaly is not None:
-            data = renderer.encode(painted.clean, recipe.codec, recipe.quality)
-        write(row["clean_file_name"], data)
-    if recipe.masks:
-        row["mask_file_name"] = f"masks/{base}.png"
-        region = renderer.region_picture(draw.anomaly, draw.size)
-        write(row["mask_file_name"], renderer.encode(region, "png", 0))
-    return row
+    with worker_pool(min(workers, len(names))) as run:
+        yield from run(make_rows, map(job, names))
 
 
 def _finish(
-    found: photos.Survey,
-    building: Path,
-    journal: Journal,
-    ledger: Ledger,
+    found: photos.SearchResult,
+    staging: Path,
+    log: GenerateLog,
+    totals: PhotoTotals,
     recipe: Recipe,
     about: dict[str, Any],
     form: Form,
-) -> Built:
-    """Second pass, over the journal: splits, table, card, list of skipped photos."""
+) -> BuildResult:
+    """Second pass, over the log: writes splits, table, card and list of skipped photos."""
     import pandas as pd
 
-    alike = (
-        range(len(ledger.hashes))
+    groups = (
+        range(len(totals.hashes))
         if recipe.keep_duplicates
-        else photos.groups(ledger.hashes, details=ledger.details)
+        else photos.groups(totals.hashes, details=totals.details)
     )
-    splits = iter(photos.assign(alike, recipe.split, recipe.seed))
+    splits = iter(photos.assign_splits(groups, recipe.split, recipe.seed))
     digest = hashlib.sha256()
     skipped: dict[str, str] = {}
-    pictures = array("q")  # hashes of the names of all pictures that rows name
+    pictures = array("q")  # hashes of all file names in the rows
 
     def rows() -> Iterator[dict[str, Any]]:
-        for number, outcome in enumerate(journal.read(len(ledger.kept))):
-            digest.update(os.fsencode(f"{outcome.photo}\0{outcome.sha256}\n"))
-            if number in ledger.copy_of:
-                first = found.names[ledger.copy_of[number]]
-                skipped[outcome.photo] = f"the same file as {first}"
-            elif outcome.skipped:
-                skipped[outcome.photo] = outcome.skipped
+        for number, result in enumerate(log.read(len(totals.kept))):
+            digest.update(os.fsencode(f"{result.photo}\0{result.sha256}\n"))
+            if number in totals.copy_of:
+                first = found.names[totals.copy_of[number]]
+                skipped[result.photo] = f"the same file as {first}"
+            elif result.skipped:
+                skipped[result.photo] = result.skipped
             else:
                 split = SPLITS[next(splits)]
-                for row in outcome.rows[: ledger.kept[number]]:
+                for row in result.rows[: totals.kept[number]]:
                     pictures.extend(hash(row[column]) for column in PICTURES if column in row)
                     yield row | {"split": split}
 
-    made = rows()
-    parts = (dataset.frame(part) for part in iter(lambda: list(islice(made, PART)), []))
-    summary = dataset.write_table(building, parts, form)
-    _sweep(building, pictures)
-    listed = skipped | found.passed_over
-    rows_of = [(legible(name), listed[name]) for name in sorted(listed)]
-    reasons = pd.DataFrame(rows_of, columns=["photo", "reason"])
-    folders.write(building / "skipped.csv", dataset.to_csv(reasons))
+    all_rows = rows()
+    chunks = iter(lambda: list(islice(all_rows, ROWS_PER_PART)), [])
+    parts = map(dataset.frame, chunks)
+    summary = dataset.write_table(staging, parts, form)
+    _delete_unlisted_pictures(staging, pictures)
+    reason_of = skipped | found.passed_over
+    reasons = [(escape_surrogates(name), reason_of[name]) for name in sorted(reason_of)]
+    table = pd.DataFrame(reasons, columns=["photo", "reason"])
+    folders.write(staging / "skipped.csv", dataset.to_csv(table))
     about |= {"photos_sha256": digest.hexdigest(), "versions": dataset.versions()}
-    dataset.describe(building, summary, about, form)
-    return Built(summary, skipped, found.passed_over)
+    dataset.write_recipe_and_card(staging, summary, about, form)
+    return BuildResult(summary, skipped, found.passed_over)
 
 
-def _sweep(building: Path, named: array[int]) -> None:
-    """Delete pictures that no row names: of photos beyond the count, or seen twice.
+def _delete_unlisted_pictures(staging: Path, named: array[int]) -> None:
+    """Deletes images that are in no row: of photos beyond the count and of repeated files.
 
-    Names are compared by 64-bit hashes; two that are alike would only spare a stray picture.
+    Names are compared by 64-bit hashes. A collision only keeps an unused image.
     """
     known = np.sort(np.frombuffer(named, np.int64))
     for folder in PICTURES.values():
-        if (building / folder).is_dir():
-            with os.scandir(building / folder) as entries:  # pathlib would list them all at once
+        if (staging / folder).is_dir():
+            with os.scandir(staging / folder) as entries:  # pathlib would load the whole list
                 for entry in entries:
                     key = hash(f"{folder}/{entry.name}")
                     at = int(np.searchsorted(known, key))

@@ -1,4 +1,4 @@
-"""A foreign table of images with hidden regions -> our dataset, images copied as they are."""
+"""Import of a foreign table of images with anomalies as a dataset; images are copied unchanged."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from synth import anomaly as anomalies
-from synth import dataset, folders, number_kinds, photos, tables, units
+from synth import coordinate_units, dataset, folders, number_kinds, photos, tables
 from synth.anomaly import Anomaly, Overflow, Rounding, Shape
 from synth.errors import InputError, Skipped
 from synth.file_names import parts_of
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CODECS = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png"}
-# What the numbers of a foreign table may be; the anomaly itself refuses what cannot be right.
+# Kinds of numbers in a foreign table; Anomaly checks their ranges.
 _PLACES = {name: replace(number_kinds.PIXELS, empty=False) for name in ("x", "y", "r")}
 _RATIO = replace(number_kinds.FINITE, empty=False)
 
 
 @dataclass(frozen=True)
 class Columns:
-    """What the foreign table calls our columns."""
+    """Names of the columns in the foreign table."""
 
     x: str = "x"
     y: str = "y"
@@ -42,12 +42,12 @@ class Convention:
     """How to read a foreign table.
 
     Args:
-        columns: its names for our columns.
+        columns: names of its columns.
         axes: ``xy``: its x is the column; ``rowcol``: its x is the row.
         half_open: its region covers the pixels x-r to x+r-1 (as a Python slice does) rather
-            than x-r to x+r: in our terms the centre lies half a pixel before its own, and
-            the radius is half a pixel smaller.
-        shape, overflow, rounding: what its regions are.
+            than x-r to x+r. In Acuity's terms its centre is then half a pixel lower and its radius
+            half a pixel smaller.
+        shape, overflow, rounding: properties of all its anomalies.
     """
 
     columns: Columns = field(default_factory=Columns)
@@ -66,10 +66,10 @@ class Convention:
         unit: str = "px",
         size: tuple[int, int] = (1, 1),
     ) -> Anomaly:
-        """The foreign numbers -> our anomaly.
+        """Numbers of the foreign table -> anomaly in Acuity's terms.
 
         Args:
-            unit: px, or fraction or percent of the size (see :mod:`synth.units`).
+            unit: px, or fraction or percent of the size (see :mod:`synth.coordinate_units`).
             size: width and height of the picture in px, for those.
 
         >>> PRESETS["seed"].anomaly(x=300, y=200, r=50, discolor_ratio=1.1)
@@ -80,12 +80,15 @@ class Convention:
         if self.axes == "rowcol":
             x, y = y, x
         smaller = 0.5 if self.half_open else 0.0
-        # Parts of the size count from the picture's edge, as half-open regions do.
+        # Fractions and half-open regions count from the outer edge of the image.
         earlier = 0.5 if self.half_open or unit != "px" else 0.0
-        x, y = units.to_px(x, size[0], unit) - earlier, units.to_px(y, size[1], unit) - earlier
-        r = units.to_px(r, size[0], unit) - smaller
+        x, y = (
+            coordinate_units.to_px(x, size[0], unit) - earlier,
+            coordinate_units.to_px(y, size[1], unit) - earlier,
+        )
+        r = coordinate_units.to_px(r, size[0], unit) - smaller
         if unit != "px":
-            # A region that touches the edge reaches up to half a pixel beyond the outer centres.
+            # A region at the edge extends up to half a pixel beyond the outer pixel centres.
             room = min(x, y, size[0] - 1 - x, size[1] - 1 - y)
             r = room if room < r <= room + 0.5 + 1e-6 else r
         return Anomaly(x, y, r, discolor_ratio, self.shape, self.overflow, self.rounding)
@@ -93,7 +96,7 @@ class Convention:
 
 PRESETS = {
     "plain": Convention(),
-    # The project that started this: img[x - r : x + r, y - r : y + r] *= ratio, as uint8.
+    # Acuity's predecessor: img[x - r : x + r, y - r : y + r] *= ratio, in uint8.
     "seed": Convention(
         Columns(file_name="img_path"),
         axes="rowcol",
@@ -112,41 +115,48 @@ def convert(
     convention: Convention = PRESETS["plain"],
     *,
     split: str = "test",
-    unit: units.Unit | None = None,
+    unit: coordinate_units.Unit | None = None,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> pd.DataFrame:
-    """Import a CSV table and its images into the dataset folder ``out``; return our table.
+    """Imports a CSV table and its images into the dataset folder ``out``; returns the new table.
 
-    Images are found below ``images`` by the last parts of their paths, and copied byte for
-    byte. Near-duplicates are not looked for: all rows go to one split.
+    Images are found below ``images`` by the last parts of their paths and copied unchanged. All
+    rows go to one split, so near-duplicates are not searched for.
 
     Args:
-        unit: of x, y and r: ``px``, or ``fraction`` or ``percent`` of the image's size. None:
-            px, but a table that looks like fractions is refused.
-        say: told what was understood though it is not as usual.
+        table: the CSV file.
+        out: the dataset folder to write.
+        images: folder with the images.
+        convention: how to read the table.
+        split: the split of all rows.
+        unit: of x, y and r: ``px``, or ``fraction`` or ``percent`` of the image's size. None: px,
+            but a table whose numbers all look like fractions is rejected.
+        overwrite: replace ``out`` if Acuity wrote it.
+        progress: called with (rows done, number of rows).
+        say: called with a note if the table has an unusual format.
 
     Raises:
-        InputError: a column or image is missing, a value is no number, a region leaves its
-            image or covers no pixel; the line names the row.
+        InputError: a column or image is missing, a value is not a number, or a region is not
+            inside its image or covers no pixel; the message names the row.
     """
     if split not in SPLITS:
         raise InputError(f"split '{split}' is unknown: use one of {', '.join(SPLITS)}")
-    units.check(unit)
+    coordinate_units.check(unit)
     foreign = tables.read(path_of(table), list(vars(convention.columns).values()))
     records = _records(foreign, convention.columns, unit)
     if note := foreign.note(_numbers(convention.columns)):
         say(note)
     find = _finder(path_of(images))
     reads, out = [path_of(table), path_of(images)], path_of(out)
-    with folders.staged(out, dataset.MARKER, reads=reads, overwrite=overwrite) as building:
-        (building / "images").mkdir()
+    with folders.stage(out, dataset.MARKER, reads=reads, overwrite=overwrite) as staging:
+        (staging / "images").mkdir()
         rows: list[dict[str, Any]] = []
         taken: dict[str, Path] = {}
         for i, record in enumerate(records):
             try:
-                rows.append(_row(record, convention, unit or "px", find, taken, building, split))
+                rows.append(_row(record, convention, unit or "px", find, taken, staging, split))
             except InputError as error:
                 raise InputError(f"{foreign.place(i)}: {error}") from None
             if progress:
@@ -157,39 +167,41 @@ def convert(
             "table": Path(table).name,
             "versions": dataset.versions(),
         }
-        dataset.write(building, ours, about)
+        dataset.write(staging, ours, about)
     ours.attrs["folder"] = str(out)
     return ours
 
 
 def _numbers(columns: Columns) -> list[str]:
-    """The names of the columns that hold numbers."""
+    """Names of the columns with numbers."""
     return [columns.x, columns.y, columns.r, columns.discolor_ratio]
 
 
 def _records(foreign: tables.Table, columns: Columns, unit: str | None) -> list[dict[str, Any]]:
-    """The rows of a foreign table, by our names, with numbers in its own unit.
+    """The rows of a foreign table with Acuity's column names and the table's own unit.
 
     Raises:
-        InputError: there are none, a cell is no number, or the unit is in doubt.
+        InputError: there are no rows, a cell is not a number, or the unit is not clear.
     """
     if not foreign.rows:
         raise InputError(f"{foreign.path} has no rows")
     names = vars(columns)
     kinds = {names[name]: kind for name, kind in _PLACES.items()}
-    found = units.numbers(foreign, kinds, unit, "correct it")
+    found = coordinate_units.numbers(foreign, kinds, unit, "correct it")
     found |= foreign.numbers({columns.discolor_ratio: _RATIO})
     if unit is None:
-        units.refuse_fractions(foreign.path, found[columns.x], found[columns.y], found[columns.r])
+        coordinate_units.refuse_fractions(
+            foreign.path, found[columns.x], found[columns.y], found[columns.r]
+        )
     cells = [found[name] for name in _numbers(columns)] + [foreign.column(columns.file_name)]
     ours = ("x", "y", "r", "discolor_ratio", "file_name")
     return [dict(zip(ours, row, strict=True)) for row in zip(*cells, strict=True)]
 
 
 def _finder(folder: Path) -> Callable[[str], Path]:
-    """A function from a foreign path to the file below ``folder`` that shares most last parts."""
-    found = photos.some(photos.survey(folder), folder)
-    note = f" ({found.sentence()})" if found.passed_over else ""
+    """-> a function: path in the table -> file below ``folder`` with the most equal last parts."""
+    found = photos.require_photos(photos.search(folder), folder)
+    note = f" ({found.summary()})" if found.passed_over else ""
     by_last: dict[str, list[tuple[tuple[str, ...], str]]] = defaultdict(list)
     for name in found.names:
         parts = parts_of(name)
@@ -199,14 +211,14 @@ def _finder(folder: Path) -> Callable[[str], Path]:
         parts = parts_of(path)
         candidates = by_last.get(parts[-1], []) if parts else []
         if not candidates:
-            raise InputError(f"no image named like '{path}' below {folder}{note}")
+            raise InputError(f"no image named '{path}' below {folder}{note}")
         exact = [name for candidate, name in candidates if candidate == parts]
         if len(exact) == 1:
             return folder / exact[0]
         shared = [_shared_tail(parts, candidate) for candidate, _ in candidates]
         best = max(shared)
         if shared.count(best) > 1:
-            raise InputError(f"'{path}' may be any of {shared.count(best)} images below {folder}")
+            raise InputError(f"'{path}' matches {shared.count(best)} images below {folder}")
         return folder / candidates[shared.index(best)][1]
 
     return find
@@ -227,7 +239,7 @@ def _row(
     unit: str,
     find: Callable[[str], Path],
     taken: dict[str, Path],
-    building: Path,
+    staging: Path,
     split: str,
 ) -> dict[str, Any]:
     path = find(record.pop("file_name"))
@@ -237,12 +249,12 @@ def _row(
             turned = photos.orientation(image) != 1
     except MemoryError:
         raise
-    except Exception as error:  # broken files raise nearly anything
-        raise InputError(f"{path} is no picture: {error}") from None
+    except Exception as error:  # broken files raise many types
+        raise InputError(f"{path} is not a picture: {error}") from None
     if not codec:
         raise InputError(f"{path} is neither JPEG nor PNG: convert it first")
     if turned:
-        raise InputError(f"{path} is turned by its EXIF block: turn its pixels first")
+        raise InputError(f"{path} is rotated by its EXIF block: rotate its pixels instead")
     try:
         photos.read(path.parent, path.name, keep_profile=True)
     except Skipped as reason:
@@ -251,7 +263,7 @@ def _row(
     if not anomaly.fits(width, height):
         raise InputError(
             f"the region (x {anomaly.x:g}, y {anomaly.y:g}, r {anomaly.r:g}) "
-            f"leaves the {width}x{height} image {path.name}"
+            f"is not inside the {width}x{height} image {path.name}"
         )
     if not anomalies.mask(anomaly, height, width).any():
         raise InputError(
@@ -262,10 +274,10 @@ def _row(
     if taken.setdefault(name, path) != path:
         name = fit_name(f"{path.parent.name}-{path.stem}", path.suffix)
         if taken.setdefault(name, path) != path:
-            raise InputError(f"two images would be called {name}: rename one")
-    target = building / "images" / name
+            raise InputError(f"two images would get the name {name}: rename one")
+    target = staging / "images" / name
     if target.exists():
-        raise InputError(f"image {name} stands in an earlier row too")
+        raise InputError(f"an earlier row has the same image {name}")
     shutil.copyfile(path, target)
     return {
         "file_name": f"images/{name}",

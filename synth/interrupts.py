@@ -1,7 +1,7 @@
-"""What Ctrl-C (SIGINT) and SIGTERM do to a command, from its first import to its end.
+"""Handling of Ctrl-C (SIGINT) and SIGTERM in the commands, from their first import to their end.
 
-This module and those that start the commands import as little as possible, so that the handler
-is in place before numpy or torch are loaded.
+This module and the entry points import as little as possible, so that the handler is installed
+before numpy or torch is loaded.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from typing import Any, Literal, NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-RETRY = 0.05  # s until a signal is delivered again that came during an import
-BEGINNING = "stopped before anything was begun: run it again"
+RETRY = 0.05  # s until a signal that arrived during an import is delivered again
+BEGINNING = "stopped before the work began: run the command again"
 
 
 class Interrupts:
     """The handler of both signals in the process of a command.
 
-    While the command is loaded a signal ends the process at once, for there is nothing to
-    clean up. While the command works a signal raises KeyboardInterrupt. When its result stands
-    a signal does not change the exit code.
+    While the command is loaded, a signal ends the process at once, as there is nothing to clean
+    up. While the command works, a signal raises KeyboardInterrupt. After its work is done, a
+    signal does not change the exit code.
 
     Args:
-        name: of the command; begins the line that is printed.
+        name: name of the command, printed before the message.
     """
 
     def __init__(self, name: str) -> None:
@@ -37,10 +37,10 @@ class Interrupts:
         self.phase: Literal["loading", "working", "done"] = "loading"
         self.code = 0
         self.received: int | None = None  # the signal that stopped the work
-        self.has_begun: Callable[[], bool] = lambda: True  # whether the work may leave something
+        self.has_begun: Callable[[], bool] = lambda: True  # whether there may be results to keep
 
     def install(self) -> None:
-        """Handle both signals, but one that the caller ignores (``nohup``, ``&`` in a script)."""
+        """Handles both signals unless the caller ignores them (``nohup``, ``&`` in a script)."""
         for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self)
@@ -61,7 +61,7 @@ class Interrupts:
         if self.phase == "loading":
             self._stop(number)
         if self.received is None and _in_import(frame):
-            # Extension modules turn an exception in their initialisation into other errors.
+            # Extension modules convert an exception in their initialisation into other errors.
             if not self.has_begun():
                 self._stop(number)
             self._deliver_again(number)
@@ -70,7 +70,7 @@ class Interrupts:
         raise KeyboardInterrupt
 
     def _stop(self, number: int) -> NoReturn:
-        """End the process at once."""
+        """Prints a message and ends the process at once."""
         os.write(2, f"{self.name}: {BEGINNING}\n".encode(errors="backslashreplace"))
         os._exit(128 + number)
 
@@ -100,8 +100,8 @@ def _in_import(frame: FrameType | None) -> bool:
     return False
 
 
-def current() -> Interrupts | None:
-    """The handler that is installed in this process, if it is one of ours."""
+def current_handler() -> Interrupts | None:
+    """The installed :class:`Interrupts` handler of this process, or None."""
     for number in SIGNALS:
         handler = signal.getsignal(number)
         if isinstance(handler, Interrupts):
@@ -110,14 +110,14 @@ def current() -> Interrupts | None:
 
 
 def start(name: str, module: str) -> NoReturn:
-    """Load ``module``, run its Typer ``app`` as the command ``name``, and exit."""
+    """Imports ``module``, runs its Typer ``app`` as the command ``name`` and exits."""
     interrupts = Interrupts(name)
     interrupts.install()
     import atexit
     import importlib
 
-    # Registered first, so called last: Python sets handlers back while it shuts down, and a
-    # signal would then kill a process whose work is done.
+    # Registered first, so called last: Python resets handlers at shutdown, and a signal would
+    # then kill a process that has finished its work.
     atexit.register(_ignore_signals)
     app = importlib.import_module(module).app
     code = 1

@@ -1,4 +1,4 @@
-"""Read JSON that other programs, people or damaged disks may have written."""
+"""Reading of JSON files that may be damaged."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from synth.errors import InputError
 
 
 class Damaged(InputError):
-    """What keeps a text from being read as a JSON object."""
+    """A text is not a JSON object; the message says why."""
 
 
 def parse_object(text: str | bytes) -> dict[str, Any]:
-    """JSON text, as UTF-8 where it is bytes, with or without a byte order mark -> its object.
+    """JSON text, or UTF-8 bytes, with or without a byte order mark -> its object.
 
     Raises:
-        Damaged: the text is no JSON, or its value is no object. The message has no file name.
+        Damaged: the text is not JSON, or its value is not an object. The message has no file name.
 
     >>> parse_object('{"r": 20}')
     {'r': 20}
@@ -33,9 +33,9 @@ def parse_object(text: str | bytes) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise Damaged("is not text in UTF-8") from None
     except RecursionError:
-        raise Damaged("is nested too deep") from None
+        raise Damaged("is nested too deeply") from None
     except ValueError as error:  # a syntax error, or a number of thousands of digits
-        raise Damaged(f"is no JSON ({str(error).split(';')[0]})") from None
+        raise Damaged(f"is not JSON ({str(error).split(';')[0]})") from None
     if not isinstance(value, dict):
         what = {list: "a list", str: "a text", type(None): "null", bool: "true or false"}
         raise Damaged(f"holds {what.get(type(value), 'a number')}, not an object in braces")
@@ -46,7 +46,7 @@ def read_object(path: Path, advice: str = "write it again") -> dict[str, Any]:
     """A JSON file -> its object.
 
     Args:
-        advice: what to do about a damaged file; ends the error's line.
+        advice: what the user should do about a damaged file; ends the message.
 
     Raises:
         InputError: the file is missing, unreadable or damaged.

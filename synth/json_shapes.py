@@ -1,4 +1,4 @@
-"""What a JSON value must look like, so that code may rely on it."""
+"""Checks that a JSON value has the structure that the code expects."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-# A shape is: str, bool, float (any finite number), object (any value); a list with the shape of
-# its items; a tuple of alternatives, None among them for null; or an Object.
+# A shape is one of: str, bool, float (any finite number), object (any value); a list with the shape
+# of its items; a tuple of alternatives, where None stands for null; an Object.
 Shape = Any
 _WORDS = {str: "a text", bool: "true or false", float: "a finite number", None: "null"}
 
@@ -18,8 +18,9 @@ class Object:
     """The shape of a JSON object.
 
     Args:
-        fields: by key; a key may be missing unless ``needed`` names it.
-        others: the shape of the values under all other keys.
+        fields: shapes by key; a key may be missing unless it is in ``needed``.
+        others: shape of the values of all other keys.
+        needed: keys that must be there.
     """
 
     fields: Mapping[str, Shape] = field(default_factory=dict)
@@ -28,7 +29,7 @@ class Object:
 
 
 def fault(value: Any, shape: Shape, where: str = "") -> str:
-    """What keeps a JSON value from having a shape, with its key; empty if it has it.
+    """How a JSON value differs from a shape, with the key; "" if it has the shape.
 
     >>> fault({"radii": [20, "x"]}, Object({"radii": [float]}))
     "radii[1] is 'x', not a finite number"

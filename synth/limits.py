@@ -1,7 +1,7 @@
-"""What is read at most of one picture: pixels, bytes, metadata. The one place that says so.
+"""Limits for one picture: pixels, bytes, metadata.
 
-Pillow has limits of its own, for the whole process; :func:`ours` sets them aside for as long
-as a picture of ours is open, so that these here hold.
+Pillow has limits of its own, which hold for the whole process. :func:`replace_pillow_limits`
+switches them off while Acuity opens a picture.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from typing import Any
 
 from PIL import Image, PngImagePlugin
 
-PIXELS = 200_000_000  # of a file of the user's own; a decoded pixel takes 3 to 4 bytes
-BYTES = 2 << 30  # of such a file; it is held in memory
-WEB_PIXELS = 100_000_000  # of a photo from the web, which anybody may have put there
+PIXELS = 200_000_000  # of a local file; a decoded pixel takes 3 to 4 bytes
+BYTES = 2 << 30  # of a local file; it is held in memory
+WEB_PIXELS = 100_000_000  # of a photo from the web
 WEB_BYTES = 50_000_000
-METADATA_BLOCK = 16 << 20  # bytes of one text or profile of a PNG, inflated; larger: left out
+METADATA_BLOCK = (
+    16 << 20
+)  # decompressed bytes of one text or profile of a PNG; larger ones are left out
 METADATA = 64 << 20  # bytes of all texts of a PNG
 
 _lock = threading.Lock()
@@ -27,15 +29,15 @@ _before: dict[str, Any] = {}
 
 
 def too_many_pixels(width: int, height: int, limit: int) -> str:
-    """The reason why a picture is refused, with what can be done."""
+    """Why a picture is rejected, and what the user can do."""
     return (
         f"has too many pixels: {width}x{height} is more than the limit of {limit:,} "
-        "(--max-pixels N raises it, where the command has it; else make the picture smaller)"
+        "(raise it with --max-pixels N if the command has it, or make the picture smaller)"
     )
 
 
 def too_many_bytes(size: int) -> str:
-    """The reason why a file is refused, with what can be done."""
+    """Why a file is rejected, and what the user can do."""
     return (
         f"has too many bytes: {size:,} is more than the limit of {BYTES:,}: "
         "save it smaller or compressed"
@@ -43,11 +45,11 @@ def too_many_bytes(size: int) -> str:
 
 
 @contextmanager
-def ours() -> Iterator[None]:
-    """Our limits instead of Pillow's, and none of its warnings, until the last user leaves.
+def replace_pillow_limits() -> Iterator[None]:
+    """In the block, the limits of Acuity replace those of Pillow, and Pillow does not warn.
 
-    Pillow keeps its limits, and Python its warning filters, for all threads alike; hence the
-    count of users. Who opens a picture in here checks its size before any pixel is decoded.
+    Pillow's limits and Python's warning filters are shared by all threads, so they are restored
+    when the last block ends. A caller checks the size of a picture before it decodes pixels.
     """
     global _users
     with _lock:

@@ -1,4 +1,4 @@
-"""One process at a time writes a folder, on one machine or on a disk that several share."""
+"""Lock files: only one process at a time writes a folder, also on a disk shared by machines."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from typing import IO
 from synth.errors import InputError
 from synth.json_files import Damaged, parse_object
 
-BEAT = 10.0  # s between two renewals of a lock file's time
-STALE = 60.0  # s without a renewal after which the lock of another machine is taken over
+BEAT = 10.0  # s between two updates of the modification time of a lock file
+STALE = 60.0  # s without an update after which the lock of another machine is taken over
 _UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
-_held: set[Path] = set()  # by this process: the system's locks do not tell its threads apart
+_held: set[Path] = set()  # by this process, because system locks do not distinguish threads
 _guard = threading.Lock()
 
 
@@ -40,18 +40,20 @@ class Owner:
 
 @contextlib.contextmanager
 def lock(folder: Path, path: Path) -> Iterator[None]:
-    """Hold the lock file ``path`` of a folder while the block runs.
+    """Holds the lock file ``path`` of a folder while the block runs.
 
-    The system's own file lock decides: it ends with its process, however that ends. Where a
-    disk has no such locks, or another machine left the file, the process number and the time
-    of the last renewal decide: a lock whose process is gone is taken over.
+    A file lock of the operating system is used, which ends with its process. On a disk without
+    such locks, or if another machine wrote the file, the process number and the time of the last
+    update decide: the lock of an ended process is taken over.
 
     Raises:
-        InputError: another process, or another thread of this one, holds it.
+        InputError: another process or another thread holds the lock.
     """
     with _guard:
         if path in _held:
-            raise InputError(f"{folder} is being written by this program already: wait for its end")
+            raise InputError(
+                f"{folder} is being written by this program already: wait until it ends"
+            )
         _held.add(path)
     try:
         file = _acquire(folder, path)
@@ -73,14 +75,14 @@ def lock(folder: Path, path: Path) -> Iterator[None]:
 
 
 def _acquire(folder: Path, path: Path) -> IO[bytes]:
-    """Open the lock file, lock it and write this process into it."""
+    """Opens and locks the lock file and writes the owner into it."""
     while True:
         file = path.open("a+b")
         try:
             exclusive = _lock_file(file)
             if exclusive is False:
                 raise _refusal(folder, _owner(file))
-            if not _is_current(file, path):  # its holder deleted it in between
+            if not _is_current(file, path):  # its owner deleted it in the meantime
                 file.close()
                 continue
             _check_owner(folder, path, _owner(file), exclusive is True)
@@ -95,10 +97,10 @@ def _acquire(folder: Path, path: Path) -> IO[bytes]:
 
 
 def _lock_file(file: IO[bytes]) -> bool | None:
-    """Whether this process has the system's lock now; None where the disk has no locks."""
+    """Tries to get the system's lock: whether it succeeded; None if the disk has no locks."""
     try:
         import fcntl
-    except ImportError:  # Windows has none
+    except ImportError:  # not on Windows
         return None
     try:
         # Record locks, not flock(): a forked child does not inherit them.
@@ -113,7 +115,7 @@ def _lock_file(file: IO[bytes]) -> bool | None:
 
 
 def _is_current(file: IO[bytes], path: Path) -> bool:
-    """Whether the path still leads to the file that is open."""
+    """Whether the path still leads to the open file."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
@@ -121,7 +123,7 @@ def _is_current(file: IO[bytes], path: Path) -> bool:
 
 
 def _owner(file: IO[bytes]) -> Owner | None:
-    """Who wrote an open lock file; None where it is empty or damaged."""
+    """The process that wrote an open lock file; None if the file is empty or damaged."""
     file.seek(0)
     try:
         fields = parse_object(file.read(4096))
@@ -131,7 +133,11 @@ def _owner(file: IO[bytes]) -> Owner | None:
 
 
 def _check_owner(folder: Path, path: Path, owner: Owner | None, exclusive: bool) -> None:
-    """Refuse a lock whose process may be alive; say so where another machine's is taken over."""
+    """Rejects a lock whose process may be alive; prints a line if another machine's is taken over.
+
+    Raises:
+        InputError: the lock is held.
+    """
     if owner is None:
         return
     if owner.host == platform.node():
@@ -141,15 +147,15 @@ def _check_owner(folder: Path, path: Path, owner: Owner | None, exclusive: bool)
     age = _age(path)
     if age < STALE:
         raise InputError(
-            f"{folder} is being written by {owner}, seen {age:.0f} s ago: wait for its end; "
-            f"where that process is gone, run again in {STALE:.0f} s"
+            f"{folder} is being written by {owner}, active {age:.0f} s ago: wait until it ends; "
+            f"if it no longer runs, run the command again in {STALE:.0f} s"
         )
-    print(f"{folder}: taken over from {owner}, not seen for {age:.0f} s", file=sys.stderr)
+    print(f"{folder}: taken over from {owner}, inactive for {age:.0f} s", file=sys.stderr)
 
 
 def _refusal(folder: Path, owner: Owner | None) -> InputError:
     who = owner or "another process"
-    return InputError(f"{folder} is being written by {who}: wait for its end")
+    return InputError(f"{folder} is being written by {who}: wait until it ends")
 
 
 def _is_alive(pid: int) -> bool:
@@ -163,13 +169,13 @@ def _is_alive(pid: int) -> bool:
 
 
 def _age(path: Path) -> float:
-    """Seconds since a file's last renewal, by the clock of the disk that it is on."""
+    """Seconds since the last update of a file, by the clock of its disk."""
     with tempfile.NamedTemporaryFile(prefix=f"{path.name[:200]}.", dir=path.parent) as now:
         return max(0.0, Path(now.name).stat().st_mtime - path.stat().st_mtime)
 
 
 def _renew(path: Path, ended: threading.Event) -> None:
-    """Renew a lock file's time until the lock is given up."""
+    """Updates the modification time of a lock file until the lock is released."""
     while not ended.wait(BEAT):
         with contextlib.suppress(OSError):
             os.utime(path)

@@ -1,4 +1,4 @@
-"""Tell a machine that is short of memory from everything else that can fail."""
+"""Detection of errors that mean that memory is exhausted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import errno
 
 from synth.errors import Interrupted
 
-# How libraries word it that raise errors of other types: torch, the loader of shared libraries,
+# Messages of libraries that raise other types for it: torch, the loader of shared libraries,
 # Pillow's decoders.
 _WORDINGS = (
     "can't allocate memory",
@@ -19,7 +19,7 @@ _WORDINGS = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the machine has no memory left, whatever it was busy with.
+    """Whether an error means that memory is exhausted.
 
     >>> is_out_of_memory(MemoryError()), is_out_of_memory(OSError("broken data stream"))
     (True, False)
@@ -32,14 +32,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     return libraries and any(wording in str(error) for wording in _WORDINGS)
 
 
-def out_of_memory(where: str = "") -> Interrupted:
-    """The error that ends a run for want of memory. It can go on: nothing is put down as broken.
+def out_of_memory_error(where: str = "") -> Interrupted:
+    """The error with which a run ends if memory is exhausted; the run can be resumed.
 
     Args:
-        where: the photo or method that was worked on.
+        where: the photo or method that was being processed.
     """
     place = f" at {where}" if where else ""
     return Interrupted(
         f"out of memory{place}: free some, or use fewer --workers or a smaller --batch, "
-        "and go on with --resume where the command has it"
+        "and continue with --resume if the command has it"
     )

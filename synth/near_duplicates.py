@@ -1,10 +1,10 @@
 """Near-duplicates: the same photo at another size, quality or brightness, or slightly cropped.
 
-Two looks. The difference hash tells photos apart that have something all over: 64 bits for
-8 rows of 8 steps, near when at most :data:`NEAR` bits differ. Where most steps are flat (plain
-ground, sky, a page), it folds: quite different pictures share a hash. Such pictures carry a
-detail too, of :mod:`synth.plain_ground`, and are compared by it instead. A mirrored photo is
-no near-duplicate: an anomaly lies elsewhere in it, and neither look takes the two for the same.
+Two comparisons are used. Photos with content everywhere are compared by a difference hash of
+64 bits (8 rows of 8 differences): two are near if at most :data:`NEAR` bits differ. In plain
+pictures (plain ground, sky, a page) most differences are close to zero, and different pictures
+get the same hash. They are compared by a detail of :mod:`synth.plain_ground` instead. A mirrored
+photo is not a near-duplicate, because the anomaly is at another place in it.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from PIL import Image
 from synth import plain_ground
 
 NEAR = 4  # bits of 64 in which the hashes of near-duplicates may differ
-STEPS = 32  # of the 64, that must not be flat; else the hash says too little
-_FLAT = 2  # code values
+STEPS = 32  # a picture with fewer non-flat differences of the 64 is plain
+_FLAT = 2  # code values up to which a difference is flat
 
 
 @dataclass(frozen=True)
 class Signature:
-    """What tells a photo from near-duplicates and others.
+    """What near-duplicates are recognised by.
 
     Args:
         dhash: 64-bit difference hash.
-        detail: of :func:`synth.plain_ground.detail` where the hash says too little; else empty.
+        detail: result of :func:`synth.plain_ground.detail` for a plain picture; else empty.
     """
 
     dhash: int
     detail: bytes = b""
 
-    def text(self) -> str:
-        """The detail as text, for files of JSON; :func:`detail_of` reads it back."""
+    def encode_detail(self) -> str:
+        """The detail as base-85 text for JSON; :func:`decode_detail` decodes it."""
         return base64.b85encode(self.detail).decode("ascii")
 
 
-def detail_of(text: str) -> bytes:
-    """What :meth:`Signature.text` wrote -> the detail; empty where it is none."""
+def decode_detail(text: str) -> bytes:
+    """Text of :meth:`Signature.encode_detail` -> the detail; empty if the text is invalid."""
     try:
         detail = base64.b85decode(text)
     except ValueError:
@@ -60,7 +60,7 @@ def dhash(image: Image.Image) -> int:
 
 
 def is_plain(image: Image.Image) -> bool:
-    """Whether the difference hash of an RGB picture says too little: most of it is flat."""
+    """Whether an RGB picture is plain: most differences of its hash are flat."""
     return _is_flat(_cells(image))
 
 
@@ -71,7 +71,7 @@ def signature(image: Image.Image) -> Signature:
 
 
 def _cells(image: Image.Image) -> np.ndarray:
-    """RGB picture -> (8, 9) int16: grey values of the cells whose differences make the hash."""
+    """RGB picture -> (8, 9) int16: grey values whose differences make the hash."""
     factor = min(image.width // 72, image.height // 64)
     if factor > 1:
         image = image.reduce(factor)
@@ -85,32 +85,32 @@ def _hash(cells: np.ndarray) -> int:
 
 
 def _is_flat(cells: np.ndarray) -> bool:
-    """Whether few differences are more than noise, or than the slope of a smooth ground."""
+    """Whether less than :data:`STEPS` differences exceed noise and the slope of smooth ground."""
     rest = plain_ground.subtract_ground(cells[..., None].astype(np.float32))[..., 0]
     return int((np.abs(rest[:, 1:] - rest[:, :-1]) > _FLAT).sum()) < STEPS
 
 
-class Details:
-    """The details of plain pictures by number, ascending: some 400 bytes each."""
+class DetailTable:
+    """The details of plain pictures by ascending index: about 400 bytes each."""
 
     def __init__(self) -> None:
         self._numbers = array("Q")
         self._bytes = bytearray()
 
     def add(self, number: int, detail: bytes) -> None:
-        """Remember that of a picture; nothing where it has none."""
+        """Adds the detail of a picture, unless it is empty."""
         if detail:
             self._numbers.append(number)
             self._bytes += detail
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """(N,) numbers and (N, B) uint8 details."""
+        """-> (N,) int64 indices and (N, B) uint8 details."""
         numbers = np.array(self._numbers, np.int64)
         return numbers, np.frombuffer(self._bytes, np.uint8).reshape(-1, plain_ground.BYTES)
 
 
-class Known:
-    """The signatures of photos so far, to compare a new one with all of them."""
+class SignatureIndex:
+    """The signatures of all photos so far, for comparison with a new one."""
 
     def __init__(self) -> None:
         self._count, self._plain_count = 0, 0
@@ -119,7 +119,7 @@ class Known:
         self._details = np.zeros((16, plain_ground.BYTES), np.uint8)
 
     def add(self, new: Signature) -> None:
-        """Remember a photo."""
+        """Adds the signature of a photo."""
         if self._count == len(self._hashes):
             self._hashes = np.concatenate([self._hashes, np.zeros_like(self._hashes)])
             self._plain = np.concatenate([self._plain, np.zeros_like(self._plain)])
@@ -132,8 +132,8 @@ class Known:
             self._details[self._plain_count] = np.frombuffer(new.detail, np.uint8)
             self._plain_count += 1
 
-    def holds_near(self, new: Signature) -> bool:
-        """Whether a photo so far is a near-duplicate."""
+    def contains_near(self, new: Signature) -> bool:
+        """Whether one of the photos so far is a near-duplicate."""
         apart = np.bitwise_count(self._hashes[: self._count] ^ np.uint64(new.dhash))
         near = apart <= NEAR
         if not new.detail:
@@ -141,15 +141,18 @@ class Known:
         if (near & ~self._plain[: self._count]).any():
             return True
         detail = np.frombuffer(new.detail, np.uint8)
-        return bool(plain_ground.alike(detail, self._details[: self._plain_count]).any())
+        return bool(
+            plain_ground.are_near_duplicates(detail, self._details[: self._plain_count]).any()
+        )
 
 
-def groups(hashes: Sequence[int], near: int = NEAR, details: Details | None = None) -> list[int]:
-    """64-bit hashes -> a group number each: equal for those linked by near-duplicates.
+def groups(
+    hashes: Sequence[int], near: int = NEAR, details: DetailTable | None = None
+) -> list[int]:
+    """64-bit hashes -> group numbers: equal for photos linked by near-duplicates.
 
-    Two are near when their hashes differ in at most ``near`` bits; two plain pictures, which
-    have ``details``, when those are alike instead. A group's number is the index of its first
-    member.
+    Two photos are near if their hashes differ in at most ``near`` bits; two plain pictures, which
+    have ``details``, if these match. The number of a group is the index of its first member.
 
     >>> groups([0b0000, 0b1111_1111, 0b0001])
     [0, 1, 0]
@@ -167,10 +170,10 @@ def groups(hashes: Sequence[int], near: int = NEAR, details: Details | None = No
 
 
 def _join_by_hash(forest: _Forest, codes: np.ndarray, plain: np.ndarray, near: int) -> None:
-    """Join what is near by hash, unless both are plain."""
+    """Joins photos whose hashes are near, unless both are plain."""
     if not len(codes):
         return
-    # Photos of one hash and kind are searched for once: plain ground gives many of those.
+    # Photos with equal hash and kind are compared once; plain ground gives many of them.
     kinds = np.stack([codes, plain.astype(np.uint64)], axis=1)
     _, first, kind_of = np.unique(kinds, axis=0, return_index=True, return_inverse=True)
     order = np.argsort(kind_of.reshape(-1), kind="stable")
@@ -179,8 +182,8 @@ def _join_by_hash(forest: _Forest, codes: np.ndarray, plain: np.ndarray, near: i
     for each, is_plain in zip(members, plain, strict=True):
         if not is_plain:
             forest.join(each[:1].repeat(len(each) - 1), each[1:])
-    # Hashes that differ in at most `near` bits agree in one of near + 1 bands of their bits,
-    # so that only those alike in a band are compared: not each with each.
+    # Hashes that differ in at most `near` bits are equal in one of near + 1 bands of bits, so
+    # only hashes with an equal band are compared.
     edges = np.linspace(0, 64, near + 2).astype(np.uint64)
     for low, high in pairwise(edges):
         band = (codes >> low) & np.uint64((1 << int(high - low)) - 1)
@@ -191,14 +194,14 @@ def _join_by_hash(forest: _Forest, codes: np.ndarray, plain: np.ndarray, near: i
                 close = np.bitwise_count(codes[rest] ^ codes[run[k]]) <= near
                 for j in rest[close & ~(plain[rest] & plain[run[k]])]:
                     ones, others = members[run[k]], members[j]
-                    # Of a kind that is not plain all are one already.
+                    # All members of a kind that is not plain are joined already.
                     one = others[0] if plain[run[k]] else ones[0]
                     many = ones if plain[run[k]] else others[: None if plain[j] else 1]
                     forest.join(one.repeat(len(many)), many)
 
 
 class _Forest:
-    """Disjoint sets of the numbers below ``count``."""
+    """Disjoint sets (union-find) of the numbers below ``count``."""
 
     def __init__(self, count: int) -> None:
         self._parent = list(range(count))
@@ -211,11 +214,11 @@ class _Forest:
         return i
 
     def join(self, ones: np.ndarray, others: np.ndarray) -> None:
-        """Join each of the ones with its other."""
+        """Joins each number in ``ones`` with the one at the same position in ``others``."""
         for one, other in zip(ones.tolist(), others.tolist(), strict=True):
             a, b = self._root(one), self._root(other)
             self._parent[max(a, b)] = min(a, b)
 
     def roots(self) -> list[int]:
-        """The least number of each one's set."""
+        """The smallest member of each number's set."""
         return [self._root(i) for i in range(len(self._parent))]

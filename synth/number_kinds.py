@@ -1,4 +1,4 @@
-"""The kinds of numbers that a table's columns may hold, and the parser of their cells."""
+"""Kinds of numbers in table columns, and the parser of their cells."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-MOST = 1e9  # px: no coordinate or size is larger
+MOST = 1e9  # px: largest coordinate or size
 NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 COMMA_NUMBER = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?", re.ASCII)
 _INFINITE = re.compile(r"[+-]?inf(?:inity)?", re.ASCII | re.IGNORECASE)
@@ -17,14 +17,14 @@ _SHOWN = 60  # characters of a cell in a message
 
 @dataclass(frozen=True)
 class Number:
-    """What a column of numbers may hold.
+    """The numbers that a column may hold.
 
     Args:
-        low, high: the limits, both included.
-        words: the same in words, for messages.
+        low, high: limits, both included.
+        words: the limits in words, for messages.
         empty: whether a cell may be empty; it is read as NaN.
-        infinite: whether inf and -inf are numbers here.
-        nan: whether the word nan is an empty cell.
+        infinite: whether inf and -inf are allowed.
+        nan: whether the word nan counts as an empty cell.
     """
 
     low: float = -math.inf
@@ -47,12 +47,14 @@ STEP = Number(0, words="a number from 0", infinite=True)
 
 
 def parse(column: Sequence[str], kind: Number, comma: bool) -> list[float]:
-    """The cells of a column -> their numbers, NaN where a cell holds none.
+    """Cells of a column -> their numbers; NaN if a cell is not a number.
 
     Args:
-        comma: whether a decimal comma is understood.
+        column: the cells.
+        kind: the numbers that the column may hold.
+        comma: whether a decimal comma is allowed.
     """
-    if set("".join(column)) <= _DIGITS:  # nearly always, and twenty times as fast
+    if set("".join(column)) <= _DIGITS:  # the usual case, 20 times as fast
         try:
             return [float(cell) if cell else math.nan for cell in column]
         except ValueError:
@@ -61,7 +63,7 @@ def parse(column: Sequence[str], kind: Number, comma: bool) -> list[float]:
 
 
 def _parse_cell(cell: str, kind: Number, comma: bool) -> float:
-    """A cell -> its number, NaN where it is none."""
+    """A cell -> its number, or NaN."""
     if NUMBER.fullmatch(cell) or (kind.infinite and _INFINITE.fullmatch(cell)):
         return float(cell)
     if comma and COMMA_NUMBER.fullmatch(cell):
@@ -69,18 +71,18 @@ def _parse_cell(cell: str, kind: Number, comma: bool) -> float:
     return math.nan
 
 
-def complaint(cell: str, value: float, kind: Number, advice: str) -> str:
-    """What is wrong with a cell, to stand behind the name of its column in a message."""
+def cell_error(cell: str, value: float, kind: Number, advice: str) -> str:
+    """What is wrong with a cell: the part of a message after the name of the column."""
     if not cell:
         return f"is '', not a number: {advice}"
     if not math.isnan(value):
         return f"is '{shorten(cell)}', not {kind.words}: {advice}"
     if COMMA_NUMBER.fullmatch(cell):
-        return f"is '{shorten(cell)}', not a number: write the decimal point as a point"
+        return f"is '{shorten(cell)}', not a number: write a decimal point, not a comma"
     return f"is '{shorten(cell)}', not a number: {advice}"
 
 
 def shorten(cell: str) -> str:
-    """A cell as messages show it: its beginning, on one line."""
+    """The beginning of a cell on one line, for messages."""
     short = cell if len(cell) <= _SHOWN else f"{cell[:_SHOWN]}…"
     return " ".join(short.split())

@@ -1,7 +1,7 @@
-"""Single files that a command writes where its user says, beside files of other origin.
+"""Writing of single output files at a path that the user names.
 
-Nothing is written over but files that an earlier run of the same command wrote, and those only
-with ``--overwrite``. They are known by their content, not by their name.
+Only files that an earlier run of the same command wrote are overwritten, and only with
+``--overwrite``. They are recognised by their content, not by their name.
 """
 
 from __future__ import annotations
@@ -20,23 +20,25 @@ from synth.paths import fit_name
 if TYPE_CHECKING:
     import numpy as np
 
-MARK = "Acuity"  # begins the text "Software" of every PNG that we draw
+MARK = "Acuity"  # start of the text "Software" in every PNG that Acuity draws
 
 
 def check(path: Path, is_ours: Callable[[Path], bool], overwrite: bool) -> None:
-    """Refuse a file to write that exists already.
+    """Checks that a file may be written.
 
     Args:
-        is_ours: whether the file there was written by the same command.
-        overwrite: allow it, if it is ours.
+        path: the file.
+        is_ours: whether the same command wrote an existing file.
+        overwrite: allow an existing file that the command wrote.
 
     Raises:
-        InputError: it exists and may not be replaced, or is a folder, or has no folder.
+        InputError: the file exists and must not be replaced, the path is a folder, or its parent
+            folder does not exist.
     """
     if path.is_dir():
         raise InputError(f"{path} is a folder: name a file")
     if not path.parent.is_dir():
-        raise InputError(f"{path.parent} is no folder: name a file in one that exists")
+        raise InputError(f"{path.parent} is not a folder: name a file in an existing folder")
     if not os.path.lexists(path):
         return
     if not overwrite:
@@ -49,7 +51,7 @@ def check(path: Path, is_ours: Callable[[Path], bool], overwrite: bool) -> None:
 
 
 def write(path: Path, data: bytes, overwrite: bool) -> None:
-    """Write a file that :func:`check` allows."""
+    """Writes a file that :func:`check` allows."""
     if overwrite:
         folders.write(path, data)
     else:
@@ -57,16 +59,16 @@ def write(path: Path, data: bytes, overwrite: bool) -> None:
 
 
 def write_new(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all, if the name is free.
+    """Writes a file atomically if the path does not exist.
 
     Raises:
-        FileExistsError: it is not.
+        FileExistsError: the path exists.
     """
     temporary = path.with_name(fit_name(f".{path.name}", ".tmp"))
     try:
         temporary.write_bytes(data)
         try:
-            path.hardlink_to(temporary)  # fails where a rename would replace
+            path.hardlink_to(temporary)  # fails if the path exists, unlike a rename
         except FileExistsError:
             raise FileExistsError(errno.EEXIST, "File exists", str(path)) from None
         except OSError:  # a file system without hard links
@@ -77,19 +79,19 @@ def write_new(path: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def is_drawing(path: Path) -> bool:
-    """Whether a file is a PNG that we drew."""
+def is_acuity_png(path: Path) -> bool:
+    """Whether a file is a PNG that Acuity drew."""
     from PIL import Image
 
     try:
         with Image.open(path, formats=("PNG",)) as image:
             return str(image.info.get("Software", "")).startswith(MARK)
-    except Exception:  # a file of another kind, or a damaged one
+    except Exception:  # another format, or a damaged file
         return False
 
 
 def encode_png(pixels: np.ndarray, made_by: str) -> bytes:
-    """(H, W, 3) uint8 -> a PNG that :func:`is_drawing` knows."""
+    """(H, W, 3) uint8 -> bytes of a PNG that :func:`is_acuity_png` recognises."""
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
@@ -100,7 +102,7 @@ def encode_png(pixels: np.ndarray, made_by: str) -> bytes:
 
 
 def contains(path: Path, *words: str, within: int = 100_000) -> bool:
-    """Whether a text file holds all of the words in its first bytes."""
+    """Whether the first ``within`` bytes of a text file contain all of the words."""
     try:
         with path.open("rb") as file:
             start = file.read(within).decode("utf-8", "replace")

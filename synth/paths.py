@@ -1,4 +1,4 @@
-"""Paths as people type them."""
+"""Paths and file names from the user."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 from synth.errors import InputError
 
-LONGEST = 255  # bytes of a file's name, on nearly all file systems
+LONGEST = 255  # bytes of a file name on nearly all file systems
 
 
 def path_of(path: str | os.PathLike[str]) -> Path:
-    """A path that a user gave -> the same with ``~`` replaced by the home folder.
+    """A path from the user -> the same path with ``~`` replaced by the home folder.
 
     Raises:
-        InputError: the path is empty, or names the home of a user who is not known.
+        InputError: the path is empty or names the home folder of an unknown user.
 
     >>> path_of("~") == Path.home()
     True
@@ -26,11 +26,11 @@ def path_of(path: str | os.PathLike[str]) -> Path:
     try:
         return Path(path).expanduser()
     except RuntimeError:
-        raise InputError(f"{path}: no home folder is known; write the path in full") from None
+        raise InputError(f"{path}: there is no such home folder; write the full path") from None
 
 
 def name_of(path: str | os.PathLike[str]) -> str:
-    """The last part of a path, for tables and titles; of ``.`` and ``..`` the folder's own name.
+    """The last part of a path, for tables and titles; for ``.`` and ``..`` the folder's name.
 
     >>> name_of(".") == Path.cwd().name
     True
@@ -40,9 +40,9 @@ def name_of(path: str | os.PathLike[str]) -> str:
 
 
 def fit_name(stem: str, ending: str = "") -> str:
-    """``stem`` + ``ending`` as a file name that file systems take: 255 bytes at most.
+    """``stem`` + ``ending`` as a file name of at most 255 bytes.
 
-    A stem that is too long is cut and gets a digest of the whole, so that two stay distinct.
+    A stem that is too long is cut and gets a digest of the whole stem, so that names stay distinct.
 
     >>> fit_name("photo", ".png")
     'photo.png'
@@ -58,10 +58,10 @@ def fit_name(stem: str, ending: str = "") -> str:
 
 
 def inputs(*values: object) -> list[Path]:
-    """Arguments of a command -> the files and folders among them, which the command reads.
+    """Arguments of a command -> the existing files and folders among them.
 
-    A text counts where a file or folder of that name exists; of ``FILE.py:FUNCTION`` it is the
-    file. Lists are looked through.
+    Strings and paths count if they exist; ``FILE.py:FUNCTION`` counts as the file. Lists are
+    searched.
     """
     found: list[Path] = []
     for value in values:

@@ -1,4 +1,4 @@
-"""Look for the photos below a folder: by suffix, else by content, through links too."""
+"""Search for photos below a folder, by suffix or content, also through links."""
 
 from __future__ import annotations
 
@@ -14,35 +14,37 @@ from synth.errors import InputError
 
 _SUFFIXES = ".jpg .jpeg .jpe .jfif .mpo .png .webp .avif .tif .tiff .bmp .gif .ppm .pgm"
 SUFFIXES = frozenset(_SUFFIXES.split())
-# TIFF by their first bytes, but what stands there is a preview, not the photo.
+# Raw files that begin like TIFF; the TIFF image in them is only a preview.
 _RAW_SUFFIXES = ".dng .nef .nrw .cr2 .arw .sr2 .srf .srw .pef .3fr .dcr .kdc .iiq .erf .mef"
 _RAW = frozenset(_RAW_SUFFIXES.split())
-OURS = frozenset({"photos.csv", "manifest.jsonl"})  # of synth scrape: no need to name them
+OURS = frozenset(
+    {"photos.csv", "manifest.jsonl"}
+)  # written by synth scrape; not reported as passed over
 
 
 @dataclass(frozen=True)
-class Survey:
-    """What lies below a folder.
+class SearchResult:
+    """Result of a search below a folder.
 
     Args:
-        names: of the photos, relative to the folder, with forward slashes, sorted.
-        passed_over: reason by name, sorted, of what is no photo or cannot be read. Hidden
-            files and what ``synth scrape`` writes beside its photos are not among them.
+        names: paths of the photos relative to the folder, with forward slashes, sorted.
+        passed_over: name -> reason, sorted, for files and folders that are not photos or cannot
+            be read, except hidden files and the tables of ``synth scrape``.
     """
 
     names: list[str]
     passed_over: dict[str, str]
 
-    def sentence(self) -> str:
-        """What was passed over, in one line; empty where nothing was."""
-        return summary(self.passed_over.values())
+    def summary(self) -> str:
+        """One line that counts what was passed over; "" if there was nothing."""
+        return summarise(self.passed_over.values())
 
 
-def summary(reasons: Iterable[str]) -> str:
-    """Reasons -> one line that counts them, the most frequent first.
+def summarise(reasons: Iterable[str]) -> str:
+    """Reasons -> one line with their counts, the most frequent first.
 
-    >>> summary(["not a picture", "a link to nowhere", "not a picture"])
-    '3 files or folders passed over: 2 x not a picture, 1 x a link to nowhere'
+    >>> summarise(["not a picture", "a broken link", "not a picture"])
+    '3 files or folders passed over: 2 x not a picture, 1 x a broken link'
     """
     counts = Counter(reasons).most_common()
     parts = [f"{n} x {reason}" for reason, n in counts[:4]]
@@ -53,32 +55,32 @@ def summary(reasons: Iterable[str]) -> str:
     return f"{total} {noun} passed over: {', '.join(parts)}" if counts else ""
 
 
-def survey(folder: Path) -> Survey:
-    """All photos below a folder, and what is passed over.
+def search(folder: Path) -> SearchResult:
+    """Finds all photos below a folder.
 
-    A file with a suffix of photos counts as one and is not opened. Any other file counts
-    when its first bytes are those of a picture. Links to folders are followed; each folder
-    is entered once, under its own name where it lies below ``folder`` too.
+    A file with the suffix of a photo is taken as a photo without opening it. Any other file is a
+    photo if its first bytes are those of a supported format. Links to folders are followed. Each
+    folder is searched once, under its real name if that is below ``folder``.
 
     Raises:
-        InputError: the folder is missing or cannot be read.
+        InputError: the folder does not exist or cannot be read.
     """
     if not folder.is_dir():
         raise InputError(f"no folder of photos at {folder}: check the path")
     search = _Search(folder)
     search.run()
-    return Survey(sorted(search.names), dict(sorted(search.passed_over.items())))
+    return SearchResult(sorted(search.names), dict(sorted(search.passed_over.items())))
 
 
 class _Search:
-    """A walk under way."""
+    """The state of one search."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.names: list[str] = []
         self.passed_over: dict[str, str] = {}
         self._entered: dict[tuple[int, int], str] = {}  # by device and inode
-        self._links: list[str] = []  # to folders; followed when all real folders are known
+        self._links: list[str] = []  # links to folders, followed after all real folders
         self._above = {_identity(parent) for parent in folder.resolve().parents}
 
     def run(self) -> None:
@@ -89,7 +91,7 @@ class _Search:
                 self._walk(name + "/")
 
     def _walk(self, start: str) -> None:
-        """Enter a folder and all real folders below it; names end in a slash, or are empty."""
+        """Searches a folder and all real folders below it; names end in a slash or are empty."""
         waiting = [start]
         while waiting:
             below = waiting.pop()
@@ -105,17 +107,17 @@ class _Search:
             except OSError as error:
                 reason = f"folder cannot be read: {error.strerror}"
                 if not below:
-                    raise InputError(f"{self.folder}: {reason}; check its rights") from None
+                    raise InputError(f"{self.folder}: {reason}; check its permissions") from None
                 self.passed_over[below] = reason
 
     def _reason_not_to_enter(self, identity: tuple[int, int], below: str) -> str:
-        """Why a folder is not entered again; empty where it is new."""
+        """Why a folder is not searched; "" if it is new."""
         if identity in self._above:
-            return "a link to a folder that holds this one"
+            return "a link to a folder that contains this one"
         known = self._entered.setdefault(identity, below)
         if known == below:
             return ""
-        return f"a link to a folder that is read as {known.rstrip('/') or 'the folder itself'}"
+        return f"a link to a folder that is also read as {known.rstrip('/') or 'the folder itself'}"
 
     def _look(self, name: str, entry: os.DirEntry[str], waiting: list[str]) -> None:
         try:
@@ -137,28 +139,28 @@ class _Search:
 
 
 def _identity(folder: Path) -> tuple[int, int]:
-    """Device and inode, alike for all names of one folder."""
+    """Device and inode, which are equal for all names of a folder."""
     found = folder.stat()
     return found.st_dev, found.st_ino
 
 
 def _no_file(entry: os.DirEntry[str]) -> str:
-    """Why an entry is neither folder nor file; opening it might wait for ever."""
+    """What an entry is that is neither folder nor file; opening it might block."""
     try:
         mode = entry.stat().st_mode
     except FileNotFoundError:
-        return "a link to nowhere"
+        return "a broken link"
     kinds = {stat.S_ISFIFO: "a named pipe", stat.S_ISSOCK: "a socket"}
     return next((words for test, words in kinds.items() if test(mode)), "a device")
 
 
 def _no_photo(entry: os.DirEntry[str], suffix: str) -> str:
-    """Why a file is no photo, by its suffix or content; empty where it is one."""
+    """Why a file is not a photo, by suffix or content; "" if it is one."""
     if suffix in _RAW:
-        return "a camera's raw file: develop it to JPEG or TIFF first"
+        return "a camera raw file: convert it to JPEG or TIFF"
     with Path(entry.path).open("rb", buffering=0) as file:
         head = file.read(decoding.HEAD)
-    if decoding.kind(head):
+    if decoding.image_format(head):
         return ""
-    what = decoding.foreign_kind(head)
+    what = decoding.unsupported_format(head)
     return f"{what}: convert it to PNG or JPEG" if what else "not a picture"

@@ -1,4 +1,4 @@
-"""Photos: found, read, told apart from near-duplicates, and split."""
+"""Photos: finding, reading, provenance and splits."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import numpy as np
 from PIL import Image
 
 from synth import decoding, limits, tables
-from synth.cells import unescape
+from synth.csv_cells import unescape
 from synth.decoding import FORMATS, SUFFIX_OF, TooLarge, open_image, orientation
 from synth.errors import InputError, Skipped
 from synth.file_names import FileNames
 from synth.near_duplicates import NEAR, Signature, dhash, groups, signature
-from synth.photo_search import SUFFIXES, Survey, survey
+from synth.photo_search import SUFFIXES, SearchResult, search
 
 __all__ = [
     "FORMATS",
@@ -26,9 +26,9 @@ __all__ = [
     "SUFFIXES",
     "SUFFIX_OF",
     "Photo",
+    "SearchResult",
     "Signature",
-    "Survey",
-    "assign",
+    "assign_splits",
     "dhash",
     "find",
     "groups",
@@ -36,8 +36,8 @@ __all__ = [
     "orientation",
     "provenance",
     "read",
+    "search",
     "signature",
-    "survey",
 ]
 
 
@@ -47,10 +47,10 @@ class Photo:
 
     Args:
         name: path relative to the folder of photos, with forward slashes.
-        sha256: of the file's bytes.
-        picture: RGB, upright.
-        source_url: where it came from, where known.
-        licence: under what terms, where known.
+        sha256: SHA-256 of the file in hexadecimal.
+        picture: the upright RGB picture.
+        source_url: address of its source, or "".
+        licence: its licence, or "".
     """
 
     name: str
@@ -66,37 +66,44 @@ class Photo:
 
 
 def find(folder: Path) -> list[str]:
-    """The names of all photos below a folder, sorted; :func:`survey` says what is passed over.
+    """Sorted names of all photos below a folder; see :func:`search`.
 
     Raises:
-        InputError: the folder is missing, cannot be read, or holds no photo.
+        InputError: the folder does not exist, cannot be read, or has no photo.
     """
-    return some(survey(folder), folder).names
+    return require_photos(search(folder), folder).names
 
 
-def some(found: Survey, folder: Path) -> Survey:
-    """The survey itself; InputError where it has no photo, with what was passed over."""
+def require_photos(found: SearchResult, folder: Path) -> SearchResult:
+    """Returns the result of a search.
+
+    Raises:
+        InputError: it has no photo; the message names what was passed over.
+    """
     if not found.names:
-        note = f" ({found.sentence()})" if found.passed_over else ""
+        note = f" ({found.summary()})" if found.passed_over else ""
         raise InputError(f"no picture file in {folder}{note}: put JPEG or PNG photos there")
     return found
 
 
 def provenance(folder: Path, names: Sequence[str] | None = None) -> dict[str, tuple[str, str]]:
-    """Source address and licence by photo name, from ``photos.csv`` where the folder has one.
+    """Name of a photo -> its source address and licence, from ``photos.csv`` in the folder.
+
+    Empty if there is no ``photos.csv``.
 
     Args:
-        names: the photos; the table's names are matched with them whatever their Unicode normal
-            form, slashes, and the folder's name before them. None: the names as they stand.
+        folder: the folder of photos.
+        names: the photos, which are matched with the table's names by :class:`FileNames`. None:
+            the names of the table are used unchanged.
 
     Raises:
-        InputError: the table cannot be read, has no column file_name, says two things of one
-            photo, or names none of the photos: source and licence of all would be lost.
+        InputError: the table cannot be read, has no column file_name, contradicts itself, or names
+            none of the photos.
     """
     path = folder / "photos.csv"
     if not path.is_file():
         return {}
-    advice = "correct it, or rename it if it is no list of the photos"
+    advice = "correct it, or rename it if it is not a list of the photos"
     table = tables.read(path, known=("file_name", "source_url", "licence"))
     if "file_name" not in table.columns:
         there = ", ".join(table.columns)
@@ -113,14 +120,14 @@ def provenance(folder: Path, names: Sequence[str] | None = None) -> dict[str, tu
         if found.setdefault(name, (source, licence)) != (source, licence):
             raise InputError(
                 f"{table.place(row)}: another source or licence of {name} than in line "
-                f"{table.lines[first[name]]}: leave one out"
+                f"{table.lines[first[name]]}: remove one"
             )
         first.setdefault(name, row)
     listed = next(filter(None, table.column("file_name")), "")
     if names and listed and not found:
         raise InputError(
-            f"{path} names none of the {len(names)} photos: its first is '{listed}', the folder's "
-            f"'{names[0]}'; {advice}"
+            f"{path} names none of the {len(names)} photos: its first name is '{listed}', the "
+            f"first photo is '{names[0]}'; {advice}"
         )
     return found
 
@@ -134,16 +141,19 @@ def read(
     keep_profile: bool = False,
     max_pixels: int = limits.PIXELS,
 ) -> Photo:
-    """Decode one photo to RGB, upright, in sRGB.
+    """Decodes one photo to an upright sRGB picture; see :func:`synth.decoding.decode`.
 
-    ``at_least`` (width, height in px) lets a JPEG that is larger than that be decoded at
-    a half, a quarter or an eighth of its size, which is several times faster; the result
-    is at least as large as asked for, if the photo is. ``keep_profile`` and ``max_pixels``
-    are those of :func:`synth.decoding.decode`, which also says what becomes of 16-bit values.
+    Args:
+        folder: the folder of photos.
+        name: name of the photo in it.
+        at_least: width and height in px. A larger JPEG may be decoded at 1/2, 1/4 or 1/8 of its
+            size, but not smaller than this, which is several times faster.
+        origin: source address and licence.
+        keep_profile: do not convert the values by the embedded colour profile.
+        max_pixels: largest width times height of the file.
 
     Raises:
-        Skipped: the file cannot be read, is broken or too large, or is of a kind that has no
-            RGB values of its own.
+        Skipped: the file cannot be read, is broken or too large, or has no definite RGB values.
     """
     data = _read_bytes(folder / name)
     picture = decoding.decode(data, at_least, keep_profile=keep_profile, max_pixels=max_pixels)
@@ -153,7 +163,7 @@ def read(
 def _read_bytes(path: Path) -> bytes:
     try:
         found = path.stat()
-        if not stat.S_ISREG(found.st_mode):  # a pipe would wait for ever
+        if not stat.S_ISREG(found.st_mode):  # reading a pipe might block
             raise Skipped("not a file")
         if found.st_size > limits.BYTES:
             raise TooLarge(limits.too_many_bytes(found.st_size))
@@ -163,24 +173,31 @@ def _read_bytes(path: Path) -> bytes:
     except FileNotFoundError:
         raise Skipped("its file is missing") from None
     except ValueError:
-        raise Skipped("its name is no file name") from None
+        raise Skipped("its name is not a valid file name") from None
     except OSError as error:
         raise Skipped(f"its file cannot be read: {error.strerror or error}") from None
 
 
-def assign(members: Sequence[int], shares: Sequence[float], seed: int) -> list[int]:
-    """Group number of each photo -> index of its share (split); groups stay whole.
+def assign_splits(members: Sequence[int], shares: Sequence[float], seed: int) -> list[int]:
+    """Group number of each photo -> index of its split; a group is never divided.
 
-    Groups are taken largest first, equal ones in a seeded random order, each to the share
-    that then lacks most: the counts come as near to the shares as whole groups allow.
+    The largest group is assigned first, groups of equal size in seeded random order, each to the
+    split that lacks the most photos at that point.
 
-    >>> sorted(assign(range(10), (0.8, 0.1, 0.1), seed=0))
+    Args:
+        members: group number of each photo.
+        shares: share of each split, in any unit.
+        seed: of the random order.
+
+    >>> sorted(assign_splits(range(10), (0.8, 0.1, 0.1), seed=0))
     [0, 0, 0, 0, 0, 0, 0, 0, 1, 2]
     """
     groups, group_of, sizes = np.unique(members, return_inverse=True, return_counts=True)
     order = np.arange(len(groups))
     np.random.default_rng([seed, 0x5_9117]).shuffle(order)
-    order = order[np.argsort(-sizes[order], kind="stable")]  # large first: small ones even it out
+    order = order[
+        np.argsort(-sizes[order], kind="stable")
+    ]  # large groups first; small ones balance the counts
     wanted = np.array(shares, dtype=np.float64) * len(members) / sum(shares)
     given = np.zeros(len(wanted))
     where = np.empty(len(groups), np.int8)

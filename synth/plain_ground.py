@@ -1,8 +1,10 @@
-"""Pictures with little in them: an object on plain ground, told apart by the object.
+"""Comparison of plain pictures (an object on plain ground) by the object.
 
-Source of the dissimilarity: J. R. Bray and J. T. Curtis, Ecological Monographs 27 (1957). The
-window around the object follows the moments of its deviation from the ground, so that crops,
-which move and enlarge the object in its frame, leave the window's content as it is.
+The picture is fitted by a smooth surface, the ground. The object is where the picture deviates
+from it. The window around the object is placed by the moments of the deviation, so that a crop,
+which moves and enlarges the object in the frame, does not change the content of the window.
+
+Source of the dissimilarity: J. R. Bray and J. T. Curtis, Ecological Monographs 27 (1957).
 """
 
 from __future__ import annotations
@@ -12,27 +14,27 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-SIDE = 192  # px: of the smaller side of what is looked at
-BYTES = 8 + 12 + 256 + 2 * 64  # of a detail: place and size, ground, luminance, chroma
-_QUIET = 6.0  # code values of deviation from the ground that noise and JPEG make
-_LOUD = 30.0  # beyond the quiet ones; more weighs no more
-_LEAST = 0.0005  # share of the picture that an object covers at least; else the ground is all
-_REACH = 2.2  # of the window to each side of the centre, in standard deviations of the object
-_PLACE = 0.12  # of the side by which the places of one object in two crops may differ
-_SCALE = 1.25  # by which its sizes may
-_GROUND = 20  # code values by which the ground may
-_UNLIKE = 0.06  # Bray-Curtis dissimilarity at which two windows show different things
-_SLACK = 0.25  # steps of 2 code values a cell that do not count
-_TABLES = 8  # random grids in each of which near-duplicates meet in a cell with some luck
-_MOST = 64  # of a cell's members, with how many that follow one is compared
-_CHUNK = 16384  # comparisons at a time: bounds the memory
+SIDE = 192  # px: smaller side of the reduced picture
+BYTES = 8 + 12 + 256 + 2 * 64  # bytes of a detail: place and size, ground, luminance, chroma
+_NOISE = 6.0  # code values of deviation from the ground that are due to noise and JPEG
+_SATURATION = 30.0  # code values above _NOISE at which the weight of a pixel is largest
+_SMALLEST = 0.0005  # smallest share of the picture that counts as an object
+_REACH = 2.2  # half side of the window in standard deviations of the object
+_PLACE = 0.12  # largest difference of the places of an object in two crops, share of the side
+_SCALE = 1.25  # largest ratio of its sizes
+_GROUND = 20  # largest difference of the ground, code values
+_DISSIMILAR = 0.06  # largest Bray-Curtis dissimilarity of near-duplicates
+_SLACK = 0.25  # difference per cell that rounding may cause, in steps of 2 code values
+_TABLES = 8  # random grids; near-duplicates are likely to share a cell in at least one
+_MOST = 64  # number of following members of its cell with which a picture is compared
+_CHUNK = 16384  # comparisons at a time, to bound memory
 _PLACES = slice(0, 8)
 _GROUNDS = slice(8, 20)
 _WINDOW = slice(20, BYTES)
 
 
 def detail(image: Image.Image) -> bytes:
-    """RGB picture -> :data:`BYTES` bytes that tell what stands on its ground, and where."""
+    """RGB picture -> detail of :data:`BYTES` bytes: place, size and content of the object."""
     small = _shrink(image)
     pixels = np.asarray(small.convert("YCbCr"), np.float32)
     coefficients = _ground(small)
@@ -55,7 +57,7 @@ def detail(image: Image.Image) -> bytes:
 
 
 def _shrink(image: Image.Image) -> Image.Image:
-    """A picture -> the same with a smaller side of :data:`SIDE` px, if it is larger."""
+    """Reduces a larger picture to a smaller side of :data:`SIDE` px."""
     factor = min(image.size) / SIDE
     if factor <= 1:
         return image
@@ -70,15 +72,16 @@ def _terms(width: int, height: int) -> np.ndarray:
 
 
 def _ground(small: Image.Image) -> np.ndarray:
-    """A picture -> (6, 3): its ground as a quadratic surface in each channel of YCbCr."""
+    """A picture -> (6, 3): coefficients of its ground, a quadratic surface per YCbCr channel."""
     values = small.resize((48, 48), Image.Resampling.BOX).convert("YCbCr")
     return fit_ground(np.asarray(values, np.float32))
 
 
 def fit_ground(values: np.ndarray) -> np.ndarray:
-    """(H, W, C) values -> (6, C): coefficients of the surface that most of them lie on.
+    """(H, W, C) values -> (6, C): coefficients of a robust quadratic fit.
 
-    Least squares over the values that fit best, half of them at first: an object is no ground.
+    Least squares over the values with the smallest residuals, first half of them and then more,
+    so that an object does not affect the ground.
     """
     height, width = values.shape[:2]
     terms = _terms(width, height).reshape(-1, 6)
@@ -93,7 +96,7 @@ def fit_ground(values: np.ndarray) -> np.ndarray:
 
 
 def subtract_ground(values: np.ndarray) -> np.ndarray:
-    """(H, W, C) values -> their deviation from the surface that most of them lie on."""
+    """(H, W, C) values -> (H, W, C): their deviation from the surface of :func:`fit_ground`."""
     height, width = values.shape[:2]
     deviation: np.ndarray = values - _terms(width, height) @ fit_ground(values)
     return deviation
@@ -102,13 +105,13 @@ def subtract_ground(values: np.ndarray) -> np.ndarray:
 def _object(deviation: np.ndarray) -> tuple[np.ndarray, tuple[float, float, float, float] | None]:
     """(H, W, 3) deviation from the ground -> place and size of the object, and its window.
 
-    Place and size: centre and standard deviations, x before y, in 1/65535 of the side; all 0
-    where there is no object. The window: left, top, right, bottom in px.
+    Place and size are (4,): centre and standard deviations, x before y, in 1/65535 of the side;
+    all are 0 without an object. The window is (left, top, right, bottom) in px, or None.
     """
     height, width = deviation.shape[:2]
-    weight = np.clip(np.abs(deviation).max(axis=2) - _QUIET, 0, _LOUD)
+    weight = np.clip(np.abs(deviation).max(axis=2) - _NOISE, 0, _SATURATION)
     total = float(weight.sum())
-    if total < _LEAST * _LOUD * width * height:
+    if total < _SMALLEST * _SATURATION * width * height:
         return np.zeros(4), None
     place = np.empty(4)
     spans = []
@@ -123,24 +126,23 @@ def _object(deviation: np.ndarray) -> tuple[np.ndarray, tuple[float, float, floa
     return np.rint(np.minimum(place, 1) * 65535), (left, top, right, bottom)
 
 
-def alike(detail: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(B,) and (N, B) or (N, B) uint8 details -> (N,) bool: whether they show the same."""
+def are_near_duplicates(detail: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(B,) or (N, B) and (N, B) uint8 details -> (N,) bool: whether they are near-duplicates."""
     near = _same_frame(detail, others)
     if near.any():
-        mine = detail if detail.ndim == 1 else detail[near]
-        near[near] = dissimilarity(mine, others[near]) <= _UNLIKE
+        one = detail if detail.ndim == 1 else detail[near]
+        near[near] = dissimilarity(one, others[near]) <= _DISSIMILAR
     return near
 
 
 def _same_frame(detail: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Whether the ground is the same and the object about as large and at the same place."""
+    """-> (N,) bool: whether ground, place and size of the object agree."""
     ground = np.abs(detail[..., _GROUNDS].astype(np.int16) - others[..., _GROUNDS].astype(np.int16))
-    mine, theirs = _places(detail), _places(others)
-    place = np.abs(mine[..., :2] - theirs[..., :2]).max(axis=-1) <= _PLACE
-    # A size of 0: no object, which is like no object only.
-    size = np.maximum(mine[..., 2:], theirs[..., 2:]) <= _SCALE * np.minimum(
-        mine[..., 2:], theirs[..., 2:]
-    )
+    one, other = _places(detail), _places(others)
+    place = np.abs(one[..., :2] - other[..., :2]).max(axis=-1) <= _PLACE
+    # A size of 0 means that there is no object, and matches a size of 0 only.
+    smaller = np.minimum(one[..., 2:], other[..., 2:])
+    size = np.maximum(one[..., 2:], other[..., 2:]) <= _SCALE * smaller
     result: np.ndarray = (ground.max(axis=-1) <= _GROUND) & place & size.all(axis=-1)
     return result
 
@@ -150,22 +152,22 @@ def _places(details: np.ndarray) -> np.ndarray:
 
 
 def dissimilarity(detail: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """0 (the same window) to 1 (nothing in common), beyond what rounding makes."""
-    mine = np.ascontiguousarray(detail[..., _WINDOW]).view(np.int8).astype(np.int16)
-    theirs = np.ascontiguousarray(others[..., _WINDOW]).view(np.int8).astype(np.int16)
-    apart = np.abs(mine - theirs).sum(axis=-1) - _SLACK * mine.shape[-1]
-    size = (np.abs(mine) + np.abs(theirs)).sum(axis=-1)
-    result: np.ndarray = np.maximum(apart, 0) / np.maximum(size, 1)
+    """Bray-Curtis dissimilarity of the windows, less the effect of rounding: 0 to 1."""
+    one = np.ascontiguousarray(detail[..., _WINDOW]).view(np.int8).astype(np.int16)
+    other = np.ascontiguousarray(others[..., _WINDOW]).view(np.int8).astype(np.int16)
+    difference = np.abs(one - other).sum(axis=-1) - _SLACK * one.shape[-1]
+    size = (np.abs(one) + np.abs(other)).sum(axis=-1)
+    result: np.ndarray = np.maximum(difference, 0) / np.maximum(size, 1)
     return result
 
 
 def pairs(details: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(N, B) uint8 details -> index arrays (i, j) of those that show the same.
+    """(N, B) uint8 details -> index arrays (i, j) of near-duplicates.
 
-    Not each is compared with each, but those that meet in a cell of one of several randomly
-    shifted grids over what a detail says in few numbers. A cell is wide beside the changes
-    that make a near-duplicate: a pair that meets in no grid is rare. In a cell, each is
-    compared with those that follow, until one shows the same, which links it to the rest.
+    Only details in the same cell of one of several randomly shifted grids over eight summary
+    numbers are compared. A cell is wide in relation to the differences of near-duplicates, so
+    that few pairs share no cell. In a cell, each detail is compared with the following ones up to
+    its first near-duplicate, which links it to the group.
     """
     numbers = _numbers(details)
     rng = np.random.default_rng(0)
@@ -183,15 +185,15 @@ def pairs(details: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
                 break
             near = np.zeros(len(waiting), bool)
             for part in range(0, len(waiting), _CHUNK):
-                some = slice(part, part + _CHUNK)
-                i, j = order[waiting[some]], order[waiting[some] + step]
-                near[some] = alike(details[i], details[j])
+                chunk = slice(part, part + _CHUNK)
+                i, j = order[waiting[chunk]], order[waiting[chunk] + step]
+                near[chunk] = are_near_duplicates(details[i], details[j])
             yield order[waiting[near]], order[waiting[near] + step]
             waiting = waiting[~near]
 
 
 def _numbers(details: np.ndarray) -> np.ndarray:
-    """(N, B) details -> (N, 8) in units of a cell: ground, place, size, and mean deviation."""
+    """(N, B) details -> (N, 8) in cell sizes: ground, place, size and mean deviations."""
     window = details[:, _WINDOW].view(np.int8)
     places = _places(details)
     parts = (slice(0, 256), slice(256, 320), slice(320, 384))

@@ -1,4 +1,4 @@
-"""A contact sheet of a dataset: image, clean twin, difference amplified, truth drawn."""
+"""A contact sheet of a dataset: image, clean twin, amplified difference and outlined region."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ from synth.anomaly import Anomaly
 from synth.errors import InputError, Skipped
 from synth.paths import name_of, path_of
 
-MOST = 200  # rows on one sheet: more make a picture that no viewer opens
+MOST = 200  # rows on one sheet; viewers cannot open a larger picture
 
 _TILE = 256  # px, the longer side of a picture on the sheet
 _GAP, _MARGIN, _CAPTION, _HEAD = 10, 20, 34, 76
 _PAPER, _INK, _FAINT, _EMPTY = (250, 250, 248), (28, 28, 30), (116, 116, 122), (233, 233, 230)
-_HEADS = ("image", "clean twin", "difference, amplified", "truth")
-_FINE = 4  # the outline is drawn this much larger, and reduced, so that it is smooth
+_HEADS = ("image", "clean twin", "difference, amplified", "region")
+_FINE = 4  # factor by which the outline is drawn larger and then reduced, for smooth edges
 
 
 def preview(dataset: str | Path, count: int = 8, seed: int = 0) -> np.ndarray:
-    """A dataset folder -> (H, W, 3) uint8: ``count`` of its rows, one below the other.
+    """A dataset folder -> (H, W, 3) uint8: a sheet with ``count`` of its rows.
 
-    The rows are spread over the table: it is cut into ``count`` parts, and ``seed`` decides
-    which row of each is shown. The difference image - twin is drawn around mid-grey, times
-    the factor that the picture names.
+    The table is divided into ``count`` equal parts, and ``seed`` selects one row of each. The
+    difference image - twin is multiplied by the factor written on the sheet and drawn around 128.
 
     Raises:
-        InputError: no dataset, a row or picture that cannot be right, or a count out of range.
+        InputError: the folder is not a dataset, a row or image is invalid, or count or seed is
+            out of range.
     """
     if not 1 <= count <= MOST:
-        raise InputError(f"count is {count}: show 1 to {MOST} rows")
+        raise InputError(f"count is {count}: give 1 to {MOST} rows")
     if seed < 0:
         raise InputError(f"seed is {seed}: give 0 or more")
     folder = path_of(dataset)
     table = datasets.read(folder)
-    chosen = spread(len(table), count, seed)
+    chosen = choose_rows(len(table), count, seed)
     rows = table.iloc[chosen].to_dict("records")
-    sizes = [_fitted(int(row["width"]), int(row["height"])) for row in rows]
+    sizes = [_tile_size(int(row["width"]), int(row["height"])) for row in rows]
     width = 2 * _MARGIN + 4 * _TILE + 3 * _GAP
     height = _HEAD + sum(high + _CAPTION for _, high in sizes) + _MARGIN
     sheet = Image.new("RGB", (width, height), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    title = f"{_legible(name_of(folder))}: {len(rows)} of {len(table)} rows"
+    title = f"{_latin1(name_of(folder))}: {len(rows)} of {len(table)} rows"
     _write(draw, (_MARGIN, 14), title, 20, _INK)
     for column, head in enumerate(_HEADS):
         _write(draw, (_left(column), 48), head, 14, _FAINT)
@@ -66,10 +66,10 @@ def preview(dataset: str | Path, count: int = 8, seed: int = 0) -> np.ndarray:
     return np.asarray(sheet)
 
 
-def spread(total: int, count: int, seed: int) -> list[int]:
-    """``count`` of the numbers 0 to ``total`` - 1, one from each of as many equal parts, sorted.
+def choose_rows(total: int, count: int, seed: int) -> list[int]:
+    """``count`` sorted row numbers from 0 to ``total`` - 1, one from each of ``count`` parts.
 
-    >>> spread(4, 8, seed=0)
+    >>> choose_rows(4, 8, seed=0)
     [0, 1, 2, 3]
     """
     edges = np.linspace(0, total, min(count, total) + 1).astype(int)
@@ -81,7 +81,7 @@ def _left(column: int) -> int:
     return _MARGIN + column * (_TILE + _GAP)
 
 
-def _fitted(width: int, height: int) -> tuple[int, int]:
+def _tile_size(width: int, height: int) -> tuple[int, int]:
     scale = _TILE / max(width, height)
     return max(1, round(width * scale)), max(1, round(height * scale))
 
@@ -89,33 +89,33 @@ def _fitted(width: int, height: int) -> tuple[int, int]:
 def _row(
     sheet: Image.Image, top: int, size: tuple[int, int], folder: Path, row: dict[Any, Any]
 ) -> None:
-    """Draw the four pictures of a row."""
+    """Draws the four pictures of a row."""
     truth = datasets.truth(row)
     image = _read(folder, row["file_name"], row)
     twin = _read(folder, row["clean_file_name"], row) if row["clean_file_name"] else None
-    small = _resized(image, size)
+    small = _resize(image, size)
     sheet.paste(small, (_left(0), top))
     if twin is None:
         _blank(sheet, _left(1), top, size, "no clean twin")
         _blank(sheet, _left(2), top, size, "no clean twin")
     else:
-        sheet.paste(_resized(twin, size), (_left(1), top))
+        sheet.paste(_resize(twin, size), (_left(1), top))
         pixels, gain = difference(image, twin, truth)
-        sheet.paste(_resized(pixels, size), (_left(2), top))
+        sheet.paste(_resize(pixels, size), (_left(2), top))
         _badge(sheet, _left(2), top, size, f"x {gain}")
-    sheet.paste(outlined(small, truth, image.shape[1], image.shape[0]), (_left(3), top))
+    sheet.paste(draw_outline(small, truth, image.shape[1], image.shape[0]), (_left(3), top))
 
 
 def _read(folder: Path, name: str, row: dict[Any, Any]) -> np.ndarray:
     pixels = photos.read(folder, name, keep_profile=True).pixels
     high, wide = pixels.shape[:2]
     if (wide, high) != (row["width"], row["height"]):
-        said = f"{row['width']}x{row['height']}"
-        raise Skipped(f"{name} is {wide}x{high}, the table says {said}")
+        recorded = f"{row['width']}x{row['height']}"
+        raise Skipped(f"{name} is {wide}x{high}, in the table {recorded}")
     return pixels
 
 
-def _resized(pixels: np.ndarray, size: tuple[int, int]) -> Image.Image:
+def _resize(pixels: np.ndarray, size: tuple[int, int]) -> Image.Image:
     return Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS)
 
 
@@ -124,8 +124,8 @@ def difference(
 ) -> tuple[np.ndarray, int]:
     """(H, W, 3) uint8 image - twin -> (H, W, 3) uint8 around 128, and the factor, 1 to 64.
 
-    The factor makes the usual change inside the region some 80 code values; it is 1 in a
-    clean picture, and where nothing changed.
+    The factor makes the median change in the region about 80 code values; it is 1 for a clean
+    image or without a change.
     """
     change = image.astype(np.int16) - twin
     gain = 1
@@ -136,10 +136,10 @@ def difference(
     return (128 + gain * change.astype(np.int32)).clip(0, 255).astype(np.uint8), gain
 
 
-def outlined(small: Image.Image, truth: Anomaly | None, width: int, height: int) -> Image.Image:
-    """A picture, reduced from width x height px -> a copy with the region's edge drawn.
+def draw_outline(small: Image.Image, truth: Anomaly | None, width: int, height: int) -> Image.Image:
+    """A picture, reduced from width x height px -> a copy with the outline of the region.
 
-    A thin white line on a black one, outside the region, which stays as it is.
+    The outline is a thin white line on a black one, outside the region.
     """
     if truth is None:
         return small.copy()
@@ -149,7 +149,7 @@ def outlined(small: Image.Image, truth: Anomaly | None, width: int, height: int)
     for layer, near, far in ((shadow, 0.0, 3.2), (line, 1.0, 2.2)):
         pen = ImageDraw.Draw(layer)
         for distance, ink in ((far, 255), (near, 0)):
-            # Pixel i spans i to i + 1 on the sheet, while centres are at integers in the table.
+            # On the sheet pixel i spans i to i + 1; in the table its centre is at i.
             half_x = (truth.r + 0.5) * across + distance
             half_y = (truth.r + 0.5) * down + distance
             middle_x, middle_y = (truth.x + 0.5) * across, (truth.y + 0.5) * down
@@ -167,8 +167,8 @@ def outlined(small: Image.Image, truth: Anomaly | None, width: int, height: int)
 
 
 def _caption(number: int, row: dict[Any, Any]) -> tuple[str, str]:
-    """What a row is, and its truth in numbers."""
-    name = _legible(Path(row["file_name"]).name)
+    """Two texts for a row: its number, split and file; the numbers of its truth."""
+    name = _latin1(Path(row["file_name"]).name)
     what = f"row {number}, {row['split']}: {name if len(name) <= 48 else name[:45] + '...'}"
     truth = datasets.truth(row)
     if truth is None:
@@ -177,8 +177,8 @@ def _caption(number: int, row: dict[Any, Any]) -> tuple[str, str]:
     return what, f"{numbers}y {truth.y:.5g}   {truth.shape}"
 
 
-def _legible(text: str) -> str:
-    """Text with a question mark for what Pillow's own font has no letter for."""
+def _latin1(text: str) -> str:
+    """Text with a question mark for characters that Pillow's font lacks."""
     return text.encode("latin-1", "replace").decode("latin-1")
 
 
@@ -202,7 +202,7 @@ def _blank(sheet: Image.Image, left: int, top: int, size: tuple[int, int], note:
 
 
 def _badge(sheet: Image.Image, left: int, top: int, size: tuple[int, int], text: str) -> None:
-    """Write into the lower left corner of a picture, on a dark ground."""
+    """Writes a text on dark ground into the lower left corner of a picture."""
     if size[0] < 48 or size[1] < 28:
         return
     draw = ImageDraw.Draw(sheet)

@@ -1,6 +1,6 @@
-"""A recipe: every choice of how anomalies are drawn and files written.
+"""The recipe: all parameters of a dataset, and the random draw of its rows.
 
-A recipe draws numbers only; :mod:`synth.renderer` turns them into pixels.
+A recipe draws numbers only; :mod:`synth.renderer` makes the pixels.
 """
 
 from __future__ import annotations
@@ -29,34 +29,43 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to make a dataset. The defaults are the preset ``default``.
+    """All parameters that determine a dataset. The defaults are the preset ``default``.
 
     Raises:
-        InputError: a field has no usable value.
+        InputError: a field has an invalid value.
     """
 
     size: tuple[int, int] | Literal["keep"] = (512, 512)  # width, height in px
-    fit: Fit = "crop"  # a random window of the photo's own pixels, or the whole photo stretched
-    per_photo: int = 1  # rows a photo
-    ratio: tuple[float, float] = (1.05, 1.15)  # of discolor_ratio; below 1 darkens
-    radius: tuple[float, float | Literal["edge"]] = (20.0, 80.0)  # px; "edge": see Recipe.draw
-    margin: float = 0.125  # the centre keeps this share of the side away from each edge
+    fit: Fit = "crop"  # crop: a random window of the photo; stretch: the whole photo resized
+    per_photo: int = 1  # rows per photo
+    ratio: tuple[float, float] = (1.05, 1.15)  # range of discolor_ratio; below 1 darkens
+    radius: tuple[float, float | Literal["edge"]] = (
+        20.0,
+        80.0,
+    )  # range of r in px; for "edge" see Recipe.draw
+    margin: float = 0.125  # smallest distance of the centre from an edge, share of the side
     shape: Shape = "circle"
     overflow: Overflow = "clip"
     rounding: Rounding = "nearest"
-    feather: float = 0.0  # px
+    feather: float = 0.0  # width of the soft edge, px
     codec: Codec = "jpeg"
-    quality: int = 90  # of JPEG
-    clean_fraction: float = 0.0  # share of rows left without an anomaly (label 0)
-    twins: bool = False  # also write each picture without its anomaly
-    masks: bool = False  # also write each region as a black-and-white picture
-    split: tuple[float, float, float] = (0.8, 0.1, 0.1)  # train : val : test, in any unit
+    quality: int = 90  # of JPEG, 1 to 100
+    clean_fraction: float = 0.0  # share of rows without an anomaly (label 0)
+    twins: bool = False  # also write the clean twin of each image
+    masks: bool = False  # also write a mask of each region
+    split: tuple[float, float, float] = (
+        0.8,
+        0.1,
+        0.1,
+    )  # shares of train, val and test, in any unit
     seed: int = 0
-    position_decimals: int = 2  # of x, y and r
+    position_decimals: int = 2  # decimals of x, y and r
     ratio_decimals: int = 4
-    keep_profile: bool = False  # keep values in the space of an embedded profile; else to sRGB
-    keep_duplicates: bool = False  # near-duplicates may lie in different splits
-    max_pixels: int = limits.PIXELS  # of a photo; larger ones are skipped
+    keep_profile: bool = (
+        False  # keep the values of photos with a colour profile; else convert to sRGB
+    )
+    keep_duplicates: bool = False  # near-duplicates may be in different splits
+    max_pixels: int = limits.PIXELS  # photos with more pixels are skipped
 
     def __post_init__(self) -> None:
         for name, good, advice in _RULES:
@@ -66,17 +75,17 @@ class Recipe:
             except (TypeError, ValueError, OverflowError):
                 fine = False
             if not fine:
-                raise InputError(f"recipe: {name} is {_shown(value)}: {advice}")
+                raise InputError(f"recipe: {name} is {_format(value)}: {advice}")
         low, high = self.radius
         if high != "edge" and not _grid(low, high, self.position_decimals):
             raise InputError(
                 f"recipe: no radius of {self.position_decimals} decimals lies in "
-                f"{_shown(self.radius)}: widen it"
+                f"{_format(self.radius)}: give a wider range"
             )
-        if self.size != "keep" and self.widest > min(self.size) - 1:
+        if self.size != "keep" and self.region_width > min(self.size) - 1:
             raise InputError(
-                f"recipe: a region {self.widest:g} px wide (radius {_shown(self.radius)}) "
-                f"has no room in {self.size[0]}x{self.size[1]}: make it smaller"
+                f"recipe: a region {self.region_width:g} px wide (radius {_format(self.radius)}) "
+                f"does not fit into {self.size[0]}x{self.size[1]}: make it smaller"
             )
         if self.feather > 2 * self.radius[0]:
             raise InputError(
@@ -85,23 +94,23 @@ class Recipe:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """The recipe as JSON types; :func:`from_dict` reads it back."""
+        """The recipe in JSON types; :func:`from_dict` is the inverse."""
         fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
         return fields
 
     @property
-    def widest(self) -> float:
-        """Width in px that a picture must offer, from pixel centre to pixel centre."""
+    def region_width(self) -> float:
+        """Width in px of the largest region with feather, for ``LO:edge`` of the smallest."""
         low, high = self.radius
         return 2 * (low if high == "edge" else high) + self.feather
 
     @property
     def decode_size(self) -> tuple[int, int] | None:
-        """Width and height in px that a photo needs at least; None: all its pixels."""
+        """Width and height in px at which a photo may be decoded at least; None: its full size."""
         return self.size if self.size != "keep" and self.fit == "stretch" else None
 
-    def fitted(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height in px of the pictures made from a width x height photo.
+    def output_size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height in px of the images made from a width x height photo.
 
         Raises:
             Skipped: the photo is smaller than a crop needs.
@@ -111,26 +120,28 @@ class Recipe:
         if self.fit == "crop" and (width < self.size[0] or height < self.size[1]):
             raise Skipped(
                 f"photo is {width}x{height}, smaller than {self.size[0]}x{self.size[1]} "
-                "(--fit stretch enlarges, --size keep leaves it)"
+                "(--fit stretch resizes photos, --size keep keeps their sizes)"
             )
         return self.size
 
     def draw(self, width: int, height: int, rng: np.random.Generator) -> Draw:
-        """Draw one row for a width x height photo: the crop, the label, the anomaly.
+        """Draws one row for a width x height photo: crop, label and anomaly.
 
-        Every number is drawn in the same order whatever the recipe says, so that recipes
-        which differ in codec or rounding only draw the same places. Numbers are rounded
-        here, before anything uses them. With a radius ``LO:HI`` the radius is drawn first
-        and the centre where it fits; with ``LO:edge`` the centre is drawn first and
-        r = max(LO, uniform from 0 to the nearest edge).
+        The order of the random numbers does not depend on the recipe, so recipes that differ only
+        in codec or rounding draw the same places. Numbers are rounded before they are used. With
+        a radius ``LO:HI`` the radius is drawn first, then a centre where the region fits. With
+        ``LO:edge`` the centre is drawn first, then r = max(LO, uniform from 0 to the distance of
+        the nearest edge).
 
         Raises:
             Skipped: the photo is too small for the size or for the region.
         """
-        w, h = self.fitted(width, height)
-        if self.widest > min(w, h) - 1:  # else luck would decide, and large regions be rarer
+        w, h = self.output_size(width, height)
+        if self.region_width > min(w, h) - 1:  # else large regions would be rarer
             side, axis = min((w, "width"), (h, "height"))
-            raise Skipped(f"a region {self.widest:g} px wide has no room in a {axis} of {side} px")
+            raise Skipped(
+                f"a region {self.region_width:g} px wide does not fit into a {axis} of {side} px"
+            )
         row_seed = int(rng.integers(2**32))
         clean = rng.random() < self.clean_fraction
         left = int(rng.integers(width - w + 1)) if w <= width else 0
@@ -160,19 +171,19 @@ class Recipe:
             return _on_grid(rng, low, high, self.position_decimals)
         except ValueError:
             raise Skipped(
-                f"a region of radius {reach:g} px has no room in a {axis} of {side} px"
+                f"a region of radius {reach:g} px does not fit into a {axis} of {side} px"
             ) from None
 
 
 @dataclass(frozen=True)
 class Draw:
-    """What a recipe drew for one row, and all that is needed to paint it again.
+    """The random draw of one row, from which its image can be made again.
 
     Args:
-        size: width and height in px of the picture.
+        size: width and height of the image in px.
         crop: left column and top row of the crop in the photo; None: the whole photo.
-        anomaly: None for a clean row.
-        row_seed: seeds stochastic rounding.
+        anomaly: the anomaly; None for a clean row.
+        row_seed: seed of stochastic rounding.
     """
 
     size: tuple[int, int]
@@ -182,21 +193,21 @@ class Draw:
 
 
 def _on_grid(rng: np.random.Generator, low: float, high: float, decimals: int) -> float:
-    """A uniform draw from the multiples of 10^-decimals in [low, high]; ValueError if none."""
+    """Draws uniformly from the multiples of 10^-decimals in [low, high]; ValueError if none."""
     steps = _grid(low, high, decimals)
     return int(rng.integers(steps.start, steps.stop)) / 10**decimals
 
 
 def _grid(low: float, high: float, decimals: int) -> range:
-    """The whole n for which n / 10^decimals lies in [low, high], to the last bit."""
+    """The integers n for which n / 10^decimals, as a float, lies in [low, high]."""
     unit = 10**decimals
     first, last = round(low * unit), round(high * unit)
     return range(first + (first / unit < low), last - (last / unit > high) + 1)
 
 
-def _shown(value: object) -> str:
-    said = ":".join(map(str, value)) if isinstance(value, tuple) else repr(value)
-    return said if len(said) <= 60 else f"{said[:57]}..."
+def _format(value: object) -> str:
+    text = ":".join(map(str, value)) if isinstance(value, tuple) else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _number(value: Any, low: float = -math.inf, high: float = math.inf) -> bool:
@@ -278,27 +289,27 @@ FIELDS = tuple(field.name for field in dataclasses.fields(Recipe))
 
 
 def from_dict(fields: dict[str, Any]) -> Recipe:
-    """JSON types -> Recipe; what is left out is as in the preset ``default``.
+    """Fields in JSON types -> recipe; missing fields are those of the preset ``default``.
 
     Raises:
-        InputError: a field is unknown or has no usable value.
+        InputError: a field is unknown or has an invalid value.
     """
     if not isinstance(fields, dict):
-        raise InputError('recipe: its fields are no JSON object: write {"ratio": [1.05, 1.15]}')
+        raise InputError('recipe: its fields are not a JSON object: write {"ratio": [1.05, 1.15]}')
     for name in fields:
         if name not in FIELDS:
             near = difflib.get_close_matches(name, FIELDS, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(FIELDS)}"
-            raise InputError(f"recipe: '{name}' is no field of a recipe; {hint}")
+            raise InputError(f"recipe: '{name}' is not a field of a recipe; {hint}")
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
     return Recipe(**values)
 
 
 def load(name: str | Path) -> Recipe:
-    """A preset's name, a recipe file, or a dataset's recipe.json -> Recipe.
+    """Name of a preset, a recipe file, or recipe.json of a dataset -> recipe.
 
     Raises:
-        InputError: neither a preset nor a readable recipe.
+        InputError: there is no such preset or file, or the file is not a valid recipe.
     """
     if str(name) in PRESETS:
         return PRESETS[str(name)]
@@ -310,7 +321,7 @@ def load(name: str | Path) -> Recipe:
     try:
         drawn = fields.get("recipe", fields)
         if "versions" in fields and isinstance(drawn, dict):
-            # Of a dataset made before the field existed: it kept the values, and so shall the next.
+            # Datasets made before this field existed kept the values.
             drawn = {"keep_profile": True} | drawn
         return from_dict(drawn)
     except InputError as error:

@@ -1,4 +1,4 @@
-"""An append-only file of JSON records with checksums: the progress of a run that may stop."""
+"""An append-only file of JSON records with checksums, from which a stopped run is resumed."""
 
 from __future__ import annotations
 
@@ -12,29 +12,28 @@ from typing import Any
 
 from synth.errors import InputError
 
-_DIGEST = 8  # bytes of a checksum: a damaged record passes once in 2**64
+_DIGEST = 8  # bytes of a checksum; one in 2**64 damaged records is not detected
 
 
 class RecordLog:
-    """Records in order, each in the file before :meth:`append` returns.
+    """Records in a file, in order; :meth:`append` flushes each.
 
-    A line is a checksum, a blank and a record in JSON. The checksum covers the record and the
-    checksum of the line before, so a line that is lost, doubled or moved shows as well. The
-    first line that does not match ends the log: it and what follows are cut off when the log
-    is opened, and are made again.
+    A line is a checksum, a space and a record in JSON. The checksum covers the record and the
+    checksum of the line before, so lost, repeated and moved lines are detected as well. When the
+    log is opened, the first line that does not match and all lines after it are removed.
 
     Args:
-        path: the file; started where there is none.
-        request: what the run was asked for, in JSON types; the first record. A run that goes
-            on must ask for the same.
+        path: the file; created if it does not exist.
+        request: the parameters of the run in JSON types; the first record. A resumed run must
+            have the same parameters.
 
     Raises:
-        InputError: the run in the file asked for something else, or its first line is damaged.
+        InputError: the file is from a run with other parameters, or its first line is damaged.
     """
 
     def __init__(self, path: Path, request: dict[str, Any]) -> None:
         self.path = path
-        self.count = 0  # records that an earlier run left
+        self.count = 0  # number of records of an earlier run
         request = json.loads(json.dumps(request))
         self._last = b""
         size = 0
@@ -47,7 +46,7 @@ class RecordLog:
                 self._last, size = checksum, size + len(line)
             if not size and path.stat().st_size:
                 raise InputError(
-                    f"{path} is damaged: pass --overwrite to drop the unfinished run "
+                    f"{path} is damaged: pass --overwrite to delete the unfinished run "
                     f"in {path.parent}"
                 )
             os.truncate(path, size)
@@ -56,11 +55,11 @@ class RecordLog:
             self._write(request)
 
     def append(self, record: Any) -> None:
-        """Add a record of JSON types; it is with the operating system when this returns."""
+        """Appends a record of JSON types and hands it to the operating system."""
         self._write(record)
 
     def read(self, count: int | None = None) -> Iterator[Any]:
-        """The first ``count`` records in order, or all, one in memory at a time."""
+        """Yields the first ``count`` records in order; None: all."""
         for _, value, _ in islice(_valid_lines(self.path), 1, None if count is None else 1 + count):
             yield value
 
@@ -80,7 +79,7 @@ def _checksum(last: bytes, text: bytes) -> bytes:
 
 
 def _valid_lines(path: Path) -> Iterator[tuple[bytes, Any, bytes]]:
-    """Checksum, value and bytes of each line, up to the first that does not match."""
+    """Yields checksum, value and bytes of each line before the first that does not match."""
     last = b""
     with path.open("rb") as lines:
         for line in lines:
@@ -92,12 +91,16 @@ def _valid_lines(path: Path) -> Iterator[tuple[bytes, Any, bytes]]:
 
 
 def _check_same(earlier: Any, request: dict[str, Any], folder: Path) -> None:
-    """Refuse to go on with a run that was asked for something else."""
+    """Checks that a resumed run has the parameters of the earlier one.
+
+    Raises:
+        InputError: the parameters differ.
+    """
     if not isinstance(earlier, dict):
         earlier = {}
     names = [name for name in {**request, **earlier} if earlier.get(name) != request.get(name)]
     if names:
         raise InputError(
-            f"{folder} was begun with another {', '.join(names).replace('_', ' ')}: "
-            "resume with the same, or pass --overwrite"
+            f"{folder} was started with another {', '.join(names).replace('_', ' ')}: "
+            "resume with the same or pass --overwrite"
         )

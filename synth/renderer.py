@@ -1,6 +1,6 @@
-"""Photo and recipe to picture: the one place where a row becomes pixels.
+"""Rendering of images from photos: crop or stretch, anomaly, encoding.
 
-The same functions serve datasets on disk, endless training and the eye chart.
+Datasets on disk, endless images and sharpness trials use the same functions.
 """
 
 from __future__ import annotations
@@ -23,8 +23,14 @@ from synth.recipe import Codec, Draw, Recipe
 
 
 @dataclass(frozen=True, eq=False)
-class Painted:
-    """One row in uncompressed pixels: (H, W, 3) uint8 with and without the anomaly."""
+class RowPixels:
+    """The pixels of one row before encoding.
+
+    Args:
+        image: (H, W, 3) uint8 RGB with the anomaly.
+        clean: (H, W, 3) uint8 RGB without it.
+        effect: the change of the pixels.
+    """
 
     image: np.ndarray
     clean: np.ndarray
@@ -33,14 +39,14 @@ class Painted:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """A picture, the truth about it, and its clean twin.
+    """An image with its truth and clean twin.
 
     Args:
-        image: (H, W, 3) uint8 RGB as a reader of the file sees it.
-        truth: the anomaly, or None for a clean picture.
-        clean: the clean twin, where there is one.
-        photo: the photo's name; samples of one photo are not independent.
-        name: the file's name in its dataset, where it has one.
+        image: (H, W, 3) uint8 RGB, decoded from the encoded file.
+        truth: the anomaly, or None for a clean image.
+        clean: (H, W, 3) uint8 RGB clean twin, or None.
+        photo: name of the photo; samples of one photo are not independent.
+        name: name of the file in its dataset, or "".
     """
 
     image: np.ndarray
@@ -51,7 +57,7 @@ class Sample:
 
 
 def read(folder: Path, name: str, recipe: Recipe, origin: tuple[str, str] = ("", "")) -> Photo:
-    """Decode a photo as a recipe asks for: its size, colours and limit; see :func:`photos.read`."""
+    """Decodes a photo with the options of a recipe; see :func:`photos.read`."""
     return photos.read(
         folder,
         name,
@@ -63,14 +69,17 @@ def read(folder: Path, name: str, recipe: Recipe, origin: tuple[str, str] = ("",
 
 
 def row_generator(recipe: Recipe, photo: Photo, k: int) -> np.random.Generator:
-    """The random numbers of a photo's k-th row: of the recipe's seed, the photo and k alone."""
+    """Random generator of a photo's k-th row, seeded by the recipe's seed, the photo and k."""
     return np.random.default_rng([recipe.seed, int(photo.sha256[:16], 16), k])
 
 
 def fit(photo: Photo, size: tuple[int, int], crop: tuple[int, int] | None) -> np.ndarray:
-    """(H, W, 3) photo -> (h, w, 3) uint8: cut out at ``crop`` (left, top), else stretch.
+    """(H, W, 3) photo -> (h, w, 3) uint8: cropped or resized.
 
-    ``size`` is (width, height) in px. Stretching is bicubic and antialiased.
+    Args:
+        photo: the photo.
+        size: width and height of the result in px.
+        crop: left column and top row of the crop; None: resize, bicubic and antialiased.
     """
     width, height = size
     if crop is not None:
@@ -81,21 +90,21 @@ def fit(photo: Photo, size: tuple[int, int], crop: tuple[int, int] | None) -> np
     return np.asarray(photo.picture.resize(size, Image.Resampling.BICUBIC))
 
 
-def paint(photo: Photo, draw: Draw) -> Painted:
-    """(H, W, 3) photo -> the picture that was drawn, before encoding."""
+def paint(photo: Photo, draw: Draw) -> RowPixels:
+    """Photo and draw -> the pixels of the row before encoding."""
     clean = fit(photo, draw.size, draw.crop)
     if draw.anomaly is None:
-        return Painted(clean, clean, Effect(0.0, 1.0))
+        return RowPixels(clean, clean, Effect(0.0, 1.0))
     rng = np.random.default_rng(draw.row_seed)
     image, effect = anomalies.change(clean, draw.anomaly, rng)
-    return Painted(image, clean, effect)
+    return RowPixels(image, clean, effect)
 
 
 def encode(pixels: np.ndarray, codec: Codec, quality: int) -> bytes:
-    """(H, W, 3) or (H, W) uint8 -> a file's bytes: JPEG (4:2:0) or PNG.
+    """(H, W, 3) or (H, W) uint8 -> bytes of a JPEG (4:2:0) or PNG file.
 
     Raises:
-        Skipped: the codec cannot hold the picture (JPEG ends at 65500 px).
+        Skipped: the picture is too large for the codec (JPEG: more than 65500 px).
     """
     out = io.BytesIO()
     try:
@@ -110,13 +119,13 @@ def encode(pixels: np.ndarray, codec: Codec, quality: int) -> bytes:
 
 
 def decode(data: bytes) -> np.ndarray:
-    """A file's bytes, as :func:`encode` wrote them -> (H, W, 3) uint8."""
-    with limits.ours(), Image.open(io.BytesIO(data)) as image:
+    """Bytes from :func:`encode` -> (H, W, 3) uint8."""
+    with limits.replace_pillow_limits(), Image.open(io.BytesIO(data)) as image:
         return np.asarray(image.convert("RGB"))
 
 
-def region_picture(anomaly: Anomaly | None, size: tuple[int, int]) -> np.ndarray:
-    """-> (H, W) uint8: 255 in the region, 0 elsewhere; ``size`` is (width, height) in px."""
+def mask_image(anomaly: Anomaly | None, size: tuple[int, int]) -> np.ndarray:
+    """-> (H, W) uint8: 255 inside the region, else 0; ``size`` is (width, height) in px."""
     width, height = size
     if anomaly is None:
         return np.zeros((height, width), np.uint8)
@@ -124,15 +133,15 @@ def region_picture(anomaly: Anomaly | None, size: tuple[int, int]) -> np.ndarray
 
 
 def render(photo: Photo | np.ndarray | str | Path, recipe: Recipe, k: int = 0) -> Sample:
-    """Make the k-th row of a photo: picture, truth and clean twin, as read back from a file.
+    """Makes the k-th row of a photo: image, truth and clean twin, decoded after encoding.
 
     Args:
         photo: a :class:`Photo`, an (H, W, 3) uint8 array, or the path of a picture.
-        recipe: what to draw.
-        k: the number of the row among those of this photo, from 0.
+        recipe: the parameters.
+        k: number of the row among those of this photo, from 0.
 
     Raises:
-        Skipped: the photo cannot be read, or is too small for the recipe.
+        Skipped: the photo cannot be read or is too small for the recipe.
     """
     if isinstance(photo, str | Path):
         photo = path_of(photo)

@@ -1,6 +1,6 @@
-"""Make recorded rows again: check a dataset against its photos, rebuild a row.
+"""Replay of recorded rows: verification of a dataset and rebuilding of single images.
 
-A row is replayed from what the table recorded and its photo, never from the random draw.
+A row is replayed from its record in the table and its photo, without the random draw.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from synth.errors import InputError, Skipped
 from synth.json_files import read_object
 from synth.paths import path_of
 from synth.recipe import Draw
-from synth.renderer import Painted
+from synth.renderer import RowPixels
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TOLERANCE = 3  # code values by which other versions of the libraries may decode a JPEG
+TOLERANCE = 3  # code values by which library versions may differ in decoding a JPEG
 
 
 def _empty(value: Any) -> bool:
@@ -34,10 +34,10 @@ def _empty(value: Any) -> bool:
 
 
 def draw_of(row: Mapping[Any, Any]) -> Draw:
-    """A row of the table -> what was drawn for it.
+    """A row of the table -> its draw.
 
     Raises:
-        Skipped: the row cannot be replayed as it stands.
+        Skipped: the crop is incomplete or row_seed is negative.
     """
     if _empty(row["crop_x"]) != _empty(row["crop_y"]):
         raise Skipped("one of crop_x and crop_y is empty")
@@ -49,47 +49,57 @@ def draw_of(row: Mapping[Any, Any]) -> Draw:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How the photos of a dataset were read; the fields of its recipe of the same names."""
+class DecodeOptions:
+    """How the photos of a dataset were decoded; fields as in its recipe."""
 
     keep_profile: bool = True
     max_pixels: int = limits.PIXELS
 
 
-def reading_of(folder: Path) -> Reading:
-    """What a dataset's recipe.json says; before it did, profiles were dropped: values kept."""
+def decode_options_of(folder: Path) -> DecodeOptions:
+    """The decode options in a dataset's recipe.json.
+
+    Earlier versions did not record them and kept the values of photos with a colour profile.
+    """
     try:
         recipe = read_object(folder / "recipe.json")["recipe"]
         keep, most = recipe.get("keep_profile", True), recipe.get("max_pixels", limits.PIXELS)
     except (InputError, KeyError, TypeError, AttributeError):
-        return Reading()
-    return Reading(keep is not False, most if isinstance(most, int) else limits.PIXELS)
+        return DecodeOptions()
+    return DecodeOptions(keep is not False, most if isinstance(most, int) else limits.PIXELS)
 
 
-def repaint(row: Mapping[Any, Any], photo_folder: Path, reading: Reading | None = None) -> Painted:
-    """Paint a recorded row again from its photo; ``reading`` as of :func:`reading_of`.
+def repaint(
+    row: Mapping[Any, Any], photo_folder: Path, options: DecodeOptions | None = None
+) -> RowPixels:
+    """Makes the pixels of a recorded row again from its photo.
+
+    Args:
+        row: a row of the table.
+        photo_folder: the folder of photos.
+        options: result of :func:`decode_options_of`; default: :class:`DecodeOptions`.
 
     Raises:
-        Skipped: the photo is missing, has changed, cannot be read, or the row does not fit it.
+        Skipped: the photo is missing, has changed or cannot be read, or the row does not fit it.
     """
     if not row["photo"] or not row["photo_sha256"]:
-        raise Skipped("the table does not record its photo (an imported row?)")
-    if dataset.leads_out(row["photo"]):
-        raise Skipped(f"photo '{row['photo']}' leads out of the folder of photos")
+        raise Skipped("the table does not record its photo, as in imported datasets")
+    if dataset.is_outside_folder(row["photo"]):
+        raise Skipped(f"photo '{row['photo']}' points outside the folder of photos")
     draw = draw_of(row)
     photo = photos.read(
         photo_folder,
         row["photo"],
         None if draw.crop else draw.size,
-        **vars(reading or Reading()),
+        **vars(options or DecodeOptions()),
     )
     if photo.sha256 != row["photo_sha256"]:
-        raise Skipped(f"photo {row['photo']} is not the file it was made from (sha256 differs)")
+        raise Skipped(f"photo {row['photo']} has changed (its SHA-256 differs)")
     if draw.crop is not None:
         (left, top), (width, height) = draw.crop, draw.size
         wide, high = photo.picture.size
         if left < 0 or top < 0 or left + width > wide or top + height > high:
-            raise Skipped(f"its crop leaves the {wide}x{high} photo")
+            raise Skipped(f"its crop is not inside the {wide}x{high} photo")
     return renderer.paint(photo, draw)
 
 
@@ -99,10 +109,15 @@ def _encoded(row: Mapping[Any, Any], pixels: np.ndarray) -> bytes:
 
 
 def rebuild(folder: str | Path, row: int | str, photo_folder: str | Path) -> bytes:
-    """Make the image file of one row again: the same bytes, with the same library versions.
+    """Makes the image file of one row again; with the same library versions the bytes are equal.
 
     Args:
-        row: its number from 0, or its ``file_name``.
+        folder: the dataset.
+        row: number of the row from 0, or its ``file_name``.
+        photo_folder: the folder of photos.
+
+    Returns:
+        The bytes of the file.
 
     Raises:
         InputError: there is no such row, or its photo is missing or has changed.
@@ -112,16 +127,20 @@ def rebuild(folder: str | Path, row: int | str, photo_folder: str | Path) -> byt
     number = find_row(table, row)
     record = table.iloc[[number]].to_dict("records")[0]
     for column in dataset.PICTURES:
-        if dataset.leads_out(record[column]):
+        if dataset.is_outside_folder(record[column]):
             raise InputError(
                 f"{dataset.table_of(folder)}, row {number}: {column} "
-                f"'{record[column]}' leads out of the folder"
+                f"'{record[column]}' points outside the folder"
             )
-    return _encoded(record, repaint(record, path_of(photo_folder), reading_of(folder)).image)
+    return _encoded(record, repaint(record, path_of(photo_folder), decode_options_of(folder)).image)
 
 
 def find_row(table: pd.DataFrame, row: int | str) -> int:
-    """A row's number or file name -> its number; InputError where there is none."""
+    """Number or file name of a row -> its number.
+
+    Raises:
+        InputError: there is no such row.
+    """
     if str(row).isdecimal():
         if int(row) < len(table):
             return int(row)
@@ -139,13 +158,19 @@ def verify(
     photo_folder: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Problem]:
-    """What is wrong with a dataset: files, schema, ranges, masks, twins, and with photos pixels.
+    """Checks a dataset and returns its faults, sorted by row.
 
-    PNG must equal the row's replay exactly, JPEG its own re-encoding (where the recorded
-    library versions differ from those here, within a few code values).
+    Files, columns, ranges, masks and clean twins are checked; with the photos also the pixels. A
+    PNG must equal the replayed row. A JPEG must equal the encoded replayed row, or differ by at
+    most :data:`TOLERANCE` code values if the recorded library versions are not the installed ones.
+
+    Args:
+        folder: the dataset.
+        photo_folder: the folder of photos; None: do not check pixels.
+        progress: called with (rows done, number of rows).
 
     Raises:
-        InputError: there is no dataset, or no folder of photos, to look at.
+        InputError: the dataset or the folder of photos does not exist or cannot be read.
     """
     folder = path_of(folder)
     photo_folder = None if photo_folder is None else path_of(photo_folder)
@@ -155,11 +180,11 @@ def verify(
     found = list(dataset.problems(table, folder))
     bad = {problem.row for problem in found}
     slack = 0 if _same_versions(folder) else TOLERANCE
-    reading = reading_of(folder)
+    options = decode_options_of(folder)
     for i, row in enumerate(table.to_dict("records")):
         if i not in bad:
             try:
-                faults = list(_pixel_problems(row, folder, photo_folder, slack, reading))
+                faults = list(_pixel_problems(row, folder, photo_folder, slack, options))
             except Skipped as reason:
                 faults = [str(reason)]
             found += [Problem(i, row["file_name"], what) for what in faults]
@@ -169,15 +194,17 @@ def verify(
 
 
 def _same_versions(folder: Path) -> bool:
-    """Whether the dataset was made with the library versions that are installed here.
+    """Whether the dataset was made with the installed library versions.
 
     Raises:
-        InputError: its recipe.json is damaged.
+        InputError: recipe.json is damaged.
     """
     path = folder / "recipe.json"
-    if not path.is_file():  # imported from elsewhere
+    if not path.is_file():  # the dataset is from another program
         return False
-    about = read_object(path, "restore it from a copy, or delete it to check without versions")
+    about = read_object(
+        path, "restore it from a copy, or delete it to verify without library versions"
+    )
     recorded, here = about.get("versions"), dataset.versions()
     if not isinstance(recorded, dict):
         return False
@@ -189,20 +216,20 @@ def _pixel_problems(
     folder: Path,
     photo_folder: str | Path | None,
     slack: int,
-    reading: Reading,
+    options: DecodeOptions,
 ) -> Iterator[str]:
     size = (int(row["width"]), int(row["height"]))
     image = photos.read(folder, row["file_name"], keep_profile=True).pixels
     if image.shape[1::-1] != size:
-        yield f"its image is {image.shape[1]}x{image.shape[0]}, the table says {size[0]}x{size[1]}"
+        yield f"its image is {image.shape[1]}x{image.shape[0]}, in the table {size[0]}x{size[1]}"
         return
     truth = dataset.truth(row)
     if truth is not None and not anomalies.mask(truth, size[1], size[0]).any():
         yield "its region covers no pixel"
     if row["mask_file_name"]:
         mask = photos.read(folder, row["mask_file_name"], keep_profile=True).pixels[..., 0]
-        if not np.array_equal(mask, renderer.region_picture(truth, size)):
-            yield "its mask is not the region that the table describes"
+        if not np.array_equal(mask, renderer.mask_image(truth, size)):
+            yield "its mask is not the region in the table"
     twin = None
     if row["clean_file_name"]:
         twin = photos.read(folder, row["clean_file_name"], keep_profile=True).pixels
@@ -212,7 +239,7 @@ def _pixel_problems(
         if row["codec"] == "png":
             yield from _twin_problems(row, image, twin)
     if photo_folder is not None:
-        yield from _replay_problems(row, image, twin, Path(photo_folder), slack, reading)
+        yield from _replay_problems(row, image, twin, Path(photo_folder), slack, options)
 
 
 def _twin_problems(row: Mapping[Any, Any], image: np.ndarray, twin: np.ndarray) -> Iterator[str]:
@@ -222,7 +249,7 @@ def _twin_problems(row: Mapping[Any, Any], image: np.ndarray, twin: np.ndarray) 
         rng = np.random.default_rng(draw.row_seed)
         wanted = anomalies.apply(twin, draw.anomaly, rng)
     if not np.array_equal(image, wanted):
-        yield "its image is not its clean twin with the recorded change"
+        yield "its image is not its clean twin with the recorded anomaly"
 
 
 def _replay_problems(
@@ -231,17 +258,17 @@ def _replay_problems(
     twin: np.ndarray | None,
     photo_folder: Path,
     slack: int,
-    reading: Reading,
+    options: DecodeOptions,
 ) -> Iterator[str]:
-    painted = repaint(row, photo_folder, reading)
+    painted = repaint(row, photo_folder, options)
     for name, pixels, wanted in (("image", image, painted.image), ("twin", twin, painted.clean)):
         if pixels is None:
             continue
         again = renderer.decode(_encoded(row, wanted))
         worst = int(np.abs(pixels.astype(np.int16) - again).max())
         if worst > (slack if row["codec"] == "jpeg" else 0):
-            yield f"its {name} is not what its photo and row give (differs by up to {worst})"
+            yield f"its {name} differs by up to {worst} code values from its replay"
     for column in ("clipped_fraction", "realised_ratio"):
         value = getattr(painted.effect, column)
         if not _empty(row[column]) and abs(row[column] - value) > (0.01 if slack else 1e-6):
-            yield f"{column} is {row[column]:g}, the pixels say {value:g}"
+            yield f"{column} is {row[column]:g}, but computed from the pixels it is {value:g}"

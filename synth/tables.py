@@ -1,9 +1,9 @@
-"""The reader of every table that people bring: CSV as any spreadsheet program writes it.
+"""Reader of CSV tables from the user, as any spreadsheet program writes them.
 
 Text is UTF-8, or UTF-16 or UTF-32 with a byte order mark. Cells are separated by commas,
-semicolons, tabs or vertical bars, whichever makes most of the expected headings. Headings match
-whatever their case, blanks and underscores, and in either spelling (``license``, ``licence``).
-Rows are counted from 0, as everywhere in Acuity, lines of the file from 1.
+semicolons, tabs or vertical bars: the delimiter by which most of the expected headings are found.
+Case, spaces and underscores of headings are ignored, and ``license`` equals ``licence``. Rows are
+counted from 0, lines of the file from 1.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from synth.number_kinds import COMMA_NUMBER, NUMBER, Number, shorten
 if TYPE_CHECKING:
     import pandas as pd
 
-LABEL = "file_name"  # the column that tells people which row a message is about
+LABEL = "file_name"  # the column that identifies a row in messages
 
 
 @dataclass(frozen=True)
 class Table:
-    """The cells of a table as text, without the blanks around them.
+    """The cells of a table as text, without surrounding spaces.
 
     Args:
         path: the file.
-        delimiter: what separates its cells.
-        columns: the headings; a known one is spelled as its reader spells it.
-        rows: the cells of every row, as many as there are columns.
-        lines: the line of the file on which every row begins, from 1.
-        oddities: what was left out of the file, in words.
+        delimiter: character between two cells.
+        columns: the headings; an expected one in the spelling of the caller.
+        rows: cells of each row, as many as there are columns.
+        lines: line of the file at which each row begins, from 1.
+        oddities: sentences about parts of the file that were left out.
     """
 
     path: Path
@@ -51,13 +51,13 @@ class Table:
         return len(self.rows)
 
     def place(self, row: int) -> str:
-        """Where a row is, for messages: the file, the row, its line, the picture that it names."""
+        """Position of a row for messages: file, row, line and file name in the row."""
         name = self.rows[row][self.columns.index(LABEL)] if LABEL in self.columns else ""
         label = f" ({shorten(name)})" if name else ""
         return f"{self.path}, row {row}, line {self.lines[row]}{label}"
 
     def column(self, name: str) -> list[str]:
-        """The cells of one column; empty ones where the table has no such column."""
+        """The cells of one column; empty cells if the table does not have it."""
         if name not in self.columns:
             return [""] * len(self.rows)
         at = self.columns.index(name)
@@ -66,17 +66,18 @@ class Table:
     def numbers(
         self, kinds: Mapping[str, Number], advice: str = "correct it", *, signs: bool = False
     ) -> dict[str, list[float]]:
-        """The columns of ``kinds`` that the table has -> their numbers.
+        """Numbers of the columns of ``kinds`` that the table has.
 
-        Where cells are not separated by commas a decimal comma is understood; a table with
-        decimal commas and decimal points is refused.
+        If the delimiter is not a comma, decimal commas are allowed, but not together with decimal
+        points.
 
         Args:
-            advice: what to do about a wrong cell; ends the error's line.
-            signs: whether a per cent sign may follow a number; it is dropped.
+            kinds: column -> kind of its numbers.
+            advice: what the user should do about a wrong cell; ends the message.
+            signs: whether a percent sign may follow a number; it is removed.
 
         Raises:
-            InputError: a cell holds no number of its kind.
+            InputError: a cell is not a number of its kind.
         """
         wanted = {name: kind for name, kind in kinds.items() if name in self.columns}
         cells = {name: self.column(name) for name in wanted}
@@ -92,17 +93,17 @@ class Table:
         }
 
     def note(self, numbers: Collection[str] = ()) -> str:
-        """What was understood though it is not as usual, for the user to check; often empty.
+        """A line about an unusual format that was accepted, for the user to check; often "".
 
         Args:
-            numbers: the columns that hold numbers.
+            numbers: names of the columns with numbers.
         """
         parts = []
         if self.delimiter != ",":
             word = DELIMITERS.get(self.delimiter, f"'{self.delimiter}'")
             parts.append(f"separated by {word}, not by commas")
             if any(COMMA_NUMBER.fullmatch(cell) for name in numbers for cell in self.column(name)):
-                parts.append("its decimal commas are read as decimal points")
+                parts.append("decimal commas are read as decimal points")
         parts += self.oddities
         return f"{self.path}: {'; '.join(parts)}" if parts else ""
 
@@ -138,9 +139,8 @@ class Table:
             if cell and kind.nan and cell.lower() == "nan":
                 continue
             if cell or not kind.empty:
-                raise InputError(
-                    f"{self.place(row)}: {name} {number_kinds.complaint(cell, value, kind, advice)}"
-                )
+                fault = number_kinds.cell_error(cell, value, kind, advice)
+                raise InputError(f"{self.place(row)}: {name} {fault}")
         return values
 
     def frame(
@@ -149,10 +149,15 @@ class Table:
         texts: Sequence[str] = (),
         advice: str = "correct it",
     ) -> pd.DataFrame:
-        """The columns of ``numbers`` that the table has, and all of ``texts``, empty or not.
+        """A data frame of the columns of ``numbers`` that the table has, and all of ``texts``.
+
+        Args:
+            numbers: column -> kind of its numbers.
+            texts: columns of text; a missing one is empty.
+            advice: see :meth:`numbers`.
 
         Raises:
-            InputError: a cell holds no number of its kind.
+            InputError: a cell is not a number of its kind.
         """
         import pandas as pd
 
@@ -175,15 +180,16 @@ def read(
     known: Collection[str] = (),
     advice: str = "save it as CSV in UTF-8",
 ) -> Table:
-    """A table's file -> its cells.
+    """Reads a table.
 
     Args:
-        needed: columns without which it is refused.
+        path: the file.
+        needed: columns that the table must have.
         known: further columns whose headings are recognised in other spellings.
-        advice: what to do about a file that cannot be read; ends the error's line.
+        advice: what the user should do about an unreadable file; ends the message.
 
     Raises:
-        InputError: the file is missing or is no such table; the line names the row.
+        InputError: the file does not exist or is not such a table; the message names the row.
     """
     try:
         data = path.read_bytes()
@@ -213,8 +219,8 @@ def read(
             cells.pop()  # a delimiter at the end of the line
             ends = True
         if len(cells) != len(columns):
-            few = f"{', '.join(columns[len(cells) :])} is missing, write an empty cell as well"
-            many = f"quote a cell that holds a {csv_text.delimiter_name(delimiter)}"
+            few = f"{', '.join(columns[len(cells) :])} is missing, write empty cells too"
+            many = f"quote a cell that contains a {csv_text.delimiter_name(delimiter)}"
             count = f"{len(cells)} cell" + "s" * (len(cells) > 1)
             raise InputError(
                 f"{path}, row {len(rows)}, line {line}: {count}, the header has "
@@ -224,27 +230,26 @@ def read(
         lines.append(line)
     first = text.lstrip().split("\n", 1)[0]
     padded = f"{delimiter} " in first or f" {delimiter}" in first
-    oddities = ["blanks around its cells are left out"] if padded else []
-    oddities += ["empty cells at the ends of its lines are left out"] if ends else []
+    oddities = ["spaces around cells are left out"] if padded else []
+    oddities += ["empty cells at the ends of lines are left out"] if ends else []
     return Table(path, delimiter, columns, rows, lines, tuple(oddities))
 
 
 def frame(path: Path, needed: Collection[str], known: Collection[str]) -> pd.DataFrame:
-    """A table's file -> its cells as text, as :func:`read` gives them, for a million rows.
+    """Reads a table of up to millions of rows into a data frame of texts; see :func:`read`.
 
-    A file without any oddity, as our own are, goes through the parser of pandas, which takes a
-    third of the time and memory; its texts keep the blanks around them, which names of photos
-    may have.
+    A file in the format of Acuity's own tables is parsed by pandas, which needs a third of the
+    time and memory. It keeps spaces around texts, which names of photos may have.
 
     Raises:
-        InputError: the file is missing or is no such table; the line names the row.
+        InputError: the file does not exist or is not such a table; the message names the row.
     """
     import pandas as pd
 
     if _is_plain(path, needed, known):
         try:
             table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-        except (ValueError, pd.errors.ParserError):  # then the other reader says what is wrong
+        except (ValueError, pd.errors.ParserError):  # read() below reports the fault
             pass
         else:
             short = len(table) and table.iloc[:, -1].isna().any()
@@ -255,7 +260,7 @@ def frame(path: Path, needed: Collection[str], known: Collection[str]) -> pd.Dat
 
 
 def _is_plain(path: Path, needed: Collection[str], known: Collection[str]) -> bool:
-    """Whether a file is as we write them, as far as its heading and first row show."""
+    """Whether heading and first row of a file have the format of Acuity's own tables."""
     try:
         with path.open("rb") as file:
             start = file.read(1 << 16)

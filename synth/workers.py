@@ -1,4 +1,4 @@
-"""Worker processes: results in order, a few ahead of what is taken; none outlives its parent."""
+"""Pools of worker processes that return results in order and end with their parent process."""
 
 from __future__ import annotations
 
@@ -16,26 +16,34 @@ from typing import Any
 
 from synth.errors import InputError, Interrupted
 
-NO_GUARD = 77  # exit code of a worker that ran its parent's script once more
-AHEAD = 4  # jobs a worker that may wait or be done, beyond those whose results were taken
+NO_GUARD = 77  # exit code of a worker that runs its parent's script without a main guard
+AHEAD = 4  # jobs per worker that may be submitted before their results are taken
 Run = Callable[[Callable[..., Any], Iterable[tuple[Any, ...]]], Generator[Any, None, None]]
 
 
 @contextmanager
-def crew(count: int, begin: Callable[..., None] | None = None, *given: Any) -> Iterator[Run]:
-    """Give a function of (function, arguments of each job) that yields the results in order.
+def worker_pool(
+    count: int, initialise: Callable[..., None] | None = None, *arguments: Any
+) -> Iterator[Run]:
+    """Starts worker processes; yields a function of (function, arguments of each job).
+
+    That function yields the results of the jobs in order.
 
     Args:
-        count: how many processes.
-        begin: called first in each of them, with ``given``.
+        count: number of processes.
+        initialise: called once in each process, before its jobs.
+        arguments: arguments of ``initialise``.
 
     Raises:
-        Interrupted: one of them died.
+        InputError: the calling script has no main guard.
+        Interrupted: a process died.
     """
-    # Not fork: the caller may hold threads and locks (torch), which a fork would copy.
+    # Not fork, which would copy threads and locks of the caller, for example of torch.
     context = multiprocessing.get_context("spawn")
     require_main_guard()
-    pool = ProcessPoolExecutor(count, context, initializer=_begin, initargs=(begin, given))
+    pool = ProcessPoolExecutor(
+        count, context, initializer=_initialise, initargs=(initialise, arguments)
+    )
     processes: dict[int, Any] = {}
 
     def run(
@@ -57,24 +65,24 @@ def crew(count: int, begin: Callable[..., None] | None = None, *given: Any) -> I
         yield run
     except BrokenProcessPool:
         for process in processes.values():
-            process.join(5)  # the pool ends those that are left
+            process.join(5)  # the pool ends the remaining processes
         if any(process.exitcode == NO_GUARD for process in processes.values()):
             raise InputError(
-                "several workers run the script that starts them once more: put its calls below "
+                "each worker process runs the calling script again: put its calls below "
                 "if __name__ == '__main__':, or pass workers=1"
             ) from None
         raise Interrupted(
-            "a worker process died (out of memory?): go on with --resume and fewer --workers"
+            "a worker process died (out of memory?): continue with --resume and fewer --workers"
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 def require_main_guard() -> None:
-    """End a worker process that, starting, runs its parent's script and arrives here again.
+    """Ends a worker process whose start runs the calls of its parent's script again.
 
-    A script that starts workers is imported by each of them. Its calls must then not run, so
-    they stand below ``if __name__ == "__main__":``; :func:`crew` says so in the parent.
+    Each worker imports the script that starts it, so the calls in the script must be below
+    ``if __name__ == "__main__":``. :func:`worker_pool` reports this in the parent process.
     """
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         os._exit(NO_GUARD)
@@ -82,7 +90,7 @@ def require_main_guard() -> None:
 
 @contextmanager
 def block_sigint() -> Iterator[None]:
-    """Hold Ctrl-C back from this process, until the block ends, and from those that it starts."""
+    """Blocks SIGINT for this process until the block ends, and for the processes that it starts."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
@@ -93,14 +101,14 @@ def block_sigint() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin(begin: Callable[..., None] | None, given: tuple[Any, ...]) -> None:
+def _initialise(initialise: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
     _die_with_parent()
-    if begin:
-        begin(*given)
+    if initialise:
+        initialise(*arguments)
 
 
 def _die_with_parent() -> None:
-    """In a worker: end when the parent is gone, however it went, and leave Ctrl-C to it."""
+    """In a worker: ignores SIGINT and ends the process when its parent has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None

@@ -15,7 +15,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 
 def with_table(dataset: Path, folder: Path, table: pd.DataFrame) -> Path:
-    """A dataset with the pictures of ``dataset`` and another table."""
+    """Makes a dataset with the images of ``dataset`` and another table."""
     folder.mkdir()
     for name in ("images", "clean", "masks"):
         (folder / name).symlink_to(dataset / name)
@@ -39,7 +39,7 @@ def scene_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def photo_folder(scene_folder: Path) -> Path:
-    """The same; the tests of synth have photos of their own under this name."""
+    """The same folder; the tests of synth override this fixture."""
     return scene_folder
 
 

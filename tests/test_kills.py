@@ -1,4 +1,4 @@
-"""Killed at any file operation, a command goes on and ends with the files of an undisturbed run."""
+"""A command that was killed at a file operation and is run again gives the files of a whole run."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ pytestmark = pytest.mark.slow
 
 HOOK = Path(__file__).parent / "kill_hook"
 ROOT = Path(__file__).parent.parent
-SPREAD = 5  # kills spread over the whole run
-LAST = 10  # and as many more at its last operations, where folders are renamed
-# Pictures and pages hold times of answers, as do these tables' columns.
+SPREAD = 5  # number of kills spread over the whole run
+LAST = 10  # number of kills at the last operations, where folders are renamed
+# Figures and pages contain times of answers, as do these columns of tables.
 UNEQUAL = (".png", ".svg", ".html")
 TIMES = ("seconds", "ms_per_image")
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command whose words name its inputs relative to the folder that it runs in."""
+    """A command; its words name inputs relative to the folder in which it runs."""
 
     words: Sequence[str]
     resumes: bool = True
@@ -77,7 +77,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def files(folder: Path) -> dict[str, object]:
-    """What the files of a folder hold, without the times in them, by their paths."""
+    """Path -> content of each file of a folder, without times."""
     found: dict[str, object] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -89,7 +89,7 @@ def files(folder: Path) -> dict[str, object]:
     return found
 
 
-def chosen(count: int) -> Iterator[int]:
+def choose_operations(count: int) -> Iterator[int]:
     """Numbers of operations from 1 to ``count``: some spread over all, and the last ones."""
     spread = {round(number) for number in np.linspace(1, count, SPREAD)}
     yield from sorted(spread | set(range(max(1, count - LAST + 1), count + 1)))
@@ -119,13 +119,13 @@ def test_killed_at_a_file_operation(
         flags = begin()
         plain = command.run(work, *flags, KILL_IN=work, KILL_COUNT=tmp_path / "count")
         assert plain.returncode == 0, plain.stderr
-    for number in chosen(int((tmp_path / "count").read_text())):
+    for number in choose_operations(int((tmp_path / "count").read_text())):
         flags = begin()
         killed = command.run(work, *flags, KILL_IN=work, KILL_AT=number)
         assert killed.returncode == -9, f"operation {number}: {killed.stderr}"
         again = ["--resume", *flags] if command.resumes else flags
         second = command.run(work, *again)
-        # Killed once it was done, or where no run is resumed: OUT is whole, and says so.
+        # After a kill at the end, or without resuming, OUT is complete and reported as existing.
         done = not overwrite and "out exists: name another folder" in second.stderr
         assert second.returncode == 0 or done, f"operation {number}: {second.stderr}"
         assert "Traceback" not in second.stderr

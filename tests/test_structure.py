@@ -12,6 +12,20 @@ ROOT = Path(__file__).parents[1]
 
 # From top to bottom: a module may import its own room and the rooms below it.
 ROOMS = {
+    "synth": (
+        "synth.__main__", "synth.cli", "synth.export_commands", "synth.import_command",
+        "synth.scraping", "synth.exporting", "synth", "synth.generator", "synth.row_files",
+        "synth.replay",
+        "synth.importer", "synth.preview", "synth.renderer", "synth.scenes", "synth.output_file",
+        "synth.console", "synth.dataset", "synth.photos", "synth.generate_log", "synth.card",
+        "synth.recipe", "synth.folders", "synth.photo_search", "synth.decoding",
+        "synth.near_duplicates", "synth.plain_ground", "synth.image_repair", "synth.colour",
+        "synth.coordinate_units", "synth.tables", "synth.csv_text", "synth.csv_cells",
+        "synth.number_kinds", "synth.record_log", "synth.locks", "synth.json_files",
+        "synth.json_shapes", "synth.file_names", "synth.paths", "synth.memory", "synth.workers",
+        "synth.interrupts", "synth.text_escapes", "synth.limits", "synth.anomaly",
+        "synth.errors",
+    ),
     "localize": (
         "localize.__main__", "localize.cli", "localize", "localize.api", "localize.play",
         "localize.sharpness", "localize.external_predictions", "localize.comparison",

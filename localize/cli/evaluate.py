@@ -42,7 +42,7 @@ def evaluate(
 
     result = comparison.evaluate(
         specs, dataset, out, split=split, overwrite=overwrite, resume=resume,
-        step=console.progress, time_limit=time_limit, say=console.say,
+        step=console.progress, time_limit=time_limit, say=console.print_line,
     )  # fmt: skip
     tables.print_scores(result, split)
 
@@ -75,7 +75,7 @@ def compare(
         overwrite=overwrite,
         resume=resume,
         step=console.progress,
-        say=console.say,
+        say=console.print_line,
         **options,
     )
     tables.print_scores(result, split)

@@ -67,7 +67,7 @@ def find(
     from localize.report import overlays
     from synth import photos
 
-    console.existing(images)
+    console.require_paths(images)
     if overwrite and overlay is None:
         raise InputError("--overwrite is for --overlay: name the folder of the drawings")
     chosen = [
@@ -83,8 +83,8 @@ def find(
         targets = overlays.plan(chosen, overlay)
         overlays.check(targets, chosen, overlay, overwrite)
     known = Known(
-        None if r is None else console.pair(r, "--r"),
-        None if ratio is None else console.pair(ratio, "--ratio"),
+        None if r is None else console.parse_range(r, "--r"),
+        None if ratio is None else console.parse_range(ratio, "--ratio"),
     )
     if method is None:
         method = "ringvote-told" if known.told else "ringvote"
@@ -92,24 +92,24 @@ def find(
     if known != Known() and not (localizer.told or isinstance(localizer, Seeker)):
         raise InputError(f"{method} heeds neither --r nor --ratio: leave them out, or use ringvote")
     overlays.prepare(targets)
-    console.begin()
+    console.mark_work_started()
     failed = done = 0
     try:
         for number, photo in enumerate(chosen):
             try:
                 image = photos.read(photo.folder, photo.name).pixels
                 finding = api.locate(localizer, image, r=known.r, ratio=known.ratio)
-                console.say(f"{photo.path}: {_answer(localizer, finding)}")
+                console.print_line(f"{photo.path}: {_answer(localizer, finding)}")
                 if targets:
                     size = known.r[0] if known.r and known.r[0] == known.r[1] else None
                     place = (finding.x, finding.y, finding.r or size)
                     overlays.draw(image, method, place, targets[number])
             except Skipped as reason:
                 failed += 1
-                console.say(f"{photo.path}: {reason}")
+                console.print_line(f"{photo.path}: {reason}")
             except FileExistsError:
                 failed += 1
-                console.say(f"{targets[number]}: another program wrote this file: not drawn")
+                console.print_line(f"{targets[number]}: another program wrote this file: not drawn")
             done = number + 1
     except KeyboardInterrupt:
         drawn = f", their drawings in {overlay}" if overlay is not None else ""
@@ -119,9 +119,9 @@ def find(
         ) from None
     for path in images:
         if path.is_dir():
-            console.tell_passed_over(path)
+            console.print_passed_over(path)
     if failed:
-        console.say(f"{failed} of {len(chosen)} pictures have no answer")
+        console.print_line(f"{failed} of {len(chosen)} pictures have no answer")
         raise typer.Exit(1)
 
 

@@ -34,7 +34,10 @@ def _root(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", is_eager=True, callback=console.version("localize"), help="Version."
+            "--version",
+            is_eager=True,
+            callback=console.version_callback("localize"),
+            help="Version.",
         ),
     ] = False,
 ) -> None: ...

@@ -101,7 +101,7 @@ def takes_options(command: Callable[..., None]) -> Callable[..., None]:
 def _given(flags: dict[str, Any]) -> dict[str, Any]:
     """Flags -> options of the methods; flags not given are left out."""
     if flags["input"] is not None:
-        flags["input"] = console.size(flags["input"], "--input")
+        flags["input"] = console.parse_size(flags["input"], "--input")
     for name in ("weights", "start"):
         if flags[name] is not None:
             flags[name] = str(flags[name])

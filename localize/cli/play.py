@@ -9,7 +9,7 @@ import typer
 
 from synth import console, output_file
 from synth.errors import InputError
-from synth.terminal import legible
+from synth.text_escapes import escape_surrogates
 
 
 def play(
@@ -39,9 +39,9 @@ def play(
     output_file.check(out, page.is_page, overwrite)
     with console.progress("pictures") as progress:
         made = page.build(dataset, scores, split=split, count=count, progress=progress)
-    output_file.write(out, legible(made.html).encode(), overwrite)
+    output_file.write(out, escape_surrogates(made.html).encode(), overwrite)
     size = len(made.html.encode()) / 1e6
-    console.say(f"{out}: {made.shown} pictures, {size:.1f} MB")
+    console.print_line(f"{out}: {made.shown} pictures, {size:.1f} MB")
     if made.left_out:
         why = "" if made.shown == count else f", to stay below {page.BUDGET / 1e6:g} MB"
-        console.say(f"{made.left_out} pictures of the dataset were left out{why}")
+        console.print_line(f"{made.left_out} pictures of the dataset were left out{why}")

@@ -21,4 +21,4 @@ def report(
     """
     from localize.report import page
 
-    console.say(page.write(folder))
+    console.print_line(page.write(folder))

@@ -7,8 +7,9 @@ from typing import Annotated, Optional
 
 import typer
 
-from synth import console, units
-from synth.units import Unit
+from synth import console
+from synth import coordinate_units as units
+from synth.coordinate_units import Unit
 
 
 def score(
@@ -43,6 +44,6 @@ def score(
 
     result = external_predictions.score(
         predictions, dataset, out,
-        clean=clean, split=split, unit=unit, overwrite=overwrite, say=console.say,
+        clean=clean, split=split, unit=unit, overwrite=overwrite, say=console.print_line,
     )  # fmt: skip
     tables.print_scores(result, split)

@@ -96,10 +96,10 @@ def sharpness(
         sides=_one_of(SIDES, sides, "--sides"),
         conditions=designs.conditions(
             _words(codecs), _words(roundings),
-            [console.number(word, "--feathers") for word in _words(feathers)],
+            [console.parse_number(word, "--feathers") for word in _words(feathers)],
         ),
         per_cell=per_cell,
-        size="keep" if size == "keep" else console.size(size),
+        size="keep" if size == "keep" else console.parse_size(size),
         shape=shape,  # type: ignore[arg-type]
         overflow=overflow,  # type: ignore[arg-type]
         within=within,
@@ -131,12 +131,14 @@ def _grid(
 ) -> tuple[float, ...]:
     """``LO:HI:N`` or ``A,B,…`` -> numbers."""
     if ":" not in text:
-        return tuple(console.number(word, flag, text) for word in _words(text))
+        return tuple(console.parse_number(word, flag, text) for word in _words(text))
     words = text.split(":")
     if len(words) != 3 or not words[2].isdecimal():
         raise InputError(f"{flag} is '{text}': give LO:HI:N, N a whole number, or A,B,…")
     return between(
-        console.number(words[0], flag, text), console.number(words[1], flag, text), int(words[2])
+        console.parse_number(words[0], flag, text),
+        console.parse_number(words[1], flag, text),
+        int(words[2]),
     )
 
 
@@ -168,17 +170,19 @@ def _report(result: Measurement, design: Design) -> None:
             f"{row['slope']:.2f}" if known else "",
             "–" if math.isnan(row["guess"]) else f"{row['guess']:.3f}",
         )  # fmt: skip
-    console.show(table)
-    console.say(f"threshold: the ratio found half of the time, within {design.within:g} px or "
-          f"{design.share:g} r; in light: contrast of luminance")  # fmt: skip
+    console.print_table(table)
+    console.print_line(
+        f"threshold: the ratio found half of the time, within {design.within:g} px or "
+        f"{design.share:g} r; in light: contrast of luminance"
+    )
     if errors := sum(result.about["errors"].values()):
-        console.say(
+        console.print_line(
             f"{errors} trials failed and count as misses, see {result.folder / 'trials.csv'}"
         )
     if skipped := result.about["skipped"]:
         where = result.folder / "sharpness.json"
-        console.say(f"{len(skipped)} photos or other files cannot be used, see {where}")
-    console.say(f"tables and pictures are in {result.folder}, all on one page: report.html")
+        console.print_line(f"{len(skipped)} photos or other files cannot be used, see {where}")
+    console.print_line(f"tables and pictures are in {result.folder}, all on one page: report.html")
 
 
 def _interval(row: dict[Any, Any], value: str, name: str, form: str) -> str:

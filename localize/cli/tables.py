@@ -34,7 +34,7 @@ def print_scores(result: Comparison, wanted: str | None) -> None:
             f"{_number(last[row['method']], '.0f')} px" if row["method"] in last else "",
             *([_interval(row, "image_auroc", ".2f")] if scored else []),
         )
-    console.show(table)
+    console.print_table(table)
     if len(result.last):
         print("last epoch: mean distance with the last epoch's weights; the others are the best's")
     if scored:

@@ -48,11 +48,11 @@ def train(
 
     api.train(
         spec, dataset, out, photos=photos, recipe=recipe, overwrite=overwrite, resume=resume,
-        say=console.say, **options,
+        say=console.print_line, **options,
     )  # fmt: skip
     if photos is not None:
-        console.tell_passed_over(photos)
-    console.say(f"{out}: {_trained(api.describe(out))}")
+        console.print_passed_over(photos)
+    console.print_line(f"{out}: {_trained(api.describe(out))}")
 
 
 def _trained(about: dict[str, Any]) -> str:

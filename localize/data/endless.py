@@ -297,7 +297,7 @@ class Endless:
             draw = chosen.draw(*photo.picture.size, rng)
             pixels = renderer.fit(photo, draw.size, draw.crop)
             return dataclasses.replace(photo, picture=Image.fromarray(pixels))
-        size = chosen.fitted(*photo.picture.size)  # a smaller photo is not enlarged
+        size = chosen.output_size(*photo.picture.size)  # a smaller photo is not enlarged
         return dataclasses.replace(photo, picture=augmented(photo.picture, size, rng))
 
     @staticmethod

@@ -11,7 +11,7 @@ from localize.data.loader import skipped_of
 from localize.localizer import Source
 from synth.errors import Skipped
 from synth.recipe import Recipe
-from synth.terminal import legible
+from synth.text_escapes import escape_surrogates
 
 
 def unfit(size: tuple[int, int], recipes: Sequence[Recipe]) -> str:
@@ -52,13 +52,13 @@ def explain(skipped: Mapping[str, str]) -> str:
     if not skipped:
         return ""
     name, reason = next(iter(skipped.items()))
-    return f", {len(skipped)} of them unusable ({legible(name)}: {reason})"
+    return f", {len(skipped)} of them unusable ({escape_surrogates(name)}: {reason})"
 
 
 def skipped(sources: Sequence[Source]) -> dict[str, str]:
     """The photos that sources have not used so far, and why, by their names as Unicode text."""
     found = {name: reason for each in sources for name, reason in skipped_of(each).items()}
-    return {legible(name): found[name] for name in sorted(found)}
+    return {escape_surrogates(name): found[name] for name in sorted(found)}
 
 
 def skipped_line(sources: Sequence[Source]) -> str:

@@ -21,7 +21,7 @@ from localize.localizer import Finding, Localizer, Told
 from synth import anomaly
 from synth.anomaly import Anomaly
 from synth.errors import InputError
-from synth.memory import is_out_of_memory, out_of_memory
+from synth.memory import is_out_of_memory, out_of_memory_error
 
 CHUNK = 16  # images in memory at a time
 PREDICTIONS = (
@@ -243,7 +243,7 @@ def _located(
         return findings, [""] * len(images)
     except Exception as error:
         if len(images) == 1 and is_out_of_memory(error):
-            raise out_of_memory("an image") from None
+            raise out_of_memory_error("an image") from None
         if len(images) == 1:
             return [NOTHING], [described(error)]
     single = [

@@ -24,7 +24,7 @@ from synth import output_file
 from synth.anomaly import Anomaly
 from synth.errors import InputError
 from synth.paths import name_of, path_of
-from synth.terminal import visible
+from synth.text_escapes import escape_unprintable
 
 BUDGET = 12_000_000  # bytes of the whole page
 STYLE = "play.css"
@@ -72,7 +72,7 @@ def build(
         raise InputError(f"{dataset} has no image with an anomaly in split {split}: name another")
     others = method_scores.read(path_of(scores)) if scores is not None else None
     about = {
-        "dataset": visible(name_of(dataset)),
+        "dataset": escape_unprintable(name_of(dataset)),
         "rows": len(source),
         "rivals": others,
         "example": 0,

@@ -44,7 +44,7 @@ def without_drawings(photos: Iterable[Photo], out: Path) -> list[Photo]:
         for photo in photos
         if not (
             Path(os.path.realpath(photo.path)).is_relative_to(inside)
-            and output_file.is_drawing(photo.path)
+            and output_file.is_acuity_png(photo.path)
         )
     ]
 
@@ -124,7 +124,7 @@ def check(targets: Sequence[Path], photos: Sequence[Photo], out: Path, overwrite
                 f"{target} exists: name another folder with --overlay, or pass --overwrite to "
                 "replace drawings of an earlier run"
             )
-        if not output_file.is_drawing(target):
+        if not output_file.is_acuity_png(target):
             raise InputError(
                 f"{target} is no drawing of ours, so it is not overwritten: "
                 "name another folder with --overlay"
@@ -162,7 +162,7 @@ def draw(
     with plots.styled():
         figure = plots.overlay(image, {method: place})
         figure.savefig(data, format="png", metadata={"Software": SOFTWARE})
-    if target.exists() and output_file.is_drawing(target):
+    if target.exists() and output_file.is_acuity_png(target):
         folders.write(target, data.getvalue())
     else:
         output_file.write_new(target, data.getvalue())

@@ -13,7 +13,8 @@ from localize.evaluation import metrics
 from localize.names import plain
 from localize.sharpness.design import Design
 from localize.sharpness.runner import TRIALS
-from synth import number_kinds, tables, units
+from synth import coordinate_units as units
+from synth import number_kinds, tables
 from synth.errors import InputError
 from synth.paths import path_of
 

@@ -22,10 +22,10 @@ from localize.sharpness.results import Measurement
 from localize.sharpness.runner import TRIALS, Asker
 from synth import dataset as datasets
 from synth import folders, paths, photos
-from synth.console import Step, silent
+from synth.console import ProgressFactory, no_progress
 from synth.errors import InputError, Skipped
 from synth.paths import path_of
-from synth.terminal import legible
+from synth.text_escapes import escape_surrogates
 from synth.workers import require_main_guard
 
 ABOUT = "sharpness.json"  # in every folder that we write
@@ -46,7 +46,7 @@ def measure(
     time_limit: float | None = None,
     overwrite: bool = False,
     resume: bool = False,
-    step: Step = silent,
+    step: ProgressFactory = no_progress,
 ) -> Measurement:
     """Ask methods to find ever fainter changes in photos; write tables and pictures to ``out``.
 
@@ -77,7 +77,7 @@ def measure(
         names = {name for each in others for name in each["method"]}
         others.append(external_trials.read(path, design, names | set(asker.specs)))
     reads = paths.inputs(folder, list(specs), list(trials))
-    with folders.staged(
+    with folders.stage(
         out, MARKER, reads=reads, overwrite=overwrite, resume=resume, scratch=[JOURNAL]
     ) as building:
         usable, skipped = _survey(folder, design)
@@ -122,7 +122,7 @@ def _survey(folder: Path, design: Design) -> tuple[dict[str, str], dict[str, str
     """Photos -> digest by name of those that all trials fit in; reason by name of the others."""
     usable: dict[str, str] = {}
     skipped: dict[str, str] = {}
-    found = photos.some(photos.survey(folder), folder)
+    found = photos.require_photos(photos.search(folder), folder)
     for name in found.names:
         try:
             photo = photos.read(folder, name)
@@ -215,7 +215,7 @@ def _painter(asker: Asker, names: Sequence[str]) -> Callable[[Mapping[Any, Any]]
     """-> a function that makes the picture of a row of trials again."""
     design = asker.design
     trials = [] if design.adaptive else grid(design, names)
-    file_of = {legible(name): name for name in names}  # as the table writes it -> on disk
+    file_of = {escape_surrogates(name): name for name in names}  # as the table writes it -> on disk
 
     def paint(row: Mapping[Any, Any]) -> Picture:
         number = int(row["trial"])

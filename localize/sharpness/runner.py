@@ -26,10 +26,10 @@ from localize.sharpness import adaptive
 from localize.sharpness.design import Design, Picture, Trial, grid, picture
 from synth import photos
 from synth.console import Progress
-from synth.memory import is_out_of_memory, out_of_memory
+from synth.memory import is_out_of_memory, out_of_memory_error
 from synth.photos import Photo
-from synth.terminal import legible
-from synth.workers import crew
+from synth.text_escapes import escape_surrogates
+from synth.workers import worker_pool
 
 TRIALS = (
     "method", "trial", "photo", "side", "shape", "overflow", "rounding", "feather", "codec",
@@ -101,14 +101,14 @@ class Asker:
                 error = ""  # there is nothing to find
         except Exception as reason:  # of anybody's code: it must not end the run
             if is_out_of_memory(reason):
-                raise out_of_memory(f"a picture of {trial.photo}") from None
+                raise out_of_memory_error(f"a picture of {trial.photo}") from None
             found, error = NOTHING, described(reason)
         seconds = time.perf_counter() - began
         distance = math.hypot(found.x - truth.x, found.y - truth.y)
         height, width = shown.image.shape[:2]
         condition = trial.condition
         return {
-            "method": name, "trial": trial.number, "photo": legible(trial.photo),
+            "method": name, "trial": trial.number, "photo": escape_surrogates(trial.photo),
             "side": trial.side, "shape": truth.shape, "overflow": truth.overflow,
             "rounding": truth.rounding, "feather": truth.feather, "codec": condition.codec,
             "quality": condition.quality if condition.codec == "jpeg" else None,
@@ -201,7 +201,7 @@ def _asking(asker: Asker, workers: int) -> Iterator[Ask]:
         finally:
             _threads(before)
         return
-    with crew(workers, _begin, asker) as run:
+    with worker_pool(workers, _begin, asker) as run:
         yield lambda items: run(_ask, ((item,) for item in items))
 
 

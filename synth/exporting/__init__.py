@@ -1,4 +1,4 @@
-"""A dataset in the layouts of other tools."""
+"""Export of a dataset in the formats of other tools."""
 
 from synth.exporting.exporter import FORMATS, export
 

@@ -1,4 +1,4 @@
-"""COCO: one folder of pictures, and a JSON of boxes and segmentations for each split."""
+"""COCO format: a folder of images, and a JSON file of boxes and segmentations per split."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from typing import get_args
 import numpy as np
 
 from synth.anomaly import Shape
-from synth.exporting.source import Row, Source, Tell, licences, write_json
+from synth.exporting.source import Progress, Row, Source, licences, write_json
 from synth.recipe import SPLITS
 
 
-def write(source: Source, out: Path, tell: Tell) -> int:
-    """``images/`` and ``annotations/instances_SPLIT.json``.
+def write(source: Source, out: Path, progress: Progress) -> int:
+    """Writes ``images/`` and ``annotations/instances_SPLIT.json``; returns the number of images.
 
-    The box is the tightest around the region's pixels, where pixel i spans i to i + 1, as
-    COCO has it; the segmentation is an uncompressed RLE of exactly these pixels, and the
-    area their number. Each annotation also keeps x, y, r and discolor_ratio, with pixel
-    centres at integers.
+    The box is the tightest one around the pixels of the region, where pixel i spans i to i + 1 as
+    in COCO. The segmentation is an uncompressed RLE of these pixels, the area their number. Each
+    annotation also has x, y, r and discolor_ratio, with pixel centres at integers.
     """
     texts = licences(source.rows)
     ids = {text: number for number, text in enumerate(texts, 1)}
@@ -53,7 +52,7 @@ def write(source: Source, out: Path, tell: Tell) -> int:
                 | {name: row[name] for name in ("x", "y", "r", "discolor_ratio", "shape")}
                 | {name: row[name] for name in ("overflow", "rounding", "feather")}
             )
-        tell(done, len(source.rows))
+        progress(done, len(source.rows))
     shared = {
         "info": {"description": f"{source.folder.resolve().name}: faint anomalies in photos"},
         "licenses": [{"id": ids[text], "name": text, "url": _address(text)} for text in texts],
@@ -75,7 +74,7 @@ def _address(licence: str) -> str:
 
 
 def box(mask: np.ndarray) -> list[int]:
-    """(H, W) bool, not empty -> COCO's [x, y, width, height] in px of the tightest box.
+    """(H, W) bool, not empty -> COCO's [x, y, width, height] of the tightest box, px.
 
     >>> box(np.array([[0, 0, 0, 0], [0, 1, 1, 0]], bool))
     [1, 1, 2, 1]
@@ -86,7 +85,7 @@ def box(mask: np.ndarray) -> list[int]:
 
 
 def run_lengths(mask: np.ndarray) -> list[int]:
-    """(H, W) bool -> COCO's uncompressed RLE: lengths down the columns, first of zeros.
+    """(H, W) bool -> COCO's uncompressed RLE: run lengths in column order, first of zeros.
 
     >>> run_lengths(np.array([[0, 1], [0, 1]], bool)), run_lengths(np.array([[1, 0]], bool))
     ([2, 2], [0, 1, 1])

@@ -1,4 +1,4 @@
-"""Hugging Face imagefolder: a folder with metadata.csv for each split."""
+"""Hugging Face imagefolder format: a folder with metadata.csv per split."""
 
 from __future__ import annotations
 
@@ -13,48 +13,49 @@ import pandas as pd
 from synth import dataset as datasets
 from synth import folders
 from synth.errors import InputError
-from synth.exporting.source import Row, Source, Tell, columns
+from synth.exporting.source import Progress, Row, Source, columns
 from synth.recipe import SPLITS
 
 
-def write(source: Source, out: Path, tell: Tell) -> int:
-    """``train/``, ``val/``, ``test/``, each with its pictures and metadata.csv.
+def write(source: Source, out: Path, progress: Progress) -> int:
+    """Writes ``train/``, ``val/``, ``test/``, each with images and metadata.csv.
 
-    ``datasets`` loads the twins as feature ``clean`` and the masks as ``mask``.
+    ``datasets`` loads the twins as feature ``clean`` and the masks as ``mask``. Returns the number
+    of images.
     """
     rows: dict[str, list[Row]] = {split: [] for split in SPLITS}
     for done, row in enumerate(source.rows, 1):
         where = out / row["split"]
         line = columns(row) | {
             "file_name": source.copy(row["file_name"], row, where),
-            # Not ..._file_name: datasets would load that as a picture.
+            # Not named ..._file_name, which datasets would load as an image.
             "dataset_file": row["file_name"],
         }
         for column, part in (("clean_file_name", "clean"), ("mask_file_name", "masks")):
             if row[column]:
                 line[column] = f"{part}/{source.copy(row[column], row, where / part)}"
         rows[row["split"]].append(line)
-        tell(done, len(source.rows))
-    for split, text in _alike({split: lines for split, lines in rows.items() if lines}).items():
+        progress(done, len(source.rows))
+    for split, text in _csv_texts({split: lines for split, lines in rows.items() if lines}).items():
         folders.write(out / split / datasets.TABLE, text)
     return len(source.rows)
 
 
-def _alike(rows: Mapping[str, list[Row]]) -> dict[str, str]:
-    """The rows of each split -> its CSV text, in which every column reads as the same type.
+def _csv_texts(rows: Mapping[str, list[Row]]) -> dict[str, str]:
+    """Rows of each split -> CSV text of each split, in which a column has one type in all splits.
 
-    ``datasets`` guesses the types split by split and refuses the folder where they differ,
-    as they do where a column is empty in one split only, or lacks a number in one. Whole
-    numbers are written as floats where one is missing, as pandas does by itself. A text that it
-    would read as an empty cell (NA, None, null) or as a number is written in quotation marks.
+    ``datasets`` infers types per split and rejects the folder if they differ, for example if a
+    column is empty or lacks a number in one split only. Integers are written as floats if one is
+    missing, as pandas does. A text that would be read as an empty cell (NA, None, null) or as a
+    number is written in quotation marks.
 
     Raises:
-        InputError: a column means something to imagefolder, or cannot read alike.
+        InputError: a column has a special meaning in imagefolder, or its types differ.
     """
     table = pd.DataFrame(list(itertools.chain.from_iterable(rows.values())))
     for name in table.columns.difference(list(datasets.COLUMNS)):
         if name in ("image", "clean", "mask") or name.endswith(("file_name", "file_names")):
-            raise InputError(f"column {name} means a picture to imagefolder: rename it")
+            raise InputError(f"imagefolder takes column {name} for an image: rename it")
     blank = table.isna() | (table == "")
     table = table.drop(columns=[name for name in table if blank[name].all()])
     for name in map(str, table.columns):
@@ -76,14 +77,14 @@ def _alike(rows: Mapping[str, list[Row]]) -> dict[str, str]:
         one, other = kinds[first][name], kinds[split][name]
         if one != other:
             raise InputError(
-                f"column {name} reads as {one} in split {first} and as {other} in {split}, "
-                "which imagefolder forbids: fill it, or drop it from the table"
+                f"column {name} has type {one} in split {first} and {other} in {split}, which "
+                "imagefolder rejects: fill it, or remove it from the table"
             )
     return texts
 
 
 def _misread(cells: pd.Series) -> pd.Series:
-    """Cells of text -> which of them pandas takes for empty when it reads them from a CSV."""
+    """Cells of text -> bool for each: whether pandas reads it from a CSV as empty."""
     words = cells.astype(str).drop_duplicates()
     text = words.to_csv(index=False, header=False, quoting=csv.QUOTE_ALL)
     again = pd.read_csv(io.StringIO(text), header=None, skip_blank_lines=False, dtype=str)[0]
@@ -91,5 +92,5 @@ def _misread(cells: pd.Series) -> pd.Series:
 
 
 def _quote(cells: pd.Series, which: pd.Series) -> pd.Series:
-    """Cells of text, some of them in quotation marks."""
+    """Puts the selected cells of text in quotation marks."""
     return cells.where(~which, '"' + cells.astype(str) + '"')

@@ -1,4 +1,4 @@
-"""MVTec AD: folders of good and bad pictures, and ground-truth masks."""
+"""MVTec AD format: folders of good and defective images, and ground-truth masks."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import pandas as pd
 from synth import dataset as datasets
 from synth import folders, renderer
 from synth.errors import InputError
-from synth.exporting.source import KEY, Row, Source, Tell, columns
+from synth.exporting.source import KEY, Progress, Row, Source, columns
 
 
-def write(source: Source, out: Path, tell: Tell) -> int:
-    """``CATEGORY/train/good``, ``test/good``, ``test/SHAPE``, ``ground_truth/SHAPE``.
+def write(source: Source, out: Path, progress: Progress) -> int:
+    """Writes ``CATEGORY/train/good``, ``test/good``, ``test/SHAPE`` and ``ground_truth/SHAPE``.
 
-    The category is the dataset's name. Masks are PNG, 255 in the region. Pictures keep their
-    codec, and a picture and its mask sort alike; but many readers of MVTec AD, anomalib's
-    too, look for .png only, so a dataset for them is better generated with codec png.
-    Without rows in test, those of val are the trial.
+    The category is the name of the dataset. Masks are PNG with 255 in the region; an image and
+    its mask have the same place in their folders. Images keep their codec, but many readers of
+    MVTec AD, such as anomalib's, read .png only, so datasets for them need codec png. If split
+    test is empty, val is used as test. Returns the number of images.
 
     Raises:
-        InputError: there is no clean picture to train on, or nothing to try.
+        InputError: there is no clean image in train, or no image in test and val.
     """
     category = Path(source.folder.resolve().name or "dataset")
     trial = "test" if any(row["split"] == "test" for row in source.rows) else "val"
@@ -31,11 +31,11 @@ def write(source: Source, out: Path, tell: Tell) -> int:
     bad = [row for row in source.rows if row["split"] == trial and row["label"] == 1]
     if not good["train"]:
         raise InputError(
-            f"{source.folder} has no clean picture in split train, as MVTec's train/good needs: "
+            f"{source.folder} has no clean image in split train for MVTec's train/good: "
             "generate it with --clean-fraction or --twins"
         )
     if not (bad or good[trial]):
-        raise InputError(f"{source.folder} has no row in split test or val, as MVTec's test needs")
+        raise InputError(f"{source.folder} has no row in split test or val for MVTec's test")
     plan = [(row, name, Path("train/good")) for row, name in good["train"]]
     plan += [(row, name, Path("test/good")) for row, name in good[trial]]
     plan += [(row, row["file_name"], Path("test", row["shape"])) for row in bad]
@@ -50,13 +50,13 @@ def write(source: Source, out: Path, tell: Tell) -> int:
             (out / mask).write_bytes(renderer.encode(region, "png", 0))
             line["mask"] = mask.as_posix()
         table.append(line | {"is_twin": int(name != row["file_name"])} | columns(row))
-        tell(done, len(plan))
+        progress(done, len(plan))
     folders.write(out / datasets.TABLE, datasets.to_csv(pd.DataFrame(table)))
     return len(plan)
 
 
 def _clean(rows: Sequence[Row], split: str) -> list[tuple[Row, str]]:
-    """The clean pictures of a split, each with its file: rows of label 0, else the twins."""
-    mine = [row for row in rows if row["split"] == split]
-    clean = [(row, row["file_name"]) for row in mine if row["label"] == 0]
-    return clean or [(row, row["clean_file_name"]) for row in mine if row["clean_file_name"]]
+    """The clean images of a split as (row, file name): rows with label 0, else clean twins."""
+    part = [row for row in rows if row["split"] == split]
+    clean = [(row, row["file_name"]) for row in part if row["label"] == 0]
+    return clean or [(row, row["clean_file_name"]) for row in part if row["clean_file_name"]]

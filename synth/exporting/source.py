@@ -1,4 +1,4 @@
-"""What all formats share: a checked dataset, its rows in plain values, its files copied."""
+"""The dataset to export: its rows in Python values, and copying of its files."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from synth import folders, photos
 from synth.errors import InputError
 
 Row = dict[str, Any]
-Tell = Callable[[int, int], None]
+Progress = Callable[[int, int], None]
 
-KEY = "(key)"  # in a row: its number, which names its files; no column of a table
+KEY = "(key)"  # key of the row number, which names its files; not a column of a table
 
 
 @dataclass(frozen=True)
 class Source:
-    """A checked dataset: its folder, and its rows, each with its number too."""
+    """A checked dataset: its folder and its rows, each with its number."""
 
     folder: Path
     rows: Sequence[Row]
 
     def suffix(self, name: str, row: Mapping[str, Any]) -> str:
-        """The suffix for a file of a row, by its content; checks that it is a picture of its size.
+        """Suffix for a file of a row by its content.
 
         Raises:
-            InputError: it is none.
+            InputError: the file is not a picture or has another size than in the table.
         """
         path, size = self.folder / name, (int(row["width"]), int(row["height"]))
         try:
@@ -42,27 +42,27 @@ class Source:
                 found, kind = image.size, str(image.format)
         except MemoryError:
             raise
-        except Exception as error:  # broken files raise nearly anything
-            raise InputError(f"{path} is no picture: {error}") from None
+        except Exception as error:  # broken files raise many types
+            raise InputError(f"{path} is not a picture: {error}") from None
         if found != size:
             raise InputError(
-                f"{path} is {found[0]}x{found[1]}, the table says {size[0]}x{size[1]}: "
-                "synth verify looks at all rows"
+                f"{path} is {found[0]}x{found[1]}, in the table {size[0]}x{size[1]}: "
+                "check all rows with synth verify"
             )
         return photos.SUFFIX_OF[kind]
 
     def copy(self, name: str, row: Mapping[str, Any], into: Path) -> str:
-        """Copy a file of a row into a folder, byte for byte; return its new name there."""
+        """Copies a file of a row into a folder, byte for byte; returns its new name."""
         target = row[KEY] + self.suffix(name, row)
         into.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(self.folder / name, into / target)
         return target
 
     def region(self, row: Mapping[str, Any]) -> np.ndarray:
-        """-> (H, W) bool: the pixels of a corrupted row's region.
+        """-> (H, W) bool: the region of a row with an anomaly.
 
         Raises:
-            InputError: there are none (a radius of almost 0), so nothing could be marked.
+            InputError: the region covers no pixel, because its radius is almost 0.
         """
         truth = datasets.truth(row)
         assert truth is not None
@@ -70,13 +70,13 @@ class Source:
         if not mask.any():
             raise InputError(
                 f"row {int(row[KEY])} ({row['file_name']}): its region covers no pixel, "
-                "so it cannot be marked"
+                "so it cannot be annotated"
             )
         return mask
 
 
 def records(table: Any) -> list[Row]:
-    """A table -> its rows in plain Python values; what is empty or not finite is None."""
+    """A data frame -> its rows in Python values; empty and non-finite values are None."""
     import pandas as pd
 
     def plain(value: Any) -> Any:
@@ -87,15 +87,15 @@ def records(table: Any) -> list[Row]:
 
 
 def columns(row: Row) -> Row:
-    """A row without its number: the columns of the table."""
+    """A row without its number, so only columns of the table."""
     return {name: value for name, value in row.items() if name != KEY}
 
 
 def licences(rows: Sequence[Row]) -> list[str]:
-    """The licences that a table names, sorted, each once."""
+    """The different licences in a table, sorted."""
     return sorted({row["licence"] for row in rows} - {""})
 
 
 def write_json(path: Path, content: Any, indent: int | None = None) -> None:
-    """Write a value as a JSON file, in the order that it has."""
+    """Writes a value as a JSON file, with keys in their order."""
     folders.write(path, json.dumps(content, ensure_ascii=False, indent=indent) + "\n")

@@ -1,10 +1,10 @@
-"""Procedural landscapes: photos for everybody, without a network.
+"""Scenes: procedural landscape photos, rendered without a network.
 
-A scene is built as light travels: a sky with clouds and a sun; a fractal terrain seen
-through a pinhole camera, lit by both, dimmed and tinted by the air in between; water that
-mirrors what stands behind it; trees in front; then a lens, a sensor and a tone curve.
-Everything is linear light until :func:`camera.develop`. The recipe and all noise tiles are drawn
-before the picture's size matters, so a small picture shows the same place as a large one.
+The steps are: a sky with clouds and a sun; a fractal terrain seen through a pinhole camera, lit by
+sky and sun, with aerial perspective; water that mirrors the picture above it; trees and stones in
+the foreground; lens, sensor noise and tone curve. All values are linear light up to
+:func:`camera.develop`. All random parameters and noise tiles are drawn independently of the
+picture's size, so a small picture shows the same place as a large one.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from synth.errors import InputError
 from synth.paths import path_of
 from synth.scenes import noise, places, props
 from synth.scenes.camera import View, develop, soften
-from synth.scenes.noise import ease
-from synth.scenes.places import Place, linear
+from synth.scenes.noise import smoothstep
+from synth.scenes.places import Place, linear_rgb
 from synth.scenes.sky import paint_sky
-from synth.scenes.terrain import ground, march, skylight, water
+from synth.scenes.terrain import cast_rays, ground, skylight, water
 
 __all__ = ["scene", "write"]
 
 SMALLEST = 32
-ABOUT = ".scenes.json"  # hidden: a folder of scenes is a folder of photos, and this is none
+ABOUT = ".scenes.json"  # hidden, so that a search for photos ignores it
 MARKER = folders.Marker(
     ABOUT,
     lambda about: about.get("made_by") == "synth scenes",
@@ -40,10 +40,10 @@ MARKER = folders.Marker(
 
 
 def _litter(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
-    """-> (H, W, 3): the ground from above, leaves or pebbles at all scales (dead leaves)."""
+    """-> (H, W, 3) float32: the ground from above, leaves or pebbles of all sizes."""
     round_ = bool(rng.random() < 0.45)
     colours = [
-        linear(code)
+        linear_rgb(code)
         for code in places.LITTER[str(rng.choice(places.PEBBLES if round_ else places.LEAVES))]
     ]
     texture, dapple = noise.fractal(rng, 1.0, 6), noise.fractal(rng, 1.8, 2)
@@ -54,7 +54,7 @@ def _litter(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
     image = np.empty((height, width, 3), "f4")
     image[:] = colours[0] * 0.25
     for size in sizes:
-        one = props.Thing(
+        one = props.GroundObject(
             x=rng.uniform(-0.05, 1.05),
             y=rng.uniform(-0.05, 1.05),
             size=float(size),
@@ -63,24 +63,24 @@ def _litter(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
             colour=colours[rng.integers(len(colours))] * rng.uniform(0.6, 1.3),
             grain=rng.uniform(0, 512),
         )
-        props.thing(image, one, texture, sun, round_)
+        props.draw_ground_object(image, one, texture, sun, round_)
     span = max(width, height)
     v, u = np.mgrid[0:height, 0:width] * (150 / span)
-    light = ease(noise.sample(dapple, u, v), -0.6, 0.9)[..., None]
+    light = smoothstep(noise.sample(dapple, u, v), -0.6, 0.9)[..., None]
     return image * (0.35 + np.array([1.0, 0.93, 0.8], "f4") * light)
 
 
 def _front(place: Place, image: np.ndarray) -> None:
-    """Paint boulders and trees close to the camera, in place."""
+    """Paints boulders and trees in the foreground into ``image`` (H, W, 3)."""
     light = place.light
     ambient = skylight(light)
     behind = 0.12 if place.facing > 0 else 0.7
-    glow = ambient * 0.6 + linear(light.sun) * light.power * behind
+    glow = ambient * 0.6 + linear_rgb(light.sun) * light.power * behind
     side = float(np.sign(place.sun[0]))
     for stone in place.stones:
         lit = replace(stone, colour=stone.colour * glow)
-        props.thing(image, lit, place.texture, (side * 0.6, -0.8), round_=True)
-    needles = linear("34442a")
+        props.draw_ground_object(image, lit, place.texture, (side * 0.6, -0.8), round_=True)
+    needles = linear_rgb("34442a")
     for tree in place.trees:
         props.conifer(image, tree, place.texture, needles * glow, needles * ambient * 0.2, side)
 
@@ -92,22 +92,24 @@ def _check_size(width: int, height: int) -> None:
 
 
 def scene(width: int, height: int, rng: np.random.Generator) -> np.ndarray:
-    """-> (H, W, 3) uint8 RGB: one landscape; all chance comes from ``rng``.
+    """-> (H, W, 3) uint8 RGB: one landscape, determined by its size and ``rng``.
 
     Raises:
-        InputError: the picture would be smaller than 32 px.
+        InputError: a side is below 32 px.
     """
     _check_size(width, height)
     if rng.random() < 0.12:
         return develop(_litter(rng, width, height), 0.11 * rng.uniform(0.8, 1.2), rng)
     place = places.draw(rng)
-    view = View(width, height, place.horizon * height, 1.1 * max(width, height), place.tall)
+    view = View(
+        width, height, place.horizon * height, 1.1 * max(width, height), place.camera_height
+    )
     image = paint_sky(place, view)
-    surface, tall = march(place, view)
+    surface, tall = cast_rays(place, view)
     land = ground(place, view, surface, tall)
     image[surface.seen] = land
     if place.land.water > 0:
-        height_over = view.tall + view.up()[:, None] * surface.depth
+        height_over = view.camera_height + view.up()[:, None] * surface.depth
         wet = surface.seen & (height_over < 0.02)
         image[wet] = water(place, view, image, wet)
     below = np.concatenate([image[1:], image[-1:]])
@@ -126,9 +128,10 @@ def write(
     seed: int,
     progress: Callable[[int], None] | None = None,
 ) -> list[Path]:
-    """Write scenes 0 to ``count`` - 1 as lossless PNG files into the folder ``out``.
+    """Writes scenes 0 to ``count`` - 1 as PNG files into the folder ``out``; returns their paths.
 
-    Scene k depends on (seed, k) alone. ``progress`` hears the number of files so far.
+    Scene k depends on its size, the seed and k only. ``progress`` is called with the number of
+    files written.
 
     Raises:
         InputError: a count below 1, a negative seed or a size below 32 px.

@@ -1,4 +1,4 @@
-"""The camera: where each pixel looks, and what lens, sensor and tone curve make of the light."""
+"""The camera: directions of the rays, and the effects of lens, sensor and tone curve."""
 
 from __future__ import annotations
 
@@ -11,33 +11,43 @@ LUMA = np.array([0.2126, 0.7152, 0.0722], "f4")
 
 @dataclass(frozen=True)
 class View:
-    """The camera: a level pinhole at ``tall`` units over the lowest ground.
+    """A level pinhole camera.
 
-    ``horizon`` is a row, ``focal`` in px.
+    Args:
+        width, height: of the picture, px.
+        horizon: row of the horizon.
+        focal: focal length, px.
+        camera_height: height above the lowest ground, units of the terrain.
     """
 
     width: int
     height: int
     horizon: float
     focal: float
-    tall: float
+    camera_height: float
 
     def across(self) -> np.ndarray:
-        """-> (W,) float32: tangent of the ray to the side, per column."""
+        """-> (W,) float32: tangent of the horizontal angle of the ray, per column."""
         middle = (self.width - 1) / 2
         return ((np.arange(self.width) - middle) / self.focal).astype("f4")
 
     def up(self) -> np.ndarray:
-        """-> (H,) float32: tangent of the ray's elevation, per row."""
+        """-> (H,) float32: tangent of the elevation of the ray, per row."""
         return ((self.horizon - np.arange(self.height)) / self.focal).astype("f4")
 
 
 def develop(image: np.ndarray, key: float, rng: np.random.Generator) -> np.ndarray:
-    """Linear light (H, W, 3) -> uint8: lens, exposure, sensor noise, tone curve."""
+    """(H, W, 3) linear light -> (H, W, 3) uint8: lens, exposure, noise, tone curve.
+
+    Args:
+        image: linear light; changed in place.
+        key: mean brightness of the picture, linear.
+        rng: for the sensor noise.
+    """
     height, width, _ = image.shape
     image = soften(image, 0.16)
     cast = image[::3, ::3].mean((0, 1))
-    image *= (cast.mean() / cast) ** 0.22  # half-hearted automatic white balance
+    image *= (cast.mean() / cast) ** 0.22  # partial automatic white balance
     luma = LUMA[0] * image[..., 0] + LUMA[1] * image[..., 1] + LUMA[2] * image[..., 2]
     dark, bright = np.quantile(luma[::3, ::3], [0.005, 0.98])
     image -= 0.7 * dark
@@ -59,7 +69,7 @@ def develop(image: np.ndarray, key: float, rng: np.random.Generator) -> np.ndarr
 
 
 def soften(image: np.ndarray, share: float) -> np.ndarray:
-    """A small blur: each pixel gives ``share`` to either neighbour, along both axes."""
+    """(H, W, C) -> blurred with the kernel (share, 1 - 2 share, share) along both axes."""
     for axis in (0, 1):
         first, last = (slice(0, 1), slice(-1, None))
         pick = (lambda s: (s, slice(None))) if axis == 0 else (lambda s: (slice(None), s))

@@ -1,7 +1,7 @@
-"""Periodic noise tiles: the raw material of terrain, clouds, waves and texture.
+"""Periodic noise tiles for terrain, clouds, waves and texture.
 
-A tile is a square ``(N, N)`` or ``(N, N, C)`` float32 array, N a power of two, that repeats
-in both directions without a seam. Tiles have a fixed size whatever the picture's, so a
+A tile is an ``(N, N)`` or ``(N, N, C)`` float32 array, N a power of two, that repeats in both
+directions without a seam. The size of tiles does not depend on the size of the picture, so a
 small picture shows the same landscape as a large one. All functions are pure.
 """
 
@@ -12,13 +12,13 @@ import numpy as np
 SIZE = 512
 
 
-def standard(field: np.ndarray) -> np.ndarray:
-    """Shift and scale to zero mean and unit deviation, as float32."""
+def standardise(field: np.ndarray) -> np.ndarray:
+    """Shifts and scales an array to mean 0 and standard deviation 1, as float32."""
     return ((field - field.mean()) / field.std()).astype(np.float32)
 
 
-def ease(x: np.ndarray, low: float, high: float) -> np.ndarray:
-    """A soft step: 0 up to ``low``, 1 from ``high`` on (or the reverse, where low > high)."""
+def smoothstep(x: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Hermite step: 0 up to ``low``, 1 from ``high`` on; reversed if low > high."""
     t = np.clip((x - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
 
@@ -37,19 +37,19 @@ def spectrum(rng: np.random.Generator, size: int = SIZE) -> np.ndarray:
 def fractal(
     rng: np.random.Generator, slope: float, lowest: float = 1.0, size: int = SIZE
 ) -> np.ndarray:
-    """-> (N, N) float32 noise of unit deviation with amplitude ~ frequency^-slope.
+    """-> (N, N) float32 noise of standard deviation 1 with amplitude ~ frequency^-slope.
 
-    Below ``lowest`` cycles per tile the spectrum is flat, so that no single bump rules.
+    Below ``lowest`` cycles per tile the spectrum is flat, so that no single bump dominates.
     """
     f = np.maximum(frequencies(size), lowest)
-    return standard(np.fft.irfft2(spectrum(rng, size) * f**-slope, s=(size, size)))
+    return standardise(np.fft.irfft2(spectrum(rng, size) * f**-slope, s=(size, size)))
 
 
-def ridged(rng: np.random.Generator, lowest: float = 2.0, octaves: int = 7) -> np.ndarray:
-    """-> (N, N) float32: mountain relief, 0 in the valleys to 1 on the highest summit.
+def ridges(rng: np.random.Generator, lowest: float = 2.0, octaves: int = 7) -> np.ndarray:
+    """-> (N, N) float32: mountain relief, from 0 (valleys) to 1 (highest summit).
 
-    Each octave folds noise at zero into crests and is let in where the coarser octaves
-    are high already: rough ridges over smooth valleys, as erosion leaves them.
+    Each octave is folded noise (1 - |noise|) multiplied by the coarser octaves, so that ridges are
+    rough and valleys smooth, as after erosion.
     """
     f, white = frequencies(), spectrum(rng)
     relief, gate, gain = np.zeros((SIZE, SIZE)), np.ones((SIZE, SIZE)), 1.0
@@ -64,16 +64,16 @@ def ridged(rng: np.random.Generator, lowest: float = 2.0, octaves: int = 7) -> n
     return (relief / relief.max()).astype(np.float32)
 
 
-def terraced(relief: np.ndarray, steps: int = 5) -> np.ndarray:
-    """Cut a relief in 0..1 into flat steps with cliffs between, as layered rock weathers."""
+def terrace(relief: np.ndarray, steps: int = 5) -> np.ndarray:
+    """(N, N) relief in 0 to 1 -> flat steps with cliffs between them, as in layered rock."""
     whole = np.floor(relief * steps)
     part = relief * steps - whole
-    cliff = ease(part, 0.62, 0.87)
+    cliff = smoothstep(part, 0.62, 0.87)
     return ((whole + 0.2 * part + 0.8 * cliff) / steps).astype(np.float32)
 
 
 def dunes(rng: np.random.Generator, crests: int = 6) -> np.ndarray:
-    """-> (N, N) float32 in 0..1: long wind-blown crests, gentle on one side, steep on the other."""
+    """-> (N, N) float32 in 0 to 1: long dune crests with a gentle and a steep side."""
     bend, size = fractal(rng, 2.2, 2), fractal(rng, 2.0, 2)
     y, x = np.mgrid[0:SIZE, 0:SIZE] / SIZE
     phase = (3 * y + crests * x + 0.35 * bend) % 1.0
@@ -84,9 +84,9 @@ def dunes(rng: np.random.Generator, crests: int = 6) -> np.ndarray:
 
 
 def waves(rng: np.random.Generator, slope: float = 1.4) -> np.ndarray:
-    """-> (N, N, 2) float32: slopes along x and y of a wind sea whose crests lie along x.
+    """-> (N, N, 2) float32: slopes in x and y of waves with crests along x.
 
-    Of unit deviation in y, so that the caller scales steepness.
+    The slope in y has standard deviation 1.
     """
     f = np.maximum(frequencies(), 4.0)
     fy, fx = np.fft.fftfreq(SIZE, 1 / SIZE)[:, None], np.fft.rfftfreq(SIZE, 1 / SIZE)[None, :]
@@ -97,7 +97,7 @@ def waves(rng: np.random.Generator, slope: float = 1.4) -> np.ndarray:
 
 
 def cones(rng: np.random.Generator, count: int, radius: float) -> np.ndarray:
-    """-> (N, N) float32 in 0..1: the tops of a stand of trees, each a cone ``radius`` wide."""
+    """-> (N, N) float32 up to 1: tops of ``count`` trees, cones of about ``radius`` cells."""
     stand = np.zeros((SIZE, SIZE), np.float32)
     reach = int(np.ceil(radius * 1.3))
     grid = np.arange(-reach, reach + 1)
@@ -112,14 +112,14 @@ def cones(rng: np.random.Generator, count: int, radius: float) -> np.ndarray:
 
 
 def gradient(tile: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rise per cell of an (N, N) tile along the columns and along the rows."""
+    """(N, N) tile -> its derivatives per cell along x and along y."""
     along_x = (np.roll(tile, -1, 1) - np.roll(tile, 1, 1)) / 2
     along_y = (np.roll(tile, -1, 0) - np.roll(tile, 1, 0)) / 2
     return along_x, along_y
 
 
 def sample(tile: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Bilinear values of a tile at column ``u``, row ``v`` (any shape S) -> S or (\\*S, C)."""
+    """Bilinear values of a tile at columns ``u`` and rows ``v`` of shape S -> S or (\\*S, C)."""
     size = len(tile)
     u0, v0 = np.floor(u), np.floor(v)
     fu, fv = (u - u0).astype(np.float32), (v - v0).astype(np.float32)
@@ -140,10 +140,10 @@ def sample(tile: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def zoom(tile: np.ndarray, u: np.ndarray, v: np.ndarray, cell: np.ndarray) -> np.ndarray:
-    """Sample noise so that a tile's cell is always about ``cell`` units of u and v wide.
+    """Samples a tile so that one of its cells is about ``cell`` units of u and v wide.
 
-    Two neighbouring powers of two are blended, which shows detail down to one pixel near
-    and far when ``cell`` is the size that one pixel covers.
+    Two neighbouring powers of two are blended. If ``cell`` is the size that one pixel covers, the
+    noise has detail of one pixel at every distance.
     """
     level = np.log2(np.maximum(cell, 1e-6))
     floor = np.floor(level)

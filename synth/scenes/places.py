@@ -1,7 +1,7 @@
-"""Where and when a scene is: hours of the day, kinds of country, and one place drawn from them.
+"""Parameters of a scene: light, land and the random draw of one place.
 
-Everything here is drawn before the picture's size is known. Colours are linear light,
-``(3,)`` float32; the tables write them as sRGB hex codes.
+Nothing here depends on the picture's size. Colours are (3,) float32 linear light; in the tables
+they are sRGB hex codes.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ LITTER = {
 LEAVES, PEBBLES = ("autumn", "summer", "beech"), ("beach", "river")
 
 
-def linear(code: str) -> np.ndarray:
-    """``"rrggbb"`` in sRGB -> (3,) float32 linear light."""
+def linear_rgb(code: str) -> np.ndarray:
+    """sRGB hex code ``"rrggbb"`` -> (3,) float32 linear light."""
     value = np.array([int(code[k : k + 2], 16) for k in (0, 2, 4)]) / 255
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4).astype("f4")
 
 
 @dataclass(frozen=True)
 class Light:
-    """One hour of the day. Colours are sRGB hex codes, the rest plain numbers.
+    """The light at one time of day. Colours are sRGB hex codes.
 
     Args:
-        zenith, horizon: the sky's colours far up and far out.
+        zenith, horizon: colours of the sky at zenith and horizon.
         sun: colour of direct light and of the glow around the sun.
-        power: direct light against a white sky of 1.
-        shade, bright: a cloud's colours away from the sun and towards it.
+        power: strength of direct light in relation to a white sky of 1.
+        shade, bright: colours of clouds away from the sun and towards it.
         height: lowest and highest elevation of the sun, tangent of the angle.
-        key: mean brightness of the finished picture, linear.
-        air: how far one sees; 1 is a clear day, small is mist.
+        key: mean brightness of the developed picture, linear.
+        air: visibility; 1 is a clear day, smaller values are mist.
     """
 
     zenith: str
@@ -56,17 +56,17 @@ class Light:
 
 @dataclass(frozen=True)
 class Land:
-    """One kind of country. Colours are sRGB hex codes.
+    """One kind of land. Colours are sRGB hex codes.
 
     Args:
         relief: name of the height field.
-        low, high, steep: colours of valley floors, of heights and of cliffs.
-        snow: relative height above which snow lies; above 1 there is none.
-        forest: relative height up to which trees grow; below 0 there are none.
-        water: level of the lake or sea as relative height; below 0 it is dry.
+        low, high, steep: colours of valleys, heights and cliffs.
+        snow: relative height above which there is snow; above 1 there is none.
+        forest: relative height below which there are trees; below 0 there are none.
+        water: water level as relative height; below 0 there is none.
         wave: slope of the waves.
-        summit: height of the highest point above the horizon, fraction of the picture.
-        rough: strength of the small relief that textures the ground.
+        summit: range of the highest point above the horizon, share of the picture's height.
+        rough: strength of the fine relief of the ground.
     """
 
     relief: str
@@ -107,14 +107,14 @@ LANDS = {
 
 @dataclass(frozen=True)
 class Place:
-    """All that is drawn at random before the first pixel."""
+    """All random parameters of a landscape, apart from the sensor noise."""
 
     light: Light
     land: Land
-    sun: tuple[float, float]  # side and elevation, tangents; elevation may lie below the frame
-    facing: float  # 1: the sun stands in front of the camera, -1: behind it
+    sun: tuple[float, float]  # tangents of azimuth and elevation
+    facing: float  # 1: the sun is in front of the camera, -1: behind it
     horizon: float
-    tall: float
+    camera_height: float
     summit: float
     cover: float
     wisp: float
@@ -122,7 +122,7 @@ class Place:
     blur: float
     flower: np.ndarray
     trees: tuple[props.Tree, ...]
-    stones: tuple[props.Thing, ...]
+    stones: tuple[props.GroundObject, ...]
     exposure: float
     relief: np.ndarray
     texture: np.ndarray
@@ -132,7 +132,7 @@ class Place:
 
 
 def _trees(rng: np.random.Generator) -> tuple[props.Tree, ...]:
-    """Conifers at one side of the picture, or at both, the small ones behind."""
+    """Conifers at one or both sides of the picture, the smallest ones first."""
     heights = np.sort(rng.uniform(0.2, 0.85, rng.integers(3, 10)))
     sides = rng.choice([-1, 1], heights.size) if rng.random() < 0.5 else np.ones(heights.size)
     sides = sides * rng.choice([-1, 1])
@@ -149,13 +149,13 @@ def _trees(rng: np.random.Generator) -> tuple[props.Tree, ...]:
     )
 
 
-def _stones(rng: np.random.Generator, land: Land) -> tuple[props.Thing, ...]:
-    """Boulders along the lower edge, larger towards it."""
-    colour = linear(land.steep)
+def _stones(rng: np.random.Generator, land: Land) -> tuple[props.GroundObject, ...]:
+    """Boulders along the lower edge of the picture, larger towards it."""
+    colour = linear_rgb(land.steep)
     stones = []
     for near in np.sort(rng.random(rng.integers(60, 200))):
         stones.append(
-            props.Thing(
+            props.GroundObject(
                 x=rng.uniform(-0.05, 1.05),
                 y=0.9 + 0.12 * float(near),
                 size=(0.006 + 0.016 * float(near)) * min(float(rng.pareto(2.5)) + 0.6, 4),
@@ -169,14 +169,14 @@ def _stones(rng: np.random.Generator, land: Land) -> tuple[props.Thing, ...]:
 
 
 def draw(rng: np.random.Generator) -> Place:
-    """One place; all that is random about a landscape but the sensor's noise."""
+    """Draws one place."""
     light = LIGHTS[str(rng.choice(list(LIGHTS), p=[0.3, 0.23, 0.14, 0.08, 0.09, 0.1, 0.06]))]
     land = LANDS[str(rng.choice(list(LANDS), p=[0.2, 0.14, 0.1, 0.14, 0.1, 0.1, 0.12, 0.1]))]
     facing = 1.0 if rng.random() < (0.7 if light.height[1] < 0.45 else 0.1) else -1.0
     relief = {
-        "ridged": lambda: noise.ridged(rng),
+        "ridged": lambda: noise.ridges(rng),
         "smooth": lambda: (noise.fractal(rng, 2.1, 3) * 0.16 + 0.5).clip(0, 1),
-        "mesa": lambda: noise.terraced(noise.ridged(rng)),
+        "mesa": lambda: noise.terrace(noise.ridges(rng)),
         "dunes": lambda: noise.dunes(rng),
     }[land.relief]()
     return Place(
@@ -185,7 +185,7 @@ def draw(rng: np.random.Generator) -> Place:
         sun=(rng.uniform(-0.36, 0.36), rng.uniform(*light.height)),
         facing=facing,
         horizon=rng.uniform(0.34, 0.62),
-        tall=rng.uniform(4.0, 10.0) * (0.6 if land.relief == "dunes" else 1.0),
+        camera_height=rng.uniform(4.0, 10.0) * (0.6 if land.relief == "dunes" else 1.0),
         summit=rng.uniform(*land.summit),
         cover=rng.uniform(0.0, 1.7),
         wisp=float(rng.choice([0.0, 0.3, 1.0])),
@@ -199,5 +199,5 @@ def draw(rng: np.random.Generator) -> Place:
         waves=noise.waves(rng),
         bank=rng.uniform(0.2, 0.6) if land.water > 0 and rng.random() < 0.5 else 0.0,
         blur=rng.uniform(0.002, 0.006) if rng.random() < 0.12 else 0.0,
-        flower=linear(str(rng.choice(FLOWERS))),
+        flower=linear_rgb(str(rng.choice(FLOWERS))),
     )

@@ -1,8 +1,8 @@
-"""Single things in front of a scene: conifers, stones, leaves.
+"""Single objects in the foreground of a scene: conifers, stones, leaves.
 
-Each is a small picture of its own, ``(h, w)`` coverage and ``(h, w, 3)`` colour, laid over
-the scene back to front; they hide what is behind them, as in the dead-leaves model of
-natural images. Positions and sizes are fractions of the picture until they are painted.
+Each is an ``(h, w)`` coverage and an ``(h, w, 3)`` colour, blended over the scene from back to
+front, as in the dead-leaves model of natural images. Positions and sizes are shares of the
+picture's sides.
 """
 
 from __future__ import annotations
@@ -15,9 +15,17 @@ from synth.scenes import noise
 
 
 @dataclass(frozen=True)
-class Thing:
-    """A leaf or a stone: centre, half-length, half-width over half-length, turn (radians),
-    colour (3,) in linear light, and where its texture lies in the tile."""
+class GroundObject:
+    """A leaf or a stone.
+
+    Args:
+        x, y: centre, share of width and height.
+        size: half length, share of the geometric mean of the sides.
+        slim: width over length.
+        turn: rotation, radians.
+        colour: (3,) linear light.
+        grain: offset of its texture in the tile.
+    """
 
     x: float
     y: float
@@ -30,8 +38,15 @@ class Thing:
 
 @dataclass(frozen=True)
 class Tree:
-    """A conifer: foot and height as fractions of the picture, width over height, tiers of
-    branches, and where its texture lies in the tile."""
+    """A conifer.
+
+    Args:
+        x, y: foot of the trunk, share of width and height.
+        height: share of the picture's height.
+        slim: width over height.
+        tiers: number of tiers of branches.
+        grain: offset of its texture in the tile.
+    """
 
     x: float
     y: float
@@ -41,14 +56,16 @@ class Tree:
     grain: float
 
 
-def lay(image: np.ndarray, rows: slice, cols: slice, cover: np.ndarray, colour: np.ndarray) -> None:
-    """Blend a patch over ``image`` (H, W, 3) in place; ``cover`` is (h, w), 0 to 1."""
+def blend(
+    image: np.ndarray, rows: slice, cols: slice, cover: np.ndarray, colour: np.ndarray
+) -> None:
+    """Blends ``colour`` (h, w, 3) into ``image`` (H, W, 3) by ``cover`` (h, w), 0 to 1."""
     patch = image[rows, cols]
     patch += cover[..., None] * (colour - patch)
 
 
-def box(centre: float, reach: float, size: int) -> slice:
-    """The pixels within ``reach`` of ``centre`` that exist."""
+def pixel_span(centre: float, reach: float, size: int) -> slice:
+    """The pixels from 0 to ``size`` - 1 within ``reach`` px of ``centre``."""
     return slice(max(0, int(centre - reach)), max(0, min(size, int(centre + reach) + 2)))
 
 
@@ -60,13 +77,20 @@ def conifer(
     dark: np.ndarray,
     side: float,
 ) -> None:
-    """Paint a conifer; ``lit`` and ``dark`` (3,) are its colours in light and in shade,
-    ``side`` in -1..1 says from where the light comes."""
+    """Paints a conifer into ``image``.
+
+    Args:
+        image: (H, W, 3) linear light; changed in place.
+        tree: the conifer.
+        texture: noise tile.
+        lit, dark: (3,) colours in light and in shade.
+        side: direction of the light, -1 (left) to 1 (right).
+    """
     height, width, _ = image.shape
     tall = tree.height * height
     foot, middle = tree.y * height, tree.x * width
     rows = slice(max(0, int(foot - tall)), max(0, min(height, int(foot) + 1)))
-    cols = box(middle, tall * tree.slim * 1.3 + 1, width)
+    cols = pixel_span(middle, tall * tree.slim * 1.3 + 1, width)
     if rows.stop <= rows.start or cols.stop <= cols.start:
         return
     t = ((np.arange(rows.start, rows.stop) - foot + tall) / tall)[:, None].clip(0, 1)
@@ -83,18 +107,24 @@ def conifer(
     cover = np.clip(np.maximum(np.where(inside > -1, solid, 0), trunk + 0.5), 0, 1)
     glow = np.clip(0.25 + 0.55 * tier + side * s / (reach + 0.02) * 0.6 + 0.2 * fine, 0, 1.3)
     colour = dark + (lit - dark) * (glow * np.clip(inside + 0.5, 0, 1))[..., None]
-    lay(image, rows, cols, cover.astype("f4"), colour.astype("f4"))
+    blend(image, rows, cols, cover.astype("f4"), colour.astype("f4"))
 
 
-def thing(
-    image: np.ndarray, one: Thing, texture: np.ndarray, sun: tuple[float, float], round_: bool
+def draw_ground_object(
+    image: np.ndarray,
+    one: GroundObject,
+    texture: np.ndarray,
+    sun: tuple[float, float],
+    round_: bool,
 ) -> None:
-    """Paint a stone (``round_``) or a leaf, with the shadow it throws away from ``sun``,
-    the (column, row) direction of the light in the picture."""
+    """Paints a stone (``round_``) or a leaf and its shadow into ``image``.
+
+    ``sun`` is the (column, row) direction of the light in the picture.
+    """
     height, width, _ = image.shape
     side = float(np.sqrt(height * width))
     size, x, y = one.size * side, one.x * width, one.y * height
-    rows, cols = box(y, size * 1.35 + 1, height), box(x, size * 1.35 + 1, width)
+    rows, cols = pixel_span(y, size * 1.35 + 1, height), pixel_span(x, size * 1.35 + 1, width)
     if rows.stop <= rows.start or cols.stop <= cols.start:
         return
     dy = (np.arange(rows.start, rows.stop) - y)[:, None].astype("f4")
@@ -119,4 +149,4 @@ def thing(
     cover = np.clip(edge * scale + 0.5, 0, 1)
     shadow = np.clip(edge * 2.5 + 0.6 + 0.9 * (a * 0 + (dx * -sun[0] + dy * -sun[1]) / size), 0, 1)
     image[rows, cols] *= (1 - 0.55 * np.clip(shadow, 0, 1))[..., None]
-    lay(image, rows, cols, cover, one.colour * glow[..., None])
+    blend(image, rows, cols, cover, one.colour * glow[..., None])

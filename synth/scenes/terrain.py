@@ -1,4 +1,4 @@
-"""The land under the sky: a fractal heightfield, lit, seen through the air, and its water."""
+"""Rendering of the land: a fractal height field with light, aerial perspective and water."""
 
 from __future__ import annotations
 
@@ -8,17 +8,22 @@ import numpy as np
 
 from synth.scenes import noise
 from synth.scenes.camera import LUMA, View
-from synth.scenes.noise import ease
-from synth.scenes.places import Light, Place, linear
-from synth.scenes.sky import air
+from synth.scenes.noise import smoothstep
+from synth.scenes.places import Light, Place, linear_rgb
+from synth.scenes.sky import sky_colour
 
-FARTHEST = 6000.0
+FARTHEST = 6000.0  # largest depth, units of the terrain
 
 
 @dataclass(frozen=True)
 class Surface:
-    """What every ray meets: ``seen`` (H, W) bool, ``depth`` (H, W), and the silhouettes'
-    share (H, W) of the pixel below that shows through (anti-aliasing)."""
+    """The terrain that the rays of the pixels hit.
+
+    Args:
+        seen: (H, W) bool, whether the ray hits the terrain.
+        depth: (H, W) depth of that point, units of the terrain.
+        share: (H, W) share of the pixel below in the colour, for anti-aliased silhouettes.
+    """
 
     seen: np.ndarray
     depth: np.ndarray
@@ -26,17 +31,17 @@ class Surface:
 
 
 def _swell(place: Place, depth: np.ndarray) -> np.ndarray:
-    """How much of the relief stands at a depth: valleys near the camera, mountains beyond."""
+    """Depth -> factor of the relief, which is small near the camera and 1 at a distance."""
     if place.land.relief in ("ridged", "mesa"):
-        return 0.03 + 0.97 * ease(np.log(depth), np.log(60.0), np.log(330.0))
+        return 0.03 + 0.97 * smoothstep(np.log(depth), np.log(60.0), np.log(330.0))
     if place.land.relief == "dunes":
-        return 0.2 + 0.8 * ease(np.log(depth), np.log(25.0), np.log(160.0))
-    return 0.06 + 0.94 * ease(np.log(depth), np.log(16.0), np.log(400.0))
+        return 0.2 + 0.8 * smoothstep(np.log(depth), np.log(25.0), np.log(160.0))
+    return 0.06 + 0.94 * smoothstep(np.log(depth), np.log(16.0), np.log(400.0))
 
 
-def march(place: Place, view: View) -> tuple[Surface, float]:
-    """Cast every ray onto the terrain -> what it meets, and the relief's height in units."""
-    nearest = view.tall * view.focal / max(view.height - view.horizon, 1) * 0.7
+def cast_rays(place: Place, view: View) -> tuple[Surface, float]:
+    """Casts the rays of all pixels -> the terrain they hit, and the height of the relief."""
+    nearest = view.camera_height * view.focal / max(view.height - view.horizon, 1) * 0.7
     steps = 200 + view.height // 3
     z = np.geomspace(nearest, FARTHEST, steps)[:, None].astype("f4")
     x = view.across()[None, :] * z
@@ -48,17 +53,19 @@ def march(place: Place, view: View) -> tuple[Surface, float]:
     rise = place.summit * view.height / view.focal
     tall = float(rise / np.maximum(((base - level) / z)[z[:, 0] > 40].max(), 1e-9))
     ground = np.maximum(base - level, 0) * tall
-    shore = ease(np.log(z), np.log(nearest * 4.5), np.log(nearest * 1.2))
+    shore = smoothstep(np.log(z), np.log(nearest * 4.5), np.log(nearest * 1.2))
     if place.bank > 0:
         bumps = noise.sample(place.sky, x * 3 + 90, z_all * 3)
-        ground = np.maximum(ground, view.tall * (shore * place.bank * (1 + 0.2 * bumps) - 0.06))
+        ground = np.maximum(
+            ground, view.camera_height * (shore * place.bank * (1 + 0.2 * bumps) - 0.06)
+        )
         ground = np.maximum(ground, 0)
     if land.forest > 0:
         edge = 0.1 * noise.sample(place.texture, x, z_all)
-        grown = ease(land.forest - relief + edge, 0, 0.1) * (base > level + 0.004)
+        grown = smoothstep(land.forest - relief + edge, 0, 0.1) * (base > level + 0.004)
         trees = noise.sample(place.stand, x * 14, z_all * 14) * grown
-        ground = ground + trees * 1.1 * ease(z, 10, 18)
-    e = (ground - view.tall) / z
+        ground = ground + trees * 1.1 * smoothstep(z, 10, 18)
+    e = (ground - view.camera_height) / z
     top = np.maximum.accumulate(e, axis=0)
     first_row = np.ceil(view.horizon - view.focal * top).clip(0, view.height).astype(np.int64)
     flat = first_row * view.width + np.arange(view.width)
@@ -78,28 +85,32 @@ def march(place: Place, view: View) -> tuple[Surface, float]:
 
 
 def _shadow(relief: np.ndarray, sun: np.ndarray) -> np.ndarray:
-    """-> (N, N) float32: 1 where a terrain tile sees the sun, 0 in another summit's shadow."""
+    """-> (N, N) float32: 1 where the sun shines on a terrain tile, 0 in a shadow."""
     over = np.zeros_like(relief)
     flat = float(np.hypot(sun[0], sun[2]))
     for far in np.geomspace(2, 100, 14):
         shift = (-round(far * sun[2] / flat), -round(far * sun[0] / flat))
         over = np.maximum(over, np.roll(relief, shift, (0, 1)) - relief - far * sun[1] / flat)
-    return 1 - ease(over, 0.0, 1.5)
+    return 1 - smoothstep(over, 0.0, 1.5)
 
 
 def skylight(light: Light) -> np.ndarray:
-    """(3,): what the whole sky sheds into the shade, paler than its zenith."""
-    sky = 0.4 * linear(light.zenith) + 0.35 * linear(light.shade) + 0.25 * linear(light.horizon)
+    """-> (3,): ambient light of the whole sky."""
+    sky = (
+        0.4 * linear_rgb(light.zenith)
+        + 0.35 * linear_rgb(light.shade)
+        + 0.25 * linear_rgb(light.horizon)
+    )
     return 0.65 * sky + 0.35 * float((sky * LUMA).sum())
 
 
 def ground(place: Place, view: View, surface: Surface, tall: float) -> np.ndarray:
-    """-> (n, 3): light that leaves the seen ground towards the camera, through the air."""
+    """-> (n, 3) float32: light of the n visible ground pixels, with aerial perspective."""
     land, light = place.land, place.light
     rows, columns = np.nonzero(surface.seen)
     z = surface.depth[rows, columns]
     a, e = view.across()[columns], view.up()[rows]
-    x, height = a * z, view.tall + e * z
+    x, height = a * z, view.camera_height + e * z
     gx, gz = noise.gradient(place.relief)
     aside = place.sun[0] * (2.5 if place.facing > 0 else 5.0)
     sun = np.array([aside, place.sun[1] + 0.2, place.facing])
@@ -112,51 +123,53 @@ def ground(place: Place, view: View, surface: Surface, tall: float) -> np.ndarra
     fine = np.concatenate([place.texture[..., None], bumps], -1)
     f, fx, fz = np.moveaxis(noise.zoom(fine, x, 0.35 * z + height, z / view.focal), -1, 0)
     gx, gz = gx * swell + land.rough * fx, gz * swell + land.rough * fz
-    open_ = 1 - (1 - open_) * ease(swell / tall, 0.1, 0.5)
+    open_ = 1 - (1 - open_) * smoothstep(swell / tall, 0.1, 0.5)
     norm = 1 / np.sqrt(1 + gx * gx + gz * gz)
     direct = np.clip((sun[1] - sun[0] * gx - sun[2] * gz) * norm, 0, None) * open_
     albedo = _albedo(place, h, f, norm)
     if land.forest > 0:
         under = height - (h * swell - max(land.water, 0) * tall)
-        wood = (ease(under, 0.05, 0.35) * ease(z, 10, 18))[:, None]
+        wood = (smoothstep(under, 0.05, 0.35) * smoothstep(z, 10, 18))[:, None]
         tip = np.clip(0.35 + 0.7 * under + 0.12 * f, 0.1, 1.3)[:, None]
-        albedo = albedo * (1 - wood) + linear("2e3d22") * tip * wood
+        albedo = albedo * (1 - wood) + linear_rgb("2e3d22") * tip * wood
     ambient = skylight(light) * (0.2 + 0.6 * norm)[:, None]
-    glow = direct[:, None] * (0.7 * linear(light.sun) + 0.3) * light.power
+    glow = direct[:, None] * (0.7 * linear_rgb(light.sun) + 0.3) * light.power
     colour = albedo * (ambient + glow)
     thin = np.array([0.75, 1.0, 1.3]) / (700 * light.air)
     low = 1 + 2.5 * np.exp(-np.maximum(height, 0) / 10)
     through = np.exp(-(z * low)[:, None] * thin)
-    return (colour * through + air(place, a, np.full_like(a, 0.02)) * (1 - through)).astype("f4")
+    return (colour * through + sky_colour(place, a, np.full_like(a, 0.02)) * (1 - through)).astype(
+        "f4"
+    )
 
 
 def _albedo(place: Place, h: np.ndarray, f: np.ndarray, norm: np.ndarray) -> np.ndarray:
-    """Colour of bare ground from its height (relative), its texture and its steepness."""
+    """-> (n, 3): albedo of bare ground by relative height h, texture f and slope (norm)."""
     land = place.land
-    high = ease(h + 0.06 * f, 0.25, 0.7)[:, None]
-    cliff = ease(norm + 0.05 * f, 0.8, 0.6)[:, None]
-    albedo = linear(land.low) * (1 - high) + linear(land.high) * high
-    albedo = albedo * (1 - cliff) + linear(land.steep) * cliff
+    high = smoothstep(h + 0.06 * f, 0.25, 0.7)[:, None]
+    cliff = smoothstep(norm + 0.05 * f, 0.8, 0.6)[:, None]
+    albedo = linear_rgb(land.low) * (1 - high) + linear_rgb(land.high) * high
+    albedo = albedo * (1 - cliff) + linear_rgb(land.steep) * cliff
     if land.relief == "mesa":
         bands = noise.sample(place.texture, h * 260 + 0.6 * f, 0 * h + 7)
         albedo = albedo * np.exp(0.3 * bands[:, None] * np.array([0.7, 1.0, 1.1]))
     albedo = albedo * np.exp((0.02 + 0.2 * min(land.rough, 1.0)) * f)[:, None]
     if land.relief == "smooth":
-        bloom = ease(f, 1.5, 2.2)[:, None] * (1 - high)
+        bloom = smoothstep(f, 1.5, 2.2)[:, None] * (1 - high)
         albedo = albedo * (1 - bloom) + place.flower * bloom
     if land.snow < 1:
-        snow = ease(h + 0.05 * f, land.snow, land.snow + 0.12)
-        snow = (snow * ease(norm + 0.1 * f, 0.35, 0.6))[:, None]
-        albedo = albedo * (1 - snow) + linear("f4f7fb") * snow
+        snow = smoothstep(h + 0.05 * f, land.snow, land.snow + 0.12)
+        snow = (snow * smoothstep(norm + 0.1 * f, 0.35, 0.6))[:, None]
+        albedo = albedo * (1 - snow) + linear_rgb("f4f7fb") * snow
     return albedo
 
 
 def water(place: Place, view: View, image: np.ndarray, wet: np.ndarray) -> np.ndarray:
-    """-> (n, 3): water at the pixels ``wet`` (H, W) bool mirrors the picture above it."""
+    """-> (n, 3) float32: colour of the n water pixels ``wet`` (H, W), which mirror ``image``."""
     light = place.light
     rows, columns = np.nonzero(wet)
     down = np.maximum(-view.up()[rows], 0.3 / view.focal)
-    z = view.tall / down
+    z = view.camera_height / down
     x = view.across()[columns] * z
     slope = noise.zoom(place.waves, x * 1.5, z * 1.5, z / view.focal * 2.5) * place.land.wave
     tilt, roll = slope[:, 1], slope[:, 0]
@@ -166,11 +179,15 @@ def water(place: Place, view: View, image: np.ndarray, wet: np.ndarray) -> np.nd
     seen = image[np.minimum(mirror, view.height - 1), aside]
     facing = np.clip(down + tilt, 0, 1)
     fresnel = (0.03 + 0.97 * (1 - facing) ** 5)[:, None] * 0.92
-    body = linear("123a44") * (0.4 * linear(light.zenith) + 0.3 * linear(light.horizon)) * 1.5
+    body = (
+        linear_rgb("123a44")
+        * (0.4 * linear_rgb(light.zenith) + 0.3 * linear_rgb(light.horizon))
+        * 1.5
+    )
     colour = seen * fresnel + body * (1 - fresnel)
     if place.facing > 0:
         across = view.across()[columns] + 0.6 * roll - place.sun[0]
         off = (across / 0.05) ** 2 + ((up - place.sun[1]) / 0.1) ** 2
         off /= 0.2 + 6 * place.land.wave
-        colour = colour + (0.9 * light.power * np.exp(-off))[:, None] * linear(light.sun)
+        colour = colour + (0.9 * light.power * np.exp(-off))[:, None] * linear_rgb(light.sun)
     return colour.astype("f4")

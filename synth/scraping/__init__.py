@@ -1,4 +1,4 @@
-"""Collect photos from the web, politely and safely, with source and licence.
+"""Collection of photos from the web with their sources and licences.
 
-Nothing heavy is imported here: ``synth --help`` must start without an HTTP library.
+This module imports no HTTP library, so that ``synth --help`` starts fast.
 """

@@ -1,4 +1,4 @@
-"""Connect to public addresses only, checked on the address that is really connected to."""
+"""HTTP sessions that connect to public IP addresses only, with limits of time and bytes."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 def clean(url: str) -> str:
-    """An http(s) address without fragment, user and password; see :func:`words.tidy`.
+    """An http(s) address without fragment, user and password; see :func:`html_text.normalise_url`.
 
     Raises:
-        Problem: another scheme, or no address at all.
+        Problem: the scheme is another one, or the address is invalid.
     """
     try:
         if urlsplit(url.strip()).scheme not in ("http", "https"):
             raise Problem(Outcome.REFUSED)
-        return html_text.tidy(url)
+        return html_text.normalise_url(url)
     except ValueError:
         raise Problem(Outcome.BAD_ADDRESS) from None
 
@@ -46,7 +46,7 @@ def clean(url: str) -> str:
 def is_public(text: str) -> bool:
     """Whether an IP address belongs to the public internet.
 
-    An IPv4 address inside an IPv6 one (mapped, 6to4, Teredo, NAT64) counts as itself.
+    An IPv4 address inside an IPv6 one (mapped, 6to4, Teredo, NAT64) is checked by itself.
 
     >>> [is_public(a) for a in ("93.184.215.14", "10.0.0.1", "::ffff:127.0.0.1", "fe80::1%eth0")]
     [True, False, False, False]
@@ -79,13 +79,13 @@ def _is_global(address: IPAddress) -> bool:
     )
 
 
-class Flight:
-    """One request under way, which :class:`Watchdog` ends at its deadline.
+class Exchange:
+    """One running HTTP exchange, which :class:`Watchdog` ends at its deadline.
 
     Args:
-        deadline: on the monotonic clock.
-        room: how many bytes may still come, all that the server sends being counted: headers,
-            interim answers, the sizes and extensions of chunks.
+        deadline: time on the monotonic clock.
+        room: number of bytes that may still be received. All bytes count, also headers, interim
+            responses, and sizes and extensions of chunks.
     """
 
     def __init__(self, deadline: float, room: int) -> None:
@@ -95,8 +95,8 @@ class Flight:
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
 
-    def board(self, used: socket.socket) -> None:
-        """Remember the connection: by a copy of its descriptor, for TLS wraps the original."""
+    def attach(self, used: socket.socket) -> None:
+        """Stores a copy of the connection's descriptor, because TLS wraps the original."""
         with self._lock:
             if self._socket is not None:
                 self._socket.close()
@@ -105,13 +105,13 @@ class Flight:
                 self._shut()
 
     def end(self) -> None:
-        """Shut the connection, so that whoever reads from it reads the end."""
+        """Shuts the connection down, so that a read from it returns."""
         with self._lock:
             self.overdue = True
             self._shut()
 
-    def land(self) -> None:
-        """Forget the connection."""
+    def detach(self) -> None:
+        """Closes the copy of the descriptor."""
         with self._lock:
             if self._socket is not None:
                 self._socket.close()
@@ -124,68 +124,68 @@ class Flight:
 
 
 class Watchdog:
-    """Ends requests at their deadline, whatever they wait for: a drip of headers, a handshake."""
+    """A thread that ends exchanges at their deadlines, also during handshakes and headers."""
 
     def __init__(self, tick: float = 0.1) -> None:
-        self._flights: set[Flight] = set()
+        self._exchanges: set[Exchange] = set()
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._tick = tick
         threading.Thread(target=self._watch, daemon=True, name="watchdog").start()
 
     @contextlib.contextmanager
-    def flight(self, seconds: float, room: int) -> Iterator[Flight]:
-        """Watch the requests that this thread makes inside the block, of ``room`` bytes."""
-        flight = Flight(time.monotonic() + seconds, room)
-        _current.flight = flight
+    def exchange(self, seconds: float, room: int) -> Iterator[Exchange]:
+        """In the block, limits the requests of this thread to a time and a number of bytes."""
+        exchange = Exchange(time.monotonic() + seconds, room)
+        _current.exchange = exchange
         with self._lock:
-            self._flights.add(flight)
+            self._exchanges.add(exchange)
         try:
-            yield flight
+            yield exchange
         finally:
-            _current.flight = None
+            _current.exchange = None
             with self._lock:
-                self._flights.discard(flight)
-            flight.land()
+                self._exchanges.discard(exchange)
+            exchange.detach()
 
     def close(self) -> None:
-        """End every request now."""
+        """Ends all exchanges now."""
         self._stop.set()
         with self._lock:
-            flights = list(self._flights)
-        for flight in flights:
-            flight.end()
+            exchanges = list(self._exchanges)
+        for exchange in exchanges:
+            exchange.end()
 
     def _watch(self) -> None:
         while not self._stop.wait(self._tick):
             now = time.monotonic()
             with self._lock:
-                late = [f for f in self._flights if now > f.deadline and not f.overdue]
-            for flight in late:
-                flight.end()
+                late = [f for f in self._exchanges if now > f.deadline and not f.overdue]
+            for exchange in late:
+                exchange.end()
 
 
 class _Current(threading.local):
-    flight: Flight | None = None
+    exchange: Exchange | None = None
 
 
 _current = _Current()
 
 
-class _Received(io.RawIOBase):
-    """The bytes of a connection, which are counted before anything reads them."""
+class _CountedReader(io.RawIOBase):
+    """A raw stream that counts the received bytes of an exchange."""
 
-    def __init__(self, source: Any, flight: Flight) -> None:
+    def __init__(self, source: Any, exchange: Exchange) -> None:
         self._source = source
-        self._flight = flight
+        self._exchange = exchange
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
         count: int | None = self._source.readinto(buffer)
-        self._flight.room -= count or 0
-        if self._flight.room < 0:
+        self._exchange.room -= count or 0
+        if self._exchange.room < 0:
             raise Problem(Outcome.BYTES)
         return count
 
@@ -194,30 +194,30 @@ class _Received(io.RawIOBase):
         super().close()
 
 
-class _Counted:
-    """A connection as an answer sees it: a file to read from."""
+class _CountedSocket:
+    """A socket whose files count the received bytes."""
 
-    def __init__(self, used: Any, flight: Flight) -> None:
+    def __init__(self, used: Any, exchange: Exchange) -> None:
         self._used = used
-        self._flight = flight
+        self._exchange = exchange
 
     def makefile(self, mode: str) -> io.BufferedReader:
         source = self._used.makefile(mode, buffering=0)
-        return io.BufferedReader(_Received(source, self._flight), 1 << 16)
+        return io.BufferedReader(_CountedReader(source, self._exchange), 1 << 16)
 
 
-class _Answer(http.client.HTTPResponse):
-    """An answer of which only so many bytes are taken as its request has room for."""
+class _CountedResponse(http.client.HTTPResponse):
+    """A response that reads at most as many bytes as its exchange allows."""
 
     def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
-        flight = _current.flight
-        super().__init__(_Counted(sock, flight) if flight else sock, *args, **kwargs)  # type: ignore[arg-type]
+        exchange = _current.exchange
+        super().__init__(_CountedSocket(sock, exchange) if exchange else sock, *args, **kwargs)  # type: ignore[arg-type]
 
 
-class _Checked:
-    """What both kinds of connection share: resolve, check every address, connect to that."""
+class _CheckedConnection:
+    """A connection that resolves a name, checks all its addresses and connects to one of them."""
 
-    response_class: Any = _Answer
+    response_class: Any = _CountedResponse
     allow_private = False
     host: str
     port: int
@@ -252,8 +252,8 @@ class _Checked:
                 made.settimeout(self.timeout)
             for option in self.socket_options or ():
                 made.setsockopt(*option)
-            if _current.flight is not None:
-                _current.flight.board(made)
+            if _current.exchange is not None:
+                _current.exchange.attach(made)
             made.connect(address)
             if not self.allow_private and not is_public(str(made.getpeername()[0])):
                 raise Problem(Outcome.REFUSED)
@@ -263,16 +263,16 @@ class _Checked:
         return made
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        if self.sock is not None and _current.flight is not None:
-            _current.flight.board(self.sock)  # a connection kept alive
+        if self.sock is not None and _current.exchange is not None:
+            _current.exchange.attach(self.sock)  # a reused connection
         super().request(*args, **kwargs)  # type: ignore[misc]
 
 
-class _PlainConnection(_Checked, HTTPConnection):
+class _PlainConnection(_CheckedConnection, HTTPConnection):
     pass
 
 
-class _TLSConnection(_Checked, HTTPSConnection):
+class _TLSConnection(_CheckedConnection, HTTPSConnection):
     pass
 
 
@@ -315,7 +315,10 @@ class _Adapter(HTTPAdapter):
 
 
 def session(agent: str, allow_private: bool = False) -> requests.Session:
-    """A session that connects to public addresses only: no proxy, cookie or .netrc."""
+    """A session without proxy, cookies and .netrc.
+
+    It connects to public addresses only, unless ``allow_private`` is set.
+    """
     made = _Session()
     made.trust_env = False
     made.cookies = _NoCookies()
@@ -328,14 +331,14 @@ def session(agent: str, allow_private: bool = False) -> requests.Session:
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: Any) -> None:
-        """None: left to itself, requests reads a redirect's body whole, however long it is."""
+        """None, because requests would read the whole body of a redirect."""
 
 
 class _NoCookies(RequestsCookieJar):
     def extract_cookies(self, response: Any, request: Any) -> None:
-        """Keep nothing."""
+        """Stores no cookie."""
 
 
 def timeouts(connect: float, read: float) -> Timeout:
-    """Seconds to connect, and between two pieces of an answer."""
+    """Timeouts in seconds: to connect, and between two pieces of a response."""
     return Timeout(connect=connect, read=read)

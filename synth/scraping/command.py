@@ -11,7 +11,7 @@ import typer
 from synth import console, limits
 from synth.scraping.outcomes import Outcome
 
-# The flag that would have let them in.
+# The option that would include such photos.
 _HINTS = {
     Outcome.NEAR: " (--keep-duplicates keeps them)",
     Outcome.SMALL: " (--min-side)",
@@ -22,7 +22,7 @@ _HINTS = {
 if TYPE_CHECKING:
     from synth.scraping.scraper import Summary
 
-_NOTES = 5  # limits that are told of one by one
+_NOTES = 5  # notes that are printed
 
 
 def scrape(
@@ -30,46 +30,52 @@ def scrape(
         list[str],
         typer.Argument(
             metavar="SOURCE...",
-            help="Gallery page, image address, commons:Category:NAME, openverse:WORDS, or a CSV "
-            "with a column source.",
+            help="Address of a page or image, commons:Category:NAME, openverse:WORDS, or a CSV "
+            "file with a column source.",
             show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the photos; an unfinished one goes on.")],
-    limit: Annotated[int, typer.Option(help="Photos wanted in OUT.")] = 100,
-    min_side: Annotated[int, typer.Option(help="Smallest side, px.")] = 256,
-    max_pixels: Annotated[int, typer.Option(help="Most pixels of a photo.")] = limits.WEB_PIXELS,
+    out: Annotated[Path, typer.Option(help="Folder for the photos; continued if it exists.")],
+    limit: Annotated[int, typer.Option(help="Number of photos in OUT after which to stop.")] = 100,
+    min_side: Annotated[int, typer.Option(help="Least width and height of a photo, px.")] = 256,
+    max_pixels: Annotated[
+        int, typer.Option(help="Largest number of pixels of a photo.")
+    ] = limits.WEB_PIXELS,
     max_bytes: Annotated[
-        int, typer.Option(help="Most bytes of a photo, received and decompressed.")
+        int, typer.Option(help="Largest number of bytes of a photo, received and decompressed.")
     ] = limits.WEB_BYTES,
     keep_duplicates: Annotated[
-        bool, typer.Option("--keep-duplicates", help="Keep near-duplicates too.")
+        bool, typer.Option("--keep-duplicates", help="Also keep near-duplicates.")
     ] = False,
-    depth: Annotated[int, typer.Option(help="Next pages followed from a page.")] = 10,
+    depth: Annotated[int, typer.Option(help="Number of next pages that are followed.")] = 10,
     contact: Annotated[
-        str, typer.Option(envvar="ACUITY_CONTACT", help="E-mail or web address for site owners.")
+        str,
+        typer.Option(
+            envvar="ACUITY_CONTACT", help="Your e-mail or web address, sent to the sites."
+        ),
     ] = "",
-    delay: Annotated[float, typer.Option(help="Seconds between requests to a host.")] = 1.0,
-    per_host: Annotated[int, typer.Option(help="Connections to a host.")] = 1,
-    threads: Annotated[int, typer.Option(help="Requests at a time, all hosts together.")] = 8,
-    retries: Annotated[int, typer.Option(help="Tries of an address after the first.")] = 4,
+    delay: Annotated[float, typer.Option(help="Seconds between two requests to a host.")] = 1.0,
+    per_host: Annotated[int, typer.Option(help="Connections to a host at a time.")] = 1,
+    threads: Annotated[int, typer.Option(help="Requests at a time to all hosts.")] = 8,
+    retries: Annotated[int, typer.Option(help="Number of retries of an address.")] = 4,
     timeout: Annotated[
-        float, typer.Option(help="Seconds for one answer in all, reading a page included.")
+        float, typer.Option(help="Seconds for one response, including the parsing of a page.")
     ] = 120.0,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try again what failed for a passing reason.")
+        bool,
+        typer.Option("--retry-failed", help="Retry addresses that failed for a temporary reason."),
     ] = False,
     allow_private: Annotated[
-        bool, typer.Option("--allow-private", help="Connect to private addresses too.")
+        bool, typer.Option("--allow-private", help="Also connect to private IP addresses.")
     ] = False,
 ) -> None:
-    """Collect photos from the web, politely and safely, with source and licence.
+    """Collect photos from the web with their sources and licences.
 
-    Obeys robots.txt and noai tags, keeps the original bytes, leaves out near-duplicates.
-    Started again it goes on where it stopped. Of a page it reads up to 8 MB, 300,000 tags and
-    10,000 images; where a limit cuts a page short, the end of the run says so. In photos.csv an
-    apostrophe stands before text that a spreadsheet would take for a formula. Exit code 1 if the
-    folder holds no photo at the end.
+    Obeys robots.txt and noai tags, keeps the original files and leaves out near-duplicates. The
+    same command continues an interrupted run. At most 8 MB, 300,000 tags and 10,000 images of a
+    page are read; pages that were read in part are listed at the end. In photos.csv an apostrophe
+    stands before text that a spreadsheet would take for a formula. The exit code is 1 if the
+    folder has no photo at the end.
 
     Example: `synth scrape commons:Category:Landscapes --out photos --limit 200 --contact
     you@example.org`
@@ -77,12 +83,12 @@ def scrape(
     from synth.scraping import interrupt
 
     try:
-        # From here on, also while the libraries are loaded, Ctrl-C is a wish.
-        with interrupt.wished() as stop:
+        # From here on, also while libraries are loaded, the first Ctrl-C only sets an event.
+        with interrupt.defer_sigint() as stop:
             from synth.scraping import scraper
             from synth.scraping.fetcher import Bounds
             from synth.scraping.options import Options
-            from synth.scraping.traffic import Manners
+            from synth.scraping.traffic import Politeness
 
             options = Options(
                 limit=limit,
@@ -98,7 +104,9 @@ def scrape(
                     total=timeout,
                     image_bytes=max_bytes,
                 ),
-                manners=Manners(delay=delay, per_host=per_host, threads=threads, retries=retries),
+                politeness=Politeness(
+                    delay=delay, per_host=per_host, threads=threads, retries=retries
+                ),
             )
             with console.progress("photos") as progress:
                 summary = scraper.scrape(
@@ -115,7 +123,7 @@ def scrape(
 
 
 def _report(summary: Summary, out: Path) -> None:
-    """Print what a run came to."""
+    """Prints the result of a run."""
     for outcome, count in summary.outcomes.items():
         print(f"{count:8d}  {outcome}{_HINTS.get(outcome, '')}")
     for note in summary.notes[:_NOTES]:
@@ -128,15 +136,15 @@ def _report(summary: Summary, out: Path) -> None:
         print(f"{len(summary.rows)} photos in {out}; their sources and licences in photos.csv")
     else:
         print(
-            f"no photo in {out}: the table above says why; name other sources, "
-            "or pass --retry-failed to try again what may work another time"
+            f"no photo in {out}, see the reasons above: name other sources, "
+            "or pass --retry-failed to retry addresses that failed for a temporary reason"
         )
 
 
 def _stop(out: Path) -> NoReturn:
-    """End the process after Ctrl-C, in one line that says what is kept and how to go on."""
+    """Ends the process after Ctrl-C with a line on what is kept and how to continue."""
     from synth.scraping import interrupt
 
-    line = f"stopped: {interrupt.contents_line(out)}; run the same command again to go on"
+    line = f"stopped: {interrupt.contents_line(out)}; run the same command again to continue"
     print(f"synth: {line}", file=sys.stderr)
-    raise SystemExit(130)  # typer.Exit would have the caller print a line of its own
+    raise SystemExit(130)  # after typer.Exit the caller would print its own line

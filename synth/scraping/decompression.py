@@ -1,4 +1,4 @@
-"""Decompression of HTTP bodies (gzip, zlib, bare deflate) into pieces of bounded size."""
+"""Decompression of HTTP bodies (gzip, zlib, raw deflate) into pieces of bounded size."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from synth.scraping.outcomes import Outcome, Problem
 
 CHUNK = 64 * 1024  # bytes of the largest piece
-_MEMBERS = 10_000  # of a gzip body, which may consist of several
+_MEMBERS = 10_000  # largest number of members of a gzip body
 
 
 class Inflater:
-    """Decompresses a body piece by piece: gzip of one or several members, zlib, bare deflate.
+    """Decompresses a body piece by piece: gzip with one or several members, zlib, raw deflate.
 
     Attributes:
-        ended: something follows that is no further member; it is not read.
+        ended: whether the data after the last member is not another member; it is not read.
     """
 
     def __init__(self) -> None:
@@ -27,20 +27,20 @@ class Inflater:
 
     @property
     def whole(self) -> bool:
-        """Whether what was given so far ends with the end of a member."""
+        """Whether the data so far ends at the end of a member."""
         return self._stream is not None and bool(self._stream.eof)
 
     def inflate(self, piece: bytes) -> Iterator[bytes]:
-        """What the next piece becomes, in pieces of bounded size.
+        """Yields the decompressed next piece in pieces of bounded size.
 
         Raises:
-            Problem: it is wrongly compressed.
+            Problem: the compressed data is invalid.
         """
         piece, self._held = self._held + piece, b""
         while piece and not self.ended:
             if self._stream is None or self._stream.eof:
                 if len(piece) < 2:
-                    self._held = piece  # too little to know its form by
+                    self._held = piece  # too short to determine the format
                     return
                 self._begin(piece)
                 if self.ended:
@@ -54,7 +54,7 @@ class Inflater:
                 yield out
 
     def _begin(self, piece: bytes) -> None:
-        """Prepare for a member; of several, all are gzip."""
+        """Starts a member; only gzip can have several."""
         gzip = piece.startswith(b"\x1f\x8b")
         if self._members and not gzip:
             self.ended = True
@@ -67,10 +67,10 @@ class Inflater:
 
 
 def inflater(coding: str) -> Inflater | None:
-    """The decompressor for a Content-Encoding in lower case; None for an uncompressed body.
+    """A decompressor for a Content-Encoding in lower case; None for an uncompressed body.
 
     Raises:
-        Problem: another compression, which was not asked for.
+        Problem: another compression, which was not requested.
     """
     if coding in ("", "identity"):
         return None

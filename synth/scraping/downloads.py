@@ -1,6 +1,6 @@
-"""The work on one address: fetch it, then read the page or check the photo.
+"""Fetching of one address, followed by parsing of the page or inspection of the photo.
 
-Runs on the threads of :class:`synth.scraping.traffic.Traffic`, several addresses at a time.
+The functions run on the threads of :class:`synth.scraping.traffic.Traffic`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from synth.scraping.fetcher import Fetcher, Reply
 from synth.scraping.inspection import Picture
 from synth.scraping.options import Options
 from synth.scraping.outcomes import Outcome, Problem
-from synth.scraping.pages import Found, Page
+from synth.scraping.pages import FoundImage, Page
 from synth.scraping.sources import Kind
-from synth.scraping.traffic import Moved
+from synth.scraping.traffic import Redirect
 
-_LARGE = 1_000_000  # bytes; of that size only one page at a time is read
+_LARGE = 1_000_000  # bytes; only one page above this size is parsed at a time
 
 
 class Downloads:
@@ -36,17 +36,17 @@ class Downloads:
         self._names = itertools.count()
         self._one_large = threading.Lock()
 
-    def image(self, session: requests.Session, url: str) -> Picture | Moved:
-        """Fetch a photo into a new file of the folder, and check it.
+    def image(self, session: requests.Session, url: str) -> Picture | Redirect:
+        """Fetches a photo into a new file of the folder and inspects it.
 
         Raises:
-            Problem: it gives no photo that is wanted; the file is gone.
+            Problem: there is no usable photo; the file is deleted.
             LocalError: the file cannot be written.
         """
         file = self._folder / f"{next(self._names)}.part"
         reply = self._fetcher.image(session, url, file, inspection.may_be_picture)
         if reply.location:
-            return Moved(reply.location)
+            return Redirect(reply.location)
         try:
             least, most = self._options.min_side, self._options.max_pixels
             return inspection.inspect(file, reply.sha256, reply.size, least, most)
@@ -54,36 +54,36 @@ class Downloads:
             file.unlink(missing_ok=True)
             raise
 
-    def page(self, session: requests.Session, url: str) -> Page | Moved:
-        """Fetch a page and read what it shows; a picture counts as a page that shows only itself.
+    def page(self, session: requests.Session, url: str) -> Page | Redirect:
+        """Fetches and parses a page; a picture counts as a page with itself as only image.
 
         Raises:
-            Problem: it gives no page, or forbids to take its images.
+            Problem: there is no page, or its images must not be used.
         """
         reply = self._fetcher.page(session, url)
         if reply.location:
-            return Moved(reply.location)
+            return Redirect(reply.location)
         if politeness.opted_out(reply.tags):
             raise Problem(Outcome.NOAI)
         if inspection.may_be_picture(reply.body[:32]):
-            return Page((Found(url, url),))
+            return Page((FoundImage(url, url),))
         page = self._read(reply)
         if page.opted_out:
             raise Problem(Outcome.NOAI)
         return page
 
-    def service(self, kind: Kind) -> Callable[[requests.Session, str], Page | Moved]:
-        """The function that fetches and reads a listing of a photo service."""
+    def service(self, kind: Kind) -> Callable[[requests.Session, str], Page | Redirect]:
+        """-> a function that fetches and parses a listing of a photo service."""
         read = services.read_commons if kind == "commons" else services.read_openverse
 
-        def work(session: requests.Session, url: str) -> Page | Moved:
+        def work(session: requests.Session, url: str) -> Page | Redirect:
             reply: Reply = self._fetcher.page(session, url)
-            return Moved(reply.location) if reply.location else read(reply.body, url)
+            return Redirect(reply.location) if reply.location else read(reply.body, url)
 
         return work
 
     def _read(self, reply: Reply) -> Page:
-        """Read a page; the time that a large one waits for its turn does not count."""
+        """Parses a page; the time for which a large page waits does not count."""
         left = reply.deadline - time.monotonic()
         large = len(reply.body) > _LARGE
         with self._one_large if large else contextlib.nullcontext():

@@ -1,4 +1,4 @@
-"""One HTTP exchange, with every bound that a hostile server may try: time, bytes, redirects."""
+"""HTTP exchanges with limits of time and bytes, also against hostile servers."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ import requests
 
 from synth import limits
 from synth.scraping import addresses, network_errors, politeness, response_body
-from synth.scraping.addresses import Flight, Watchdog
+from synth.scraping.addresses import Exchange, Watchdog
 from synth.scraping.outcomes import Outcome, Problem
 
-_OVERHEAD = 256 * 1024  # bytes of headers and the like, beside twice the most of a body
-_HEAD = 16  # bytes that tell the type of a picture
+_OVERHEAD = 256 * 1024  # bytes of headers etc., added to twice the limit of the body
+_HEAD = 16  # bytes from which the format of a picture is determined
 _RETRY = frozenset({408, 500, 502, 503, 504})
 Accept = Callable[[bytes], bool]
 
 
 class LocalError(Exception):
-    """This machine's disk failed, not the server: ends the run."""
+    """A file could not be written on this machine; ends the run."""
 
     def __init__(self, error: OSError) -> None:
         super().__init__(str(error))
@@ -34,14 +34,14 @@ class LocalError(Exception):
 
 @dataclass(frozen=True)
 class Bounds:
-    """How long and how much one exchange may take.
+    """Limits of one exchange.
 
     Args:
         connect: seconds to connect.
-        read: seconds between two pieces of an answer.
-        total: seconds in all, the reading of a page's tags included.
-        image_bytes: of a photo, as they are received and as they are decompressed.
-        page_bytes: the same of a page, of robots.txt and of what a service answers.
+        read: seconds between two pieces of a response.
+        total: seconds for the whole exchange, including the parsing of a page.
+        image_bytes: bytes of a photo, both received and decompressed.
+        page_bytes: bytes of a page, robots.txt or response of a service, received and decompressed.
     """
 
     connect: float = 10.0
@@ -53,18 +53,18 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a server answered.
+    """The response of a server.
 
     Args:
-        url: the address asked.
-        status: of HTTP.
-        location: where it redirects to, absolute, or nothing.
-        body: the bytes of a page.
-        sha256: of the bytes that went to the file, if one was asked for.
-        size: bytes, after decompression.
-        charset: that the header names.
+        url: the requested address.
+        status: HTTP status code.
+        location: absolute target of a redirect, or "".
+        body: bytes of a page.
+        sha256: SHA-256 of the bytes written to the file, if any.
+        size: number of bytes after decompression.
+        charset: charset in the header, or "".
         tags: values of X-Robots-Tag.
-        deadline: on the monotonic clock, for all that is done with the answer.
+        deadline: time on the monotonic clock at which processing of the response must end.
     """
 
     url: str
@@ -79,7 +79,7 @@ class Reply:
 
 
 class Fetcher:
-    """Exchanges with servers; safe to use from several threads, each with its own session."""
+    """Fetches pages and photos; thread-safe if each thread has its own session."""
 
     def __init__(self, agent: str, bounds: Bounds, allow_private: bool = False) -> None:
         self._agent = agent
@@ -92,14 +92,14 @@ class Fetcher:
         return addresses.session(self._agent, self._allow_private)
 
     def close(self) -> None:
-        """End every exchange under way."""
+        """Ends all running exchanges."""
         self._watchdog.close()
 
     def page(self, session: requests.Session, url: str) -> Reply:
-        """Fetch a page into memory.
+        """Fetches a page into memory.
 
         Raises:
-            Problem: it gives none.
+            Problem: the request failed.
         """
         body = bytearray()
 
@@ -110,10 +110,12 @@ class Fetcher:
         return replace(reply, body=bytes(body))
 
     def robots(self, session: requests.Session, url: str) -> politeness.Robots:
-        """Fetch the rules that hold for an address: a missing file allows, a failing host not.
+        """Fetches robots.txt of an address's host.
+
+        A missing file allows all addresses, a server error none.
 
         Raises:
-            Problem: the host cannot be reached, or asks to be tried again.
+            Problem: the host cannot be reached, or the request must be repeated later.
         """
         at = urljoin(url, "/robots.txt")
         for _ in range(6):
@@ -127,13 +129,13 @@ class Fetcher:
             if not reply.location:
                 return politeness.read_robots(reply.status, bytes(body))
             at = addresses.clean(reply.location)
-        return politeness.Robots()  # RFC 9309: after five redirects it counts as missing
+        return politeness.Robots()  # RFC 9309: after five redirects the file counts as missing
 
     def image(self, session: requests.Session, url: str, file: Path, accept: Accept) -> Reply:
-        """Fetch a picture into a file, giving up as soon as its first bytes show another type.
+        """Fetches a picture into a file; stops if ``accept`` rejects the first bytes.
 
         Raises:
-            Problem: it gives none; the file is gone.
+            Problem: there is no picture; the file is deleted.
             LocalError: the file cannot be written.
         """
         digest = hashlib.sha256()
@@ -151,7 +153,7 @@ class Fetcher:
                 if handle.tell() == 0:
                     head = piece = head + piece
                     if len(head) < _HEAD and not last:
-                        return  # too little to know its type by
+                        return  # too short to determine the format
                     if not accept(head):
                         raise Problem(Outcome.NO_IMAGE)
                 digest.update(piece)
@@ -183,14 +185,14 @@ class Fetcher:
         *,
         compress: bool,
     ) -> Reply:
-        with self._watchdog.flight(self._bounds.total, 2 * most + _OVERHEAD) as flight:
+        with self._watchdog.exchange(self._bounds.total, 2 * most + _OVERHEAD) as exchange:
             try:
-                return self._attempt(session, url, take, most, flight, compress)
+                return self._attempt(session, url, take, most, exchange, compress)
             except (Problem, LocalError):
                 raise
-            except Exception as error:  # parsers of hostile answers raise nearly anything
-                session.close()  # a connection in doubt is used no more
-                if flight.overdue:
+            except Exception as error:  # parsers of invalid responses raise many types
+                session.close()  # a failed connection is not reused
+                if exchange.overdue:
                     raise Problem(Outcome.TIMED_OUT) from None
                 raise network_errors.problem_of(error) from None
 
@@ -200,7 +202,7 @@ class Fetcher:
         url: str,
         take: Callable[[bytes], None],
         most: int,
-        flight: Flight,
+        exchange: Exchange,
         compress: bool,
     ) -> Reply:
         bounds = self._bounds
@@ -220,7 +222,7 @@ class Fetcher:
                 location=_location(response, url),
                 charset=response.encoding or "" if "charset" in _type(headers) else "",
                 tags=tuple(response.raw.headers.getlist("x-robots-tag")),
-                deadline=flight.deadline,
+                deadline=exchange.deadline,
             )
             _check_status(reply, headers.get("Retry-After"), robots=url.endswith("/robots.txt"))
             if reply.location or reply.status != 200:
@@ -228,7 +230,7 @@ class Fetcher:
             if not compress and politeness.opted_out(reply.tags):
                 raise Problem(Outcome.NOAI)
             size = 0
-            for piece in response_body.pieces(response, most, flight):
+            for piece in response_body.pieces(response, most, exchange):
                 size += len(piece)
                 if size > most:
                     raise Problem(Outcome.BYTES)
@@ -237,7 +239,7 @@ class Fetcher:
             return replace(reply, size=size)
         finally:
             if not done:
-                response.close()  # what is unread must not reach the next request
+                response.close()  # unread bytes must not be taken for the next response
 
 
 def _type(headers: Any) -> str:
@@ -251,7 +253,7 @@ def _location(response: requests.Response, url: str) -> str:
     if not raw:
         raise Problem(Outcome.BAD_ANSWER)
     try:
-        # http.client reads headers as Latin-1; addresses in them are UTF-8 by custom.
+        # http.client reads headers as Latin-1; addresses in them are usually UTF-8.
         return urljoin(url, raw.encode("latin-1", "replace").decode("utf-8", "replace"))
     except ValueError:
         raise Problem(Outcome.BAD_ADDRESS) from None

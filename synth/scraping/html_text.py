@@ -1,4 +1,4 @@
-"""Words and addresses found in pages, as pure functions."""
+"""Functions on texts, addresses and bytes of web pages. All are pure."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from synth.photos import SUFFIXES
 
 LONGEST = 4096  # characters of an address
 _HOST = re.compile(r"[^\s@%<>\"\\^`{|}]+(%[\w.-]+)?")  # with the zone of an IPv6 address
-_ODD = re.compile(r"[\s\"<>\\^`{|}]")  # in an address
+_ODD = re.compile(r"[\s\"<>\\^`{|}]")  # characters that are encoded in an address
 _CC = re.compile(r"creativecommons\.org/(licenses|publicdomain)/([a-z+-]+)(?:/([\d.]+))?", re.I)
 
 
 def licence_name(url: str) -> str:
-    """The short name of a Creative Commons licence; nothing for another one.
+    """Address of a Creative Commons licence -> its short name; "" for another address.
 
     >>> licence_name("https://creativecommons.org/licenses/by-sa/4.0/")
     'CC BY-SA 4.0'
@@ -35,10 +35,10 @@ def licence_name(url: str) -> str:
     return f"{name} {version}".strip()
 
 
-def plain(text: Any, longest: int = 300) -> str:
-    """Any text from outside -> one line without control characters.
+def one_line(text: Any, longest: int = 300) -> str:
+    """Any value -> one line of printable characters, at most ``longest``.
 
-    >>> plain("  a" + chr(10) + "b ")
+    >>> one_line("  a" + chr(10) + "b ")
     'a b'
     """
     words = " ".join(str(text if text is not None else "").split())
@@ -46,18 +46,20 @@ def plain(text: Any, longest: int = 300) -> str:
     return shown.encode("utf-8", "replace").decode("utf-8")
 
 
-def largest(srcset: str) -> tuple[str, float]:
-    """The address and size of a srcset's largest candidate, the first of equals.
+def largest_candidate(srcset: str) -> tuple[str, float]:
+    """Address and size of the largest candidate in a srcset, the first of equal ones.
 
-    >>> largest("a.jpg 1x, b.jpg 2x"), largest("s.jpg 320w, l,1.jpg 1280w, m.jpg 640w")
-    (('b.jpg', 2.0), ('l,1.jpg', 1280.0))
-    >>> largest("")
+    >>> largest_candidate("a.jpg 1x, b.jpg 2x")
+    ('b.jpg', 2.0)
+    >>> largest_candidate("s.jpg 320w, l,1.jpg 1280w, m.jpg 640w")
+    ('l,1.jpg', 1280.0)
+    >>> largest_candidate("")
     ('', 0.0)
     """
     best, most = "", 0.0
     if not srcset:
         return best, most
-    # A comma inside an address is no separator: only one at the end of a word is.
+    # A comma inside an address is not a separator, only one at the end of a word.
     for match in re.finditer(
         r"([^\s,]\S*[^\s,]|[^\s,])(?:\s+([\d.]{1,16})([wx]))?\s*(?:,|\s|$)", srcset
     ):
@@ -71,7 +73,7 @@ def largest(srcset: str) -> tuple[str, float]:
 
 
 def is_image_address(url: str) -> bool:
-    """Whether an address's path ends like a picture's: a hint, never a proof.
+    """Whether the path of an address has the suffix of a picture.
 
     >>> is_image_address("https://h/a/B.JPG?x=1"), is_image_address("https://h/a.html")
     (True, False)
@@ -83,21 +85,20 @@ def is_image_address(url: str) -> bool:
     except ValueError:
         return False
     name, dot, suffix = path.rpartition("/")[2].rpartition(".")
-    wiki = ":" in name or "%3a" in name.lower()  # the page File:X.jpg about a picture
+    wiki = ":" in name or "%3a" in name.lower()  # a wiki page File:X.jpg about a picture
     return bool(dot) and not wiki and f".{suffix.lower()}" in SUFFIXES
 
 
-def tidy(url: str) -> str:
-    """An absolute http(s) address as it is asked and noted.
+def normalise_url(url: str) -> str:
+    """An absolute http(s) address in the form in which it is requested and recorded.
 
-    Left out are the fragment and the user and password; percent-encoded are blanks, quotes,
-    angle brackets and characters that are not printed (control characters, those that turn the
-    direction of writing), as a client sends them anyway.
+    Fragment, user and password are removed. Spaces, quotes, angle brackets and unprintable
+    characters are percent-encoded, as HTTP clients do.
 
     Raises:
-        ValueError: it is none, or too long.
+        ValueError: the text is not such an address, or is too long.
 
-    >>> tidy("HTTP://me:word@Host.example:81/a b?c#d")
+    >>> normalise_url("HTTP://me:word@Host.example:81/a b?c#d")
     'http://host.example:81/a%20b?c'
     """
     if len(url) > LONGEST:
@@ -124,31 +125,31 @@ def _percent_encode(character: str) -> str:
     return quote(character, safe="", errors="replace")
 
 
-def join(base: str, address: str) -> str:
-    """An absolute http(s) address as :func:`tidy` makes it, or nothing.
+def join_url(base: str, address: str) -> str:
+    """Joins two addresses and normalises the result; "" if it is not a valid http(s) address.
 
-    >>> join("https://h/a/b", "../c#d"), join("https://h/", "javascript:x")
+    >>> join_url("https://h/a/b", "../c#d"), join_url("https://h/", "javascript:x")
     ('https://h/c', '')
     """
     if not address or len(address) > LONGEST:
         return ""
     try:
-        return tidy(urljoin(base, address))
+        return normalise_url(urljoin(base, address))
     except ValueError:
         return ""
 
 
-def redact(text: str) -> str:
-    """An address that a user wrote, without the user and password that it may hold.
+def remove_credentials(text: str) -> str:
+    """An address from the user -> the same address without user and password.
 
-    >>> redact("https://me:word@h/a"), redact("https://me:wo/rd@h"), redact("http://h/a@2x")
+    >>> remove_credentials("https://me:word@h/a"), remove_credentials("https://me:wo/rd@h"), remove_credentials("http://h/a@2x")
     ('https://h/a', 'https://h', 'http://h/a@2x')
     """
     try:
         parts = urlsplit(text)
         _ = parts.port
     except ValueError:
-        # Not an address, so that nobody can say where a password ends: at the last sign.
+        # Not a valid address: remove everything up to the last @.
         return re.sub(r"(?<=://)\S*@", "", text)
     if "@" not in parts.netloc:
         return text
@@ -158,11 +159,11 @@ def redact(text: str) -> str:
 _CODECS = re.compile(
     r"utf-8(-sig)?|utf-16(-le|-be)?|ascii|(iso8859-|cp125)\d+|cp(866|874|932|949|950)|koi8-[ru]|"
     r"gb(2312|k|18030)|big5(hkscs)?|euc_(jp|kr)|shift_jis|iso2022_jp|mac-(roman|cyrillic)|tis-620"
-)  # Python's names of what pages use; the others are no text, or take the square of its length
+)  # Python's names of common charsets; other codecs are not text, or take quadratic time
 
 
 def _codec(name: str) -> str:
-    """Python's name of a charset that pages use; nothing for another."""
+    """Python's name of a common charset; "" for another one."""
     try:
         found = codecs.lookup(name.strip()).name
     except (LookupError, ValueError):
@@ -171,7 +172,7 @@ def _codec(name: str) -> str:
 
 
 def decode(html: bytes, charset: str) -> str:
-    """A page's bytes -> text: by the header, the byte order mark, the page itself, else UTF-8."""
+    """Decodes a page by byte order mark, header, declaration in the page, or as UTF-8."""
     marks = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
     marked = next((name for mark, name in marks.items() if html.startswith(mark)), "")
     declared = EncodingDetector.find_declared_encoding(html[:4096], is_html=True) or ""

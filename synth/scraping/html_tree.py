@@ -1,8 +1,8 @@
-"""The tags of a page that matter here, read in linear time and bounded memory. No network here.
+"""Parsing of the relevant tags of a page in linear time and bounded memory.
 
-lxml reads the page in pieces and reports its tags one after the other; only the wanted ones are
-kept, each with the wanted tag that it lies in. So neither the size of a tree nor its depth costs
-memory, and a limit or the deadline ends the reading between two pieces.
+lxml parses the page in pieces and reports its tags one by one. Only relevant tags are kept, each
+with the relevant tag around it. So memory does not grow with the size or depth of the page, and a
+limit or the deadline can end the parsing between two pieces.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from lxml import etree
 from synth.scraping.html_text import LONGEST
 from synth.scraping.outcomes import Outcome, Problem
 
-TAGS = 300_000  # of one page, wanted or not
-DEPTH = 1_000  # an end tag costs time in proportion to it
-ATTRIBUTES = 1_000  # of one tag
-NEAR = 60  # children of a tag, and descendants looked at
-_LABEL = 400  # characters of one text kept
-_PIECE = 1 << 16  # characters read between two looks at the clock
+TAGS = 300_000  # number of tags of one page
+DEPTH = 1_000  # nesting depth; the time for an end tag is proportional to it
+ATTRIBUTES = 1_000  # number of attributes of one tag
+NEAR = 60  # number of children that are kept, and of descendants that are searched
+_LABEL = 400  # characters of one text that are kept
+_PIECE = 1 << 16  # characters parsed between two checks of the deadline
 LAZY = ("data-src", "data-original", "data-lazy-src", "data-full", "data-image")
-_LISTS = frozenset({"srcset", "data-srcset"})  # of addresses, as long as they are
+_LISTS = frozenset({"srcset", "data-srcset"})  # lists of addresses, which are not cut
 _NAMES = _LISTS.union(
     ("alt", "aria-label", "class", "content", "href", "name", "property", "rel", "src", "title"),
     ("type", *LAZY),
@@ -35,15 +35,15 @@ _WANTED = _VOID | {"a", "figure", "picture", "script", "title"}
 
 @dataclass(eq=False, slots=True)
 class Node:
-    """A wanted tag.
+    """A relevant tag.
 
     Args:
-        name: in lower case.
-        attributes: the values of those that matter, without blanks around them, and cut behind
-            the longest address that is taken.
-        parent: the wanted tag that it lies in.
-        children: the first wanted tags and texts within it.
-        script: the text of a script, whole.
+        name: name in lower case.
+        attributes: relevant attributes without surrounding spaces, cut after the length of the
+            longest valid address.
+        parent: the relevant tag around it.
+        children: the first relevant tags and texts inside it.
+        script: the whole text of a script.
     """
 
     name: str
@@ -53,11 +53,11 @@ class Node:
     script: io.StringIO | None = None
 
     def get(self, name: str) -> str:
-        """An attribute's value; nothing where there is none."""
+        """The value of an attribute, or ""."""
         return self.attributes.get(name, "")
 
     def parents(self, most: int) -> Iterator[Node]:
-        """The wanted tags around it, the nearest first."""
+        """Yields at most ``most`` relevant tags around this one, the nearest first."""
         at = self.parent
         while at is not None and most > 0:
             yield at
@@ -65,7 +65,7 @@ class Node:
             most -= 1
 
     def near(self) -> Iterator[Node | str]:
-        """The first few tags and texts within it: without that bound nesting costs its square."""
+        """Yields the first :data:`NEAR` tags and texts inside this tag, to keep the time linear."""
         stack = self.children[::-1]
         for _ in range(NEAR):
             if not stack:
@@ -76,20 +76,20 @@ class Node:
                 stack += each.children[::-1]
 
     def inside(self, *names: str) -> list[Node]:
-        """The tags of these names among the nearest things within it."""
+        """The tags with these names in :meth:`near`."""
         return [each for each in self.near() if isinstance(each, Node) and each.name in names]
 
-    def shown(self) -> str:
-        """The text within it, as far as it is kept."""
+    def text(self) -> str:
+        """The texts in :meth:`near`."""
         return " ".join(each for each in self.near() if isinstance(each, str))
 
 
 class _Cut(Exception):
-    """Which limit ends the reading."""
+    """A limit ended the parsing; the message names it."""
 
 
 class _Collector:
-    """What lxml reports a page to."""
+    """The parser target of lxml that collects relevant tags."""
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
@@ -98,7 +98,7 @@ class _Collector:
         self._depth = 0
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
-        """A tag begins."""
+        """Called at a start tag."""
         self._tags += 1
         self._depth += 1
         if self._tags > TAGS:
@@ -110,7 +110,7 @@ class _Collector:
         parent = self._open[-1] if self._open else None
         if name not in _WANTED:
             if parent is not None:
-                _part(parent)
+                _separate_words(parent)
             return
         values = {
             key: value.strip() if key in _LISTS else value.strip()[: LONGEST + 1]
@@ -129,16 +129,16 @@ class _Collector:
             self._open.append(node)
 
     def end(self, name: str) -> None:
-        """A tag ends; lxml closes what a page leaves open, so that starts and ends are paired."""
+        """Called at an end tag; lxml adds missing end tags."""
         self._depth -= 1
         if self._open and name not in _VOID:
             if self._open[-1].name == name:
                 self._open.pop()
             else:
-                _part(self._open[-1])
+                _separate_words(self._open[-1])
 
     def data(self, text: str) -> None:
-        """Text, in pieces as they come."""
+        """Called with a piece of text."""
         if not self._open:
             return
         node = self._open[-1]
@@ -153,50 +153,47 @@ class _Collector:
             children.append(text[:_LABEL])
 
     def close(self) -> None:
-        """The page ends."""
+        """Called at the end of the page."""
 
 
-def _part(node: Node) -> None:
-    """Keep the words before and after another tag apart."""
+def _separate_words(node: Node) -> None:
+    """Adds a space, so that words before and after another tag stay separate."""
     if node.children and isinstance(last := node.children[-1], str) and not last.endswith(" "):
         node.children[-1] = last + " "
 
 
 def read(text: str, until: float) -> tuple[list[Node], str]:
-    """HTML -> its wanted tags in their order, and the limit that cut it short, in words.
+    """HTML -> its relevant tags in order, and the limit that ended the parsing, or "".
 
     Args:
-        until: on the monotonic clock, when to give up.
+        text: the HTML.
+        until: deadline on the monotonic clock.
 
     Raises:
-        Problem: it is not read by then.
+        Problem: the deadline has passed.
     """
     collector = _Collector()
     parser = etree.HTMLParser(target=collector, encoding="utf-8")
     try:
         for start in range(0, len(text), _PIECE):
             parser.feed(text[start : start + _PIECE].encode("utf-8", "replace"))
-            check(until)
+            check_deadline(until)
         parser.close()
     except _Cut as cut:
         return collector.nodes, str(cut)
-    except etree.LxmlError:  # nothing in it is a tag
+    except etree.LxmlError:  # there is no tag
         pass
     return collector.nodes, ""
 
 
-def check(until: float) -> None:
-    """Give up where it is late.
-
-    Raises:
-        Problem: it is.
-    """
+def check_deadline(until: float) -> None:
+    """Raises Problem if the deadline, on the monotonic clock, has passed."""
     if time.monotonic() > until:
         raise Problem(Outcome.TIMED_OUT)
 
 
 class _Text:
-    """What lxml reports a piece of HTML to whose text alone counts."""
+    """The parser target of lxml that collects text only."""
 
     def __init__(self) -> None:
         self.text = io.StringIO()
@@ -214,7 +211,7 @@ class _Text:
 
 
 def text_of(html: str) -> str:
-    """The text of a piece of HTML, without its tags.
+    """HTML -> its text without tags.
 
     >>> text_of("<a href='x'>Ann &amp; Bob</a>").strip()
     'Ann & Bob'

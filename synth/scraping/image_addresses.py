@@ -1,18 +1,18 @@
-"""The addresses of a page's images, the largest candidate of each."""
+"""Addresses of the images of a page, in the largest size that the page offers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from synth.scraping import html_tree
-from synth.scraping.html_text import largest
+from synth.scraping.html_text import largest_candidate
 from synth.scraping.html_tree import Node
 from synth.scraping.links import Links, image_target, link_types
 
 
 def find(tags: list[Node], links: Links) -> Iterator[tuple[str, Node]]:
-    """The address of each image and the tag that gives it, in the order of the page."""
-    best: dict[Node, tuple[str, float]] = {}  # candidate of each picture and source
+    """Yields the address of each image and its tag, in the order of the page."""
+    best: dict[Node, tuple[str, float]] = {}  # largest candidate of picture and source tags
     for tag in tags:
         address = ""
         if tag.name == "img":
@@ -30,9 +30,9 @@ def find(tags: list[Node], links: Links) -> Iterator[tuple[str, Node]]:
 
 
 def _of_img(tag: Node, links: Links, best: dict[Node, tuple[str, float]]) -> str:
-    """The best address of one img: what it links to, else its largest, else itself.
+    """Address of an img tag: the linked image, else the largest candidate, else its own.
 
-    ``best`` holds what is known of the pictures around the images, and is added to.
+    ``best`` caches the candidates of picture and source tags.
     """
     found = _candidate(tag)
     for parent in tag.parents(6):
@@ -54,8 +54,10 @@ def _of_img(tag: Node, links: Links, best: dict[Node, tuple[str, float]]) -> str
 
 
 def _candidate(tag: Node) -> tuple[str, float]:
-    """The largest candidate of a tag's srcset, the first of equals: its address and size."""
-    return max(largest(tag.get("srcset")), largest(tag.get("data-srcset")), key=_size)
+    """Address and size of the largest candidate in a tag's srcset."""
+    return max(
+        largest_candidate(tag.get("srcset")), largest_candidate(tag.get("data-srcset")), key=_size
+    )
 
 
 def _size(candidate: tuple[str, float]) -> float:
@@ -63,6 +65,6 @@ def _size(candidate: tuple[str, float]) -> float:
 
 
 def _is_photo(source: Node) -> bool:
-    """Whether a source of a picture element may be a photo, by its type."""
+    """Whether a source tag can be a photo by its type."""
     kind = source.get("type").lower()
     return not kind or (kind.startswith("image/") and "svg" not in kind)

@@ -1,4 +1,4 @@
-"""Judge a fetched file by its content: its type, its size, whether it decodes, its hash."""
+"""Inspection of a fetched file: format, size, decoding and signature."""
 
 from __future__ import annotations
 
@@ -13,22 +13,21 @@ from synth.decoding import Broken, TooLarge
 from synth.errors import Skipped
 from synth.scraping.outcomes import Outcome, Problem
 
-_LARGE = 20_000_000  # pixels; of that size only one picture at a time is decoded
+_LARGE = 20_000_000  # pixels; only one picture above this size is decoded at a time
 _one_large = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A fetched picture that can be used.
+    """A fetched, usable picture.
 
     Args:
-        file: where its bytes lie for now.
-        sha256: of the bytes.
-        signature: what tells it from near-duplicates.
-        width: in px, upright.
-        height: in px, upright.
-        size: in bytes.
-        suffix: that its content asks for, with the dot.
+        file: temporary file with its bytes.
+        sha256: SHA-256 of the file.
+        signature: signature for the search for near-duplicates.
+        width, height: size in px after rotation to upright.
+        size: size of the file in bytes.
+        suffix: suffix by its content, with the dot.
     """
 
     file: Path
@@ -41,19 +40,26 @@ class Picture:
 
 
 def may_be_picture(head: bytes) -> bool:
-    """Whether the first bytes are those of a format that we read.
+    """Whether the first bytes are those of a supported format.
 
     >>> may_be_picture(b"<!doctype html>"), may_be_picture(bytes.fromhex("ffd8ffe000104a46"))
     (False, True)
     """
-    return bool(decoding.kind(head))
+    return bool(decoding.image_format(head))
 
 
 def inspect(file: Path, sha256: str, size: int, min_side: int, max_pixels: int) -> Picture:
-    """Judge a file; the pixel count is read from its header before anything is decoded.
+    """Inspects a file; its pixel count is checked before it is decoded.
+
+    Args:
+        file: the file.
+        sha256: its SHA-256.
+        size: its size in bytes.
+        min_side: least width and height in px.
+        max_pixels: largest number of pixels.
 
     Raises:
-        Problem: it is none, or too small, or too large, or broken, or of no use as a photo.
+        Problem: the file is not a picture, is too small, too large or broken, or is not a photo.
     """
     try:
         with photos.open_image(file) as image:
@@ -66,7 +72,7 @@ def inspect(file: Path, sha256: str, size: int, min_side: int, max_pixels: int) 
         raise Problem(Outcome.UNUSABLE) from None
     except MemoryError:
         raise
-    except Exception:  # on broken files Pillow raises nearly anything
+    except Exception:  # for broken files Pillow raises many types
         raise Problem(Outcome.BROKEN) from None
     if width * height > max_pixels:
         raise Problem(Outcome.PIXELS)
@@ -74,9 +80,9 @@ def inspect(file: Path, sha256: str, size: int, min_side: int, max_pixels: int) 
         raise Problem(Outcome.SMALL)
     if width * height > _LARGE:
         with _one_large:
-            signature, upright = _look(file, max_pixels)
+            signature, upright = _compute_signature(file, max_pixels)
     else:
-        signature, upright = _look(file, max_pixels)
+        signature, upright = _compute_signature(file, max_pixels)
     if not jpeg:
         width, height = upright
     elif turned:
@@ -84,12 +90,12 @@ def inspect(file: Path, sha256: str, size: int, min_side: int, max_pixels: int) 
     return Picture(file, sha256, signature, width, height, size, photos.SUFFIX_OF.get(kind, ".jpg"))
 
 
-def _look(file: Path, max_pixels: int) -> tuple[photos.Signature, tuple[int, int]]:
-    """A photo's signature, and the size at which it was decoded for it."""
+def _compute_signature(file: Path, max_pixels: int) -> tuple[photos.Signature, tuple[int, int]]:
+    """A file -> its signature, and width and height at which it was decoded for it."""
     picture = _decode(file, (72, 64), max_pixels)
     if not near_duplicates.is_plain(picture):
         return photos.Signature(photos.dhash(picture)), picture.size
-    # What a plain picture shows is small in it.
+    # The detail of a plain picture needs a higher resolution.
     finer = _decode(file, (plain_ground.SIDE, plain_ground.SIDE), max_pixels)
     detail = plain_ground.detail(finer)
     return photos.Signature(photos.dhash(picture), detail), picture.size

@@ -1,4 +1,4 @@
-"""Ctrl-C as a wish that is granted between two steps, not in the middle of one."""
+"""Ctrl-C handling of ``synth scrape``, which stops between two steps only."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-PHOTO = re.compile(r"[0-9a-f]{32}\.[a-z]{3,4}")  # the name of a collected photo
+PHOTO = re.compile(r"[0-9a-f]{32}\.[a-z]{3,4}")  # file name of a collected photo
 
 
 @contextlib.contextmanager
-def wished() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C sets; a second one interrupts as usual.
+def defer_sigint() -> Iterator[threading.Event]:
+    """Yields an event that the first Ctrl-C sets; the second one raises KeyboardInterrupt.
 
-    Between a file's renaming and its line in the manifest an interruption would part the two.
+    So an interruption does not come between the renaming of a file and its line in the manifest.
     """
-    wish = threading.Event()
+    stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield wish
+        yield stop
         return
 
-    def note(number: int, frame: FrameType | None) -> None:
-        if wish.is_set():
+    def handle(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
             raise KeyboardInterrupt
-        wish.set()
+        stop.set()
 
-    before = signal.signal(signal.SIGINT, note)
+    before = signal.signal(signal.SIGINT, handle)
     try:
-        yield wish
+        yield stop
     finally:
         signal.signal(signal.SIGINT, before)
 
 
 def contents_line(out: Path) -> str:
-    """What a folder of collected photos holds, in words, whatever state a run left it in."""
+    """A text with the number of photos in a folder, for example after an interrupted run."""
     try:
         count = sum(bool(PHOTO.fullmatch(file.name)) for file in out.iterdir())
     except OSError:
         count = 0
-    return f"{count} photo{'' if count == 1 else 's'} in {out}" if count else "nothing fetched yet"
+    return f"{count} photo{'' if count == 1 else 's'} in {out}" if count else "no photo saved yet"

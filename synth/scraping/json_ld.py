@@ -1,4 +1,4 @@
-"""What a page's JSON-LD says about its images and about the page as a whole."""
+"""Title, author and licence in the JSON-LD of a page, for images and the whole page."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from synth.scraping.html_text import plain
+from synth.scraping.html_text import one_line
 from synth.scraping.html_tree import Node
 from synth.scraping.links import Links
 
-MOST_OBJECTS = 20_000  # of a page's JSON-LD
+MOST_OBJECTS = 20_000  # number of objects in the JSON-LD of a page
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What JSON-LD says about one image or the whole page."""
+    """Metadata of one image or of the whole page."""
 
     title: str = ""
     author: str = ""
@@ -25,11 +25,11 @@ class Terms:
 
 @dataclass(frozen=True)
 class Descriptions:
-    """What JSON-LD says.
+    """Metadata in JSON-LD.
 
     Args:
-        whole: about the page.
-        each: about images, by their addresses.
+        whole: of the page.
+        each: address of an image -> metadata of the image.
     """
 
     whole: Terms = field(default_factory=Terms)
@@ -37,7 +37,7 @@ class Descriptions:
 
 
 def read(tags: list[Node], links: Links, cuts: list[str]) -> Descriptions:
-    """What the page's JSON-LD says; where a limit leaves a part out, ``cuts`` gets its name."""
+    """Reads the JSON-LD of a page; appends to ``cuts`` the limits that left a part out."""
     whole = Terms()
     each: dict[str, Terms] = {}
     objects = 0
@@ -47,7 +47,7 @@ def read(tags: list[Node], links: Links, cuts: list[str]) -> Descriptions:
         try:
             data = json.loads(tag.script.getvalue())
         except RecursionError:
-            cuts.append("JSON-LD nested too deep")
+            cuts.append("JSON-LD nested too deeply")
             continue
         except ValueError:
             continue
@@ -69,7 +69,7 @@ def read(tags: list[Node], links: Links, cuts: list[str]) -> Descriptions:
 
 
 def _items(data: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
-    """The objects in parsed JSON, down to a few levels of nesting, outer ones first."""
+    """Yields the objects in parsed JSON down to 6 levels of nesting, outer ones first."""
     if depth > 6:
         return
     if isinstance(data, dict):
@@ -84,14 +84,14 @@ def _items(data: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
 def _terms(item: dict[str, Any], links: Links) -> Terms:
     """Title, author and licence of one object."""
     return Terms(
-        plain(_name(item.get("name")) or _name(item.get("caption"))),
-        plain(_name(item.get("creator")) or _name(item.get("author"))),
+        one_line(_name(item.get("name")) or _name(item.get("caption"))),
+        one_line(_name(item.get("creator")) or _name(item.get("author"))),
         links.absolute(_name(item.get("license"), "url") or _name(item.get("license"), "@id")),
     )
 
 
 def _name(value: Any, key: str = "name") -> str:
-    """The text of a property: its own, or that under ``key`` of its first object."""
+    """The text of a property: its value, or the value of ``key`` in its first object."""
     if isinstance(value, list):
         value = value[0] if value else ""
     if isinstance(value, dict):

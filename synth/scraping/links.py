@@ -1,16 +1,16 @@
-"""The links of a page: addresses made absolute, and the link types of its tags."""
+"""Links of a page: absolute addresses and link types."""
 
 from __future__ import annotations
 
 from synth.scraping import html_tree
-from synth.scraping.html_text import is_image_address, join
+from synth.scraping.html_text import is_image_address, join_url
 from synth.scraping.html_tree import Node
 
-MOST_WORK = 32_000_000  # characters of addresses that are made absolute, and of their base
+MOST_WORK = 32_000_000  # characters of addresses and bases that are joined
 
 
 class Links:
-    """The addresses that a page gives, made absolute: each once, however often it is given."""
+    """Makes the addresses of a page absolute; repeated addresses are cached."""
 
     def __init__(self, base: str, until: float) -> None:
         self._base = base
@@ -20,30 +20,30 @@ class Links:
 
     @property
     def cut(self) -> str:
-        """Which limit left addresses out, in words; nothing where none did."""
+        """The limit that left addresses out, in words, or ""."""
         return f"more than {MOST_WORK} characters of addresses" if self._room < 0 else ""
 
     def absolute(self, address: str) -> str:
-        """An absolute http(s) address, or nothing.
+        """The absolute http(s) address of an address in the page, or "".
 
         Raises:
-            Problem: it is late.
+            Problem: the deadline has passed.
         """
         if not address:
             return ""
         known = self._known.get(address)
         if known is None:
-            html_tree.check(self._until)
-            # Each costs time in proportion to both: with the longest base, 0.3 ms.
+            html_tree.check_deadline(self._until)
+            # The time of a join is proportional to both lengths.
             self._room -= len(self._base) + len(address)
             if self._room < 0:
                 return ""
-            known = self._known[address] = join(self._base, address)
+            known = self._known[address] = join_url(self._base, address)
         return known
 
 
 def image_target(tag: Node, links: Links) -> str:
-    """The address that a link leads to, where it is an image's; else nothing."""
+    """The target of a link if it is the address of an image, else ""."""
     href = tag.get("href")
     return links.absolute(href) if is_image_address(href) else ""
 

@@ -1,9 +1,9 @@
-"""The folder that photos are collected in: files, append-only manifest, table.
+"""The folder of collected photos: files, append-only manifest and table.
 
-The manifest has one JSON object a line: ``run`` (a start), ``page`` (what a page listed),
-``url`` (what became of an image's address) and ``end`` (a run that had nothing left to do).
-A file is renamed into place before its line is written. So whatever is killed when, a saved
-line has its file, and a file of ours without a line is put right by the next start.
+The manifest has one JSON object per line: ``run`` (start of a run), ``page`` (links of a page),
+``url`` (outcome of an image's address) or ``end`` (a run has completed). A file is renamed to its
+final name before its line is written. So after a kill every saved line has its file, and the next
+run deletes a file without a line.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from synth import folders
-from synth.cells import escape
+from synth.csv_cells import escape
 from synth.errors import InputError
-from synth.near_duplicates import Known, Signature, detail_of
-from synth.scraping.html_text import join, plain
+from synth.near_duplicates import Signature, SignatureIndex, decode_detail
+from synth.scraping.html_text import join_url, one_line
 from synth.scraping.inspection import Picture
 from synth.scraping.interrupt import PHOTO
-from synth.scraping.outcomes import PASSING, Outcome
-from synth.scraping.pages import Found, Page
+from synth.scraping.outcomes import TEMPORARY, Outcome
+from synth.scraping.pages import FoundImage, Page
 
 NAME = "manifest.jsonl"
 TABLE = "photos.csv"
@@ -37,10 +37,10 @@ INCOMING = ".incoming"
 
 @dataclass(frozen=True)
 class Row:
-    """A row of ``photos.csv``: sizes in px and bytes, the time in UTC.
+    """A row of ``photos.csv``: width and height in px, size in bytes, time in UTC.
 
-    Kept of the web's text are the printable characters of one line (title, author and licence,
-    at most 300), and addresses without user and password, their odd characters percent-encoded.
+    Title, author and licence are printable text of one line with at most 300 characters.
+    Addresses have no user and password, and special characters are percent-encoded.
     """
 
     file_name: str
@@ -59,10 +59,15 @@ class Row:
 
 
 class Collection:
-    """A folder of collected photos, with what is known about every address.
+    """A folder of collected photos with the outcomes of all addresses.
+
+    Args:
+        out: the folder; created if it does not exist.
+        retry_failed: forget addresses that failed for a temporary reason.
+        keep_duplicates: also keep near-duplicates.
 
     Raises:
-        InputError: the folder is not ours, or in use by another run.
+        InputError: synth scrape did not write the folder, or another run uses it.
     """
 
     def __init__(
@@ -72,17 +77,19 @@ class Collection:
         self._keep_duplicates = keep_duplicates
         self.rows: list[Row] = []
         self.pages: dict[str, Page | Outcome] = {}
-        self.notes: list[str] = []  # what a limit left out, a sentence for each page
+        self.notes: list[str] = []  # sentences about pages that were read in part
         self._counts: Counter[Outcome] = Counter()
         self._page_counts: Counter[Outcome] = Counter()
-        self._decided: dict[bytes, Outcome] = {}
-        self._known = Known()
+        self._outcomes: dict[bytes, Outcome] = {}
+        self._known = SignatureIndex()
         self._sha256: set[str] = set()
         path = out / NAME
         if out.exists() and not out.is_dir():
             raise InputError(f"{out} is a file: name a folder")
         if out.is_dir() and not path.exists() and any(out.iterdir()):
-            raise InputError(f"{out} holds no {NAME}: name a new folder, or one of a scrape")
+            raise InputError(
+                f"{out} has no {NAME}: name a new folder, or one that synth scrape wrote"
+            )
         out.mkdir(parents=True, exist_ok=True)
         self._log: IO[bytes] = path.open("a+b")
         try:
@@ -96,32 +103,32 @@ class Collection:
         stems = {digest[:32] for digest in self._sha256}
         for file in out.iterdir():
             if PHOTO.fullmatch(file.name) and file.stem not in stems:
-                file.unlink()  # renamed, but killed before its line was written
+                file.unlink()  # the run was killed before it wrote the line
 
-    def decided(self, url: str) -> Outcome | None:
-        """What became of an image's address, if that is known."""
-        return self._decided.get(_key(url))
+    def outcome_of(self, url: str) -> Outcome | None:
+        """The outcome of an image's address, or None."""
+        return self._outcomes.get(_key(url))
 
-    def saved(self) -> int:
-        """How many photos there are."""
+    def photo_count(self) -> int:
+        """Number of photos."""
         return len(self.rows)
 
     def counts(self) -> dict[Outcome, int]:
-        """How many addresses came to what, the most frequent first; pages too."""
+        """Outcome -> number of image and page addresses, the most frequent first."""
         both = self._counts + self._page_counts
         return dict(sorted(both.items(), key=lambda item: (-item[1], item[0])))
 
     def start(self, words: list[str], options: dict[str, Any], when: str) -> None:
-        """Note that a run begins."""
+        """Records the start of a run."""
         self._write({"run": when, "sources": words, "options": options})
 
     def note_page(self, url: str, page: Page | Outcome) -> None:
-        """Remember what a page listed, so that a run that is killed goes on with the same."""
+        """Records the links of a page, with which a later run continues, or its failure."""
         if isinstance(page, Outcome):
             self._page_counts[page] += 1
             self._write({"page": url, "outcome": str(page)})
             return
-        images = [[getattr(image, f.name) for f in fields(Found)] for image in page.images]
+        images = [[getattr(image, f.name) for f in fields(FoundImage)] for image in page.images]
         line = {"page": url, "images": images, "following": list(page.following)}
         self._write(line | ({"cut": page.cut} if page.cut else {}))
         self._count_page(url, page.cut)
@@ -132,17 +139,17 @@ class Collection:
             self.note_limit(f"{url}: read in part, {cut}")
 
     def note_limit(self, what: str) -> None:
-        """Remember what a limit left out, to be told at the end."""
+        """Adds a sentence to the notes that are printed at the end."""
         if what not in self.notes:
             self.notes.append(what)
 
     def note(self, url: str, outcome: Outcome) -> None:
-        """Remember that an address gave nothing."""
+        """Records that an address gave no photo."""
         self._decide(url, outcome)
         self._write({"url": url, "outcome": str(outcome)})
 
-    def keep(self, found: Found, picture: Picture, when: str) -> Outcome:
-        """Keep a fetched photo, unless there is one like it; its file is gone afterwards."""
+    def keep(self, found: FoundImage, picture: Picture, when: str) -> Outcome:
+        """Saves a fetched photo unless it is a duplicate; its temporary file is removed."""
         outcome = self._judge(picture)
         if outcome is not Outcome.SAVED:
             picture.file.unlink(missing_ok=True)
@@ -167,14 +174,14 @@ class Collection:
         )
         line = {"url": found.url, "outcome": str(outcome), "row": asdict(row)}
         if picture.signature.detail:
-            line["detail"] = picture.signature.text()
+            line["detail"] = picture.signature.encode_detail()
         self._write(line)
         self._decide(found.url, outcome)
         self._remember(row, picture.signature)
         return outcome
 
     def write_table(self) -> None:
-        """Write ``photos.csv``: the rows of the manifest, with an apostrophe before formulas."""
+        """Writes ``photos.csv``, with an apostrophe before formulas."""
         text = io.StringIO(newline="")
         table = csv.writer(text, lineterminator="\n")
         table.writerow([f.name for f in fields(Row)])
@@ -184,7 +191,11 @@ class Collection:
         folders.write(self.out / TABLE, text.getvalue())
 
     def close(self, complete: str = "") -> None:
-        """Write the table; ``complete`` is the time of an end with nothing left to do."""
+        """Writes the table and closes the manifest.
+
+        Args:
+            complete: time of the end if the run has completed, else "".
+        """
         self.write_table()
         if complete:
             self._write({"end": complete})
@@ -194,15 +205,15 @@ class Collection:
     def _judge(self, picture: Picture) -> Outcome:
         if picture.sha256 in self._sha256:
             return Outcome.DUPLICATE
-        if self._keep_duplicates or not self._known.holds_near(picture.signature):
+        if self._keep_duplicates or not self._known.contains_near(picture.signature):
             return Outcome.SAVED
         return Outcome.NEAR
 
     def _decide(self, url: str, outcome: Outcome) -> None:
         key = _key(url)
-        if key in self._decided:
-            self._counts[self._decided[key]] -= 1
-        self._decided[key] = outcome
+        if key in self._outcomes:
+            self._counts[self._outcomes[key]] -= 1
+        self._outcomes[key] = outcome
         self._counts[outcome] += 1
 
     def _remember(self, row: Row, signature: Signature) -> None:
@@ -213,7 +224,7 @@ class Collection:
     def _write(self, line: dict[str, Any]) -> None:
         text = json.dumps(line, ensure_ascii=True, separators=(",", ":"))
         self._log.write(text.encode("ascii") + b"\n")
-        self._log.flush()  # to the system: a killed process loses nothing of it
+        self._log.flush()  # to the operating system, in case the process is killed
 
     def _load(self, retry_failed: bool) -> None:
         self._log.seek(0)
@@ -233,9 +244,9 @@ class Collection:
         if self._log.tell() > whole:
             if self._log.tell() - whole > (1 << 26) or self._more_than_a_line(whole):
                 raise InputError(f"{self.out / NAME} is damaged: name another folder")
-            self._log.truncate(whole)  # the line that a kill cut short
+            self._log.truncate(whole)  # an incomplete line of a killed run
         for url in forget:
-            outcome = self._decided.pop(_key(url), None)
+            outcome = self._outcomes.pop(_key(url), None)
             if outcome is not None:
                 self._counts[outcome] -= 1
 
@@ -245,17 +256,17 @@ class Collection:
 
     def _replay(self, entry: dict[str, Any], forget: dict[str, None] | None) -> None:
         if "end" in entry:
-            self.pages.clear()  # a later run looks at them again
+            self.pages.clear()  # a later run reads the pages again
             self._page_counts.clear()
             self.notes.clear()
         elif "page" in entry:
             if "outcome" in entry:
                 outcome = Outcome(entry["outcome"])
-                if forget is None or outcome not in PASSING:
+                if forget is None or outcome not in TEMPORARY:
                     self._page_counts[outcome] += 1
                     self.pages[entry["page"]] = outcome
                 return
-            images = tuple(Found(*image) for image in entry["images"])
+            images = tuple(FoundImage(*image) for image in entry["images"])
             cut = str(entry.get("cut", ""))
             self.pages[entry["page"]] = Page(images, tuple(entry["following"]), cut=cut)
             self._count_page(entry["page"], cut)
@@ -264,26 +275,26 @@ class Collection:
             if outcome is Outcome.SAVED:
                 row = _tidy_row(Row(**entry["row"]))
                 if not (self.out / row.file_name).is_file():
-                    return  # somebody deleted the file: it may be fetched again
-                detail = detail_of(entry.get("detail", ""))
+                    return  # the file was deleted, so it may be fetched again
+                detail = decode_detail(entry.get("detail", ""))
                 self._remember(row, Signature(int(row.dhash, 16), detail))
             elif outcome is Outcome.NEAR and self._keep_duplicates:
-                return  # left out by a run that did not want it
+                return  # left out by a run without --keep-duplicates
             self._decide(entry["url"], outcome)
-            if forget is not None and outcome in PASSING:
+            if forget is not None and outcome in TEMPORARY:
                 forget[entry["url"]] = None
 
 
 def _tidy_row(row: Row) -> Row:
-    """A row of a manifest that an earlier version wrote, without passwords and odd signs."""
+    """A row of a manifest, perhaps from an earlier version, with normalised texts and addresses."""
     return replace(
         row,
-        source_url=join("", row.source_url),
-        page_url=join("", row.page_url),
-        licence_url=join("", row.licence_url),
-        title=plain(row.title),
-        author=plain(row.author),
-        licence=plain(row.licence),
+        source_url=join_url("", row.source_url),
+        page_url=join_url("", row.page_url),
+        licence_url=join_url("", row.licence_url),
+        title=one_line(row.title),
+        author=one_line(row.author),
+        licence=one_line(row.licence),
     )
 
 
@@ -292,12 +303,16 @@ def _key(url: str) -> bytes:
 
 
 def _lock(log: IO[bytes], out: Path) -> None:
-    """Hold the folder for this process: the system lets go when it ends, however it ends."""
+    """Locks the folder until this process ends.
+
+    Raises:
+        InputError: another process holds the lock.
+    """
     try:
         import fcntl
-    except ImportError:  # Windows has none
+    except ImportError:  # not on Windows
         return
     try:
         fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        raise InputError(f"{out} is in use by another scrape: wait for its end") from None
+        raise InputError(f"{out} is in use by another synth scrape: wait until it ends") from None

@@ -1,4 +1,4 @@
-"""Exceptions of the HTTP libraries -> outcomes."""
+"""Conversion of exceptions of the HTTP libraries to outcomes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from synth.scraping.outcomes import Outcome, Problem
 
 
 def problem_of(error: Exception) -> Problem:
-    """Any exception of the HTTP libraries -> the outcome to count, and whether to try again."""
+    """An exception of the HTTP libraries -> problem with outcome and whether to retry."""
     chain: list[BaseException] = []
     at: Any = error
     while at is not None and len(chain) < 8:
@@ -29,7 +29,7 @@ def problem_of(error: Exception) -> Problem:
         at = inner if isinstance(inner, BaseException) else at.__cause__
     if any(isinstance(e, Problem) for e in chain):
         return next(e for e in chain if isinstance(e, Problem))
-    # Before the timeouts: a refused connection is one by its class in urllib3.
+    # Before timeouts, because in urllib3 a refused connection is a subclass of a timeout.
     if any(isinstance(e, (NewConnectionError, NameResolutionError)) for e in chain):
         return Problem(Outcome.NO_CONNECTION, retry=True)
     late = (ReadTimeoutError, ConnectTimeoutError, TimeoutError, requests.Timeout)

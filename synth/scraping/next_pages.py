@@ -1,20 +1,20 @@
-"""The addresses of the pages that follow a page."""
+"""Addresses of the next pages of a page."""
 
 from __future__ import annotations
 
 import re
 from urllib.parse import urlsplit
 
-from synth.scraping.html_text import is_image_address, plain
+from synth.scraping.html_text import is_image_address, one_line
 from synth.scraping.html_tree import Node
 from synth.scraping.links import Links, link_types
 
-MOST_NEXT = 20  # next pages taken from one page
+MOST_NEXT = 20  # number of next pages of one page
 _NEXT = re.compile(r"^(next( page)?|older( posts)?|more|›|»|→|>)( ?[›»→>])?$", re.IGNORECASE)
 
 
 def find(tags: list[Node], links: Links, url: str) -> dict[str, None]:
-    """The addresses of the next pages on the same host: at most ``MOST_NEXT + 1``."""
+    """Addresses of next pages on the same host, in order, at most ``MOST_NEXT + 1``."""
     host = urlsplit(url).hostname
     found: dict[str, None] = {}
     for tag in tags:
@@ -23,7 +23,7 @@ def find(tags: list[Node], links: Links, url: str) -> dict[str, None]:
         if "next" not in link_types(tag):
             if tag.name == "link":
                 continue
-            labels = (plain(tag.shown(), 40), plain(tag.get("aria-label"), 40))
+            labels = (one_line(tag.text(), 40), one_line(tag.get("aria-label"), 40))
             classes = set(tag.get("class").lower().split())
             if "next" not in classes and not any(map(_NEXT.match, labels)):
                 continue

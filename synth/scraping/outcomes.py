@@ -1,4 +1,4 @@
-"""What can become of an address: the words of the table at the end of a run."""
+"""Outcomes of addresses, as counted in the table at the end of a run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """What became of one address."""
+    """Outcome of one address."""
 
     SAVED = "saved"
     DUPLICATE = "duplicate"
@@ -34,8 +34,8 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
-# May end better another day: what ``--retry-failed`` tries again.
-PASSING = frozenset(
+# Temporary failures, which ``--retry-failed`` retries.
+TEMPORARY = frozenset(
     {
         Outcome.TRUNCATED,
         Outcome.TIMED_OUT,
@@ -49,12 +49,12 @@ PASSING = frozenset(
 
 
 class Problem(Exception):
-    """Why an address gives nothing; caught within the package and counted.
+    """An address gave no result. The exception does not leave the package; it is counted.
 
     Args:
-        outcome: what to count.
-        retry: whether another try may help.
-        wait: seconds that the server asked to wait before it, where it did.
+        outcome: the outcome to count.
+        retry: whether to retry.
+        wait: seconds to wait before the retry if the server named a time, else None.
     """
 
     def __init__(self, outcome: Outcome, retry: bool = False, wait: float | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What a page shows: its images, the next pages, and under which licence. No network here."""
+"""Parsing of a page: its images with metadata, and its next pages. No network is used."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from synth.scraping import (
     next_pages,
     politeness,
 )
-from synth.scraping.html_text import decode, join, licence_name, plain
+from synth.scraping.html_text import decode, join_url, licence_name, one_line
 from synth.scraping.html_tree import Node
 from synth.scraping.json_ld import Terms
 from synth.scraping.links import Links
 from synth.scraping.next_pages import MOST_NEXT
 
-MOST = 10_000  # images taken from one page
-MOST_TEXT = 5_000_000  # characters of what is noted of a page's images
+MOST = 10_000  # number of images of one page
+MOST_TEXT = 5_000_000  # characters of the metadata of a page's images
 
 
 @dataclass(frozen=True)
-class Found:
-    """The address of an image, with what its page or service says about it."""
+class FoundImage:
+    """The address of an image with metadata from its page or service."""
 
     url: str
     page_url: str = ""
@@ -37,32 +37,35 @@ class Found:
 
 @dataclass(frozen=True)
 class Page:
-    """What was found.
+    """The result of parsing a page.
 
     Args:
-        images: in the order of the page, each address once.
+        images: images in the order of the page, each address once.
         following: addresses of the next pages.
-        opted_out: a robots meta tag forbids to take the images.
-        cut: which limits left a part of the page unread, in words; nothing where it is whole.
+        opted_out: whether a robots meta tag forbids the use of the images.
+        cut: the limits that left a part of the page unread, in words, or "".
     """
 
-    images: tuple[Found, ...] = ()
+    images: tuple[FoundImage, ...] = ()
     following: tuple[str, ...] = ()
     opted_out: bool = False
     cut: str = ""
 
 
 def read(html: bytes, url: str, charset: str = "", until: float = math.inf) -> Page:
-    """HTML as fetched from an address -> what it shows.
+    """Parses an HTML page.
 
-    Broken markup and encodings are read as browsers do; an address that makes no sense, is
-    no http(s) or is too long is left out.
+    Broken markup and encodings are handled as browsers do. Addresses that are invalid, too long
+    or not http(s) are left out.
 
     Args:
-        until: on the monotonic clock, when to give up.
+        html: the bytes of the page.
+        url: its address.
+        charset: charset in the HTTP header, or "".
+        until: deadline on the monotonic clock.
 
     Raises:
-        Problem: it is not read by then.
+        Problem: the deadline has passed.
     """
     tags, cut = html_tree.read(decode(html, charset), until)
     cuts = [cut] if cut else []
@@ -74,10 +77,10 @@ def read(html: bytes, url: str, charset: str = "", until: float = math.inf) -> P
     if politeness.opted_out(robots):
         return Page(opted_out=True)
     base = next((tag.get("href") for tag in tags if tag.name == "base" and tag.get("href")), "")
-    links = Links(join(url, base) or url, until)
+    links = Links(join_url(url, base) or url, until)
     described = json_ld.read(tags, links, cuts)
     name, licence_url = licence_links.page_licence(tags, links)
-    whole = Found(
+    whole = FoundImage(
         "",
         url,
         described.whole.title or _title(tags),
@@ -87,11 +90,11 @@ def read(html: bytes, url: str, charset: str = "", until: float = math.inf) -> P
     )
     if whole.licence_url:
         whole = replace(whole, licence=licence_name(whole.licence_url) or name)
-    found: dict[str, Found] = {}
+    found: dict[str, FoundImage] = {}
     room = MOST_TEXT
     figures: dict[Node, tuple[str, str]] = {}
     for image, tag in image_addresses.find(tags, links):
-        html_tree.check(until)
+        html_tree.check_deadline(until)
         if image in found:
             continue
         if len(found) >= MOST:
@@ -99,9 +102,9 @@ def read(html: bytes, url: str, charset: str = "", until: float = math.inf) -> P
             break
         about = replace(whole, url=image)
         about = _about(about, tag, described.each.get(image), links, figures)
-        room -= sum(len(getattr(about, each.name)) for each in fields(Found))
+        room -= sum(len(getattr(about, each.name)) for each in fields(FoundImage))
         if room < 0:
-            cuts.append(f"more than {MOST_TEXT} characters about its images")
+            cuts.append(f"more than {MOST_TEXT} characters of metadata of its images")
             break
         found[image] = about
     nofollow = any("nofollow" in each.lower() or "none" in each.lower() for each in robots)
@@ -114,15 +117,15 @@ def read(html: bytes, url: str, charset: str = "", until: float = math.inf) -> P
 
 
 def _about(
-    image: Found,
+    image: FoundImage,
     tag: Node,
     terms: Terms | None,
     links: Links,
     figures: dict[Node, tuple[str, str]],
-) -> Found:
-    """Add what JSON-LD, the image's own figure and its alternative text say.
+) -> FoundImage:
+    """Adds metadata from JSON-LD, the figure and the alternative text to an image.
 
-    ``figures`` holds the licences of the figures that are known, and is added to.
+    ``figures`` caches the licences of figures.
     """
     figure = next((each for each in tag.parents(8) if each.name == "figure"), None)
     if figure is not None:
@@ -135,7 +138,7 @@ def _about(
     if tag.name == "a" and not label:
         label = next((inner.get("alt") for inner in tag.inside("img")), "")
     if label:
-        image = replace(image, title=plain(label))
+        image = replace(image, title=one_line(label))
     if terms is None:
         return image
     image = replace(image, title=terms.title or image.title, author=terms.author or image.author)
@@ -146,12 +149,12 @@ def _about(
 
 
 def _title(tags: list[Node]) -> str:
-    told = _meta(tags, "og:title")
-    return told or next((plain(tag.shown()) for tag in tags if tag.name == "title"), "")
+    title = _meta(tags, "og:title")
+    return title or next((one_line(tag.text()) for tag in tags if tag.name == "title"), "")
 
 
 def _meta(tags: list[Node], name: str) -> str:
     for tag in tags:
         if tag.name == "meta" and name in (tag.get("property"), tag.get("name").lower()):
-            return plain(tag.get("content"))
+            return one_line(tag.get("content"))
     return ""

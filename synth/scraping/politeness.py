@@ -1,4 +1,4 @@
-"""What politeness asks for, as pure functions: robots.txt, robots tags, waiting times."""
+"""robots.txt, robots tags and waiting times. All functions are pure."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from protego import Protego
 
 from synth.scraping.outcomes import Outcome
 
-AGENT = "acuity"  # the name that robots.txt and robots tags may address
+AGENT = "acuity"  # product token in robots.txt and robots tags
 _NO = frozenset({"noai", "noimageai", "noindex", "noimageindex", "none"})
 _VALUED = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
-ROBOTS_BYTES = 500 * 1024  # as RFC 9309 asks a parser to read at least
-_MOST_STARS = 8
-_MOST_PATTERNS = 1000  # rules with wildcards: each is tried on each address
+ROBOTS_BYTES = 500 * 1024  # least size that RFC 9309 requires parsers to read
+_MOST_STARS = 8  # number of wildcards in a rule
+_MOST_PATTERNS = 1000  # number of rules with wildcards, each of which is matched on each address
 _AGENT_LINE = re.compile(r"user[- ]?agent(?:\s*:\s*|\s+)(.*)", re.IGNORECASE)
-_SITE_LINE = re.compile(r"(site-?maps?|host)\b", re.IGNORECASE)  # belongs to no group
+_SITE_LINE = re.compile(r"(site-?maps?|host)\b", re.IGNORECASE)  # lines outside of groups
 
 
 def user_agent(version: str, contact: str) -> str:
-    """The User-Agent header.
+    """Version and contact -> value of the User-Agent header.
 
     >>> user_agent("0.1.0", "me@example.org")
     'acuity/0.1.0 (photo collector; me@example.org)'
@@ -35,9 +35,9 @@ def user_agent(version: str, contact: str) -> str:
 
 
 def opted_out(tags: Sequence[str]) -> bool:
-    """Whether values of X-Robots-Tag (or of a robots meta tag) forbid to take the picture.
+    """Whether values of X-Robots-Tag or of a robots meta tag forbid the use of an image.
 
-    Each may open with the name of the robot that it is meant for.
+    A value may begin with the name of the robot for which it is meant.
 
     >>> [opted_out([t]) for t in ("noai", "otherbot: noai", "acuity: noindex", "all, nofollow")]
     [True, False, True, False]
@@ -55,7 +55,7 @@ def opted_out(tags: Sequence[str]) -> bool:
 
 
 def retry_after(value: str | None, now: datetime | None = None) -> float | None:
-    """A Retry-After header (seconds or a date) -> seconds from now; None where unusable.
+    """A Retry-After header (seconds or a date) -> seconds from now; None if it is invalid.
 
     >>> retry_after("120"), retry_after("soon"), retry_after(None)
     (120.0, None, None)
@@ -73,17 +73,17 @@ def retry_after(value: str | None, now: datetime | None = None) -> float | None:
 
 
 def backoff(tries: int, base: float, most: float, rng: random.Random) -> float:
-    """Seconds before try ``tries`` + 1: doubling, between a half and the whole at random."""
+    """Seconds to wait before a retry: ``base`` doubled ``tries`` times, with random jitter."""
     return float(min(most, base * 2 ** min(tries, 30)) * rng.uniform(0.5, 1.0))
 
 
 @dataclass(frozen=True)
 class Robots:
-    """What a host's robots.txt says to us.
+    """The rules of a host's robots.txt for Acuity.
 
     Args:
-        text: its text, where there is one.
-        problem: why nothing may be fetched from that host, where that is so.
+        text: text of the rules, or "".
+        problem: why nothing may be fetched from the host, or None.
     """
 
     text: str = ""
@@ -94,13 +94,13 @@ class Robots:
         return Protego.parse(self.text)
 
     def allows(self, url: str) -> bool:
-        """Whether we may fetch an address."""
+        """Whether an address may be fetched."""
         if self.problem is not None:
             return False
         return not self.text or bool(self._rules.can_fetch(url, AGENT))
 
     def delay(self) -> float:
-        """Seconds between two requests that it asks for; infinite where it says nonsense."""
+        """Seconds between two requests; infinite if the value in the file is invalid."""
         if self.problem is not None or not self.text:
             return 0.0
         asked = [float(self._rules.crawl_delay(AGENT) or 0.0)]
@@ -110,31 +110,31 @@ class Robots:
 
 
 def read_robots(status: int, body: bytes) -> Robots:
-    """The answer to robots.txt -> rules: absent allows everything, a failing server nothing.
+    """Status and body of the response to robots.txt -> rules.
 
-    Lines with more wildcards than any honest one are taken at their beginning only, and a file
-    with too many of them forbids everything, so that a hostile file cannot keep the matcher
-    busy: that forbids more, never less.
+    A missing file allows all addresses, a server error none. To bound the time for matching, a
+    rule with too many wildcards is cut, and a file with too many such rules forbids all
+    addresses. This forbids more than the file, never less.
     """
     if status == 429 or status >= 500:
         return Robots(problem=Outcome.ROBOTS)
     if status != 200:
         return Robots()
     text = body[:ROBOTS_BYTES].decode("utf-8-sig", "replace")
-    lines = [_tame(line) for line in _ours(re.split(r"[\r\n]+", text))]
+    lines = [_limit_wildcards(line) for line in _own_rules(re.split(r"[\r\n]+", text))]
     if sum("*" in line or "$" in line for line in lines) > _MOST_PATTERNS:
         return Robots(problem=Outcome.ROBOTS)
     return Robots("\n".join([f"User-agent: {AGENT}", *lines]) if lines else "")
 
 
-def _ours(lines: Sequence[str]) -> list[str]:
-    """The rules for us: of the groups that name us, else of those for everybody (RFC 9309).
+def _own_rules(lines: Sequence[str]) -> list[str]:
+    """The rules of the groups for Acuity, else of those for all robots (RFC 9309).
 
-    A group names us by the product token alone, whatever version or words follow it.
+    A group is matched by its product token only; a version or words after it are ignored.
     """
     rules: dict[str, list[str]] = {AGENT: [], "*": []}
     known: set[str] = set()
-    names: set[str] = set()  # of the group under way
+    names: set[str] = set()  # product tokens of the current group
     heading = False
     for line in (each.partition("#")[0].strip() for each in lines):
         if not line or _SITE_LINE.match(line):
@@ -153,7 +153,7 @@ def _ours(lines: Sequence[str]) -> list[str]:
 
 
 def _token(value: str) -> str:
-    """A value of User-agent -> the product token that it names.
+    """A value of User-agent -> its product token.
 
     >>> [_token(v) for v in ("Acuity/9", "acuity bot (v2)", "*", "acuity-news", "otherbot")]
     ['acuity', 'acuity', '*', 'acuity-news', 'otherbot']
@@ -163,7 +163,7 @@ def _token(value: str) -> str:
     return match[0] if match else "*" if "*" in value and not bare else ""
 
 
-def _tame(line: str) -> str:
+def _limit_wildcards(line: str) -> str:
     line = re.sub(r"\*{2,}", "*", " ".join(line[:2000].splitlines()))
     if line.count("*") <= _MOST_STARS:
         return line

@@ -1,4 +1,4 @@
-"""The body of an HTTP response, read within the limits of time and bytes."""
+"""Reading of the body of an HTTP response within limits of time and bytes."""
 
 from __future__ import annotations
 
@@ -8,16 +8,21 @@ from collections.abc import Iterator
 import requests
 
 from synth.scraping import decompression
-from synth.scraping.addresses import Flight
+from synth.scraping.addresses import Exchange
 from synth.scraping.decompression import CHUNK
 from synth.scraping.outcomes import Outcome, Problem
 
 
-def pieces(response: requests.Response, most: int, flight: Flight) -> Iterator[bytes]:
-    """The decompressed body in pieces of bounded size.
+def pieces(response: requests.Response, most: int, exchange: Exchange) -> Iterator[bytes]:
+    """Yields the decompressed body in pieces of bounded size.
+
+    Args:
+        response: the response.
+        most: largest number of bytes of the body as received.
+        exchange: the running exchange.
 
     Raises:
-        Problem: it is cut short, too long, too slow or wrongly compressed.
+        Problem: the body is incomplete, too long, too slow or not validly compressed.
     """
     raw = response.raw
     length = response.headers.get("Content-Length", "")
@@ -29,9 +34,9 @@ def pieces(response: requests.Response, most: int, flight: Flight) -> Iterator[b
     inflater = decompression.inflater(response.headers.get("Content-Encoding", "").strip().lower())
     received = 0
     while True:
-        # One read of the socket at a time: a whole chunk of a slow drip would take for ever.
+        # One read of the socket at a time, because a slow server may take very long for a chunk.
         piece = raw.read1(CHUNK, decode_content=False)
-        if flight.overdue or time.monotonic() > flight.deadline:
+        if exchange.overdue or time.monotonic() > exchange.deadline:
             raise Problem(Outcome.TIMED_OUT)
         if not piece:
             break
@@ -43,7 +48,7 @@ def pieces(response: requests.Response, most: int, flight: Flight) -> Iterator[b
             continue
         yield from inflater.inflate(piece)
         if inflater.ended:
-            response.close()  # what follows is no part of the body, and may have no end
+            response.close()  # the remaining data is not part of the body and may not end
             return
     if promised is not None and received < promised:
         raise Problem(Outcome.TRUNCATED, retry=True)

@@ -1,7 +1,7 @@
-"""The run: sources to photos in a folder, in an order that no timing changes.
+"""A run of ``synth scrape``: collects photos from sources, in an order independent of timing.
 
-Addresses are fetched several at a time, but decided one after the other: a photo of each
-source in turn, in the order of its pages. So the same answers give the same set, with or
+Several addresses are fetched at a time, but their outcomes are decided one by one: one photo of
+each source in turn, in the order of its pages. So the same responses give the same photos, with or
 without an interruption.
 """
 
@@ -25,26 +25,26 @@ from synth.scraping.inspection import Picture
 from synth.scraping.manifest import INCOMING, Collection, Row
 from synth.scraping.options import Options
 from synth.scraping.outcomes import Outcome, Problem
-from synth.scraping.pages import Found, Page
+from synth.scraping.pages import FoundImage, Page
 from synth.scraping.sources import Source
 from synth.scraping.streams import Stream, open_streams
-from synth.scraping.traffic import Ask, Traffic
+from synth.scraping.traffic import Request, Traffic
 
 Progress = Callable[[int, int], None]
-_AHEAD = 1000  # addresses fetched before their turn: their files wait on the disk
-_PAGES_PER_DEPTH = 10  # pages of a source at most, for each step of the depth
-_LOOK = 64  # known images of a source below which its next page is read
+_AHEAD = 1000  # number of photos that are fetched before their turn and kept on disk
+_PAGES_PER_DEPTH = 10  # largest number of pages of a source, per step of the depth
+_MIN_IMAGES = 64  # the next page is read if fewer images of a source are queued
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run came to.
+    """Result of a run.
 
     Args:
-        outcomes: over all runs of the folder.
+        outcomes: outcome -> number of addresses, over all runs in the folder.
         rows: the photos in the folder.
-        interrupted: before its end, by Ctrl-C.
-        notes: what a limit left out, a sentence for each page.
+        interrupted: whether Ctrl-C ended the run.
+        notes: sentences about pages that were read in part.
     """
 
     outcomes: dict[Outcome, int]
@@ -62,33 +62,35 @@ def scrape(
     progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> Summary:
-    """Collect photos from sources into the folder ``out``, and go on where a run stopped.
+    """Collects photos from sources into the folder ``out``; continues an earlier run there.
 
     Args:
         words: sources, as on the command line.
-        retry_failed: try addresses again that failed for a reason that may have passed.
-        progress: called with photos saved and photos wanted.
-        stop: ends the run when it is set; where there is none, the first Ctrl-C does.
+        out: the folder.
+        options: the options; default: :class:`Options`.
+        retry_failed: retry addresses that failed for a temporary reason.
+        progress: called with (number of photos, number wanted).
+        stop: event that ends the run; None: the first Ctrl-C ends it.
 
     Raises:
-        InputError: bad input, or a folder that is not ours.
-        OSError: the disk is full; what was saved is kept.
+        InputError: bad input, or synth scrape did not write the folder.
+        OSError: a file cannot be written, for example on a full disk; saved photos are kept.
     """
     options = options or Options()
     found = sources.parse(words, options.endpoints)
     collection = Collection(path_of(out), retry_failed, options.keep_duplicates)
     agent = politeness.user_agent(importlib.metadata.version("acuity"), options.contact)
     fetcher = Fetcher(agent, options.bounds, options.allow_private)
-    traffic = Traffic(fetcher, options.manners)
+    traffic = Traffic(fetcher, options.politeness)
     interrupted = False
     end = ""
     try:
-        noted = ("limit", "min_side", "depth", "keep_duplicates")
-        told = {name: getattr(options, name) for name in noted}
-        collection.start([source.word for source in found], told, _now())
-        with interrupt.wished() if stop is None else contextlib.nullcontext(stop) as wish:
-            _Run(collection, fetcher, traffic, options, progress).run(found, wish)
-        interrupted = wish.is_set()
+        names = ("limit", "min_side", "depth", "keep_duplicates")
+        recorded = {name: getattr(options, name) for name in names}
+        collection.start([source.word for source in found], recorded, _now())
+        with interrupt.defer_sigint() if stop is None else contextlib.nullcontext(stop) as event:
+            _Run(collection, fetcher, traffic, options, progress).run(found, event)
+        interrupted = event.is_set()
         end = "" if interrupted else _now()
     except KeyboardInterrupt:
         interrupted = True
@@ -101,7 +103,7 @@ def scrape(
 
 
 class _Run:
-    """The state of one run; used by one thread."""
+    """The state of one run. It is used by one thread."""
 
     def __init__(
         self,
@@ -118,82 +120,84 @@ class _Run:
         self._progress = progress
         self._streams: list[Stream] = []
         self._turn = 0
-        self._flying: dict[str, Picture | Problem | None] = {}  # by address; None: on its way
+        self._results: dict[str, Picture | Problem | None] = {}  # by address; None: being fetched
 
     def run(self, found: Sequence[Source], stop: threading.Event) -> None:
-        """Until the limit, until every source is exhausted, or until told to stop."""
+        """Runs until the limit is reached, all sources are exhausted, or ``stop`` is set."""
         self._streams = list(open_streams(found))
         while not stop.is_set():
             self._read_pages()
             moved = self._decide()
-            if self._collection.saved() >= self._options.limit or not self._streams:
+            if self._collection.photo_count() >= self._options.limit or not self._streams:
                 return
             self._fetch_ahead()
             for key, result in self._traffic.wait(0.0 if moved else 0.5):
-                self._arrive(key, result)
+                self._handle_result(key, result)
 
     def _decide(self) -> bool:
-        """Decide what is due and known; whether anything was."""
+        """Decides the outcomes of fetched images in order; returns whether there were any."""
         collection, moved = self._collection, False
-        while self._streams and collection.saved() < self._options.limit:
+        while self._streams and collection.photo_count() < self._options.limit:
             stream = self._streams[self._turn]
-            if stream.exhausted():
+            if stream.is_exhausted():
                 del self._streams[self._turn]
                 self._turn = self._turn % len(self._streams) if self._streams else 0
                 continue
             if not stream.images:
                 return moved
             found = stream.images[0]
-            if collection.decided(found.url) is None:
-                if self._flying.get(found.url) is None:
+            if collection.outcome_of(found.url) is None:
+                if self._results.get(found.url) is None:
                     return moved
-                result = self._flying.pop(found.url)
-                self._settle(found, result)
+                result = self._results.pop(found.url)
+                self._store(found, result)
             moved = True
             stream.images.popleft()
             stream.submitted = max(0, stream.submitted - 1)
             self._turn = (self._turn + 1) % len(self._streams)
-            if len(stream.images) < _LOOK:
+            if len(stream.images) < _MIN_IMAGES:
                 self._read_page(stream)
         return moved
 
-    def _settle(self, found: Found, result: Picture | Problem | None) -> None:
+    def _store(self, found: FoundImage, result: Picture | Problem | None) -> None:
         if isinstance(result, Picture):
             outcome = self._collection.keep(found, result, _now())
             if outcome is Outcome.SAVED and self._progress is not None:
-                self._progress(self._collection.saved(), self._options.limit)
+                self._progress(self._collection.photo_count(), self._options.limit)
         elif isinstance(result, Problem):
             self._collection.note(found.url, result.outcome)
 
     def _fetch_ahead(self) -> None:
-        """Submit images in the order of their turns, never more than are still wanted."""
-        room = min(_AHEAD, self._options.limit - self._collection.saved()) - len(self._flying)
+        """Submits images in the order of their turns, at most as many as are still wanted."""
+        room = min(_AHEAD, self._options.limit - self._collection.photo_count()) - len(
+            self._results
+        )
         streams = self._streams[self._turn :] + self._streams[: self._turn]
         head = streams[0]
         if head.images and not head.submitted:
-            room = max(room, 1)  # the next in turn always: the others wait for it
+            room = max(room, 1)  # always the next image in turn, as the others wait for it
         while room > 0:
-            open_ = [s for s in streams if s.submitted < len(s.images)]
-            if not open_:
+            pending = [s for s in streams if s.submitted < len(s.images)]
+            if not pending:
                 return
-            for stream in open_:
+            for stream in pending:
                 if room <= 0:
                     return
                 room -= self._submit(stream)
 
     def _submit(self, stream: Stream) -> int:
-        """Submit a stream's next image; 1 if that starts a fetch, 0 if nothing is needed."""
+        """Submits the next image of a stream; returns the number of started fetches, 0 or 1."""
         found = stream.images[stream.submitted]
         stream.submitted += 1
-        if found.url in self._flying or self._collection.decided(found.url) is not None:
+        if found.url in self._results or self._collection.outcome_of(found.url) is not None:
             return 0
-        self._flying[found.url] = None
-        self._traffic.submit(Ask(f"image {found.url}", found.url, self._downloads.image))
+        self._results[found.url] = None
+        self._traffic.submit(Request(f"image {found.url}", found.url, self._downloads.image))
         return 1
 
     def _read_pages(self) -> None:
         for stream in list(self._streams):
-            if len(stream.images) < _LOOK:
+            if len(stream.images) < _MIN_IMAGES:
                 self._read_page(stream)
 
     def _read_page(self, stream: Stream) -> None:
@@ -201,42 +205,44 @@ class _Run:
             url, depth = stream.pages.popleft()
             known = self._collection.pages.pop(url, None)
             if known is not None:
-                self._open(stream, known, url, depth)
+                self._add_page(stream, known, url, depth)
                 continue
             stream.reading = url
             stream.pages.appendleft((url, depth))
             fetch = self._downloads
             work = fetch.page if stream.kind == "page" else fetch.service(stream.kind)
             service = stream.kind != "page"
-            self._traffic.submit(Ask(f"page {id(stream)}", url, work, service))
+            self._traffic.submit(Request(f"page {id(stream)}", url, work, service))
 
-    def _arrive(self, key: str, result: Any) -> None:
+    def _handle_result(self, key: str, result: Any) -> None:
         what, _, name = key.partition(" ")
         if what == "image":
-            if name in self._flying:
-                self._flying[name] = result
+            if name in self._results:
+                self._results[name] = result
             return
         stream = next(s for s in self._streams if id(s) == int(name))
         stream.reading = ""
         url, depth = stream.pages.popleft()
         page = result.outcome if isinstance(result, Problem) else result
         self._collection.note_page(url, page)
-        self._open(stream, page, url, depth)
+        self._add_page(stream, page, url, depth)
 
-    def _open(self, stream: Stream, page: Page | Outcome, url: str, depth: int) -> None:
-        """Add what a page showed to its stream."""
+    def _add_page(self, stream: Stream, page: Page | Outcome, url: str, depth: int) -> None:
+        """Adds images and next pages of a page to its stream."""
         if isinstance(page, Outcome):
             return
         for image in page.images:
             if not image.licence and not image.licence_url:
                 image = replace(image, licence=stream.licence)
             stream.images.append(image)
-        # A service's listing is one list cut into pieces; its depth is bounded by the limit.
+        # The pages of a service are one list, which is bounded by the limit, not by the depth.
         deeper = depth + (stream.kind == "page")
         most = 1 + _PAGES_PER_DEPTH * self._options.depth if stream.kind == "page" else math.inf
         for following in page.following if deeper <= self._options.depth else ():
             if len(stream.seen) >= most:
-                self._collection.note_limit(f"{url}: read no further than {most} pages of a source")
+                self._collection.note_limit(
+                    f"{url}: read in part, more than {most} pages of a source"
+                )
                 break
             if following not in stream.seen:
                 stream.seen.add(following)

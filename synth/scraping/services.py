@@ -1,7 +1,7 @@
-"""Photo services through their documented JSON interfaces: addresses to ask, answers read.
+"""JSON interfaces of photo services: addresses of requests and parsing of responses.
 
 Sources: the MediaWiki action API (generator=categorymembers, prop=imageinfo) and the Openverse
-API, version 1 (images). No network here.
+API, version 1 (images). No network is used.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import json
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from synth.scraping.html_text import LONGEST, join, licence_name, plain
+from synth.scraping.html_text import LONGEST, join_url, licence_name, one_line
 from synth.scraping.html_tree import text_of
 from synth.scraping.outcomes import Outcome, Problem
-from synth.scraping.pages import Found, Page
+from synth.scraping.pages import FoundImage, Page
 
 COMMONS = "https://commons.wikimedia.org/w/api.php"
 OPENVERSE = "https://api.openverse.org/v1/images/"
@@ -24,7 +24,7 @@ _MIMES = frozenset(
 
 
 def commons(category: str, endpoint: str = COMMONS) -> str:
-    """The address that lists the first files of a Wikimedia Commons category."""
+    """A Wikimedia Commons category -> address of the list of its first files."""
     name = category if category.lower().startswith("category:") else f"Category:{category}"
     query = {
         "action": "query",
@@ -42,15 +42,15 @@ def commons(category: str, endpoint: str = COMMONS) -> str:
 
 
 def openverse(words: str, endpoint: str = OPENVERSE) -> str:
-    """The address of the first results of an Openverse search: 20, as anybody may ask for."""
+    """A search in Openverse -> address of its first 20 results, the most without registration."""
     return f"{endpoint}?{urlencode({'q': words, 'page': '1', 'page_size': '20'})}"
 
 
 def read_commons(body: bytes, url: str) -> Page:
-    """An answer of Commons -> images with author and licence, and the address that goes on.
+    """A response of Commons -> images with author and licence, and the address of the next page.
 
     Raises:
-        Problem: it is no such answer, or reports an error.
+        Problem: the response is invalid or reports an error.
     """
     data = _json(body)
     if "error" in data:
@@ -66,21 +66,21 @@ def read_commons(body: bytes, url: str) -> Page:
         if info.get("mime") not in _MIMES or not image:
             continue
         about = _dict(info.get("extmetadata"))
-        title = _words(about, "ObjectName") or plain(page.get("title")).removeprefix("File:")
+        title = _words(about, "ObjectName") or one_line(page.get("title")).removeprefix("File:")
         address = _address(_words(about, "LicenseUrl"))
         name = _words(about, "LicenseShortName") or licence_name(address)
         shown = _address(info.get("descriptionurl"))
-        found.append(Found(image, shown, title, _words(about, "Artist"), name, address))
+        found.append(FoundImage(image, shown, title, _words(about, "Artist"), name, address))
     more = _dict(data.get("continue"))
     following = (_with(url, {str(k): str(v) for k, v in more.items()}),) if more else ()
     return Page(tuple(found), following)
 
 
 def read_openverse(body: bytes, url: str) -> Page:
-    """An answer of Openverse -> images with author and licence, and the next page's address.
+    """A response of Openverse -> images with author and licence, and the address of the next page.
 
     Raises:
-        Problem: it is no such answer.
+        Problem: the response is invalid.
     """
     data = _json(body)
     results = data.get("results")
@@ -92,13 +92,13 @@ def read_openverse(body: bytes, url: str) -> Page:
         if not image:
             continue
         address = _address(item.get("license_url"))
-        code = f"{plain(item.get('license'))} {plain(item.get('license_version'))}".strip()
+        code = f"{one_line(item.get('license'))} {one_line(item.get('license_version'))}".strip()
         found.append(
-            Found(
+            FoundImage(
                 image,
                 _address(item.get("foreign_landing_url")),
-                plain(item.get("title")),
-                plain(item.get("creator")),
+                one_line(item.get("title")),
+                one_line(item.get("creator")),
                 licence_name(address) or code.upper(),
                 address,
             )
@@ -126,8 +126,8 @@ def _json(body: bytes) -> dict[str, Any]:
 
 
 def _address(value: Any) -> str:
-    """An absolute http(s) address, or nothing."""
-    return join("https://", value[: LONGEST + 1].strip()) if isinstance(value, str) else ""
+    """The value if it is an absolute http(s) address, else ""."""
+    return join_url("https://", value[: LONGEST + 1].strip()) if isinstance(value, str) else ""
 
 
 def _dict(value: Any) -> dict[str, Any]:
@@ -135,10 +135,10 @@ def _dict(value: Any) -> dict[str, Any]:
 
 
 def _words(about: dict[str, Any], key: str) -> str:
-    """A field of extmetadata, whose values may be HTML."""
+    """The text of a field of extmetadata, whose value may be HTML."""
     value = _dict(about.get(key)).get("value")
     if not isinstance(value, str):
         return ""
     if "<" in value or "&" in value:
         value = text_of(value[:20_000])
-    return plain(value)
+    return one_line(value)

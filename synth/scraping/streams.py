@@ -1,4 +1,4 @@
-"""Sources under way: what remains to be read and fetched of each."""
+"""The queues of pages and images of each source during a run."""
 
 from __future__ import annotations
 
@@ -6,39 +6,39 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from synth.scraping.pages import Found
+from synth.scraping.pages import FoundImage
 from synth.scraping.sources import Kind, Source
 
 
 @dataclass(eq=False)
 class Stream:
-    """A source under way: pages to read, then images in the order found.
+    """The queues of one source.
 
     Args:
-        kind: of the source.
-        licence: of its images, where they give none.
-        pages: addresses of the pages to read, each with its depth.
+        kind: kind of the source.
+        licence: licence of images without a licence of their own.
+        pages: pages to read, each with address and depth.
         seen: addresses of all pages that were read or are in ``pages``.
-        images: that are not decided yet.
-        submitted: how many of the first images are on their way or known.
-        reading: the address of the page on its way; empty where none is.
+        images: images without an outcome, in the order of the pages.
+        submitted: number of images at the front that are being fetched or have been fetched.
+        reading: address of the page that is being fetched, or "".
     """
 
     kind: Kind
     licence: str
     pages: deque[tuple[str, int]] = field(default_factory=deque)
     seen: set[str] = field(default_factory=set)
-    images: deque[Found] = field(default_factory=deque)
+    images: deque[FoundImage] = field(default_factory=deque)
     submitted: int = 0
     reading: str = ""
 
-    def exhausted(self) -> bool:
-        """Whether nothing of the source remains to be done."""
+    def is_exhausted(self) -> bool:
+        """Whether the source has no more pages and images."""
         return not (self.images or self.pages or self.reading)
 
 
 def open_streams(found: Sequence[Source]) -> Iterator[Stream]:
-    """A stream for each source; addresses of images share one."""
+    """Yields a stream for each source, and one for all addresses of images."""
     images: dict[str, Stream] = {}
     for source in found:
         if source.kind != "image":
@@ -46,7 +46,7 @@ def open_streams(found: Sequence[Source]) -> Iterator[Stream]:
             stream.seen.add(source.start)
             yield stream
             continue
-        image = Found(source.start, licence=source.licence)
+        image = FoundImage(source.start, licence=source.licence)
         if "images" not in images:
             images["images"] = Stream("image", "")
         images["images"].images.append(image)

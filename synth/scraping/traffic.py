@@ -1,4 +1,4 @@
-"""Who is asked when: a lane per host with its rules and delay, several hosts at once."""
+"""Scheduling of requests: a queue per host with robots rules and delay, several hosts at once."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from synth.scraping.fetcher import Fetcher, LocalError
 from synth.scraping.outcomes import Outcome, Problem
 from synth.scraping.politeness import Robots
 
-_IDLE_LANES = 500  # hosts without work whose rules are remembered
-_HOPS = 8
-_GIVE_UPS = 10  # addresses in a row lost to a busy or dead host before the rest is given up
+_IDLE_HOSTS = 500  # number of idle hosts whose rules are kept
+_HOPS = 8  # number of redirects of a request
+_GIVE_UPS = 10  # consecutive failures of a host after which its other requests fail at once
 _GIVES_UP = (Outcome.BUSY, Outcome.NO_CONNECTION, Outcome.TIMED_OUT)
-_FAREWELL = 2.0  # s to wait for the threads at the end
+_JOIN_TIMEOUT = 2.0  # s to wait for the threads at the end
 
 
 @dataclass(frozen=True)
-class Manners:
-    """How to treat hosts; times in seconds.
+class Politeness:
+    """Limits on requests to hosts; times in seconds.
 
     Args:
-        delay: between two requests to a host; a longer Crawl-delay counts instead.
-        per_host: connections to a host.
-        threads: requests at a time, all hosts together.
-        retries: tries of an address after the first.
-        backoff: before the second try, doubled for each later one.
-        most_wait: longest wait that a server can impose.
-        seed: of the jitter.
+        delay: time between two requests to a host; a longer Crawl-delay replaces it.
+        per_host: connections to a host at a time.
+        threads: requests at a time to all hosts.
+        retries: number of retries of an address.
+        backoff: time before the first retry, doubled for each later one.
+        longest_wait: longest waiting time that is accepted from a server.
+        seed: seed of the jitter.
     """
 
     delay: float = 1.0
@@ -48,113 +48,128 @@ class Manners:
     threads: int = 8
     retries: int = 4
     backoff: float = 2.0
-    most_wait: float = 300.0
+    longest_wait: float = 300.0
     seed: int = 0
 
 
 @dataclass(frozen=True)
-class Ask:
-    """An address to be fetched.
+class Request:
+    """A request for an address.
 
     Args:
-        key: what the answer is filed under: the address before any redirect.
-        url: where it is now.
-        work: makes the result from a session and an address, on a thread of its own.
-        service: a documented interface for programs, which robots.txt is not about.
-        been: the addresses that redirected here.
-        tries: made already.
+        key: identifies the result.
+        url: the address, after redirects.
+        work: function of session and address that makes the result, called on another thread.
+        service: whether the address is an interface for programs, to which robots.txt does not
+            apply.
+        redirected_from: addresses that redirected to this one.
+        tries: number of failed tries.
     """
 
     key: str
     url: str
     work: Callable[[requests.Session, str], Any]
     service: bool = False
-    been: tuple[str, ...] = ()
+    redirected_from: tuple[str, ...] = ()
     tries: int = 0
 
 
 @dataclass(frozen=True)
-class Moved:
-    """A result that says: look there instead."""
+class Redirect:
+    """A result: the address redirects to ``url``."""
 
     url: str
 
 
 @dataclass(eq=False)
-class _Lane:
-    """A host: what waits for it, and when it may be asked next."""
+class _HostQueue:
+    """The state of one host.
 
-    tasks: deque[Ask] = field(default_factory=deque)
+    Args:
+        tasks: requests that wait.
+        rules: robots rules by origin.
+        robots_origin: origin whose robots.txt is being fetched, or "".
+        tries: number of failed tries of that robots.txt.
+        active: number of running requests.
+        next_at: time on the monotonic clock before which no request is sent.
+        delay: seconds between two requests.
+        scheduled: whether the host is in the heap of scheduled hosts.
+        failures: number of consecutive failures.
+        failure: outcome of all further requests, or None.
+        sessions: idle sessions.
+    """
+
+    tasks: deque[Request] = field(default_factory=deque)
     rules: dict[str, Robots] = field(default_factory=dict)
-    asking: str = ""  # the origin whose robots.txt is being fetched
-    tries: int = 0  # of that
+    robots_origin: str = ""
+    tries: int = 0
     active: int = 0
     next_at: float = 0.0
     delay: float = 0.0
-    armed: bool = False
-    lost: int = 0
-    dead: Outcome | None = None
+    scheduled: bool = False
+    failures: int = 0
+    failure: Outcome | None = None
     sessions: list[requests.Session] = field(default_factory=list)
 
 
 class Traffic:
-    """Fetches what is submitted, as politely as told, and hands back results as they come."""
+    """Runs submitted requests on threads within the limits of :class:`Politeness`."""
 
-    def __init__(self, fetcher: Fetcher, how: Manners) -> None:
+    def __init__(self, fetcher: Fetcher, limits: Politeness) -> None:
         self._fetcher = fetcher
-        self._how = how
-        self._lanes: OrderedDict[str, _Lane] = OrderedDict()
-        self._heap: list[tuple[float, int, _Lane]] = []
+        self._limits = limits
+        self._hosts: OrderedDict[str, _HostQueue] = OrderedDict()
+        self._heap: list[tuple[float, int, _HostQueue]] = []
         self._count = itertools.count()
-        self._todo: queue.SimpleQueue[tuple[_Lane, Ask | str, requests.Session] | None]
+        self._todo: queue.SimpleQueue[tuple[_HostQueue, Request | str, requests.Session] | None]
         self._todo = queue.SimpleQueue()
-        self._done: queue.SimpleQueue[tuple[_Lane, Ask | str, requests.Session, Any]]
+        self._done: queue.SimpleQueue[tuple[_HostQueue, Request | str, requests.Session, Any]]
         self._done = queue.SimpleQueue()
         self._results: list[tuple[str, Any]] = []
         self._busy = 0
-        self._rng = random.Random(how.seed)
+        self._rng = random.Random(limits.seed)
         self._threads = [
-            threading.Thread(target=self._serve, daemon=True, name=f"fetch-{k}")
-            for k in range(how.threads)
+            threading.Thread(target=self._run_thread, daemon=True, name=f"fetch-{k}")
+            for k in range(limits.threads)
         ]
         for thread in self._threads:
             thread.start()
 
-    def submit(self, ask: Ask) -> None:
-        """Queue an address; its result, or Problem, comes out of :meth:`wait` under its key."""
+    def submit(self, request: Request) -> None:
+        """Queues a request; :meth:`wait` returns its result, or a Problem, with its key."""
         try:
-            ask = replace(ask, url=addresses.clean(ask.url))
+            request = replace(request, url=addresses.clean(request.url))
         except Problem as problem:
-            self._results.append((ask.key, problem))
+            self._results.append((request.key, problem))
             return
-        lane = self._lane(ask.url)
-        lane.tasks.append(ask)
-        self._arm(lane)
+        host = self._host_queue(request.url)
+        host.tasks.append(request)
+        self._schedule(host)
 
     def wait(self, longest: float) -> list[tuple[str, Any]]:
-        """Results that have come, after at most that many seconds.
+        """Waits at most ``longest`` seconds; returns the available (key, result) pairs.
 
         Raises:
             LocalError: a file could not be written.
         """
-        self._pump()
+        self._send_due()
         if not self._results:
             pause = longest
-            if self._heap and self._busy < self._how.threads:
+            if self._heap and self._busy < self._limits.threads:
                 pause = min(pause, max(0.0, self._heap[0][0] - time.monotonic()))
             with contextlib.suppress(queue.Empty):
                 self._finish(*self._done.get(timeout=pause))
         with contextlib.suppress(queue.Empty):
             while True:
                 self._finish(*self._done.get_nowait())
-        self._pump()
+        self._send_due()
         results, self._results = self._results, []
         return results
 
     def close(self) -> None:
-        """End what is under way and let the threads go.
+        """Ends all requests and threads.
 
-        A thread that a name server keeps waiting is left behind: it ends with the process.
+        A thread that still waits for a name server ends with the process.
         """
         self._fetcher.close()
         with contextlib.suppress(queue.Empty):
@@ -162,157 +177,168 @@ class Traffic:
                 self._todo.get_nowait()
         for _ in self._threads:
             self._todo.put(None)
-        until = time.monotonic() + _FAREWELL
+        until = time.monotonic() + _JOIN_TIMEOUT
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
-        for lane in self._lanes.values():
-            for session in lane.sessions:
+        for host in self._hosts.values():
+            for session in host.sessions:
                 session.close()
 
-    def _serve(self) -> None:
-        while (job := self._todo.get()) is not None:
-            lane, what, session = job
+    def _run_thread(self) -> None:
+        while (item := self._todo.get()) is not None:
+            host, job, session = item
             result: Any
             try:
-                if isinstance(what, str):
-                    result = self._fetcher.robots(session, what)
+                if isinstance(job, str):
+                    result = self._fetcher.robots(session, job)
                 else:
-                    result = what.work(session, what.url)
+                    result = job.work(session, job.url)
             except (Problem, LocalError) as error:
                 result = error
-            except Exception:  # one address must not end a run of thousands
+            except Exception:  # one address must not end the run
                 result = Problem(Outcome.FAILED)
-            self._done.put((lane, what, session, result))
+            self._done.put((host, job, session, result))
 
-    def _lane(self, url: str) -> _Lane:
-        host = urlsplit(url).hostname or ""
-        lane = self._lanes.get(host)
-        if lane is None:
-            lane = self._lanes[host] = _Lane(delay=self._how.delay)
-        self._lanes.move_to_end(host)
-        if len(self._lanes) > 2 * _IDLE_LANES:
+    def _host_queue(self, url: str) -> _HostQueue:
+        name = urlsplit(url).hostname or ""
+        host = self._hosts.get(name)
+        if host is None:
+            host = self._hosts[name] = _HostQueue(delay=self._limits.delay)
+        self._hosts.move_to_end(name)
+        if len(self._hosts) > 2 * _IDLE_HOSTS:
             now = time.monotonic()
             idle = [
-                name
-                for name, each in self._lanes.items()
-                if not each.tasks and not each.active and each.next_at < now and each is not lane
+                other
+                for other, each in self._hosts.items()
+                if not each.tasks and not each.active and each.next_at < now and each is not host
             ]
-            for name in idle[:_IDLE_LANES]:
-                for session in self._lanes.pop(name).sessions:
+            for other in idle[:_IDLE_HOSTS]:
+                for session in self._hosts.pop(other).sessions:
                     session.close()
-        return lane
+        return host
 
-    def _arm(self, lane: _Lane) -> None:
-        if lane.armed or lane.asking or not lane.tasks or lane.active >= self._how.per_host:
+    def _schedule(self, host: _HostQueue) -> None:
+        if (
+            host.scheduled
+            or host.robots_origin
+            or not host.tasks
+            or host.active >= self._limits.per_host
+        ):
             return
-        lane.armed = True
-        heapq.heappush(self._heap, (lane.next_at, next(self._count), lane))
+        host.scheduled = True
+        heapq.heappush(self._heap, (host.next_at, next(self._count), host))
 
-    def _pump(self) -> None:
-        """Send whatever may be sent now."""
+    def _send_due(self) -> None:
+        """Sends all requests that may be sent now."""
         now = time.monotonic()
-        while self._heap and self._heap[0][0] <= now and self._busy < self._how.threads:
-            _, _, lane = heapq.heappop(self._heap)
-            lane.armed = False
-            if lane.next_at <= now:
-                self._send(lane, now)
-            self._arm(lane)
+        while self._heap and self._heap[0][0] <= now and self._busy < self._limits.threads:
+            _, _, host = heapq.heappop(self._heap)
+            host.scheduled = False
+            if host.next_at <= now:
+                self._send(host, now)
+            self._schedule(host)
 
-    def _send(self, lane: _Lane, now: float) -> None:
-        while lane.tasks:
-            ask = lane.tasks[0]
-            if lane.dead is not None:
-                self._results.append((lane.tasks.popleft().key, Problem(lane.dead)))
+    def _send(self, host: _HostQueue, now: float) -> None:
+        while host.tasks:
+            request = host.tasks[0]
+            if host.failure is not None:
+                self._results.append((host.tasks.popleft().key, Problem(host.failure)))
                 continue
-            what: Ask | str = ask
-            if not ask.service:
-                origin = "://".join(urlsplit(ask.url)[:2])
-                if origin not in lane.rules:
-                    lane.asking, what = origin, origin
-                elif not lane.rules[origin].allows(ask.url):
-                    refused = lane.rules[origin].problem or Outcome.ROBOTS
-                    self._results.append((lane.tasks.popleft().key, Problem(refused)))
+            job: Request | str = request
+            if not request.service:
+                origin = "://".join(urlsplit(request.url)[:2])
+                if origin not in host.rules:
+                    host.robots_origin, job = origin, origin
+                elif not host.rules[origin].allows(request.url):
+                    refused = host.rules[origin].problem or Outcome.ROBOTS
+                    self._results.append((host.tasks.popleft().key, Problem(refused)))
                     continue
-            if what is ask:
-                lane.tasks.popleft()
-            session = lane.sessions.pop() if lane.sessions else self._fetcher.session()
-            lane.active += 1
-            lane.next_at = max(lane.next_at, now + lane.delay)
+            if job is request:
+                host.tasks.popleft()
+            session = host.sessions.pop() if host.sessions else self._fetcher.session()
+            host.active += 1
+            host.next_at = max(host.next_at, now + host.delay)
             self._busy += 1
-            self._todo.put((lane, what, session))
+            self._todo.put((host, job, session))
             return
 
-    def _finish(self, lane: _Lane, what: Ask | str, session: requests.Session, result: Any) -> None:
+    def _finish(
+        self, host: _HostQueue, job: Request | str, session: requests.Session, result: Any
+    ) -> None:
         self._busy -= 1
-        lane.active -= 1
-        lane.sessions.append(session)
+        host.active -= 1
+        host.sessions.append(session)
         if isinstance(result, LocalError):
             raise result
-        if self._how.per_host == 1:  # the delay counts from the end of an answer
-            lane.next_at = max(lane.next_at, time.monotonic() + lane.delay)
-        if isinstance(what, str):
-            self._learn(lane, what, result)
+        if self._limits.per_host == 1:  # the delay begins at the end of a response
+            host.next_at = max(host.next_at, time.monotonic() + host.delay)
+        if isinstance(job, str):
+            self._handle_robots(host, job, result)
         else:
-            self._answer(lane, what, result)
-        self._arm(lane)
+            self._handle_result(host, job, result)
+        self._schedule(host)
 
-    def _learn(self, lane: _Lane, origin: str, result: Any) -> None:
-        lane.asking = ""
+    def _handle_robots(self, host: _HostQueue, origin: str, result: Any) -> None:
+        host.robots_origin = ""
         if isinstance(result, Problem):
-            if self._again(lane, result, lane.tries):
-                lane.tries += 1
+            if self._retry_later(host, result, host.tries):
+                host.tries += 1
                 return
             unfit = (Outcome.BUSY, Outcome.HTTP_ERROR, Outcome.BYTES, Outcome.BAD_ANSWER)
             known = Outcome.ROBOTS if result.outcome in unfit else result.outcome
             result = Robots(problem=known)
-        lane.tries = 0
+        host.tries = 0
         try:
             asked = result.delay()
-            if not asked <= self._how.most_wait:
+            if not asked <= self._limits.longest_wait:
                 result = Robots(problem=Outcome.ROBOTS)
             else:
-                lane.delay = max(lane.delay, asked)
-        except Exception:  # rules that their parser cannot read allow nothing
+                host.delay = max(host.delay, asked)
+        except Exception:  # rules that cannot be parsed allow nothing
             result = Robots(problem=Outcome.ROBOTS)
-        lane.rules[origin] = result
-        lane.next_at = max(lane.next_at, time.monotonic() + lane.delay)
+        host.rules[origin] = result
+        host.next_at = max(host.next_at, time.monotonic() + host.delay)
 
-    def _again(self, lane: _Lane, problem: Problem, tries: int) -> bool:
-        if not problem.retry or tries >= self._how.retries:
+    def _retry_later(self, host: _HostQueue, problem: Problem, tries: int) -> bool:
+        if not problem.retry or tries >= self._limits.retries:
             return False
-        pause = politeness.backoff(tries, self._how.backoff, self._how.most_wait, self._rng)
+        pause = politeness.backoff(
+            tries, self._limits.backoff, self._limits.longest_wait, self._rng
+        )
         if problem.wait is not None:
-            pause = max(pause, min(problem.wait, self._how.most_wait))
-        lane.next_at = max(lane.next_at, time.monotonic() + pause)
+            pause = max(pause, min(problem.wait, self._limits.longest_wait))
+        host.next_at = max(host.next_at, time.monotonic() + pause)
         return True
 
-    def _answer(self, lane: _Lane, ask: Ask, result: Any) -> None:
-        if isinstance(result, Moved):
-            self._redirect(ask, result.url)
+    def _handle_result(self, host: _HostQueue, request: Request, result: Any) -> None:
+        if isinstance(result, Redirect):
+            self._redirect(request, result.url)
             return
         if isinstance(result, Problem):
-            if self._again(lane, result, ask.tries):
-                lane.tasks.appendleft(replace(ask, tries=ask.tries + 1))
+            if self._retry_later(host, result, request.tries):
+                host.tasks.appendleft(replace(request, tries=request.tries + 1))
                 return
             gave_up = result.outcome in _GIVES_UP
-            lane.lost = lane.lost + 1 if gave_up else 0
-            if lane.lost >= _GIVE_UPS:
-                lane.dead = result.outcome
+            host.failures = host.failures + 1 if gave_up else 0
+            if host.failures >= _GIVE_UPS:
+                host.failure = result.outcome
         else:
-            lane.lost = 0
-        self._results.append((ask.key, result))
+            host.failures = 0
+        self._results.append((request.key, result))
 
-    def _redirect(self, ask: Ask, target: str) -> None:
+    def _redirect(self, request: Request, target: str) -> None:
         try:
             url = addresses.clean(target)
         except Problem as problem:
-            self._results.append((ask.key, problem))
+            self._results.append((request.key, problem))
             return
-        been = (*ask.been, ask.url)
-        if url in been or len(been) > _HOPS:
-            self._results.append((ask.key, Problem(Outcome.REDIRECTS)))
+        redirected_from = (*request.redirected_from, request.url)
+        if url in redirected_from or len(redirected_from) > _HOPS:
+            self._results.append((request.key, Problem(Outcome.REDIRECTS)))
             return
-        lane = self._lane(url)
-        service = ask.service and urlsplit(url).hostname == urlsplit(ask.url).hostname
-        lane.tasks.appendleft(replace(ask, url=url, been=been, tries=0, service=service))
-        self._arm(lane)
+        host = self._host_queue(url)
+        service = request.service and urlsplit(url).hostname == urlsplit(request.url).hostname
+        host.tasks.appendleft(
+            replace(request, url=url, redirected_from=redirected_from, tries=0, service=service)
+        )
+        self._schedule(host)

@@ -13,7 +13,7 @@ from common import enlarged, photo_folder, race
 from PIL import Image
 
 from synth import PRESETS, photos
-from synth.generator import make
+from synth.row_files import make_rows
 
 SIZE = (800, 800)
 
@@ -39,7 +39,7 @@ def obvious(folder: Path, names: list[str], out: Path) -> None:
 
 def ours(folder: Path, names: list[str], out: Path) -> None:
     for name in names:
-        make(folder, name, ("", ""), PRESETS["seed"], out)
+        make_rows(folder, name, ("", ""), PRESETS["seed"], out)
 
 
 def compare(label: str, folder: Path, out: Path) -> None:

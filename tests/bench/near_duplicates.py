@@ -21,7 +21,7 @@ from common import photo_folder
 from PIL import Image
 
 from synth import photos
-from synth.near_duplicates import NEAR, Details, Known, Signature, groups, signature
+from synth.near_duplicates import NEAR, DetailTable, Signature, SignatureIndex, groups, signature
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "synth"))
 import objects
@@ -35,9 +35,9 @@ def by_hash(a: Signature, b: Signature) -> bool:
 
 
 def by_both(a: Signature, b: Signature) -> bool:
-    known = Known()
+    known = SignatureIndex()
     known.add(a)
-    return known.holds_near(b)
+    return known.contains_near(b)
 
 
 def row(name: str, pairs: Sequence[Pair]) -> tuple[int, int]:
@@ -119,7 +119,7 @@ def speed() -> None:
     drawn = [each for each in drawn if each]
     print("\nGrouping of pictures on white with one hash")
     for count in (2_000, 20_000, 100_000):
-        details = Details()
+        details = DetailTable()
         for number in range(count):
             each = np.frombuffer(drawn[number % len(drawn)], np.uint8).copy()
             each[20:] += rng.integers(0, 2, len(each) - 20).astype(np.uint8)

@@ -1,7 +1,8 @@
-"""Kill the process at a chosen file operation, or count these; loaded through PYTHONPATH.
+"""Kills the process at a chosen file operation, or counts the operations; loaded by PYTHONPATH.
 
-KILL_IN: the folder whose operations count; KILL_AT: the number of the one to be killed at, from
-1; KILL_COUNT: a file that gets the number of operations when the process ends.
+KILL_IN: the folder whose file operations count. KILL_AT: number of the operation, from 1, at
+which the process is killed. KILL_COUNT: file to which the number of operations is written at the
+end of the process.
 """
 
 from __future__ import annotations

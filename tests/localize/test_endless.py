@@ -19,7 +19,7 @@ from localize.data import endless, unusable_photos
 from localize.data.batches import Order
 from localize.data.endless import Endless, Mix
 from synth import InputError, Recipe, anomaly, generate
-from synth.terminal import legible
+from synth.text_escapes import escape_surrogates
 
 SMALL = Mix(
     {"size": [64, 64], "margin": 0, "codec": "png"},
@@ -139,7 +139,7 @@ def test_recipe_files_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "no JSON"),
+        ("{", "not JSON"),
         ('{"stages": {}}', "no list"),
         ('{"stages": [{"untill": 3}]}', "no list"),
         ('{"stages": [{}, {}]}', "until"),
@@ -214,7 +214,7 @@ def test_photos_that_cannot_be_used_are_skipped_as_generate_does(
 ) -> None:
     recipe = Recipe(size=(64, 64), radius=(6, 8))
     table = generate(odd_folder, tmp_path / "set", recipe)
-    reasons = {legible(name): why for name, why in table.attrs["skipped"].items()}
+    reasons = {escape_surrogates(name): why for name, why in table.attrs["skipped"].items()}
     for seed in range(12):  # whichever are held for validation
         train, val = endless.split(odd_folder, (Mix(recipe.to_dict()),), seed)
         assert unusable_photos.skipped((train, val)) == reasons

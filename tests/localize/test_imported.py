@@ -192,7 +192,7 @@ def test_places_in_parts_of_the_size(
         ("file_name,x_pred,y_pred\n,1,2\n", "line 2: file_name is empty"),
         ("file_name,x_pred,y_pred\ngone.jpg,1,2\n", "line 2: gone.jpg is no picture of"),
         ("file_name,x_pred,y_pred\nNAME,1,2\nNAME,1,3\n", "twice, in lines 2 and 3"),
-        ("file_name,x_pred,y_pred\n\0,1,2\n", "line 2: holds a NUL byte"),
+        ("file_name,x_pred,y_pred\n\0,1,2\n", "line 2: there is a NUL byte"),
     ],
 )
 def test_bad_input_gets_one_clear_line(

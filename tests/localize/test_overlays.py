@@ -137,7 +137,7 @@ def test_a_second_run_replaces_drawings_but_nothing_else(find: Find, tmp_path: P
     photo, out = save(tmp_path / "a.jpg"), tmp_path / "out"
     assert find(photo, "--overlay", out)[0] == 0
     first = (out / "a.png").read_bytes()
-    assert output_file.is_drawing(out / "a.png")
+    assert output_file.is_acuity_png(out / "a.png")
     save(tmp_path / "a.jpg", 200)
     assert "--overwrite" in find(photo, "--overlay", out)[2]
     assert (out / "a.png").read_bytes() == first
@@ -170,8 +170,8 @@ def test_a_file_that_appears_meanwhile_is_kept(
     monkeypatch.setattr(overlays, "prepare", interfere)
     code, lines, _ = find(photo, tmp_path / "b.jpg", "--overlay", out)
     assert code == 1
-    assert not output_file.is_drawing(out / "a.png")
-    assert output_file.is_drawing(out / "b.png")
+    assert not output_file.is_acuity_png(out / "a.png")
+    assert output_file.is_acuity_png(out / "b.png")
     assert any("not drawn" in line for line in lines)
 
 

@@ -223,7 +223,7 @@ def test_the_seed_alone_decides_and_a_stopped_run_goes_on(
     journal.write_bytes(journal.read_bytes()[:-20])  # as if it was killed while it wrote
     with pytest.raises(InputError, match="holds an unfinished run"):
         measure("stopped", workers=1)
-    with pytest.raises(InputError, match="begun with another design"):
+    with pytest.raises(InputError, match="started with another design"):
         sharpness.measure(
             ["boundary"], photo_folder, tmp_path / "stopped", SMALL_BUT_LATER, resume=True
         )
@@ -292,7 +292,7 @@ def test_trials_made_elsewhere_are_one_method_more(photo_folder: Path, tmp_path:
         ("photo,r,discolor_ratio,hit\na,1\n", "line 2: 2 cells, the header has 4"),
         (
             "photo,r,discolor_ratio,x,y,x_pred,y_pred\na,9,1.1,0.5,0.5,0.25,0.75\n",
-            "within 0 to 1, which are hardly pixels: give px",
+            "in 0 to 1, so they are probably not px: give px",
         ),
         ("photo,r,discolor_ratio,hit,method\na,1,1.1,1,centre\n", "'centre': rename"),
         ("photo,r,discolor_ratio,hit\n", "no row"),
@@ -326,7 +326,7 @@ def test_bad_trials_get_one_clear_line(
         (["--ratios", "1.1,many"], "give numbers"),
         (["--radii", "0.5"], "radius is 0.5:0.5"),
         (["--radii", "20,20"], "each once"),
-        (["--radii", "500", "--size", "512x512"], "has no room in 512x512"),
+        (["--radii", "500", "--size", "512x512"], "does not fit into 512x512"),
         (["--sides", "left"], "use both, darker, brighter"),
         (["--codecs", "gif"], "codec 'gif' is unknown"),
         (["--codecs", "jpeg900"], "quality is 900"),

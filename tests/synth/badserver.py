@@ -1,4 +1,4 @@
-"""A web server on 127.0.0.1 that misbehaves in every way that scraping must survive."""
+"""A web server on 127.0.0.1 with all kinds of faulty behaviour."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Allow: /private/open/
 
 
 def photo(seed: int, width: int = 320, height: int = 300, kind: str = "JPEG") -> bytes:
-    """A picture's bytes: another difference hash for each seed."""
+    """Bytes of a picture with a different difference hash for each seed."""
     rng = np.random.default_rng([seed, 9])
     small = Image.fromarray(rng.integers(0, 256, (8, 9, 3), dtype=np.uint8))
     out = io.BytesIO()
@@ -35,7 +35,7 @@ def photo(seed: int, width: int = 320, height: int = 300, kind: str = "JPEG") ->
 
 
 def bomb(width: int = 60_000, height: int = 60_000) -> bytes:
-    """A PNG of a few bytes whose header promises gigapixels."""
+    """A PNG of a few bytes whose header states gigapixels."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         check = struct.pack(">I", zlib.crc32(name + data))
@@ -68,14 +68,14 @@ class Server(ThreadingHTTPServer):
 
     @property
     def root(self) -> str:
-        """Where it answers."""
+        """The address of the server."""
         return f"http://{self.server_address[0]!s}:{self.server_address[1]}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that hang up are what it is for."""
+        """Ignores errors of connections that clients close."""
 
     def service_actions(self) -> None:
-        """Stop by itself, should a test forget it."""
+        """Stops the server if a test does not."""
         if time.monotonic() > self.stop_at:
             threading.Thread(target=self.shutdown, daemon=True).start()
 
@@ -88,7 +88,7 @@ class Handler(BaseHTTPRequestHandler):
     timeout = 30
 
     def do_GET(self) -> None:
-        """Answer by the route."""
+        """Calls the route of the path."""
         with self.server.lock:
             self.server.hits[self.path] += 1
             self.server.times.append((self.path, time.monotonic()))
@@ -112,7 +112,7 @@ class Handler(BaseHTTPRequestHandler):
     def answer(
         self, body: bytes, kind: str = "image/jpeg", status: int = 200, **headers: str
     ) -> None:
-        """A whole answer; a header that is given replaces its usual value."""
+        """Sends a complete response; given headers replace the usual ones."""
         self.send_response(status)
         usual = {"Content-Type": kind, "Content-Length": str(len(body))}
         given = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -122,17 +122,17 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *args: Any) -> None:
-        """Say nothing."""
+        """Logs nothing."""
 
     def drip(self, data: bytes, pause: float = 0.05) -> None:
-        """Send a byte at a time for at most 20 s."""
+        """Sends one byte at a time for at most 20 s."""
         for byte in data[:400]:
             self.wfile.write(bytes([byte]))
             self.wfile.flush()
             time.sleep(pause)
 
     def reset(self) -> None:
-        """End the connection with RST."""
+        """Ends the connection with RST."""
         self.wfile.flush()
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close_connection = True
@@ -142,7 +142,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def body(data: bytes, kind: str = "image/jpeg", **headers: str) -> Callable[[Handler], None]:
-    """A route that answers well."""
+    """A route with a valid response."""
     return lambda handler: handler.answer(data, kind, **headers)
 
 
@@ -159,7 +159,7 @@ def gallery(*images: str, more: str = "", head: str = "") -> Callable[[Handler],
 
 @contextmanager
 def serving(host: str = "127.0.0.1") -> Iterator[Server]:
-    """A server in a thread of its own, without routes but for a friendly robots.txt."""
+    """A server in a thread, with only a robots.txt that allows everything."""
     server = Server(host)
     server.routes["/robots.txt"] = body(b"User-agent: *\nAllow: /\n", "text/plain")
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
@@ -172,7 +172,7 @@ def serving(host: str = "127.0.0.1") -> Iterator[Server]:
 
 
 def misbehave(server: Server) -> dict[str, str]:
-    """Route every kind of mischief; path -> the outcome that it must come to."""
+    """Adds routes with all kinds of faults; path -> the expected outcome."""
     good = photo(1)
     routes = server.routes
     routes["/robots.txt"] = body(ROBOTS.encode(), "text/plain")

@@ -1,4 +1,4 @@
-"""What the tests of synth share: small photos made by numpy, folders of them, the command."""
+"""Fixtures of the tests of synth: small numpy photos, folders of photos, the command."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def contents() -> Callable[[Path], dict[str, bytes]]:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command did: exit code, lines of stdout and stderr."""
+    """Result of a command: exit code, lines of stdout and stderr."""
 
     code: int
     out: list[str]
@@ -84,7 +84,7 @@ class Answer:
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
-    """A function: arguments of ``synth`` -> its answer."""
+    """A function: arguments of ``synth`` -> its result."""
 
     def run(*arguments: object) -> Answer:
         capsys.readouterr()

@@ -72,7 +72,7 @@ def grey(gamma: float) -> bytes:
 
 
 def cmyk(paper: float = 100.0) -> bytes:
-    """Inks that take lightness away alike, to black: L* = paper (1 - C)(1 - M)(1 - Y)(1 - K)."""
+    """Inks that all reduce the lightness, to black: L* = paper (1 - C)(1 - M)(1 - Y)(1 - K)."""
     corners = np.stack(np.meshgrid(*[[0, 1]] * 4, indexing="ij"), -1).reshape(-1, 4)
     light = paper * np.prod(1 - corners, axis=1)
     lab = np.stack([light / 100 * 255, np.full(16, 128), np.full(16, 128)], -1)

@@ -1,4 +1,4 @@
-"""Drawn objects on plain ground, and what makes near-duplicates of a picture."""
+"""Drawn objects on plain ground, and functions that make near-duplicates of a picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an anomaly does to pixels, against a slow oracle that looks at one pixel at a time."""
+"""Anomalies change pixels as specified; compared with a slow oracle that handles single pixels."""
 
 from __future__ import annotations
 

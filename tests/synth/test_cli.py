@@ -1,4 +1,4 @@
-"""The command: bad input gets one line, exit code 2 and nothing half-written."""
+"""The command line: bad input gives one line on stderr, exit code 2 and no output files."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_generate_verify_rebuild(
     assert "from 6 photos" in answer.out[0]
     answer = command("verify", tmp_path / "set", "--photos", photo_folder)
     assert (answer.code, answer.err) == (0, [])
-    assert "all rows hold" in answer.out[-1]
+    assert "all rows are correct" in answer.out[-1]
     name = read(tmp_path / "set")["file_name"][3]
     monkeypatch.chdir(tmp_path)
     for row, flags in (("3", []), (name, ["--overwrite"]), ("3", ["--out", tmp_path / "x.jpg"])):
@@ -193,7 +193,7 @@ def test_verify_exits_1_and_names_the_row(photo_folder: Path, made: Path, comman
     assert [line.split(" (")[0] for line in answer.out[:-1]] == ["row 2"] * (
         len(answer.out) - 2
     ) + ["row 4"]
-    assert "2 rows are wrong" in answer.out[-1]
+    assert "2 rows have faults" in answer.out[-1]
 
 
 def read_raw(folder: Path) -> list[str]:
@@ -259,7 +259,7 @@ def test_import_by_command(photo_folder: Path, tmp_path: Path, command: Command)
         (["--radius", "edge"], "--radius"),
         (["--radius", "0:4"], "radius"),
         (["--radius", "4:rim"], "--radius"),
-        (["--radius", "40:50"], "no room|radius"),
+        (["--radius", "40:50"], "does not fit|radius"),
         (["--recipe", "seed", "--size", "100x100", "--radius", "4.2:4.7"], "radius"),
         (["--size", "48"], "--size"),
         (["--size", "0x5"], "--size"),

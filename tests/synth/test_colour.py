@@ -1,4 +1,4 @@
-"""Colour profiles: converted to sRGB as their definitions say, or left to the bit."""
+"""Photos with a colour profile are converted to sRGB, or kept unchanged to the bit."""
 
 from __future__ import annotations
 

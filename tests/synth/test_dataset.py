@@ -1,4 +1,4 @@
-"""The table: what is written is read back, what cannot be right is refused with its row."""
+"""The table: written values are read back; an invalid row is rejected with its number."""
 
 from __future__ import annotations
 
@@ -109,19 +109,19 @@ def test_each_required_column_is_asked_for(make: Make, column: str) -> None:
         (2, {"discolor_ratio": "0"}, "discolor_ratio"),
         (2, {"discolor_ratio": "-1.1"}, "discolor_ratio"),
         (2, {"discolor_ratio": ""}, "discolor_ratio"),
-        (0, {"x": "3.5"}, "leaves the 40x30 image"),
-        (0, {"x": "35.5"}, "leaves the 40x30 image"),
-        (0, {"y": "25.01"}, "leaves the 40x30 image"),
-        (2, {"feather": "16"}, "leaves the 40x30 image"),
+        (0, {"x": "3.5"}, "is not inside the 40x30 image"),
+        (0, {"x": "35.5"}, "is not inside the 40x30 image"),
+        (0, {"y": "25.01"}, "is not inside the 40x30 image"),
+        (2, {"feather": "16"}, "is not inside the 40x30 image"),
         (2, {"feather": "-2"}, "feather"),
         (2, {"feather": ""}, "feather"),
-        (0, {"width": "13"}, "leaves the 13x30 image"),
+        (0, {"width": "13"}, "is not inside the 13x30 image"),
         (1, {"file_name": "images/gone.png"}, "missing"),
         (1, {"file_name": ""}, "missing"),
         (1, {"file_name": "images"}, "missing"),
-        (1, {"file_name": "../x.jpg"}, "leads out of the folder"),
-        (1, {"file_name": "images/../../x.jpg"}, "leads out of the folder"),
-        (1, {"file_name": "/etc/passwd"}, "leads out of the folder"),
+        (1, {"file_name": "../x.jpg"}, "points outside the folder"),
+        (1, {"file_name": "images/../../x.jpg"}, "points outside the folder"),
+        (1, {"file_name": "/etc/passwd"}, "points outside the folder"),
         (2, {"file_name": "images/a.png"}, "earlier row"),
         (2, {"shape": "disc"}, "shape is 'disc'"),
         (2, {"shape": ""}, "shape is ''"),
@@ -137,7 +137,7 @@ def test_each_required_column_is_asked_for(make: Make, column: str) -> None:
         (2, {"width": "40.5"}, "width"),
         (2, {"height": "-30"}, "height"),
         (2, {"height": "1e30"}, "height"),
-        (2, {"photo": "a.jpg"}, "photo a.jpg is in train and in test"),
+        (2, {"photo": "a.jpg"}, "photo a.jpg is in splits train and test"),
     ],
 )
 def test_a_row_that_cannot_be_right_is_named(
@@ -154,7 +154,7 @@ def test_a_row_that_cannot_be_right_is_named(
 def test_twins_and_masks_must_be_there_where_named(make: Make, column: str) -> None:
     columns = [*ROWS[0], column]
     read(make(edited(1, **{column: "images/a.png"}), columns))
-    for name, word in (("clean/a.png", "missing"), ("../a.png", "leads out")):
+    for name, word in (("clean/a.png", "missing"), ("../a.png", "points outside")):
         with pytest.raises(InputError, match=f"row 1 .*{column}.*{word}"):
             read(make(edited(1, **{column: name}), columns))
 
@@ -230,7 +230,7 @@ def test_the_folder_holds_recipe_versions_and_card(photo_folder: Path, tmp_path:
     assert len(about["photos_sha256"]) == 64
     card = (tmp_path / "set" / "README.md").read_text()
     assert card.startswith("---\n")
-    assert "4 pictures" in card
+    assert "4 images" in card
     assert sorted(path.name for path in (tmp_path / "set").iterdir()) == [
         "README.md", "images", "metadata.csv", "recipe.json", "skipped.csv",
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Limits of our own instead of Pillow's, and files that lack nothing but their end."""
+"""Decoding: Acuity's limits replace Pillow's; files without an end marker are read."""
 
 from __future__ import annotations
 
@@ -92,19 +92,21 @@ def test_metadata_spoil_no_png(metadata: bytes) -> None:
 def test_a_profile_survives_when_texts_are_left_out() -> None:
     data = encoded("PNG", icc_profile=b"x" * 300)
     huge = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(40 * MB)))
-    from synth.repair import repair
+    from synth.image_repair import repair
 
     again = repair(data[:33] + huge + data[33:])
     assert again == data
 
 
 def test_our_limit_holds_above_and_below_pillows(tmp_path: Path) -> None:
-    """96 megapixels are above Pillow's limit for a warning, and stay so outside."""
+    """96 megapixels exceed Pillow's limit, which still holds outside of the block."""
     data = encoded("PNG", np.zeros((8000, 12000), np.uint8), "1")
     before = Image.MAX_IMAGE_PIXELS
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with pytest.raises(TooLarge, match=r"12000x8000 .* 95,999,999 \(--max-pixels"):
+        with pytest.raises(
+            TooLarge, match=r"12000x8000 .* 95,999,999 \(raise it with --max-pixels"
+        ):
             decode(data, max_pixels=95_999_999)
         assert decode(data, max_pixels=96_000_000).size == (12000, 8000)
     assert before == Image.MAX_IMAGE_PIXELS
@@ -116,7 +118,7 @@ def test_limits_return_when_the_last_thread_leaves() -> None:
     inside, leave = threading.Barrier(3), threading.Event()
 
     def stay() -> None:
-        with limits.ours():
+        with limits.replace_pillow_limits():
             inside.wait()
             leave.wait()
 
@@ -125,7 +127,7 @@ def test_limits_return_when_the_last_thread_leaves() -> None:
     for thread in threads:
         thread.start()
     inside.wait()
-    with limits.ours():
+    with limits.replace_pillow_limits():
         pass
     assert Image.MAX_IMAGE_PIXELS is None
     leave.set()
@@ -199,7 +201,11 @@ def test_the_limit_of_the_recipe_is_recorded_and_replayed(tmp_path: Path) -> Non
 
 
 def test_formats_are_told_by_their_first_bytes() -> None:
-    assert decoding.kind(b"") == decoding.kind(b"BMW, a car, and more text than that") == ""
-    assert decoding.foreign_kind(b"8BPS" + bytes(30)) == "Photoshop"
-    with pytest.raises(Broken, match="Photoshop is not read: convert"):
+    assert (
+        decoding.image_format(b"")
+        == decoding.image_format(b"BMW, a car, and more text than that")
+        == ""
+    )
+    assert decoding.unsupported_format(b"8BPS" + bytes(30)) == "Photoshop"
+    with pytest.raises(Broken, match="Photoshop is not supported: convert"):
         decode(b"8BPS" + bytes(100))

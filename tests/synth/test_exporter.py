@@ -1,4 +1,4 @@
-"""Each format holds the same pictures byte for byte and the same truth, whole or not at all."""
+"""Each export format has the same image bytes and the same truth, and is written atomically."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def exports(small_set: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 
 @pytest.fixture
 def make(tmp_path: Path, picture: Callable[..., np.ndarray]) -> Make:
-    """A function: rows -> a dataset by hand, as another tool might leave it.
+    """A function: rows -> a dataset made by hand, as by another tool.
 
     A row takes what it is given, and else: train, an anomaly, 40x30 px.
     """
@@ -93,7 +93,7 @@ def rows_of(dataset: Path) -> list[dict[Any, Any]]:
 
 
 def refused(dataset: Path, out: Path, name: str, **options: Any) -> str:
-    """The line of an export that must fail, leaving nothing beside what was there."""
+    """The error line of an export that must fail and leave no files."""
     before = sorted(out.parent.iterdir()) if out.parent.exists() else []
     with pytest.raises(InputError) as error:
         export(dataset, out, name, **options)
@@ -162,7 +162,7 @@ def test_mvtec_trains_on_twins_and_tries_on_val_where_there_is_nothing_else(
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ([{}, {"split": "test"}], "no clean picture in split train"),
+        ([{}, {"split": "test"}], "no clean image in split train"),
         ([{"label": 0, "x": "", "y": "", "r": "", "discolor_ratio": 1}], "no row in split test"),
     ],
 )
@@ -302,9 +302,9 @@ def test_imagefolder_texts_are_not_read_as_empty_or_numbers(make: Make, tmp_path
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ([{"note": "7"}, {"split": "test", "note": "seven"}], "column note reads as"),
-        ([{"image": "a"}], "column image means a picture"),
-        ([{"other_file_name": "a"}], "column other_file_name means a picture"),
+        ([{"note": "7"}, {"split": "test", "note": "seven"}], "column note has type"),
+        ([{"image": "a"}], "takes column image for an image"),
+        ([{"other_file_name": "a"}], "takes column other_file_name for an image"),
     ],
 )
 def test_imagefolder_refuses_what_its_reader_would(
@@ -399,9 +399,9 @@ def test_bad_pictures_are_named_and_nothing_is_left(make: Make, tmp_path: Path, 
     rows = [{"label": 0, "x": "", "y": "", "r": "", "discolor_ratio": 1}, {"split": "test"}]
     folder = make(rows)
     Image.new("RGB", (40, 31)).save(folder / "images/1.png")
-    assert "1.png is 40x31, the table says 40x30" in refused(folder, tmp_path / "out", name)
+    assert "1.png is 40x31, in the table 40x30" in refused(folder, tmp_path / "out", name)
     (folder / "images/1.png").write_bytes(b"<html>")
-    assert "1.png is no picture" in refused(folder, tmp_path / "out", name)
+    assert "1.png is not a picture" in refused(folder, tmp_path / "out", name)
     (folder / "images/1.png").unlink()
     assert "missing on disk" in refused(folder, tmp_path / "out", name)
 
@@ -439,9 +439,9 @@ def test_what_exists_is_kept(make: Make, tmp_path: Path, contents: Contents) -> 
 
 def test_the_dataset_itself_is_never_replaced(make: Make, tmp_path: Path) -> None:
     folder = make([{}])
-    assert "is or holds" in refused(folder, folder, "coco", overwrite=True)
+    assert "is or contains" in refused(folder, folder, "coco", overwrite=True)
     (tmp_path / ABOUT).touch()
-    assert "is or holds" in refused(folder, tmp_path, "coco", overwrite=True)
+    assert "is or contains" in refused(folder, tmp_path, "coco", overwrite=True)
 
 
 def test_unknown_formats_and_shards(make: Make, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Folders and files are there whole or not at all, and nobody else's are deleted."""
+"""Folders and files are written atomically, and only folders that Acuity wrote are deleted."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def listing(folder: Path) -> list[str]:
 
 
 class Stop(BaseException):
-    """Neither an error nor an interruption that anything else could raise."""
+    """An exception that no other code raises."""
 
 
 def stop_building(out: Path, name: str, **flags: Any) -> None:
-    """Build half of it, then fail."""
-    with pytest.raises(Stop), folders.staged(out, MARKER, **flags) as building:  # noqa: PT012
+    """Builds a part of the folder, then fails."""
+    with pytest.raises(Stop), folders.stage(out, MARKER, **flags) as building:  # noqa: PT012
         (building / name).write_text("1")
         raise Stop
 
@@ -40,7 +40,7 @@ def text_of(folder: Path) -> str:
 
 
 def build(out: Path, text: str = "x", **flags: Any) -> None:
-    with folders.staged(out, MARKER, **flags) as building:
+    with folders.stage(out, MARKER, **flags) as building:
         assert building != out
         mark(building, text)
 
@@ -70,16 +70,16 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(
     assert listing(tmp_path) == ["a"]
 
 
-def test_staged_appears_when_whole(tmp_path: Path) -> None:
+def test_a_staged_folder_appears_when_it_is_complete(tmp_path: Path) -> None:
     out = tmp_path / "deep" / "out"
-    with folders.staged(out, MARKER) as building:
+    with folders.stage(out, MARKER) as building:
         mark(building)
         assert not out.exists()
     assert text_of(out) == "x"
     assert listing(tmp_path) == ["deep", "deep/out", "deep/out/marker"]
 
 
-def test_staged_takes_an_empty_folder(tmp_path: Path) -> None:
+def test_an_empty_folder_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     build(tmp_path / "out")
     assert listing(tmp_path) == ["out", "out/marker"]
@@ -121,7 +121,7 @@ def test_overwrite_replaces_ours_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["old", "partial"])
 def test_the_users_own_neighbours_are_not_deleted(tmp_path: Path, suffix: str) -> None:
-    """A backup called set.old, beside set, is the user's."""
+    """The user's backup set.old beside set is kept."""
     out, backup = tmp_path / "set", tmp_path / f"set.{suffix}"
     build(out, "old")
     backup.mkdir()
@@ -136,7 +136,7 @@ def test_the_users_own_neighbours_are_not_deleted(tmp_path: Path, suffix: str) -
 
 
 def test_a_linked_folder_can_be_overwritten(tmp_path: Path) -> None:
-    """Datasets often live on another disk, behind a link."""
+    """Datasets are often on another disk, to which a link leads."""
     build(tmp_path / "disk" / "set", "old")
     link = tmp_path / "set"
     link.symlink_to(tmp_path / "disk" / "set")
@@ -164,8 +164,8 @@ def test_unfinished_work_is_kept_and_asked_about(tmp_path: Path) -> None:
     stop_building(out, "part", resume=False)
     with pytest.raises(InputError, match=r"--resume.*--overwrite"):
         build(out, resume=False)
-    assert (folders.partial(out) / "part").exists()
-    with folders.staged(out, MARKER, resume=True) as building:
+    assert (folders.staging_folder(out) / "part").exists()
+    with folders.stage(out, MARKER, resume=True) as building:
         assert (building / "part").read_text() == "1"
         mark(building)
     assert listing(tmp_path) == ["out", "out/marker", "out/part"]
@@ -179,7 +179,7 @@ def test_overwrite_drops_unfinished_work(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "null", "[]", '{"other": 1}', '{"text"', "[" * 100_000])
-def test_a_marker_is_known_by_what_it_holds(tmp_path: Path, text: str) -> None:
+def test_a_marker_is_recognised_by_its_content(tmp_path: Path, text: str) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / "marker").write_text(text)
@@ -189,23 +189,23 @@ def test_a_marker_is_known_by_what_it_holds(tmp_path: Path, text: str) -> None:
     assert listing(tmp_path) == ["out", "out/diary", "out/marker"]
 
 
-def test_a_marker_may_say_what_belongs_to_it(tmp_path: Path) -> None:
-    marker = folders.Marker("marker", MARKER.describes, lambda name: name.startswith("scene-"))
+def test_a_marker_may_restrict_the_names_in_its_folder(tmp_path: Path) -> None:
+    marker = folders.Marker("marker", MARKER.is_ours, lambda name: name.startswith("scene-"))
     out = tmp_path / "out"
     for name in ("scene-1", "holiday.jpg"):
-        with folders.staged(out, marker, overwrite=True) as building:
+        with folders.stage(out, marker, overwrite=True) as building:
             mark(building)
         (out / name).touch()
     with (
-        pytest.raises(InputError, match=r"holds holiday\.jpg"),
-        folders.staged(out, marker, overwrite=True),
+        pytest.raises(InputError, match=r"has a file holiday\.jpg"),
+        folders.stage(out, marker, overwrite=True),
     ):
         pass
     assert (out / "holiday.jpg").exists()
 
 
 def inputs_beside(tmp_path: Path) -> dict[str, tuple[Path, Path]]:
-    """Kind of overlap -> (OUT, what is read), all of which exist."""
+    """Kind of overlap -> (OUT, input); all exist."""
     out = tmp_path / "out"
     build(out)
     for folder in ("out/photos", "photos", "elsewhere"):
@@ -232,7 +232,7 @@ def inputs_beside(tmp_path: Path) -> dict[str, tuple[Path, Path]]:
 def test_out_and_inputs_do_not_contain_each_other(tmp_path: Path, overwrite: bool) -> None:
     for kind, (out, read) in inputs_beside(tmp_path).items():
         before = listing(tmp_path)
-        with pytest.raises(InputError, match="read: name a folder elsewhere"):
+        with pytest.raises(InputError, match=r"input .*: name another folder"):
             build(out, reads=[read], overwrite=overwrite)
         assert listing(tmp_path) == before, kind
 
@@ -240,9 +240,9 @@ def test_out_and_inputs_do_not_contain_each_other(tmp_path: Path, overwrite: boo
 def test_the_unfinished_folder_is_no_input_either(tmp_path: Path) -> None:
     out = tmp_path / "out"
     stop_building(out, "part", resume=False)
-    with pytest.raises(InputError, match="is read"):
-        build(out, reads=[folders.partial(out)], overwrite=True, resume=False)
-    assert (folders.partial(out) / "part").exists()
+    with pytest.raises(InputError, match="is or contains the input"):
+        build(out, reads=[folders.staging_folder(out)], overwrite=True, resume=False)
+    assert (folders.staging_folder(out) / "part").exists()
 
 
 def test_an_input_with_a_similar_name_is_none(tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ def test_what_appears_meanwhile_is_kept(tmp_path: Path) -> None:
     out = tmp_path / "out"
 
     def build_slowly() -> None:
-        with folders.staged(out, MARKER, resume=False) as building:
+        with folders.stage(out, MARKER, resume=False) as building:
             mark(building)
             out.mkdir()
             (out / "thesis.tex").write_text("years of work")
@@ -262,12 +262,12 @@ def test_what_appears_meanwhile_is_kept(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="exists"):
         build_slowly()
     assert (out / "thesis.tex").exists()
-    assert text_of(folders.partial(out)) == "x"
+    assert text_of(folders.staging_folder(out)) == "x"
 
 
 def test_one_folder_is_built_once_at_a_time(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with folders.staged(out, MARKER, resume=False) as building:
+    with folders.stage(out, MARKER, resume=False) as building:
         for flags in ({"resume": True}, {"overwrite": True}, {}):
             with pytest.raises(InputError, match="is being written"):
                 build(out, **flags)
@@ -283,7 +283,7 @@ STEPS = ["before any", "without the old folder", "before the old one is deleted"
 def test_an_end_that_was_interrupted_is_put_right(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, resume: bool | None
 ) -> None:
-    """Of the renames that end a run, some have happened; the next call finishes the rest."""
+    """If a run was killed during its last renames, the next call completes them."""
     out = tmp_path / "out"
     build(out, "old")
     replace, count = os.replace, 0
@@ -305,7 +305,7 @@ def test_an_end_that_was_interrupted_is_put_right(
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 9
     if resume:
-        with folders.staged(out, MARKER, resume=True) as building:
+        with folders.stage(out, MARKER, resume=True) as building:
             assert text_of(building) == "new"
     else:
         with pytest.raises(InputError, match="exists"):
@@ -333,15 +333,15 @@ def test_a_deletion_that_was_interrupted_is_finished(tmp_path: Path) -> None:
 
 
 def test_a_whole_folder_is_not_lost_to_another_request(tmp_path: Path) -> None:
-    """Its run was killed at the very end; resuming with other options changes nothing."""
+    """A run was killed at its end; resuming with other options keeps its folder."""
     out = tmp_path / "out"
     build(out, "new")
     (out / folders.UNFINISHED).write_text("whole\n")
     with (
         pytest.raises(InputError, match="other options"),
-        folders.staged(out, MARKER, resume=True),
+        folders.stage(out, MARKER, resume=True),
     ):
-        raise InputError("begun with other options")
+        raise InputError("started with other options")
     assert text_of(out) == "new"
     assert listing(tmp_path) == ["out", "out/marker"]
 

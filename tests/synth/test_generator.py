@@ -1,4 +1,4 @@
-"""Photos and recipe to dataset: the same bytes always, however it was interrupted."""
+"""Generation gives the same bytes with any number of workers and after any interruption."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_any_recipe_verifies_and_rebuilds(
 
 @pytest.fixture(scope="module")
 def messy(tmp_path_factory: pytest.TempPathFactory, save_photos: SavePhotos) -> Path:
-    """Photos with all that a real folder has: copies, a broken one, odd names, sizes, origins."""
+    """A folder of photos with copies, a broken file, unusual names, many sizes and sources."""
     folder = tmp_path_factory.mktemp("messy")
     names = ["a.png", "b b.JPG", "c/same.png", "d/same.png", "e'ü写.png", 'f"q,u\n.png', "g.png"]
     save_photos(folder, names)
@@ -228,7 +228,7 @@ def test_photos_are_not_touched(messy: Path, tmp_path: Path, contents: Contents)
 
 
 def test_a_photo_that_cannot_be_encoded_is_skipped(tmp_path: Path) -> None:
-    """JPEG ends at 65500 px: such a photo is skipped, not the end of the run."""
+    """JPEG is limited to 65500 px: a larger photo is skipped and the run continues."""
     photos = tmp_path / "photos"
     photos.mkdir()
     wide = np.random.default_rng(0).integers(0, 256, (12, 1, 3), dtype=np.uint8)
@@ -270,7 +270,7 @@ def test_names_that_tables_find_hard(tmp_path: Path, save_photos: SavePhotos) ->
 def test_a_name_that_is_no_text_does_not_end_the_run(
     tmp_path: Path, save_photos: SavePhotos
 ) -> None:
-    """Old archives hold names in other encodings; UTF-8 cannot say them."""
+    """Old archives have file names in other encodings, which are not valid UTF-8."""
     photos = save_photos(tmp_path / "photos", ["a.png", "b.png"])
     try:
         (photos / "b.png").rename(os.fsdecode(os.fsencode(photos) + b"/caf\xe9.png"))
@@ -284,7 +284,7 @@ def test_a_name_that_is_no_text_does_not_end_the_run(
 def test_photos_that_decoders_choke_on_are_skipped(
     photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pillow's decoders raise anything on broken files: TypeError, RuntimeError, ..."""
+    """Pillow's decoders raise many types for broken files: TypeError, RuntimeError, ..."""
     original = Image.open
     errors = [TypeError("x"), RuntimeError("x"), NotImplementedError("x"), OverflowError("x")]
     calls: list[int] = []
@@ -329,7 +329,7 @@ def test_a_table_of_many_parts_is_the_same(
 ) -> None:
     from synth import generator
 
-    monkeypatch.setattr(generator, "PART", 3)
+    monkeypatch.setattr(generator, "ROWS_PER_PART", 3)
     generate(messy, tmp_path / "set", FULL)
     assert contents(tmp_path / "set") == contents(made)
 
@@ -337,10 +337,10 @@ def test_a_table_of_many_parts_is_the_same(
 def test_memory_does_not_grow_with_the_rows(
     save_photos: SavePhotos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """1000 more rows, which are 2 to 3 kB each as Python objects, are not held."""
+    """1000 more rows, each 2 to 3 kB as Python objects, are not kept in memory."""
     from synth import generator
 
-    monkeypatch.setattr(generator, "PART", 100)
+    monkeypatch.setattr(generator, "ROWS_PER_PART", 100)
     recipe = dataclasses.replace(SMALL, size=(16, 16), radius=(2, 3), per_photo=10)
     peaks = []
     for count in (3, 30, 130):  # the first one pays for the imports
@@ -390,13 +390,13 @@ def test_resuming_makes_only_what_is_missing(
     from synth import generator
 
     made_now: list[str] = []
-    original = generator.make
+    original = generator.make_rows
 
     def counting(source: Path, name: str, *rest: Any) -> Any:
         made_now.append(name)
         return original(source, name, *rest)
 
-    monkeypatch.setattr(generator, "make", counting)
+    monkeypatch.setattr(generator, "make_rows", counting)
 
     def interrupt(done: int, total: int) -> None:
         if len(made_now) == 4:
@@ -457,7 +457,7 @@ def test_resume_with_another_recipe_is_refused(messy: Path, tmp_path: Path) -> N
 
 @pytest.fixture
 def stopped(messy: Path, tmp_path: Path) -> Path:
-    """The OUT of a run that was interrupted after four rows."""
+    """OUT of a run that was interrupted after four rows."""
 
     def interrupt(done: int, total: int) -> None:
         if done == 4:
@@ -472,7 +472,7 @@ def stopped(messy: Path, tmp_path: Path) -> Path:
 def test_pictures_that_were_lost_are_made_again(
     messy: Path, made: Path, stopped: Path, contents: Contents, damage: str
 ) -> None:
-    pictures = sorted(folders.partial(stopped).rglob("*.png"))
+    pictures = sorted(folders.staging_folder(stopped).rglob("*.png"))
     assert len(pictures) > 3
     for picture in pictures[::3]:
         if damage == "deleted":
@@ -491,16 +491,16 @@ def test_a_lost_picture_of_a_changed_photo_is_refused(
     data = bytearray((changed / "a.png").read_bytes())
     data[-20] ^= 1  # in the end marker's neighbourhood: the size stays
     (changed / "a.png").write_bytes(data)
-    for picture in folders.partial(stopped).glob("images/a-*"):
+    for picture in folders.staging_folder(stopped).glob("images/a-*"):
         picture.unlink()
-    with pytest.raises(InputError, match=r"a\.png.*has changed since: pass --overwrite"):
+    with pytest.raises(InputError, match=r"a\.png.*has changed: pass --overwrite"):
         generate(changed, stopped, FULL, resume=True)
 
 
 def test_a_damaged_journal_gives_the_same_dataset(
     messy: Path, made: Path, stopped: Path, contents: Contents
 ) -> None:
-    journal = folders.partial(stopped) / "journal.jsonl"
+    journal = folders.staging_folder(stopped) / "journal.jsonl"
     data = bytearray(journal.read_bytes())
     third = data.index(b"\n", data.index(b"\n") + 1) + 200
     data[third : third + 300] = bytes(300)
@@ -513,7 +513,7 @@ def test_a_damaged_journal_gives_the_same_dataset(
 def test_short_memory_is_not_the_photos_fault(
     messy: Path, made: Path, tmp_path: Path, contents: Contents, workers: int
 ) -> None:
-    """The run ends, nothing is put down as broken, and it can go on."""
+    """The run ends without recording a broken photo, and can be resumed."""
     script = tmp_path / "script.py"
     script.write_text(
         "import sys\n"
@@ -590,7 +590,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(
 def survives(
     kills: int, seed: int, photos: Path, folder: Path, contents: Contents, workers: int
 ) -> None:
-    """Kill the command at random moments, resume it each time: the same bytes as undisturbed."""
+    """Kills the command at random times and resumes it: the bytes are those of a whole run."""
     recipe = folder / "recipe.json"
     recipe.write_text(json.dumps(FULL.to_dict()))
 
@@ -657,7 +657,7 @@ def alive(pid: int) -> bool:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_workers_do_not_outlive_their_command(messy: Path, tmp_path: Path, number: int) -> None:
-    """Else each killed run (a job scheduler's time limit) leaves processes behind for ever."""
+    """Otherwise each killed run, for example by a job scheduler, would leave processes behind."""
     process = child(tmp_path, messy, tmp_path / "set", 2)
     assert process.stdout is not None
     process.stdout.readline()
@@ -739,7 +739,7 @@ def test_a_foreign_folder_is_never_overwritten(photo_folder: Path, tmp_path: Pat
 
 
 def test_somebody_elses_image_folder_is_foreign_too(photo_folder: Path, tmp_path: Path) -> None:
-    """metadata.csv is also what every Hugging Face imagefolder is called."""
+    """Every Hugging Face imagefolder has a metadata.csv too."""
     out = tmp_path / "cats"
     out.mkdir()
     (out / "metadata.csv").write_text("file_name,text\ncat.png,a cat\n")

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM at any moment of a command: one line, the right exit code, no traceback."""
+"""Ctrl-C and SIGTERM at any time: one line, the right exit code and no traceback."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ WAIT = "time.sleep(20)"
 
 @pytest.fixture
 def stop(tmp_path: Path) -> Stop:
-    """A function: the body of a command -> exit code, lines on stderr, stdout, once it is told."""
+    """A function: body of a command -> exit code, lines of stderr, stdout, after a signal."""
 
     def run(
         body: str = "ready()", wait: str = WAIT, number: int = signal.SIGINT, *, top: str = "",
@@ -88,7 +88,7 @@ def test_an_import_is_not_broken_off_but_the_work_after_it_is(stop: Stop, tmp_pa
     (tmp_path / "large.py").write_text(
         "import commands, time\nprint('ready', flush=True)\ntime.sleep(0.4)\nprint('loaded')\n"
     )
-    begun = 'console.begin()\nimport large\ntime.sleep(20)\nprint("too far")'
+    begun = 'console.mark_work_started()\nimport large\ntime.sleep(20)\nprint("too far")'
     code, err, out = stop(begun)
     assert (code, out, len(err)) == (130, "ready\nloaded\n", 1)
     code, err, out = stop("import large")  # nothing is begun: nobody waits for the import
@@ -152,7 +152,7 @@ def test_in_process_use_installs_nothing(capsys: pytest.CaptureFixture[str]) -> 
 
     assert console.run(app, "synth", ["--version"]) == 0
     assert signal.getsignal(signal.SIGINT) is before
-    assert interrupts.current() is None
+    assert interrupts.current_handler() is None
 
 
 def test_little_is_imported_before_signals_are_handled() -> None:

@@ -1,7 +1,8 @@
-"""Two processes never write one folder; what a process that is gone left behind stops nobody."""
+"""Two processes never write the same folder; the lock of an ended process is taken over."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
@@ -37,7 +38,7 @@ def hold_elsewhere(path: Path) -> subprocess.Popen[str]:
 
 
 def left_by(path: Path, host: str, pid: int, age: float) -> None:
-    """A lock file as a process wrote it that many seconds ago."""
+    """Writes a lock file as another process did, ``age`` seconds ago."""
     path.write_text(json.dumps({"host": host, "pid": pid, "since": "2026-01-01 00:00:00"}))
     then = time.time() - age
     os.utime(path, (then, then))
@@ -57,7 +58,7 @@ def test_another_process_is_refused_until_it_is_gone(
     path = tmp_path / ".set.lock"
     with hold_elsewhere(path) as process:
         with (
-            pytest.raises(InputError, match=f"process {process.pid} on .*wait for its end"),
+            pytest.raises(InputError, match=f"process {process.pid} on .*wait until it ends"),
             lock(tmp_path / "set", path),
         ):
             pass
@@ -93,7 +94,7 @@ def test_the_lock_of_another_machine_holds_while_it_is_renewed(
     path = tmp_path / ".set.lock"
     left_by(path, "elsewhere", 7, age=locks.STALE / 2)
     with (
-        pytest.raises(InputError, match=r"process 7 on elsewhere.*seen 30 s ago"),
+        pytest.raises(InputError, match=r"process 7 on elsewhere.*active 30 s ago"),
         lock(tmp_path / "set", path),
     ):
         pass
@@ -115,13 +116,18 @@ def test_a_lock_is_renewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         assert path.stat().st_mtime > 0
 
 
-def test_where_the_disk_has_no_locks_the_process_number_decides(
+def test_without_system_locks_the_process_number_decides(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(locks, "_lock_file", lambda file: None)
+    fcntl = pytest.importorskip("fcntl")
+
+    def unsupported(*args: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "lockf", unsupported)
     path = tmp_path / ".set.lock"
     left_by(path, platform.node(), os.getppid(), age=0)
-    with pytest.raises(InputError, match="wait for its end"), lock(tmp_path / "set", path):
+    with pytest.raises(InputError, match="wait until it ends"), lock(tmp_path / "set", path):
         pass
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()

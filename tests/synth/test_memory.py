@@ -1,4 +1,4 @@
-"""Short memory ends a run in one line; no photo, picture or answer is put down for it."""
+"""Exhausted memory ends a run in one line; no photo, image or answer is recorded as faulty."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_decoder_without_memory_breaks_no_photo(
 
 @pytest.mark.slow  # what the libraries themselves need differs from machine to machine
 def test_generate_with_too_little_memory_can_go_on(tmp_path: Path) -> None:
-    """A photo that does not fit ends the run in one line; with more memory the run goes on."""
+    """A photo that needs too much memory ends the run in one line; the run can be resumed."""
     rng = np.random.default_rng(0)
     (tmp_path / "photos").mkdir()
     for name, height in (("a", 60), ("b", 6000), ("c", 60)):

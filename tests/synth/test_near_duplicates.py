@@ -12,30 +12,37 @@ import pytest
 from PIL import Image
 
 from synth import Recipe, generate, near_duplicates, photos, plain_ground, recipe, scenes
-from synth.near_duplicates import Details, Known, Signature, detail_of, groups, signature
+from synth.near_duplicates import (
+    DetailTable,
+    Signature,
+    SignatureIndex,
+    decode_detail,
+    groups,
+    signature,
+)
 from synth.scraping import inspection
 from synth.scraping.manifest import Collection
 from synth.scraping.outcomes import Outcome
-from synth.scraping.pages import Found
+from synth.scraping.pages import FoundImage
 
 sys.path.insert(0, str(Path(__file__).parent))
 import objects
 
 
 def linked(signatures: list[Signature]) -> list[int]:
-    details = Details()
+    details = DetailTable()
     for number, each in enumerate(signatures):
         details.add(number, each.detail)
     return groups([each.dhash for each in signatures], details=details)
 
 
 def near(a: Image.Image, b: Image.Image) -> bool:
-    """By the groups, and by what is known in a scrape: the two must say the same."""
+    """Whether two pictures are linked, by groups and by a scrape's index, which must agree."""
     one, other = signature(a), signature(b)
-    known = Known()
+    known = SignatureIndex()
     known.add(one)
-    assert known.holds_near(other) == (linked([one, other]) == [0, 0])
-    return known.holds_near(other)
+    assert known.contains_near(other) == (linked([one, other]) == [0, 0])
+    return known.contains_near(other)
 
 
 @pytest.mark.parametrize("kind", objects.GROUNDS)
@@ -85,10 +92,16 @@ def test_scenes_have_no_second_look() -> None:
 def test_details_go_through_text() -> None:
     plain = signature(objects.picture("white", "bar", (9, 9, 99), 0.1))
     assert len(plain.detail) == plain_ground.BYTES
-    assert detail_of(plain.text()) == plain.detail
-    assert json.loads(json.dumps(plain.text())) == plain.text()
-    for text in ("", "abc", plain.text()[:-5], "\u20ac" * 9, plain.text() + "00000"):
-        assert detail_of(text) == b""
+    assert decode_detail(plain.encode_detail()) == plain.detail
+    assert json.loads(json.dumps(plain.encode_detail())) == plain.encode_detail()
+    for text in (
+        "",
+        "abc",
+        plain.encode_detail()[:-5],
+        "\u20ac" * 9,
+        plain.encode_detail() + "00000",
+    ):
+        assert decode_detail(text) == b""
 
 
 def test_many_plain_pictures_of_one_hash_are_not_compared_each_with_each(
@@ -101,13 +114,13 @@ def test_many_plain_pictures_of_one_hash_are_not_compared_each_with_each(
         for size in np.linspace(0.05, 0.3, 30)
     ]
     compared = []
-    alike = plain_ground.alike
+    alike = plain_ground.are_near_duplicates
 
     def count(one: np.ndarray, others: np.ndarray) -> np.ndarray:
         compared.append(len(others))
         return alike(one, others)
 
-    monkeypatch.setattr(plain_ground, "alike", count)
+    monkeypatch.setattr(plain_ground, "are_near_duplicates", count)
     many = [Signature(0, each.detail) for each in base if each.detail] * 20
     found = linked(many)
     distinct = len(many) // 20
@@ -148,7 +161,10 @@ def test_the_split_parts_objects_and_keeps_copies_together(tmp_path: Path) -> No
         split = dict(zip(table["photo"], table["split"], strict=True))
         splits += [split[f"{s}.png"] != split[f"{s} copy.png"] for s in objects.SHAPES[:3]]
     assert any(splits)
-    assert "may part near-duplicate" in (tmp_path / "kept 0" / "README.md").read_text()
+    assert (
+        "Near-duplicate photos may be in different"
+        in (tmp_path / "kept 0" / "README.md").read_text()
+    )
 
 
 def test_a_scrape_keeps_different_objects_and_goes_on_with_what_it_knows(tmp_path: Path) -> None:
@@ -164,8 +180,8 @@ def test_a_scrape_keeps_different_objects_and_goes_on_with_what_it_knows(tmp_pat
         digest = f"{sum(data):032x}{len(data):032x}"
         found = inspection.inspect(file, digest, len(data), 16, 10**6)
         url = f"https://x.org/{name}"
-        assert collection.decided(url) is None
-        outcome = collection.keep(Found(url, url), found, "now")
+        assert collection.outcome_of(url) is None
+        outcome = collection.keep(FoundImage(url, url), found, "now")
         collection.close()
         return outcome
 

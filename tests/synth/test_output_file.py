@@ -1,4 +1,4 @@
-"""Single files beside files of other origin: only what we wrote is written over."""
+"""Single output files: only files that the same command wrote are overwritten."""
 
 from __future__ import annotations
 
@@ -30,7 +30,11 @@ def test_a_drawing_is_known_by_its_content(tmp_path: Path) -> None:
     ours.write_bytes(output_file.encode_png(pixels, "a test"))
     Image.fromarray(pixels).save(foreign)
     text.write_text("no picture")
-    assert [output_file.is_drawing(path) for path in (ours, foreign, text)] == [True, False, False]
+    assert [output_file.is_acuity_png(path) for path in (ours, foreign, text)] == [
+        True,
+        False,
+        False,
+    ]
     with Image.open(ours) as image:
         np.testing.assert_array_equal(np.asarray(image), pixels)
 
@@ -57,9 +61,9 @@ def test_a_link_that_leads_nowhere_is_somebodys(tmp_path: Path) -> None:
     link = tmp_path / "link.png"
     link.symlink_to(tmp_path / "gone.png")
     with pytest.raises(InputError, match="exists"):
-        output_file.check(link, output_file.is_drawing, False)
+        output_file.check(link, output_file.is_acuity_png, False)
     with pytest.raises(InputError, match="not overwritten"):
-        output_file.check(link, output_file.is_drawing, True)
+        output_file.check(link, output_file.is_acuity_png, True)
     with pytest.raises(FileExistsError):
         output_file.write_new(link, b"data")
     assert link.is_symlink()

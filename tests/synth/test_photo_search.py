@@ -1,4 +1,4 @@
-"""What a folder of photos holds: by suffix or content, through links, with what is passed over."""
+"""The search for photos: by suffix or content, through links, with a list of other files."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_links_to_folders_are_followed_once_and_never_up(tmp_path: Path) -> None
     (lib / "up").symlink_to("..")
     (tmp_path / "store" / "trip" / "deep" / "back").symlink_to(tmp_path / "store" / "trip")
     (tmp_path / "store" / "trip" / "out").symlink_to(tmp_path / "store" / "other")
-    found = photo_search.survey(lib)
+    found = photo_search.search(lib)
     assert found.names == [
         "own.png",
         "trip/a.png",
@@ -57,7 +57,7 @@ def test_links_to_folders_are_followed_once_and_never_up(tmp_path: Path) -> None
         "again/", "twice/", "up/", "z/self/", "trip/deep/back/",
     }  # fmt: skip
     assert "folder itself" in found.passed_over["z/self/"]
-    assert "holds this one" in found.passed_over["up/"]
+    assert "contains this one" in found.passed_over["up/"]
     linked = tmp_path / "linked"
     linked.symlink_to(lib)
     assert photos.find(linked) == found.names
@@ -67,7 +67,7 @@ def test_content_decides_where_the_suffix_says_nothing(tmp_path: Path) -> None:
     kinds = ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM"]
     kinds += ["AVIF"] if features.check("avif") else []
     for kind in kinds:
-        assert decoding.kind(picture(kind)[: decoding.HEAD]) == kind
+        assert decoding.image_format(picture(kind)[: decoding.HEAD]) == kind
         (tmp_path / f"plain {kind}").write_bytes(picture(kind))
         (tmp_path / f"odd.{kind}.bak").write_bytes(picture(kind))
     put(tmp_path, "UPPER.JPG", "mixed.TiFf", ".hidden")
@@ -81,7 +81,7 @@ def test_content_decides_where_the_suffix_says_nothing(tmp_path: Path) -> None:
         "camera.CR2": picture("TIFF"),
     }.items():
         (tmp_path / name).write_bytes(data)
-    found = photo_search.survey(tmp_path)
+    found = photo_search.search(tmp_path)
     assert len(found.names) == 2 * len(kinds) + 2
     for name in found.names:
         assert photos.read(tmp_path, name).picture.size == (80, 60)
@@ -92,7 +92,7 @@ def test_content_decides_where_the_suffix_says_nothing(tmp_path: Path) -> None:
     assert set(found.passed_over) == {
         "BMW.txt", "P5.txt", "empty", "page.html", "scan.jp2", "new.jxl", "camera.CR2",
     }  # fmt: skip
-    assert found.sentence().startswith("7 files or folders passed over: 4 x not a picture")
+    assert found.summary().startswith("7 files or folders passed over: 4 x not a picture")
 
 
 def test_pipes_and_dangling_links_are_never_opened(tmp_path: Path) -> None:
@@ -102,10 +102,10 @@ def test_pipes_and_dangling_links_are_never_opened(tmp_path: Path) -> None:
     (tmp_path / "gone.png").symlink_to("nowhere")
     (tmp_path / "round").symlink_to("round")
     (tmp_path / "null").symlink_to(os.devnull)
-    found = photo_search.survey(tmp_path)
+    found = photo_search.search(tmp_path)
     assert found.names == ["a.png"]
     assert found.passed_over["pipe.jpg"] == found.passed_over["pipe"] == "a named pipe"
-    assert found.passed_over["gone.png"] == "a link to nowhere"
+    assert found.passed_over["gone.png"] == "a broken link"
     assert found.passed_over["null"] == "a device"
     assert "round" in found.passed_over
     with pytest.raises(Skipped, match="not a file"):
@@ -113,7 +113,7 @@ def test_pipes_and_dangling_links_are_never_opened(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_read_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rights of root, who may run the tests, know no such folder; hence the stand-in."""
+    """The folder is simulated, because root can read every folder."""
     put(tmp_path, "a.png", "shut/b.png")
     original = os.scandir
 
@@ -123,7 +123,7 @@ def test_what_cannot_be_read_is_listed(tmp_path: Path, monkeypatch: pytest.Monke
         return original(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    found = photo_search.survey(tmp_path)
+    found = photo_search.search(tmp_path)
     assert found.names == ["a.png"]
     assert found.passed_over == {"shut/": "folder cannot be read: Permission denied"}
     with pytest.raises(InputError, match=r"shut.*cannot be read: Permission denied"):

@@ -1,4 +1,4 @@
-"""Photos: found, decoded upright or refused with a reason, near-duplicates kept together."""
+"""Photos: searched, decoded upright or rejected with a reason, and assigned to splits."""
 
 from __future__ import annotations
 
@@ -163,13 +163,13 @@ SIX = (0x0112, 3, 1, struct.pack("<H", 6))
 def test_odd_exif_spoils_no_photo(
     tmp_path: Path, picture: Picture, entries: Any, at_least: Any
 ) -> None:
-    """Its pixels are fine: phones and editors write such blocks. It must never be a crash."""
+    """The pixels are valid: phones and editors write such blocks."""
     data = with_exif(encoded(picture(4, 56, 40), "JPEG"), tiff_block(*entries))
     assert set(read(tmp_path, data, at_least=at_least).shape[:2]) in ({56, 40}, {28, 20})
 
 
 def png(bits: int, colour: int, rows: np.ndarray, *chunks: tuple[bytes, bytes]) -> bytes:
-    """A PNG written by hand, for kinds that Pillow reads but does not write."""
+    """A PNG made by hand, of a kind that Pillow reads but does not write."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         crc = struct.pack(">I", zlib.crc32(kind + data))
@@ -267,7 +267,7 @@ def test_animated_and_many_pages_are_refused(tmp_path: Path, picture: Picture) -
     frames = [Image.fromarray(picture(k, 20, 20)) for k in range(3)]
     for kind in ("GIF", "PNG", "WEBP", "TIFF"):
         data = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
-        assert "animated or of several pages" in reason(tmp_path, data)
+        assert "animated or has several pages" in reason(tmp_path, data)
 
 
 def test_mpo_gives_its_first_picture(tmp_path: Path, picture: Picture) -> None:
@@ -353,7 +353,9 @@ def test_too_many_pixels_are_refused(
     tmp_path: Path, picture: Picture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "p.png").write_bytes(encoded(picture(0, 40, 40), "PNG"))
-    with pytest.raises(Skipped, match=r"too many pixels: 40x40 .* 1,599 \(--max-pixels"):
+    with pytest.raises(
+        Skipped, match=r"too many pixels: 40x40 .* 1,599 \(raise it with --max-pixels"
+    ):
         photos.read(tmp_path, "p.png", max_pixels=1599)
     assert photos.read(tmp_path, "p.png", max_pixels=1600).picture.size == (40, 40)
 
@@ -402,7 +404,7 @@ def test_provenance_is_read_from_photos_csv(tmp_path: Path) -> None:
 
 
 def test_provenance_of_a_spreadsheet_programme(tmp_path: Path) -> None:
-    """Such programmes put a byte order mark first, or do not write UTF-8 at all."""
+    """Such programs write a byte order mark, or another encoding than UTF-8."""
     table = tmp_path / "photos.csv"
     table.write_bytes(b"\xef\xbb\xbffile_name,source_url,licence\r\na.jpg,https://x.org,CC0\r\n")
     assert photos.provenance(tmp_path) == {"a.jpg": ("https://x.org", "CC0")}
@@ -428,7 +430,7 @@ def test_provenance_is_matched_with_the_photos(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ("photos/a.jpg,CC0\n", "names none of the 2 photos: its first is 'photos/a.jpg'"),
+        ("photos/a.jpg,CC0\n", "names none of the 2 photos: its first name is 'photos/a.jpg'"),
         ("a.jpg,CC0\nb.jpg,CC0\n./a.jpg,MIT\n", "row 2, line 4 .*: another source or licence of a"),
         ("a.jpg\n", "row 0, line 2: 1 cell, the header has 2"),
     ],
@@ -520,13 +522,13 @@ shares = st.tuples(*[st.sampled_from([0.0, 0.1, 0.2, 0.5, 0.8, 1.0, 3.0])] * 3).
 def test_assign_keeps_groups_whole_and_zero_shares_empty(
     group: list[int], share: tuple[float, ...], seed: int
 ) -> None:
-    found = photos.assign(group, share, seed)
+    found = photos.assign_splits(group, share, seed)
     assert len(found) == len(group)
     for g in set(group):
         assert len({split for split, other in zip(found, group, strict=True) if other == g}) == 1
     for split in found:
         assert share[split] > 0
-    assert found == photos.assign(group, share, seed)
+    assert found == photos.assign_splits(group, share, seed)
 
 
 @given(st.integers(1, 200), shares, st.integers(0, 2**63))
@@ -534,7 +536,7 @@ def test_assign_keeps_groups_whole_and_zero_shares_empty(
 def test_assign_gives_singletons_their_exact_share(
     n: int, share: tuple[float, ...], seed: int
 ) -> None:
-    counts = Counter(photos.assign(range(n), share, seed))
+    counts = Counter(photos.assign_splits(range(n), share, seed))
     for split in range(3):
         assert abs(counts[split] - n * share[split] / sum(share)) < 1 - 1e-9 or counts[
             split
@@ -542,6 +544,6 @@ def test_assign_gives_singletons_their_exact_share(
 
 
 def test_assign_mixes_and_follows_the_seed() -> None:
-    found = [tuple(photos.assign(range(40), (0.5, 0.25, 0.25), seed)) for seed in range(5)]
+    found = [tuple(photos.assign_splits(range(40), (0.5, 0.25, 0.25), seed)) for seed in range(5)]
     assert len(set(found)) == 5
     assert Counter(found[0]) == {0: 20, 1: 10, 2: 10}

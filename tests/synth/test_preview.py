@@ -1,4 +1,4 @@
-"""The contact sheet shows what the dataset holds, at the place where the table says."""
+"""The contact sheet shows the images of the dataset and the regions in its table."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from synth import Anomaly, InputError, console, export_commands, mask
-from synth.preview import MOST, difference, outlined, preview, spread
+from synth.preview import MOST, choose_rows, difference, draw_outline, preview
 
 
 @given(st.integers(1, 300), st.integers(1, 50), st.integers(0, 9))
 def test_rows_are_spread_over_the_table(total: int, count: int, seed: int) -> None:
-    chosen = spread(total, count, seed)
+    chosen = choose_rows(total, count, seed)
     assert len(set(chosen)) == len(chosen) == min(total, count)
     assert chosen == sorted(chosen)
     share = total / len(chosen)
@@ -40,7 +40,7 @@ def test_the_sheet_is_the_same_each_time_and_grows_with_the_count(small_set: Pat
 
 def test_each_row_shows_image_twin_difference_and_truth(small_set: Path) -> None:
     table = pd.read_csv(small_set / "metadata.csv")
-    number = spread(len(table), 1, 0)[0]
+    number = choose_rows(len(table), 1, 0)[0]
     row = table.iloc[number]
     sheet = preview(small_set, 1, 0)
     high = round(256 * row.height / row.width)
@@ -64,7 +64,7 @@ def test_each_row_shows_image_twin_difference_and_truth(small_set: Path) -> None
 def test_the_outline_leaves_the_region_as_it_is(shape: str) -> None:
     truth = Anomaly(30.5, 20, 12, 1.1, shape=shape)  # type: ignore[arg-type]
     grey = Image.new("RGB", (60, 50), (120, 120, 120))
-    drawn = np.asarray(outlined(grey, truth, 60, 50)).astype(int)
+    drawn = np.asarray(draw_outline(grey, truth, 60, 50)).astype(int)
     inside = mask(truth, 50, 60)
     assert np.abs(drawn[inside] - 120).max() <= (60 if shape == "circle" else 0)
     assert np.abs(drawn[mask(Anomaly(30.5, 20, 11, 1.1), 50, 60)] - 120).max() == 0
@@ -72,7 +72,7 @@ def test_the_outline_leaves_the_region_as_it_is(shape: str) -> None:
     assert drawn.min() == 0
     far = mask(Anomaly(30.5, 20, 17, 1.1, shape=shape), 50, 60)  # type: ignore[arg-type]
     assert (drawn[~far] == 120).all()
-    assert outlined(grey, None, 60, 50).tobytes() == grey.tobytes()
+    assert draw_outline(grey, None, 60, 50).tobytes() == grey.tobytes()
 
 
 def test_the_difference_is_amplified_around_grey() -> None:
@@ -117,7 +117,7 @@ def test_bad_input(small_set: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"row 0 \(images/.*not a picture"):
         preview(copy, MOST)
     Image.new("RGB", (96, 81)).save(copy / victim)
-    with pytest.raises(InputError, match="is 96x81, the table says 96x80"):
+    with pytest.raises(InputError, match="is 96x81, in the table 96x80"):
         preview(copy, MOST)
 
 

@@ -1,4 +1,4 @@
-"""A recipe draws places that fit, in numbers that are rounded before they are used."""
+"""A recipe draws regions that fit, with numbers that are rounded before they are used."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_draw_fits(
 @given(st.data(), st.integers(0, 2**32))
 @settings(max_examples=100, deadline=None)
 def test_what_has_room_is_not_skipped(recipes: Recipes, data: st.DataObject, seed: int) -> None:
-    """Room: both sides hold the largest region and leave a whole pixel for the centre."""
+    """Both sides are larger than the largest region by at least one pixel."""
     recipe = data.draw(recipes(size="keep", feather=0.0, margin=0.0))
     low, high = recipe.radius
     need = int(2 * (low if high == "edge" else high)) + 3
@@ -94,7 +94,7 @@ def test_the_tightest_places_fit_too(decimals: int) -> None:
 
 
 class Largest:
-    """Stands in for a random generator: always the largest number of the range."""
+    """A random generator that always returns the largest number of the range."""
 
     def integers(self, low: int, high: int | None = None) -> int:
         bound = low if high is None else high
@@ -126,7 +126,7 @@ def test_a_radius_of_half_the_size_leaves_one_place() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (2, 2), (3, 300)])
 def test_tiny_photos_are_skipped_with_a_reason(size: tuple[int, int]) -> None:
-    with pytest.raises(Skipped, match="no room"):
+    with pytest.raises(Skipped, match="does not fit"):
         draw(Recipe(size="keep"), *size)
     with pytest.raises(Skipped, match=f"photo is {size[0]}x{size[1]}, smaller than 512x512"):
         draw(Recipe(), *size)
@@ -146,7 +146,7 @@ def test_one_fixed_radius_is_a_range_too(radius: float) -> None:
 
 
 def test_a_radius_range_between_two_grid_points_is_refused_not_a_crash() -> None:
-    """30.2:30.7 px with whole positions holds no radius at all."""
+    """With integer positions there is no radius in 30.2:30.7 px."""
     with pytest.raises(InputError):
         draw(dataclasses.replace(PRESETS["seed"], radius=(30.2, 30.7)), 900, 900)
 
@@ -264,13 +264,13 @@ def test_load_takes_presets_files_and_datasets(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "word"),
     [
-        ("{", "no JSON"),
-        ("", "no JSON"),
+        ("{", "not JSON"),
+        ("", "not JSON"),
         ("[1, 2]", "strange.json holds a list, not an object"),
         ("3", "strange.json holds a number, not an object"),
         ("null", "strange.json holds null"),
-        ("[" * 100_000, "strange.json is nested too deep"),
-        ("9" * 6000, "strange.json is no JSON"),
+        ("[" * 100_000, "strange.json is nested too deeply"),
+        ("9" * 6000, "strange.json is not JSON"),
         ('{"seed": ' + "9" * 4000 + "}", "strange.json: recipe: seed is 9"),
         ('{"radius": {"low": 20}}', "strange.json: recipe: radius"),
         ('{"per_photo": true}', "strange.json: recipe: per_photo"),

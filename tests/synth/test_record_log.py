@@ -1,4 +1,4 @@
-"""A damaged log gives a prefix of what was written, or one clear line: never other records."""
+"""Reading a damaged log gives its first records or one error line, never other records."""
 
 from __future__ import annotations
 

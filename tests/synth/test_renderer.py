@@ -1,4 +1,4 @@
-"""One function makes a row: what it returns is what a reader of the file sees."""
+"""render returns the pixels that a reader of the image file gets."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_rows_depend_on_seed_photo_and_number_alone(picture: Picture) -> None:
 
 
 def test_different_pixels_without_a_name_get_different_places(picture: Picture) -> None:
-    """Training on arrays must not show every picture the same anomaly."""
+    """Arrays without names must not all get the same anomaly in training."""
     assert render(picture(1), SMALL, 0).truth != render(picture(2), SMALL, 0).truth
 
 
@@ -151,13 +151,13 @@ def test_encode_writes_what_it_says(picture: Picture, codec: str) -> None:
     assert (len(worse) < len(data)) is (codec == "jpeg")
 
 
-def test_region_picture_is_black_and_white() -> None:
+def test_a_mask_image_is_black_and_white() -> None:
     a = Anomaly(4, 2, 1, 1.1)
-    found = renderer.region_picture(a, (9, 6))
+    found = renderer.mask_image(a, (9, 6))
     assert found.dtype == np.uint8
     assert found.shape == (6, 9)
     assert sorted(zip(*np.nonzero(found == 255), strict=True)) == [
         (1, 4), (2, 3), (2, 4), (2, 5), (3, 4)
     ]  # fmt: skip
     assert found.sum() == 5 * 255
-    assert not renderer.region_picture(None, (9, 6)).any()
+    assert not renderer.mask_image(None, (9, 6)).any()

@@ -1,4 +1,4 @@
-"""Whatever is changed after the fact, verify says in which row; rebuild brings it back."""
+"""verify reports the row of every later change; rebuild restores the image."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def change_pixel(path: Path) -> None:
     Image.fromarray(pixels).save(path)
 
 
-def test_untouched_datasets_hold(originals: dict[str, Path], photo_folder: Path) -> None:
+def test_unchanged_datasets_have_no_faults(originals: dict[str, Path], photo_folder: Path) -> None:
     steps: list[tuple[int, int]] = []
     for folder in originals.values():
         assert verify(folder) == []
@@ -211,7 +211,7 @@ def test_changed_and_missing_photos_are_found(
     name = cell(copy, "photo")
     change_pixel(photos / name)
     assert name in only_row(verify(copy, photos))
-    with pytest.raises(InputError, match="sha256"):
+    with pytest.raises(InputError, match="SHA-256"):
         rebuild(copy, ROW, photos)
     (photos / name).unlink()
     only_row(verify(copy, photos))
@@ -227,12 +227,12 @@ def test_a_photo_outside_its_folder_is_not_read(png: Path, photo_folder: Path) -
 
 @pytest.mark.parametrize("column", ["photo", "file_name", "clean_file_name"])
 def test_rebuild_follows_no_path_that_leads_out(png: Path, photo_folder: Path, column: str) -> None:
-    """The photo beyond is the right one, to the byte: the path alone is what is refused."""
+    """The photo outside has the right bytes, so only its path is rejected."""
     name = cell(png, column)
     base = photo_folder if column == "photo" else png
     for path in (f"../{base.name}/{name}", str(base / name)):
         edit(png, column, path)
-        with pytest.raises(InputError, match=f"{column}.*leads out of the folder"):
+        with pytest.raises(InputError, match=f"{column}.*points outside the folder"):
             rebuild(png, ROW, photo_folder)
 
 
@@ -273,7 +273,7 @@ def test_rows_that_are_not_there(originals: dict[str, Path], photo_folder: Path,
 
 
 def test_replay_reads_the_table_not_the_recipe(png: Path, photo_folder: Path) -> None:
-    """A row whose recorded seed and recipe say otherwise still replays what was recorded."""
+    """A row is replayed from the table even if the recorded seed and recipe differ."""
     about = json.loads((png / "recipe.json").read_text())
     about["recipe"]["seed"] = 99
     about["recipe"]["radius"] = [1, 2]
@@ -293,7 +293,7 @@ def test_folders_that_are_not_there(originals: dict[str, Path], tmp_path: Path) 
 def test_other_library_versions_are_given_some_slack(
     originals: dict[str, Path], photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another libjpeg decodes the photos themselves a little differently too."""
+    """Another libjpeg also decodes the photos slightly differently."""
     folder = shutil.copytree(originals["jpeg"], tmp_path / "set")
     about = json.loads((folder / "recipe.json").read_text())
     about["versions"]["libjpeg"] = "0.0.1"

@@ -1,4 +1,4 @@
-"""Scenes must be reproducible and look like photos to a detector of faint circles."""
+"""Scenes are reproducible and have the image statistics of photos."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Addresses, politeness, pages and sources: what scraping knows without a network."""
+"""Addresses, politeness, pages and sources: the parts of scraping that need no network."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def test_every_resolved_address_is_checked(
         raise AssertionError("connected")
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    monkeypatch.setattr(addresses._Checked, "_connect", connect)
+    monkeypatch.setattr(socket.socket, "connect", connect)
     with pytest.raises(Problem) as caught:
         addresses.session("test").get("http://innocent.example/")
     assert caught.value.outcome is Outcome.REFUSED
 
 
 def test_the_name_is_resolved_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was checked is connected to: a second answer of the DNS (rebinding) is never asked."""
+    """The checked address is the one that is connected to, so DNS rebinding has no effect."""
     asked: list[object] = []
     connected: list[object] = []
 
@@ -61,12 +61,12 @@ def test_the_name_is_resolved_once(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.append(args[0])
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("8.8.8.8", 80))]
 
-    def connect(self: object, family: int, kind: int, protocol: int, address: object) -> None:
+    def connect(self: socket.socket, address: object) -> None:
         connected.append(address)
         raise OSError("no network in tests")
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    monkeypatch.setattr(addresses._Checked, "_connect", connect)
+    monkeypatch.setattr(socket.socket, "connect", connect)
     with pytest.raises(Exception, match="no network"):
         addresses.session("test").get("http://rebinding.example/")
     assert asked == ["rebinding.example"]
@@ -201,8 +201,8 @@ def test_shipped_sources() -> None:
 
 
 def test_words() -> None:
-    assert html_text.largest("a.jpg")[0] == "a.jpg"
-    assert html_text.largest("a.jpg 2x,b.jpg 3x")[0] == "b.jpg"
+    assert html_text.largest_candidate("a.jpg")[0] == "a.jpg"
+    assert html_text.largest_candidate("a.jpg 2x,b.jpg 3x")[0] == "b.jpg"
     assert not html_text.is_image_address("https://h/wiki/File:X.jpg")
 
 

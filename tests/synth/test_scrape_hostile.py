@@ -1,4 +1,4 @@
-"""Pages, answers and texts that are made to harm: bounded in time, memory and bytes, and tamed."""
+"""Hostile pages, responses and texts: bounded in time, memory and bytes, and escaped."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synth import card, cells, dataset, photos
+from synth import card, csv_cells, dataset, photos
 from synth.errors import InputError
 from synth.scraping import html_text, html_tree, pages, politeness, scraper, services, sources
 from synth.scraping.fetcher import Bounds
 from synth.scraping.options import Options
 from synth.scraping.outcomes import Outcome, Problem
 from synth.scraping.sources import Endpoints
-from synth.scraping.traffic import Manners
+from synth.scraping.traffic import Politeness
 
 sys.path.append(str(Path(__file__).parent))
 
 import badserver
 
-SWIFT = Manners(delay=0.0, retries=0, backoff=0.01, most_wait=2.0, per_host=2, threads=4)
+SWIFT = Politeness(delay=0.0, retries=0, backoff=0.01, longest_wait=2.0, per_host=2, threads=4)
 SMALL = Bounds(connect=2.0, read=2.0, total=8.0, image_bytes=200_000, page_bytes=200_000)
-OPTIONS = Options(allow_private=True, manners=SWIFT, bounds=SMALL, min_side=64)
+OPTIONS = Options(allow_private=True, politeness=SWIFT, bounds=SMALL, min_side=64)
 # What a server gets rid of before it notices: twice the bound, and what the sockets hold.
 SENT = 12_000_000
 
 
 def outcomes(out: Path) -> dict[str, str]:
-    """What became of each address, by its path: images and pages."""
+    """Path -> outcome of each address of an image or page."""
     lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
     known = {line.get("url") or line.get("page"): line.get("outcome", "read") for line in lines}
     return {url.partition("//")[2].partition("/")[2]: o for url, o in known.items() if url}
 
 
 def soon() -> float:
-    """A deadline that honest work keeps easily, and quadratic work does not."""
+    """A deadline that linear work meets and quadratic work does not."""
     return time.monotonic() + 20
 
 
@@ -71,7 +71,7 @@ def soon() -> float:
         (b"<img srcset='" + b"a 1w," * 1_000_000 + b"'>", ""),
         (b"<picture>" + b"<source srcset='%s'>" % (b"a 1w," * 9000) * 50 + b"<img>" * 90_000, ""),
         (b"<a href='" + b"x" * 2_000_000 + b" '>" + b"<img src=y>" * 90_000, ""),
-        (b"<script type=ld+json>" + b"[" * 2_000_000, "JSON-LD nested too deep"),
+        (b"<script type=ld+json>" + b"[" * 2_000_000, "JSON-LD nested too deeply"),
         (b"<script type=ld+json>[" + b"{}," * 90_000 + b"0]", "20000 objects of JSON-LD"),
         (b"<meta charset=punycode>abc-" + b"zz9a" * 1_000_000, ""),
     ],
@@ -120,7 +120,7 @@ def test_reading_a_page_counts_to_the_time_limit(
     def late(until: float) -> None:
         raise Problem(Outcome.TIMED_OUT)
 
-    monkeypatch.setattr(html_tree, "check", late)
+    monkeypatch.setattr(html_tree, "check_deadline", late)
     with badserver.serving() as server:
         server.routes["/"] = badserver.gallery("/a.jpg")
         summary = scraper.scrape([server.root + "/"], tmp_path / "out", OPTIONS)
@@ -154,7 +154,7 @@ def test_a_page_read_in_part_is_told_again_when_resumed(tmp_path: Path) -> None:
         for k, name in enumerate(names):
             server.routes[name] = badserver.body(badserver.photo(k, 96, 80))
         server.routes["/"] = badserver.gallery(*names, more="<b>" * 1200)
-        few = Options(allow_private=True, manners=SWIFT, bounds=SMALL, min_side=64, limit=2)
+        few = Options(allow_private=True, politeness=SWIFT, bounds=SMALL, min_side=64, limit=2)
         word = server.root + "/"
         summary = scraper.scrape([word], tmp_path / "out", few)
         assert len(summary.rows) == 2
@@ -166,7 +166,7 @@ def test_a_page_read_in_part_is_told_again_when_resumed(tmp_path: Path) -> None:
 
 
 def test_a_gallery_without_end(tmp_path: Path) -> None:
-    """Each page leads to twenty new ones without a photo: the source's bound ends it."""
+    """Each page links to twenty new pages without photos; the limit of pages ends the run."""
     number = itertools.count()
     with badserver.serving() as server:
 
@@ -179,10 +179,10 @@ def test_a_gallery_without_end(tmp_path: Path) -> None:
                 return page if key.startswith("/p") else super().get(key)
 
         server.routes = Routes(server.routes)
-        options = Options(allow_private=True, manners=SWIFT, bounds=SMALL, depth=2)
+        options = Options(allow_private=True, politeness=SWIFT, bounds=SMALL, depth=2)
         summary = scraper.scrape([server.root + "/p"], tmp_path / "out", options)
         assert sum(n for path, n in server.hits.items() if path.startswith("/p")) == 21
-    assert "no further than 21 pages" in summary.notes[0]
+    assert "more than 21 pages" in summary.notes[0]
 
 
 def test_tags_within_links_and_figures() -> None:
@@ -303,7 +303,7 @@ def test_no_other_answer_without_end_either(tmp_path: Path, path: str, kind: str
 
     with raw(answer) as (root, sent):
         ends = Endpoints(root + "/api", root + "/api")
-        options = Options(allow_private=True, manners=SWIFT, bounds=SMALL, endpoints=ends)
+        options = Options(allow_private=True, politeness=SWIFT, bounds=SMALL, endpoints=ends)
         word = "openverse:x" if path == "/api" else root + "/page"
         summary = scraper.scrape([word], tmp_path / "out", options)
         until = time.monotonic() + 10
@@ -367,17 +367,15 @@ def test_a_certificate_that_nobody_signed(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_host_that_dies_after_its_page_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from synth.scraping import addresses
-
     tries = 0
-    real = addresses._Checked._connect
+    real = socket.socket.connect
 
-    def connect(self: addresses._Checked, *args: object) -> socket.socket:
+    def connect(self: socket.socket, address: tuple[str, int]) -> None:
         nonlocal tries
         tries += 1
         if tries > 1:
             raise ConnectionRefusedError("refused")
-        return real(self, *args)  # type: ignore[arg-type]
+        real(self, address)
 
     with badserver.serving() as server:
         names = [f"/{k}.jpg" for k in range(40)]
@@ -388,9 +386,9 @@ def test_a_host_that_dies_after_its_page_is_given_up(
             handler.close_connection = True
 
         server.routes["/"] = last
-        monkeypatch.setattr(addresses._Checked, "_connect", connect)
-        one = Manners(delay=0.0, retries=0, backoff=0.01, threads=1)
-        options = Options(allow_private=True, manners=one, bounds=SMALL)
+        monkeypatch.setattr(socket.socket, "connect", connect)
+        one = Politeness(delay=0.0, retries=0, backoff=0.01, threads=1)
+        options = Options(allow_private=True, politeness=one, bounds=SMALL)
         scraper.scrape([server.root + "/"], tmp_path / "out", options)
     found = outcomes(tmp_path / "out")
     assert [found[name[1:]] for name in names] == ["connection failed"] * 40
@@ -506,8 +504,8 @@ def test_addresses_of_services_are_tamed() -> None:
 
 @given(st.text())
 def test_cells_give_back_every_text(text: str) -> None:
-    cell = cells.escape(text)
-    assert cells.unescape(cell) == text
+    cell = csv_cells.escape(text)
+    assert csv_cells.unescape(cell) == text
     assert not cell.lstrip().startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠"))
     assert not cell.startswith(("\t", "\r"))
 
@@ -522,14 +520,14 @@ def test_formulas_come_back_from_photos_csv_and_metadata_csv(tmp_path: Path, lic
     name = next((tmp_path / "photos").iterdir()).name
     with (tmp_path / "photos" / "photos.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
-        table.writerows([("file_name", "licence"), (name, cells.escape(licence))])
+        table.writerows([("file_name", "licence"), (name, csv_cells.escape(licence))])
     assert photos.provenance(tmp_path / "photos")[name] == ("", licence)
     recipe = synth.Recipe(size=(64, 64), radius=(5, 10))
     made = synth.generate(tmp_path / "photos", tmp_path / "set", recipe)
     assert set(made["licence"]) == {licence}
     assert set(dataset.read(tmp_path / "set")["licence"]) == {licence}
     raw_cells = list(csv.DictReader((tmp_path / "set" / "metadata.csv").open(newline="")))
-    assert raw_cells[0]["licence"] == cells.escape(licence)
+    assert raw_cells[0]["licence"] == csv_cells.escape(licence)
 
 
 HOSTILE = """![x](http://evil.test/t.png) <script>alert(1)</script> <img src=x onerror=y> [a][b]
@@ -539,7 +537,7 @@ HOSTILE = """![x](http://evil.test/t.png) <script>alert(1)</script> <img src=x o
 def test_the_card_shows_licences_as_they_are() -> None:
     from markdown_it import MarkdownIt
 
-    line = card.literal(HOSTILE)
+    line = card.escape_markdown(HOSTILE)
     assert "\n" not in line
     assert line.isprintable()
     reader = MarkdownIt("gfm-like", {"html": True, "linkify": False})
@@ -552,18 +550,21 @@ def test_the_card_shows_licences_as_they_are() -> None:
 
 def test_the_card_names_only_so_many_licences() -> None:
     summary = card.Summary(rows=1, licences={f"CC {k:03d}" for k in range(60)} | {"\0\u202e"})
-    text = card.text(summary, {}, "metadata.csv")
+    text = card.card_text(summary, {}, "metadata.csv")
     assert "CC 049 and 10 more, see `metadata.csv`" in text
     assert "CC 050" not in text
 
 
 def test_odd_addresses() -> None:
     assert (
-        html_text.join("http://h/a/", "b\u202ec d\x01<e>") == "http://h/a/b%E2%80%AEc%20d%01%3Ce%3E"
+        html_text.join_url("http://h/a/", "b\u202ec d\x01<e>")
+        == "http://h/a/b%E2%80%AEc%20d%01%3Ce%3E"
     )
     for bad in ("http://a\u202eb/", "http://h h/", "data:image/png,x", "http://h:x/"):
-        assert html_text.join("http://h/", bad) == ""
-    assert html_text.join("http://h/", "http://h/" + "\u202e" * 1000) == "", "too long when encoded"
+        assert html_text.join_url("http://h/", bad) == ""
+    assert html_text.join_url("http://h/", "http://h/" + "\u202e" * 1000) == "", (
+        "too long when encoded"
+    )
 
 
 # The command
@@ -610,7 +611,7 @@ def test_ctrl_c_in_the_first_moments(tmp_path: Path, name: str) -> None:
         shown, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert said.splitlines() == [
-        "synth: stopped: nothing fetched yet; run the same command again to go on"
+        "synth: stopped: no photo saved yet; run the same command again to continue"
     ]
     assert shown == ""
 
@@ -636,6 +637,6 @@ def test_ctrl_c_while_a_host_is_silent(tmp_path: Path, times: int) -> None:
     assert process.returncode == 130
     out = tmp_path / "out"
     assert said.splitlines() == [
-        f"synth: stopped: 1 photo in {out}; run the same command again to go on"
+        f"synth: stopped: 1 photo in {out}; run the same command again to continue"
     ]
     assert len(list(out.glob("*.jpg"))) == 1

@@ -1,4 +1,4 @@
-"""Killed at any moment and started again, a scrape ends with the same set; Ctrl-C is clean."""
+"""A scrape that is killed at any time and started again gives the same photos."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ import sys
 from synth.scraping import scraper
 from synth.scraping.fetcher import Bounds
 from synth.scraping.options import Options
-from synth.scraping.traffic import Manners
+from synth.scraping.traffic import Politeness
 options = Options(
     limit=40, allow_private=True, min_side=64, bounds=Bounds(1, 1, 2),
-    manners=Manners(delay=0.0, per_host=3, threads=3, retries=1, backoff=0.01),
+    politeness=Politeness(delay=0.0, per_host=3, threads=3, retries=1, backoff=0.01),
 )
 done = scraper.scrape(sys.argv[2:], sys.argv[1], options)
 sys.exit(130 if done.interrupted else 0)
@@ -34,7 +34,7 @@ sys.exit(130 if done.interrupted else 0)
 
 @pytest.fixture(scope="module")
 def words() -> Iterator[list[str]]:
-    """Two galleries on two hosts with duplicates, breakage and next pages; slow enough to hit."""
+    """Two slow galleries on two hosts with duplicates, broken files and next pages."""
     with badserver.serving() as one, badserver.serving("127.0.0.2") as two:
         for first, server in ((0, one), (1000, two)):
             for page in range(3):
@@ -75,7 +75,7 @@ def whole(out: Path) -> None:
 
 
 def survive(tmp_path: Path, words: list[str], kills: int, seed: int) -> None:
-    """Kill it at random moments, then let it end: the same as undisturbed."""
+    """Kills the scrape at random times, then completes it: the result is that of a whole run."""
     calm = tmp_path / "calm"
     began = time.monotonic()
     assert start(calm, words).wait(30) == 0

@@ -1,4 +1,4 @@
-"""``synth scrape`` against a server that misbehaves: each address gets its outcome."""
+"""``synth scrape`` against a faulty server: each address gets its outcome."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from synth.scraping.fetcher import Bounds
 from synth.scraping.options import Options
 from synth.scraping.scraper import Summary
 from synth.scraping.sources import Endpoints
-from synth.scraping.traffic import Manners
+from synth.scraping.traffic import Politeness
 
 sys.path.append(str(Path(__file__).parent))
 
 import badserver
 
-SWIFT = Manners(delay=0.0, retries=1, backoff=0.01, most_wait=2.0, per_host=4, threads=4)
+SWIFT = Politeness(delay=0.0, retries=1, backoff=0.01, longest_wait=2.0, per_host=4, threads=4)
 TIGHT = Bounds(connect=2.0, read=2.0, total=3.0, image_bytes=2_000_000, page_bytes=8_000_000)
-OPTIONS = Options(allow_private=True, manners=SWIFT, bounds=TIGHT, min_side=256)
+OPTIONS = Options(allow_private=True, politeness=SWIFT, bounds=TIGHT, min_side=256)
 
 
 def outcomes(out: Path) -> dict[str, str]:
-    """What became of each image's address, by the manifest."""
+    """Path -> outcome of each image's address in the manifest."""
     lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
     return {line["url"]: line["outcome"] for line in lines if "url" in line}
 
@@ -79,7 +79,7 @@ def test_every_mischief_has_its_outcome(tmp_path: Path) -> None:
 
 
 def test_private_addresses_are_refused_without_a_request(tmp_path: Path) -> None:
-    options = Options(contact="me@example.org", manners=SWIFT, bounds=TIGHT)
+    options = Options(contact="me@example.org", politeness=SWIFT, bounds=TIGHT)
     with badserver.serving() as server:
         port = server.server_address[1]
         hosts = ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1", "0.0.0.0")
@@ -91,12 +91,12 @@ def test_private_addresses_are_refused_without_a_request(tmp_path: Path) -> None
 
 
 def test_redirect_to_private_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first hop counts as public here; the address that it redirects to does not."""
+    """The first address counts as public in this test; the target of its redirect does not."""
     from synth.scraping import addresses
 
     real = addresses.is_public
     monkeypatch.setattr(addresses, "is_public", lambda ip: ip == "127.0.0.1" or real(ip))
-    options = Options(contact="me@example.org", manners=SWIFT, bounds=TIGHT)
+    options = Options(contact="me@example.org", politeness=SWIFT, bounds=TIGHT)
     with badserver.serving() as server, badserver.serving("127.0.0.2") as inner:
         inner.routes["/a.jpg"] = badserver.body(badserver.photo(1))
         server.routes["/a.jpg"] = badserver.redirect(inner.root + "/a.jpg")
@@ -130,7 +130,7 @@ def test_robots(tmp_path: Path, robots: object, outcome: str) -> None:
 
 def test_crawl_delay_one_connection_and_agent(tmp_path: Path) -> None:
     polite = Options(
-        allow_private=True, bounds=TIGHT, manners=Manners(delay=0.0), contact="me@example.org"
+        allow_private=True, bounds=TIGHT, politeness=Politeness(delay=0.0), contact="me@example.org"
     )
     with badserver.serving() as server, badserver.serving("127.0.0.2") as other:
         server.routes["/robots.txt"] = badserver.body(b"User-agent: *\nCrawl-delay: 0.3")
@@ -168,7 +168,7 @@ def test_retry_after_is_obeyed(tmp_path: Path, status: int) -> None:
 
 
 def test_a_storm_ends(tmp_path: Path) -> None:
-    """A host that is always busy is given up: the other addresses there cost nothing."""
+    """After repeated failures of a busy host its other addresses are not requested."""
     with badserver.serving() as server:
         names = [f"/{k}.jpg" for k in range(60)]
         for name in names:
@@ -189,7 +189,7 @@ def test_pages_within_depth_and_host(tmp_path: Path) -> None:
             "/2.jpg",
             more=f'<a rel=next href="/p3">Next</a><a rel=next href="{server.root}/p0">1</a>',
         )
-        options = Options(allow_private=True, manners=SWIFT, bounds=TIGHT, depth=3)
+        options = Options(allow_private=True, politeness=SWIFT, bounds=TIGHT, depth=3)
         summary = scrape(tmp_path / "out", server.root + "/p0", options=options)
     assert len(summary.rows) == 4
     assert server.hits["/p4"] == 0
@@ -212,7 +212,7 @@ def test_opted_out_pages_give_nothing(tmp_path: Path, way: str) -> None:
 
 
 def test_a_page_of_100000_links(tmp_path: Path) -> None:
-    """Bounded in time and in what is kept; the run goes on to its limit."""
+    """Such responses are bounded in time and bytes, and the run continues to its limit."""
     with badserver.serving() as server:
         page = b"".join(b"<a href='/%d.jpg'>x</a>" % k for k in range(100_000))
         server.routes["/"] = badserver.body(page, "text/html")
@@ -220,7 +220,7 @@ def test_a_page_of_100000_links(tmp_path: Path) -> None:
             server.routes[f"/{k}.jpg"] = badserver.body(badserver.photo(k))
         began = time.monotonic()
         bounds = Bounds(1.0, 2.0, 5.0)
-        options = Options(allow_private=True, manners=SWIFT, bounds=bounds, limit=5)
+        options = Options(allow_private=True, politeness=SWIFT, bounds=bounds, limit=5)
         summary = scrape(tmp_path / "out", server.root + "/", options=options)
     assert len(summary.rows) == 5
     assert time.monotonic() - began < 20
@@ -233,7 +233,7 @@ def test_limit_is_exact_and_grows(tmp_path: Path) -> None:
         for k, name in enumerate(names):
             server.routes[name] = badserver.body(badserver.photo(k))
         server.routes["/"] = badserver.gallery(*names)
-        few = Options(allow_private=True, manners=SWIFT, bounds=TIGHT, limit=5)
+        few = Options(allow_private=True, politeness=SWIFT, bounds=TIGHT, limit=5)
         assert len(scrape(tmp_path / "out", server.root + "/", options=few).rows) == 5
         assert sum(server.hits[name] for name in names) == 5
         assert len(scrape(tmp_path / "out", server.root + "/").rows) == 12
@@ -244,7 +244,7 @@ def test_limit_is_exact_and_grows(tmp_path: Path) -> None:
 
 
 def test_services(tmp_path: Path) -> None:
-    """Both, through their interfaces, which robots.txt is not about; licence and author kept."""
+    """Both services by their interfaces, without robots.txt; licence and author are recorded."""
     with badserver.serving() as server:
         server.routes["/robots.txt"] = badserver.body(b"User-agent: *\nDisallow: /api")
         for k in range(3):
@@ -287,7 +287,7 @@ def test_services(tmp_path: Path) -> None:
         server.routes["/api/commons"] = commons
         server.routes["/api/openverse"] = openverse
         ends = Endpoints(f"{server.root}/api/commons", f"{server.root}/api/openverse")
-        options = Options(allow_private=True, manners=SWIFT, bounds=TIGHT, endpoints=ends)
+        options = Options(allow_private=True, politeness=SWIFT, bounds=TIGHT, endpoints=ends)
         words = ("commons:Category:Landscapes", "openverse:mountain lake")
         scrape(tmp_path / "out", *words, options=options)
     rows = {row["source_url"].removeprefix(server.root): row for row in table(tmp_path / "out")}
@@ -327,7 +327,7 @@ def test_failed_addresses_are_tried_again_when_asked(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_ours(tmp_path: Path) -> None:
     (tmp_path / "mine.jpg").write_bytes(b"mine")
-    with pytest.raises(InputError, match=r"holds no manifest\.jsonl"):
+    with pytest.raises(InputError, match=r"has no manifest\.jsonl"):
         scrape(tmp_path, "http://127.0.0.1:9/a.jpg")
     assert (tmp_path / "mine.jpg").exists()
 

@@ -1,4 +1,4 @@
-"""The reader of tables that people bring: what it understands, and what it refuses by its row."""
+"""The reader of tables from users: accepted formats, and errors with the row."""
 
 from __future__ import annotations
 
@@ -83,10 +83,10 @@ def test_what_spreadsheets_write_is_understood(table: Read, content: str | bytes
         (PLAIN + "c.png,1,2,3\n", "row 2, line 4: 4 cells, the header has 3: quote a cell"),
         (PLAIN + "\nc.png,1\n", "row 2, line 5: 2 cells, the header has 3: licence is missing"),
         (PLAIN + "c.png,1,5,CC BY\n", "4 cells, the header has 3"),
-        (PLAIN + 'c.png,1,"CC\n', "a quote is opened and never closed"),
+        (PLAIN + 'c.png,1,"CC\n', "a quote is not closed"),
         (PLAIN.encode() + b"c.png,1,\xfc\n", "UTF-8 (line 4): save it as CSV in UTF-8"),
         (PLAIN.encode("utf-16-le"), "NUL byte"),
-        (PLAIN + "c.png,1,\0\n", "line 4: holds a NUL byte"),
+        (PLAIN + "c.png,1,\0\n", "line 4: there is a NUL byte"),
         (b"\xff\xfea", "cannot be read as text in UTF-16"),
     ],
 )
@@ -155,11 +155,11 @@ def test_numbers_are_checked(
 
 
 def test_decimal_commas(table: Read) -> None:
-    """Read as points where cells are not separated by commas, and never as thousands."""
+    """Read as decimal points if the delimiter is not a comma, never as thousands separators."""
     kinds = dict.fromkeys(("x", "y"), number_kinds.PIXELS)
     found = table("file_name;x;y\na;1,5;20\nb;2,25;-3,5e1\n", ("file_name", "x", "y"))
     assert found.numbers(kinds) == {"x": [1.5, 2.25], "y": [20, -35]}
-    assert "separated by semicolons, not by commas; its decimal commas" in found.note(kinds)
+    assert "separated by semicolons, not by commas; decimal commas" in found.note(kinds)
     for content, words in (
         (
             "file_name;x;y\na;1,5;2.5\n",
@@ -198,7 +198,7 @@ def test_what_csv_writes_is_read_back(
 
 
 def test_a_frame_is_the_same_on_both_ways(tmp_path: Path) -> None:
-    """What pandas reads fast and what the reader reads with care."""
+    """The fast reader with pandas and the general reader give the same cells."""
     text = 'file_name,x,note\na.png,1,NA\n"b\nc.png",,"x, ""y"""\n d.png,3,\n'
     (tmp_path / "plain.csv").write_text(text)
     (tmp_path / "odd.csv").write_text(text.replace("file_name", " File name"))
@@ -232,7 +232,7 @@ def test_a_frame_is_the_same_on_both_ways(tmp_path: Path) -> None:
     ],
 )
 def test_names_are_matched(tmp_path: Path, name: str, found: str | None) -> None:
-    """The last photo has two names that differ in their normal form alone: none is guessed."""
+    """Two names of the last photo differ in their normal form only, so neither is chosen."""
     names = ["a.png", "sub/b.png", "e\u0301.png", "sub/\u00fc.png", "\u00f6.png", "o\u0308.png"]
     known = FileNames(names, tmp_path / "mine")
     assert known.find(name.replace("/PLACE", str(tmp_path))) == found

@@ -93,7 +93,7 @@ class RingVote:
         }  # fmt: skip
         self._looks, self._start = looks, start
         self.device = device_of(device)
-        self.progress = console.progress if progress else console.silent
+        self.progress = console.progress if progress else console.no_progress
         self.network: Trunk | None = None
 
     @property

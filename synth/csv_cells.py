@@ -1,18 +1,18 @@
-"""Text from outside in the cells of a CSV, so that no spreadsheet takes it for a formula."""
+"""Escaping of untrusted text in CSV cells, so that a spreadsheet does not run it as a formula."""
 
 from __future__ import annotations
 
 import re
 
-# What spreadsheets compute, in ASCII and in full width; a blank before it does not stop them.
+# Text that spreadsheets take for a formula, also after blanks or with full-width characters.
 _FORMULA = re.compile(r"'*\s*[=+\-@\t\r＝＋－＠]")
 
 
 def escape(text: str) -> str:
-    """A text -> the cell that shows it: an apostrophe before what would be a formula.
+    """Text -> CSV cell: an apostrophe is put before text that a spreadsheet takes for a formula.
 
-    Texts that begin with apostrophes and such a sign get one more, so that :func:`unescape`
-    gives back every text as it was.
+    A text that begins with apostrophes and a formula sign gets one more apostrophe, so that
+    :func:`unescape` restores every text.
 
     >>> escape("=1+1"), escape("CC BY 4.0"), escape("'-x")
     ("'=1+1", 'CC BY 4.0', "''-x")
@@ -21,7 +21,7 @@ def escape(text: str) -> str:
 
 
 def unescape(cell: str) -> str:
-    """A cell -> the text that :func:`escape` was given.
+    """CSV cell -> the text from which :func:`escape` made it.
 
     >>> unescape("'=1+1"), unescape("'tis"), unescape("''-x")
     ('=1+1', "'tis", "'-x")

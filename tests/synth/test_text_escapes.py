@@ -1,4 +1,4 @@
-"""Names and messages as text that can be shown and stored."""
+"""Names and messages as text that can be displayed and stored."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from hypothesis import strategies as st
 
 from synth import console, folders
 from synth.paths import fit_name
-from synth.terminal import legible, visible
+from synth.text_escapes import escape_surrogates, escape_unprintable
 
 anything = st.text(st.characters(), max_size=40)  # with surrogates
 
 
 @given(anything)
 def test_visible_text_is_one_line_without_control_characters(text: str) -> None:
-    shown = visible(text)
+    shown = escape_unprintable(text)
     assert len(shown.splitlines()) <= 1
     assert not {unicodedata.category(each) for each in shown} & {"Cc", "Cs", "Zl", "Zp"}
     shown.encode("utf-8")
-    assert visible(shown) == shown
+    assert escape_unprintable(shown) == shown
 
 
 @given(anything)
 def test_legible_text_can_be_encoded_and_keeps_all_else(text: str) -> None:
-    stored = legible(text)
+    stored = escape_surrogates(text)
     stored.encode("utf-8")
     if not any("\ud800" <= each <= "\udfff" for each in text):
         assert stored == text
@@ -37,8 +37,8 @@ def test_legible_text_can_be_encoded_and_keeps_all_else(text: str) -> None:
 
 def test_what_stays_and_what_is_escaped() -> None:
     for text in ("strasse 山の写真 é e\u0301", "👩\u200d🚀", "می\u200cخواهم"):
-        assert visible(text) == text
-    assert visible("a\tb\r\n\x1b[2J\x9b\u202egnp.exe\ufeff") == (
+        assert escape_unprintable(text) == text
+    assert escape_unprintable("a\tb\r\n\x1b[2J\x9b\u202egnp.exe\ufeff") == (
         r"a\tb\r\n\x1b[2J\x9b\u202egnp.exe\ufeff"
     )
 
@@ -85,5 +85,5 @@ def test_every_output_can_show_every_name(
 
 
 def test_a_log_shows_names_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    console.say("two\nlines \x1b[31m")
+    console.print_line("two\nlines \x1b[31m")
     assert capsys.readouterr().out == "two\\nlines \\x1b[31m\n"

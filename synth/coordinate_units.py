@@ -1,8 +1,8 @@
-"""Places and radii in tables of others: in pixels, or as parts of the picture's size.
+"""Units of coordinates and radii in foreign tables: px, or fraction or percent of the image size.
 
-A fraction of the width counts from the picture's left edge, as labels of YOLO do, and pixel
-centres are at integers: the fraction f is at x = f W - ½ px, in the row f H - ½. A radius is a
-fraction of the width, whatever the height.
+Fractions count from the outer left and top edge, as in YOLO labels. As pixel centres are at
+integers, the fraction f of the width W is x = f W - ½ px, and of the height H y = f H - ½ px. A
+radius is a fraction of the width.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from synth.tables import Table
 
 Unit = Literal["px", "fraction", "percent"]
 UNITS: tuple[str, ...] = get_args(Unit)
-ADVICE = "pass --unit fraction or percent to convert, --unit px to keep"
+ADVICE = "pass --unit fraction or percent to convert them, or --unit px to keep them"
 HELP = (
-    "px; or fraction (0 to 1) or percent of the size: x and r of the width, y of the height, "
-    "from the outer edge [px, but a table within 0 to 1 is refused]."
+    "Unit of x, y and r in the table: px, or fraction (0 to 1) or percent of the image's width "
+    "(y: height), from its outer edge [default: px, but a table with all x and y in 0 to 1 is "
+    "rejected]."
 )
 
 
 def check(unit: str | None) -> None:
-    """Refuse a unit that is none; None stands for pixels that nobody vouched for."""
+    """Raises InputError for an unknown unit. None, for px by default, is valid."""
     if unit is not None and unit not in UNITS:
         raise InputError(f"unit '{unit}' is unknown: use {', '.join(UNITS)}")
 
@@ -33,10 +34,10 @@ def check(unit: str | None) -> None:
 def numbers(
     table: Table, kinds: dict[str, Number], unit: str | None, advice: str
 ) -> dict[str, list[float]]:
-    """The columns of places and radii -> their numbers, in the table's own unit.
+    """Numbers of the columns of coordinates and radii, in the table's own unit.
 
     Raises:
-        InputError: a cell is no number, or has a per cent sign where the unit is another.
+        InputError: a cell is not a number, or has a percent sign although the unit is another.
     """
     if unit != "percent":
         for name in kinds:
@@ -55,27 +56,28 @@ def refuse_fractions(
     r: Sequence[float] = (),
     advice: str = ADVICE,
 ) -> None:
-    """Refuse a table, whose unit nobody named, if its numbers look like parts of the size.
+    """Rejects a table without a unit if its numbers look like fractions of the image size.
 
     Args:
         what: the table, for the message.
-        x, y, r: all numbers of it; NaN is none.
+        x, y, r: all its numbers; NaN is ignored.
+        advice: what the user should do; ends the message.
 
     Raises:
-        InputError: all x and y lie within 0 to 1, or all r are below half a pixel.
+        InputError: all x and y are in 0 to 1, or all r are below 0.5 px.
     """
     places = [value for value in (*x, *y) if not math.isnan(value)]
     if places and all(0 <= value <= 1 for value in places):
         raise InputError(
-            f"{what}: all x and y lie within 0 to 1, which are hardly pixels: {advice}"
+            f"{what}: all x and y are in 0 to 1, so they are probably not px: {advice}"
         )
     radii = [value for value in r if value > 0]
     if radii and all(value < 0.5 for value in radii):
-        raise InputError(f"{what}: all r are below half a pixel: {advice}")
+        raise InputError(f"{what}: all r are below 0.5 px: {advice}")
 
 
 def to_px(value: float, side: int, unit: str | None) -> float:
-    """A coordinate along a side of so many px -> px from the edge of the picture.
+    """Converts a coordinate along a side of ``side`` px to px from the outer edge.
 
     >>> to_px(0.5, 100, "fraction"), to_px(25, 200, "percent"), to_px(3.5, 100, "px")
     (50.0, 50.0, 3.5)
