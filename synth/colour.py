@@ -1,4 +1,4 @@
-"""Colour profiles: the values of a picture in the space of its profile -> sRGB."""
+"""Colour: the weights of luma, and values in the space of an ICC profile -> sRGB."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+# Luma = LUMA @ (red, green, blue) code values. Source: ITU-R BT.601.
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # of Pillow, by the space of the profile
 _SAME = 1  # code values by which a profile that means sRGB may round differently
 
