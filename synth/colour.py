@@ -1,4 +1,4 @@
-"""Conversion of pictures with a colour profile to sRGB."""
+"""The weights of luma, and the conversion of pictures with a colour profile to sRGB."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ _MODES = {
     "CMYK": "CMYK",
 }  # colour space of the profile -> mode of Pillow
 _SAME = 1  # a profile that changes no code value by more than this is sRGB
+# Luma = LUMA @ (red, green, blue) code values. Source: ITU-R BT.601.
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:

@@ -30,7 +30,8 @@ ROOMS = {
         "localize.__main__", "localize.cli", "localize", "localize.api", "localize.play",
         "localize.sharpness", "localize.external_predictions", "localize.comparison",
         "localize.report", "localize.evaluation", "localize.external",
-        "localize.methods", "localize.training", "localize.data",
+        "localize.methods.ringvote", "localize.methods.patchcore", "localize.methods",
+        "localize.methods.hough", "localize.training", "localize.data",
         "localize.registry", "localize.localizer", "localize.run_files", "localize.names",
     ),
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""What matched filters share: they learn nothing and are told radius and ratio."""
+"""The base of the matched filters, which learn nothing and are told radius and ratio."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from synth.errors import InputError
 
 
 class MatchedFilter(ABC):
-    """A localizer but for :meth:`find`."""
+    """A localizer whose subclasses define ``name`` and :meth:`find`."""
 
     name: str
     told: frozenset[str] = frozenset({"r", "discolor_ratio"})
@@ -25,16 +25,16 @@ class MatchedFilter(ABC):
         """(H, W, 3) uint8 -> the likeliest centre of a region of the told radius and ratio, px."""
 
     def fit(self, train: Source, val: Source, run: Path) -> None:  # noqa: B027
-        """There is nothing to learn."""
+        """Do nothing: there is nothing to learn."""
 
     def locate(
         self, images: Sequence[np.ndarray], told: Sequence[Told] | None = None
     ) -> list[Finding]:
-        """B x (H, W, 3) uint8 and what is told of each -> B findings, px.
+        """B x (H, W, 3) uint8 and the radius and ratio of each -> B findings, px.
 
         Raises:
-            InputError: nothing is told.
+            InputError: ``told`` is missing.
         """
         if told is None:
-            raise InputError(f"{self.name} must be told r and discolor_ratio: it has no other way")
+            raise InputError(f"{self.name} must be told r and discolor_ratio: give both")
         return [self.find(image, each) for image, each in zip(images, told, strict=True)]

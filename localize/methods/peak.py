@@ -1,22 +1,24 @@
-"""The place that a map points at: the centre of the plateau of its maximum."""
+"""The maximum of a map: the centroid of the plateau of its highest values."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-# How far below the maximum a value still counts as the maximum, as a share of it: half of a
-# level of a 16-bit map, and more than the rounding errors of filters in float32 (some 1e-6).
+# Values of at least (1 - TOLERANCE) x the maximum belong to the plateau. That is half a level of a
+# 16-bit map, and more than the rounding errors of float32 filters (about 1e-6).
 TOLERANCE = 2.0**-17
 
 
 def plateau(map: np.ndarray) -> np.ndarray | None:
-    """(H, W) numbers or bool, not NaN -> (H, W) bool: where the maximum is; None: a flat map.
+    """(H, W) numbers or bool, not NaN -> (H, W) bool, the plateau of the maximum.
 
     The pixels at the maximum (floats: within ``TOLERANCE`` of it) form 8-connected
-    components. The largest one counts; of equally large ones the one with the highest value,
-    then the one whose first pixel comes first, row by row. A map is flat where all its pixels
-    are at the maximum.
+    components. The plateau is the largest of them; of equally large ones the one with the
+    highest value, then the one whose first pixel comes first, row by row.
+
+    Returns:
+        the mask, or None if the map is flat: all its pixels are at the maximum.
     """
     values = np.asarray(map)
     highest = values.max()
@@ -30,29 +32,29 @@ def plateau(map: np.ndarray) -> np.ndarray | None:
     areas = stats[1:, cv2.CC_STAT_AREA]
     largest = np.flatnonzero(areas == areas.max()) + 1
     if len(largest) > 1:
-        rival = np.isin(labels, largest)
-        rival &= values == values[rival].max()
-        largest = labels[rival][:1]
-    found: np.ndarray = labels == largest[0]
-    return found
+        tied = np.isin(labels, largest)
+        tied &= values == values[tied].max()
+        largest = labels[tied][:1]
+    mask: np.ndarray = labels == largest[0]
+    return mask
 
 
 def centroid(mask: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, float]:
-    """(H, W) bool, not empty -> (x, y) px: the mean place of its pixels.
+    """(H, W) bool, not empty -> (x, y) px: the mean position of its pixels.
 
     Args:
-        weights: (H, W), how much each pixel counts; not all 0.
+        weights: (H, W), the weights of the mean; not all 0.
     """
     rows, columns = np.nonzero(mask)
-    each = None if weights is None else weights[rows, columns]
-    return float(np.average(columns, weights=each)), float(np.average(rows, weights=each))
+    inside = None if weights is None else weights[rows, columns]
+    return float(np.average(columns, weights=inside)), float(np.average(rows, weights=inside))
 
 
 def peak(map: np.ndarray) -> tuple[float, float] | None:
-    """(H, W) numbers or bool, not NaN -> (x, y) px of its maximum; None: a flat map.
+    """(H, W) numbers or bool, not NaN -> (x, y) px of its maximum; None if the map is flat.
 
-    The centroid of the plateau of the maximum, see :func:`plateau`: of a mask the centre of the
-    region and not its first pixel. It need not lie on the plateau: that of a ring is its centre.
+    It is the centroid of the :func:`plateau`: for a mask, the centre of the region and not its
+    first pixel. It need not lie on the plateau: the centroid of a ring is its centre.
 
     >>> peak(np.array([[0, 0, 0, 0], [0, 0, 7, 7], [0, 0, 7, 7]])), peak(np.ones((2, 2)))
     ((2.5, 1.5), None)
@@ -64,7 +66,7 @@ def peak(map: np.ndarray) -> tuple[float, float] | None:
 def resize_place(
     place: tuple[float, float], shape: tuple[int, int], to: tuple[int, int]
 ) -> tuple[float, float]:
-    """(x, y) px of an (H, W) map -> px of the image of the shape ``to`` that it stands for.
+    """(x, y) px of a map of (H, W) ``shape`` -> px of the image of (H, W) ``to`` it was made from.
 
     >>> resize_place((1.0, 0.0), (2, 3), (8, 12))
     (5.5, 1.5)

@@ -1,4 +1,4 @@
-"""Does it help to know? One network, told nothing, the radius, the ratio, both, roughly or wrongly.
+"""Hit rate of one network with the image alone, the radius, the ratio, both, roughly or wrongly.
 
 python tests/bench/fusion.py [--photos DIR] [--recipe FILE] [--per-photo N] [--csv FILE]
 
@@ -24,7 +24,7 @@ from localize.evaluation import metrics
 from localize.localizer import Finding, Known, Told
 from localize.methods.ringvote import predict_image_only, predict_told
 from localize.methods.ringvote.method import RingVote
-from localize.methods.ringvote.network import Trunk
+from localize.methods.ringvote.network import RingVoteNet
 from synth import console, photos, recipe, renderer
 from synth.errors import Skipped
 from synth.renderer import Sample
@@ -42,7 +42,7 @@ def place(found: Finding) -> tuple[float, float]:
     return found.x, found.y
 
 
-def conditions(network: Trunk) -> dict[str, Answer]:
+def conditions(network: RingVoteNet) -> dict[str, Answer]:
     """What is told -> an image and the truth's numbers to a place, px."""
     signs, ends = (np.random.default_rng(seed) for seed in (1, 2))
 
@@ -96,7 +96,7 @@ def samples(folder: Path, chosen: recipe.Recipe) -> Iterator[Sample]:
                 yield sample
 
 
-def asked(network: Trunk, drawn: Sequence[Sample]) -> pd.DataFrame:
+def asked(network: RingVoteNet, drawn: Sequence[Sample]) -> pd.DataFrame:
     """Samples -> a row for each and each condition: found (0 or 1), distance (normalised)."""
     numbers = [Told(each.truth.r, each.truth.discolor_ratio) for each in drawn if each.truth]
     others = np.random.default_rng(0).permutation(len(drawn))

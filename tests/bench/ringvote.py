@@ -18,10 +18,11 @@ from common import photo_folder
 from localize import registry
 from localize.data import endless
 from localize.localizer import Told
-from localize.methods.ringvote.network import Trunk
-from localize.methods.ringvote.train.losses import lesson_loss
-from localize.methods.ringvote.train.packing import moved
-from localize.methods.ringvote.train.targets import Lessons
+from localize.methods.ringvote.network import RingVoteNet
+from localize.methods.ringvote.train.loop import GPU_CHUNK
+from localize.methods.ringvote.train.losses import batch_loss
+from localize.methods.ringvote.train.packing import move
+from localize.methods.ringvote.train.targets import Batches
 from localize.training.devices import device_of
 from synth import photos
 
@@ -44,23 +45,23 @@ def measure(name: str, image: np.ndarray, told: Told | None) -> tuple[float, flo
 
 
 def learn(folder: Path, crowd: bool) -> float:
-    """-> ms a picture of a training step, without drawing the pictures."""
+    """-> ms an image of a training step, without drawing the images."""
     device = device_of("auto")
-    batch = 16 if device.type == "cuda" else 4
+    cuda = device.type == "cuda"
+    batch, chunk = (16, GPU_CHUNK) if cuda else (4, 1)
     mix = endless.load(RECIPE)[0 if crowd else -1]
     drawn = endless.Endless(folder, (dataclasses.replace(mix, until=None),), 1)
-    together = batch if device.type == "cuda" else 1
-    lessons = moved(list(Lessons(drawn, 0, 3 * batch, batch, together)), device)
-    network = Trunk().to(device)
+    batches = move(list(Batches(drawn, 0, 3 * batch, batch, batch if cuda else 1)), device)
+    network = RingVoteNet().to(device)
     seconds = []
     for _ in range(ROUNDS):
         began = time.perf_counter()
-        for parts in lessons:
+        for parts in batches:
             for each in parts:
-                loss, _ = lesson_loss(network, each)
+                loss, _ = batch_loss(network, each, chunk)
                 loss.backward()
-        network.decide.weight.grad.sum().item()  # waits for the device
-        seconds.append((time.perf_counter() - began) / len(lessons) / batch)
+        network.evidence_head.weight.grad.sum().item()  # waits for the device
+        seconds.append((time.perf_counter() - began) / len(batches) / batch)
     return 1000 * min(seconds)
 
 
@@ -70,7 +71,7 @@ def main() -> None:
         photo = photos.read(folder, photos.find(folder)[0]).picture
         for crowd in (True, False):
             what = "crowds of 30" if crowd else "1 to 4 regions"
-            print(f"training, {what:14} {learn(folder, crowd):8.1f} ms a picture of 320x320")
+            print(f"training, {what:14} {learn(folder, crowd):8.1f} ms an image of 320x320")
     images = {size: np.asarray(photo.resize(size)) for size in SIZES}
     processes = multiprocessing.get_context("spawn")  # each measures the memory of its own
     known = Told(40.0, 1.08)

@@ -13,7 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Page
 
-    from localize.methods.ringvote.network import Trunk
+    from localize.methods.ringvote.network import RingVoteNet
 
 CHROMIUM = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -35,26 +35,26 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def trained() -> Trunk:
-    """The network that comes along."""
-    from localize.methods.ringvote.network import Trunk
+def trained() -> RingVoteNet:
+    """The network with the weights that come with Acuity."""
+    from localize.methods.ringvote.network import RingVoteNet
     from localize.registry import load
 
     network = load("ringvote", device="cpu").network
-    assert isinstance(network, Trunk)
+    assert isinstance(network, RingVoteNet)
     return network
 
 
 @pytest.fixture
-def lively() -> Trunk:
+def lively() -> RingVoteNet:
     """A narrow network whose evidence differs from place to place."""
     import torch
 
-    from localize.methods.ringvote.network import Trunk
+    from localize.methods.ringvote.network import RingVoteNet
 
     torch.manual_seed(0)
-    network = Trunk(8)
-    for last in (network.decide, network.survey):
+    network = RingVoteNet(8)
+    for last in (network.evidence_head, network.coarse_head):
         torch.nn.init.normal_(last.weight)
     return network.eval()
 
@@ -125,12 +125,12 @@ def browse(browser: Browser) -> Iterator[Browse]:
 
 
 @pytest.fixture
-def looking() -> Callable[[Trunk, int], Trunk]:
-    """A function: the same weights, another number of looks."""
-    from localize.methods.ringvote.network import Trunk
+def looking() -> Callable[[RingVoteNet, int], RingVoteNet]:
+    """A function: the same weights, another number of mirrored views."""
+    from localize.methods.ringvote.network import RingVoteNet
 
-    def changed(network: Trunk, times: int) -> Trunk:
-        other = Trunk(network.width, times).eval()
+    def changed(network: RingVoteNet, times: int) -> RingVoteNet:
+        other = RingVoteNet(network.width, times).eval()
         other.load_state_dict(network.state_dict())
         return other
 

@@ -1,4 +1,4 @@
-"""The matched filter, on smooth noise where the step is the only edge."""
+"""The matched filter on smooth noise, where the region has the only edge."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from localize.localizer import Finding, Localizer, Told
-from localize.methods.boundary import Boundary, edges, evidence, find, scores
+from localize.methods.boundary import Boundary, evidence, find, scores
+from localize.methods.hough.outlines import side_pixels
 from synth.anomaly import Anomaly, Shape, apply, mask
 from synth.errors import InputError
 
@@ -28,14 +29,14 @@ def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
     return np.asarray(Image.open(buffer))
 
 
-def found(image: np.ndarray, anomaly: Anomaly, quality: int | None = None) -> Finding:
+def find_in(image: np.ndarray, anomaly: Anomaly, quality: int | None = None) -> Finding:
     changed = apply(image, anomaly)
     if quality is not None:
         changed = jpeg(changed, quality)
     return find(changed, Told(anomaly.r, anomaly.discolor_ratio))
 
 
-def miss(finding: Finding, anomaly: Anomaly) -> float:
+def distance(finding: Finding, anomaly: Anomaly) -> float:
     """Distance in px."""
     return float(np.hypot(finding.x - anomaly.x, finding.y - anomaly.y))
 
@@ -44,7 +45,7 @@ def miss(finding: Finding, anomaly: Anomaly) -> float:
 @pytest.mark.parametrize("ratio", [0.9, 1.05, 1.15])
 def test_finds_either_shape_exactly_brightened_or_darkened(shape: Shape, ratio: float) -> None:
     anomaly = Anomaly(x=131, y=88, r=30, discolor_ratio=ratio, shape=shape)
-    finding = found(photo(240, 200), anomaly)
+    finding = find_in(photo(240, 200), anomaly)
     assert (finding.x, finding.y) == (131, 88)
     assert (finding.r, finding.ratio) == (30, ratio)
     assert finding.score is not None
@@ -54,7 +55,7 @@ def test_finds_either_shape_exactly_brightened_or_darkened(shape: Shape, ratio: 
 @pytest.mark.parametrize("shape", ["circle", "square"])
 def test_survives_jpeg(shape: Shape) -> None:
     anomaly = Anomaly(90, 110, 40, 1.1, shape, "wrap", "floor")
-    assert miss(found(photo(200, 200), anomaly, quality=75), anomaly) <= 0.5
+    assert distance(find_in(photo(200, 200), anomaly, quality=75), anomaly) <= 0.5
 
 
 @pytest.mark.parametrize("shape", ["circle", "square"])
@@ -62,14 +63,14 @@ def test_survives_jpeg(shape: Shape) -> None:
 def test_finds_wrapped_regions(shape: Shape, quality: int | None) -> None:
     sky = photo(200, 160, 236, 250)
     anomaly = Anomaly(80, 70, 32, 1.12, shape, "wrap", "floor")
-    assert miss(found(sky, anomaly, quality), anomaly) <= 1
+    assert distance(find_in(sky, anomaly, quality), anomaly) <= 1
 
 
 @pytest.mark.parametrize(("width", "height"), [(320, 90), (90, 320), (211, 197)])
 def test_any_aspect_and_prime_sides(width: int, height: int) -> None:
     anomaly = Anomaly(width - 41, height - 45, 33, 1.1)
-    finding = found(photo(width, height), anomaly)
-    assert miss(finding, anomaly) == 0
+    finding = find_in(photo(width, height), anomaly)
+    assert distance(finding, anomaly) == 0
     assert finding.map is not None
     assert finding.map.shape == (height, width)
     assert finding.map.dtype == np.float32
@@ -81,13 +82,13 @@ def test_any_aspect_and_prime_sides(width: int, height: int) -> None:
 @pytest.mark.parametrize(("x", "y", "r"), [(111.37, 82.8, 42.6), (70.5, 90.25, 21.3)])
 def test_fractional_centres(shape: Shape, x: float, y: float, r: float) -> None:
     anomaly = Anomaly(x, y, r, 1.1, shape)
-    assert miss(found(photo(200, 180), anomaly), anomaly) < 0.6
+    assert distance(find_in(photo(200, 180), anomaly), anomaly) < 0.6
 
 
 @pytest.mark.parametrize("corner", [(20.0, 20.0), (99.0, 79.0)])
 def test_a_region_that_touches_the_border(corner: tuple[float, float]) -> None:
     anomaly = Anomaly(*corner, 20, 1.1)
-    assert miss(found(photo(120, 100), anomaly), anomaly) == 0
+    assert distance(find_in(photo(120, 100), anomaly), anomaly) == 0
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (2, 3), (16, 16), (17, 40)])
@@ -102,7 +103,7 @@ def test_tiny_images_and_radii_that_do_not_fit(width: int, height: int, r: float
 
 def test_finds_it_in_16_px() -> None:
     anomaly = Anomaly(9, 6, 4, 1.15, "square")
-    assert miss(found(photo(16, 16), anomaly), anomaly) == 0
+    assert distance(find_in(photo(16, 16), anomaly), anomaly) == 0
 
 
 @pytest.mark.parametrize(("value", "ratio"), [(0, 1.1), (90, 1.0), (255, 1.1)])
@@ -118,10 +119,10 @@ def test_without_evidence_it_answers_the_middle(value: int, ratio: float) -> Non
 
 @pytest.mark.parametrize("shape", ["circle", "square"])
 @pytest.mark.parametrize(("x", "y", "r"), [(20, 17, 9), (20, 17, 9.7), (20.3, 17.75, 10.2)])
-def test_edges_are_the_masks(shape: Shape, x: float, y: float, r: float) -> None:
+def test_side_pixels_are_those_of_the_mask(shape: Shape, x: float, y: float, r: float) -> None:
     region = mask(Anomaly(x, y, r, 1.1, shape), 40, 44)
     for across, (after, before) in enumerate(
-        zip(edges(x, y, r, shape)[::2], edges(x, y, r, shape)[1::2], strict=True)
+        zip(side_pixels(x, y, r, shape)[::2], side_pixels(x, y, r, shape)[1::2], strict=True)
     ):
         here = region.T if across else region
         step = np.diff(here.astype(int), axis=1)
@@ -137,13 +138,13 @@ def test_scores_are_the_sums_of_the_evidence_along_the_edges() -> None:
     total = scores(maps, 12)
     for x, y in ((31, 22), (12, 12), (47, 37), (20, 30)):
         sums = [
-            sum(m[where].sum() for m, where in zip(maps, edges(x, y, 12, shape), strict=True))
+            sum(m[where].sum() for m, where in zip(maps, side_pixels(x, y, 12, shape), strict=True))
             for shape in ("circle", "square")
         ]
         assert total[y, x] == pytest.approx(max(sums), abs=1e-2)
 
 
-def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strips_give_the_evidence_of_the_whole_image(monkeypatch: pytest.MonkeyPatch) -> None:
     image = photo(70, 60, high=250)
     whole = evidence(image, 1.1)
     monkeypatch.setattr("localize.methods.boundary.STRIP", 500)

@@ -1,4 +1,4 @@
-"""How the ring voter learns: its lessons, its losses, a run that is interrupted."""
+"""Training of `ringvote`: batches and targets, losses, interrupted runs."""
 
 from __future__ import annotations
 
@@ -19,60 +19,61 @@ from localize import api
 from localize.data import endless
 from localize.data.endless import Endless, Mix
 from localize.localizer import Told
-from localize.methods.hough import voting
-from localize.methods.hough.voting import KINDS
+from localize.methods.hough.outlines import KINDS
+from localize.methods.hough.voting import sum_arcs
 from localize.methods.ringvote import platt
 from localize.methods.ringvote.method import RingVote
-from localize.methods.ringvote.network import Trunk, band
+from localize.methods.ringvote.network import OLD_NAMES, RingVoteNet, band, current_keys
 from localize.methods.ringvote.train import losses, targets
-from localize.methods.ringvote.train.packing import packed
+from localize.methods.ringvote.train.packing import pack
+from localize.registry import WEIGHTS
 from synth import InputError, scenes
 from synth.anomaly import Anomaly
 
-LESSONS = Mix({"size": [64, 64], "margin": 0}, {"radius": [[8, 12]], "shape": ["circle", "square"]})
+REGIONS = Mix({"size": [64, 64], "margin": 0}, {"radius": [[8, 12]], "shape": ["circle", "square"]})
 
 
 @pytest.fixture(autouse=True, scope="module")
-def small_lessons() -> Iterator[None]:
+def small_images() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(platt, "SIZES", ((96, 80), (80, 112)))
         yield
 
 
-def ask(regions: list[Anomaly], size: tuple[int, int] = (64, 64)) -> targets.Asked:
-    """The regions' centres, and those of a rival of radius 20 px."""
-    return targets.asked([regions], [band(regions[0].r)], [20.0], size)
+def targets_of(regions: list[Anomaly], size: tuple[int, int] = (64, 64)) -> targets.CentreTargets:
+    """The regions' centres and a hard negative of radius 20 px."""
+    return targets.centre_targets([regions], [band(regions[0].r)], [20.0], size)
 
 
-def lost(logits: torch.Tensor, asked: targets.Asked) -> tuple[float, float]:
-    """(H, W) logits of the first asked -> its cross-entropy, and the best pixel's distance."""
-    all_, right, far = losses.centres(logits[None], asked, slice(0, 1))
-    return float(all_ - right), float(far)
+def cross_entropy(logits: torch.Tensor, centres: targets.CentreTargets) -> tuple[float, float]:
+    """(H, W) logits of the first target -> its cross-entropy, and the best pixel's distance."""
+    terms = losses.centre_terms(logits[None], centres, slice(0, 1))
+    return float(terms.every - terms.right), float(terms.distance)
 
 
 def test_the_loss_is_lowest_at_the_truth() -> None:
     y, x = np.mgrid[:64, :64]
     truth = Anomaly(40.2, 30.7, 10, 1.1)
-    found = []
+    entropies = []
     for dx in (0, 2, 8):
         logits = -((x - truth.x - dx) ** 2 + (y - truth.y) ** 2) / 2
-        loss, far = lost(torch.from_numpy(logits).float(), ask([truth]))
-        found.append(loss)
-        assert far == pytest.approx(math.hypot(dx, 0), abs=1)
-    assert found == sorted(found)
+        loss, distance = cross_entropy(torch.from_numpy(logits).float(), targets_of([truth]))
+        entropies.append(loss)
+        assert distance == pytest.approx(math.hypot(dx, 0), abs=1)
+    assert entropies == sorted(entropies)
 
 
 def test_centres_where_the_region_does_not_fit_are_no_answers() -> None:
     logits = torch.zeros(64, 64)
     logits[5, 30] = 50
     logits[30, 40] = 20
-    loss, far = lost(logits, ask([Anomaly(40, 30, 10, 1.1)]))
-    assert (loss, far) == (pytest.approx(0, abs=1e-4), 0)
+    loss, distance = cross_entropy(logits, targets_of([Anomaly(40, 30, 10, 1.1)]))
+    assert (loss, distance) == (pytest.approx(0, abs=1e-4), 0)
 
 
-def test_where_a_region_is_on_squares() -> None:
+def test_a_region_in_squares() -> None:
     """The centre of a square of POOL px lies between its middle pixels."""
-    small = targets.shrunk(Anomaly(5.5, 9.5, 8, 1.1))
+    small = targets.in_squares(Anomaly(5.5, 9.5, 8, 1.1))
     assert (small.x, small.y, small.r) == (1.0, 2.0, 2.0)
 
 
@@ -80,93 +81,97 @@ def test_other_regions_are_no_wrong_answers() -> None:
     truth, other = Anomaly(20, 20, 10, 1.1), Anomaly(45, 45, 10, 1.1)
     logits = torch.zeros(64, 64)
     logits[45, 45] = 10
-    alone, far = lost(logits, ask([truth]))
-    assert far == pytest.approx(math.hypot(25, 25))
-    assert lost(logits, ask([truth, other]))[0] < alone - 0.1
+    alone, distance = cross_entropy(logits, targets_of([truth]))
+    assert distance == pytest.approx(math.hypot(25, 25))
+    assert cross_entropy(logits, targets_of([truth, other]))[0] < alone - 0.1
 
 
-def test_voters_on_the_device_count_as_the_search_does(lively: Trunk) -> None:
-    """What training sums up for a centre is what `voting.counts` does."""
-    network, sizes = lively, (64, 64)
-    asked = ask([Anomaly(30.5, 31, 12, 1.1), Anomaly(30, 31, 9.5, 1.1)])
-    evidence = torch.from_numpy(np.random.default_rng(0).normal(size=(1, KINDS, *sizes))).float()
+def test_training_sums_the_votes_that_prediction_sums(lively: RingVoteNet) -> None:
+    network, size = lively, (64, 64)
+    centres = targets_of([Anomaly(30.5, 31, 12, 1.1), Anomaly(30, 31, 9.5, 1.1)])
+    evidence = torch.from_numpy(np.random.default_rng(0).normal(size=(1, KINDS, *size))).float()
     spectrum = torch.fft.rfft2(evidence)
-    logits = losses.voted(
-        network.fine, spectrum.expand(2, -1, -1, -1), asked, slice(0, 2), sizes, 1
+    logits = losses.centre_logits(
+        network.aggregation, spectrum.expand(2, -1, -1, -1), centres, slice(0, 2), size, 1
     )
     for number, r in enumerate((12.0, 9.5)):
-        ours = network.fine.logits(voting.counts(spectrum[0], r, sizes), r)
-        assert torch.allclose(ours[16:48, 16:48], logits[number, 16:48, 16:48], atol=1e-3)
+        expected = network.aggregation.logits(sum_arcs(spectrum[0], r, size), r)
+        inside = slice(16, 48), slice(16, 48)
+        assert torch.allclose(expected[inside], logits[number][inside], atol=1e-3)
 
 
-def test_pictures_learn_the_same_together_and_one_by_one(lively: Trunk, photo_folder: Path) -> None:
+@pytest.mark.parametrize(("part", "chunk"), [(4, 1), (4, 8), (1, 8)])
+def test_parts_and_chunks_give_the_same_loss_and_gradient(
+    lively: RingVoteNet, photo_folder: Path, part: int, chunk: int
+) -> None:
+    """As images one by one and centres one by one."""
     mix = Mix({"size": [64, 64], "margin": 0}, {"radius": [[20, 24], [26, 28]]}, crowd=1)
-    network, found = lively, []
-    for together in (4, 1):
+    network, results = lively, []
+    for images, centres in ((1, 1), (part, chunk)):
         network.zero_grad()
         total = 0.0
-        (batch,) = targets.Lessons(Endless(photo_folder, (mix,), 5), 0, 4, 4, together)
+        (batch,) = targets.Batches(Endless(photo_folder, (mix,), 5), 0, 4, 4, images)
         for each in batch:
-            loss, far = losses.lesson_loss(network, each)
-            assert len(far) == len(each.images) <= together
+            loss, distances = losses.batch_loss(network, each, centres)
+            assert len(distances) == len(each.images) <= images
             (loss * len(each.images) / 4).backward()
             total += float(loss.detach()) * len(each.images) / 4
-        assert network.decide.weight.grad is not None
-        found.append((total, network.decide.weight.grad.clone()))
-    assert found[0][0] == pytest.approx(found[1][0], rel=1e-5)
-    assert torch.allclose(found[0][1], found[1][1], atol=1e-5)
+        assert network.evidence_head.weight.grad is not None
+        results.append((total, network.evidence_head.weight.grad.clone()))
+    assert results[0][0] == pytest.approx(results[1][0], rel=1e-5)
+    assert torch.allclose(results[0][1], results[1][1], atol=1e-5)
 
 
-def test_a_parcel_holds_what_was_put_in(photo_folder: Path) -> None:
-    (batch,) = targets.Lessons(Endless(photo_folder, (LESSONS,), 5), 0, 1, 1, 1)
-    thing = {"lessons": batch, "none": torch.empty(0, 3), "flags": torch.tensor([True, False])}
-    back = packed(thing).opened(torch.device("cpu"))
+def test_a_packed_object_is_the_same_after_unpacking(photo_folder: Path) -> None:
+    (batch,) = targets.Batches(Endless(photo_folder, (REGIONS,), 5), 0, 1, 1, 1)
+    item = {"batch": batch, "none": torch.empty(0, 3), "flags": torch.tensor([True, False])}
+    back = pack(item).unpack(torch.device("cpu"))
     assert back["none"].shape == (0, 3)
     assert back["flags"].tolist() == [True, False]
-    for name, value in vars(batch[0].fine).items():
-        other = getattr(back["lessons"][0].fine, name)
+    for name, value in vars(batch[0].centres).items():
+        other = getattr(back["batch"][0].centres, name)
         assert torch.equal(value, other) if isinstance(value, torch.Tensor) else value == other
 
 
-def votes_for(regions: list[Anomaly], logits: list[torch.Tensor]) -> tuple[float, list[float]]:
-    """Of each asked the (H, W) logits -> the loss, and the distances."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(losses, "voted", lambda _, __, ___, some, *____: torch.stack(logits[some]))
-        loss, far = losses.vote_loss(Trunk(4).fine, torch.zeros(1, 2, KINDS, 64, 64), ask(regions))
-    return float(loss), far.tolist()
+def vote_loss(regions: list[Anomaly], logits: list[torch.Tensor]) -> tuple[float, list[float]]:
+    """(H, W) logits of each region and of the hard negative -> the loss, and the distances."""
+    centres = targets_of(regions)
+    terms = losses.centre_terms(torch.stack(logits), centres, slice(0, len(logits)))
+    loss, distances = losses.combine_terms(terms, centres, images=1, negative_plane=1)
+    return float(loss), distances.tolist()
 
 
 def test_a_likelier_wrong_radius_costs_as_much_as_a_wrong_place() -> None:
     truth = Anomaly(20, 20, 10, 1.1)
-    logits, elsewhere = torch.full((64, 64), -20.0), torch.full((64, 64), -99.0)
+    logits, negative = torch.full((64, 64), -20.0), torch.full((64, 64), -99.0)
     logits[20, 20] = 14
-    alone, near = votes_for([truth], [logits, elsewhere])
-    assert near == [0]
-    elsewhere[40, 40] = 14 - math.log(losses.RIVALS)
-    loss, near = votes_for([truth], [logits, elsewhere])
+    alone, distances = vote_loss([truth], [logits, negative])
+    assert distances == [0]
+    negative[40, 40] = 14 - math.log(losses.NEGATIVES)
+    loss, distances = vote_loss([truth], [logits, negative])
     assert loss == pytest.approx(alone + math.log(2), abs=0.01)
-    assert near == [0]
+    assert distances == [0]
 
 
 @pytest.mark.parametrize("size", [(320, 320), (64, 48), (9, 9)])
-def test_a_rival_fits_and_comes_again(size: tuple[int, int]) -> None:
+def test_a_hard_negative_fits_and_is_repeatable(size: tuple[int, int]) -> None:
     regions = [[Anomaly(20.25 + n, -0.4, 10, 1.1)] for n in range(40)]  # centres may lie outside
-    drawn = [targets.rival(each, size) for each in regions]
-    assert drawn == [targets.rival(each, size) for each in regions]
+    drawn = [targets.hard_negative(each, size) for each in regions]
+    assert drawn == [targets.hard_negative(each, size) for each in regions]
     assert len({which for _, which in drawn}) > 3
     assert all(1 <= r <= (min(size) - 1) / 2 for r, _ in drawn)
     assert len({r for r, _ in drawn}) == (40 if min(size) > 44 else 1)
 
 
-def test_a_rival_is_not_wrong_at_the_regions_themselves() -> None:
+def test_a_hard_negative_is_not_wrong_at_the_regions_themselves() -> None:
     truth = Anomaly(40, 30, 10, 1.1)
-    logits, elsewhere = torch.full((64, 64), -20.0), torch.full((64, 64), -99.0)
+    logits, negative = torch.full((64, 64), -20.0), torch.full((64, 64), -99.0)
     logits[30, 40] = 14
-    alone, _ = votes_for([truth], [logits, elsewhere])
+    alone, _ = vote_loss([truth], [logits, negative])
     for x, worse in ((36, False), (22, True)):
-        wrong = elsewhere.clone()
+        wrong = negative.clone()
         wrong[30, x] = 30
-        assert (votes_for([truth], [logits, wrong])[0] > alone + 1) == worse
+        assert (vote_loss([truth], [logits, wrong])[0] > alone + 1) == worse
 
 
 @pytest.fixture(scope="module")
@@ -190,8 +195,8 @@ def fit(
         yield step
 
     localizer.progress = progress
-    source = Endless(photo_folder, (LESSONS,), 1, length=3)
-    localizer.fit(source, Endless(photo_folder, (LESSONS,), 2, length=2), folder)
+    source = Endless(photo_folder, (REGIONS,), 1, length=3)
+    localizer.fit(source, Endless(photo_folder, (REGIONS,), 2, length=2), folder)
 
 
 @pytest.mark.parametrize("stop", [("training", 5), ("odds", 2)])
@@ -224,17 +229,17 @@ def test_training_changes_the_weights_and_loading_keeps_them(run: Path) -> None:
     image, told = scenes.scene(200, 160, np.random.default_rng(4)), [Told(34, 1.12)]
     loaded = RingVote.load(run, device="cpu")
     assert loaded.network is not None
-    assert bool(loaded.network.decide.weight.abs().sum() > 0)
+    assert bool(loaded.network.evidence_head.weight.abs().sum() > 0)
     assert loaded.locate([image], told) == RingVote.load(run, "best", "cpu").locate([image], told)
 
 
 def test_training_goes_on_from_known_weights(run: Path, photo_folder: Path, tmp_path: Path) -> None:
-    """With a rate of next to nothing they stay what they are, but for what is fitted last."""
-    source = Endless(photo_folder, (LESSONS,), 1, length=3)
+    """With a learning rate of nearly 0 they do not change, except for the Platt scaling."""
+    source = Endless(photo_folder, (REGIONS,), 1, length=3)
     known = {"epochs": 1, "width": 4, "lessons": 2, "device": "cpu", "progress": False}
     RingVote(start=run, learning_rate=1e-12, **known).fit(source, source, tmp_path)
     first, second = (load_file(folder / "best.safetensors") for folder in (run, tmp_path))
-    learned = [name for name in first if "odds" not in name]
+    learned = [name for name in first if "platt" not in name]
     assert len(learned) > 20
     assert all(torch.allclose(first[name], second[name], atol=1e-6) for name in learned)
     about = json.loads((tmp_path / "model.json").read_text())
@@ -242,10 +247,28 @@ def test_training_goes_on_from_known_weights(run: Path, photo_folder: Path, tmp_
     assert about["start"] == {"name": run.name, "sha256": digest}
 
 
+def test_weights_with_the_names_of_earlier_versions_load(run: Path) -> None:
+    """They are renamed; the weights that come with Acuity have such names."""
+    state = load_file(run / "best.safetensors")
+    earlier = {new: old for old, new in OLD_NAMES.items()}
+    renamed = {
+        ".".join(earlier.get(part, part) for part in name.split(".")): value
+        for name, value in state.items()
+    }
+    assert {"enter.weight", "before.0.one.bias", "blind_odds.shift"} <= set(renamed)
+    network = RingVoteNet(4)
+    network.load_state_dict(renamed)
+    assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
+    assert set(current_keys(renamed)) == set(current_keys(state)) == set(state)
+    shipped = load_file(WEIGHTS / "ringvote" / "best.safetensors")
+    assert "enter.weight" in shipped
+    RingVoteNet().load_state_dict(shipped)
+
+
 def test_weights_to_go_on_from_must_be_there_and_fit(
     run: Path, photo_folder: Path, tmp_path: Path
 ) -> None:
-    source = Endless(photo_folder, (LESSONS,), 1, length=3)
+    source = Endless(photo_folder, (REGIONS,), 1, length=3)
     other = tmp_path / "other"
     other.mkdir()
     (other / "model.json").write_text('{"method": "cnn-fast"}')
@@ -279,7 +302,7 @@ def test_the_api_trains_on_photos_and_a_recipe(
     monkeypatch.setattr("localize.methods.ringvote.method.EPOCH", 2)
     monkeypatch.setattr("localize.data.endless.VAL", 2)
     mix = tmp_path / "mix.json"
-    mix.write_text(json.dumps({"stages": [{"recipe": LESSONS.common, "any": LESSONS.any}]}))
+    mix.write_text(json.dumps({"stages": [{"recipe": REGIONS.common, "any": REGIONS.any}]}))
     out = tmp_path / "run"
     api.train(
         "ringvote",
@@ -304,13 +327,13 @@ def test_the_api_trains_on_photos_and_a_recipe(
 
 
 def test_training_and_validation_photos_differ(photo_folder: Path) -> None:
-    train, val = endless.split(photo_folder, (LESSONS,), seed=3)
+    train, val = endless.split(photo_folder, (REGIONS,), seed=3)
     assert not set(train.names) & set(val.names)
     assert len(train.names) + len(val.names) == 8
 
 
 def test_crowds_alone_can_be_learned_from(photo_folder: Path, tmp_path: Path) -> None:
-    """No centre of theirs is asked for: there is no distance to tell."""
+    """Their centres are no targets, so there is no distance."""
     crowd = Mix({"size": [96, 96], "margin": 0, "radius": [6, 8]}, crowd=8)
     source = Endless(photo_folder, (crowd,), 1, length=2)
     assert len(source.crowd(0)[1]) > 4

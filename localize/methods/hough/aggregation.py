@@ -1,4 +1,4 @@
-"""How the votes along a shape become the logit of a centre: ten numbers that are learned."""
+"""Turns the sums of votes along an outline into the logit of its centre; ten parameters."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from localize.methods.ringvote.platt import TYPICAL
+KNEE = 4.0  # nats, initial value
+TYPICAL_RADIUS = 50.0  # px; parameters that depend on the radius are stated at this one
 
-KNEE = 4.0  # nats
 
+class VoteAggregation(nn.Module):
+    """Logit of a centre: log(exp(circle) + exp(square)), each a prior plus saturated arc sums.
 
-class Rules(nn.Module):
-    """How the votes of a shape's arcs become the logit of a centre.
+    Parameters, one for a circle and one for a square:
 
-    By shape: how much a vote counts, how that depends on the radius, from where on it counts
-    less, how likely the shape is, and how that depends on the radius.
+    - ``log_scale``, ``power``: a sum is multiplied by exp(log_scale) (r / TYPICAL_RADIUS)^power;
+    - ``log_knee``: logarithm of the nats above which :func:`soft_saturate` compresses a sum;
+    - ``prior``, ``tilt``: the prior is prior + tilt log(r / TYPICAL_RADIUS), nats.
     """
 
     def __init__(self) -> None:
@@ -28,39 +30,40 @@ class Rules(nn.Module):
         self.prior = nn.Parameter(torch.zeros(2))
         self.tilt = nn.Parameter(torch.zeros(2))
 
-    def logits(self, counted: Iterable[tuple[int, Tensor]], r: float | Tensor) -> Tensor:
-        """Sums (..., n, H, W) of the shapes' arcs, from `voting.counts` -> (..., H, W) logits.
+    def logits(self, sums: Iterable[tuple[int, Tensor]], r: float | Tensor) -> Tensor:
+        """Sums of votes -> (..., H, W) logits of centres, of either shape.
 
         Args:
+            sums: shape index and (..., n, H, W) sums of n of its arcs, as of
+                :func:`localize.methods.hough.voting.correlate`, nats.
             r: radius, px; or (..., 1, 1), one for each.
         """
-        totals: list[Tensor] = [*self.priors(r)]
-        scales, knees = self.scales(r), self.log_knee.exp()
-        for shape, sums in counted:
-            votes = tempered(sums * scales[shape][..., None], knees[shape])
+        return torch.logsumexp(torch.stack(self.shape_logits(sums, r)), 0)
+
+    def shape_logits(self, sums: Iterable[tuple[int, Tensor]], r: float | Tensor) -> list[Tensor]:
+        """As :meth:`logits` -> (..., H, W) for the circle and for the square."""
+        radius = torch.as_tensor(r, device=self.prior.device).clamp(min=1)
+        log_size = torch.log(radius / TYPICAL_RADIUS)
+        scales = torch.exp(_line(self.log_scale, self.power, log_size))
+        knees = self.log_knee.exp()
+        totals: list[Tensor] = [*_line(self.prior, self.tilt, log_size)]
+        for shape, arcs in sums:
+            votes = soft_saturate(arcs * scales[shape][..., None], knees[shape])
             totals[shape] = totals[shape] + votes.sum(-3)
-        return torch.logsumexp(torch.stack(totals), 0)
-
-    def scales(self, r: float | Tensor) -> Tensor:
-        """Radius, px, of any shape -> (2, ...): what a vote counts for a circle and a square."""
-        return torch.exp(_line(self.log_scale, self.power, r))
-
-    def priors(self, r: float | Tensor) -> Tensor:
-        """Radius, px, of any shape -> (2, ...): how likely each shape is at first, in nats."""
-        return _line(self.prior, self.tilt, r)
+        return totals
 
 
-def _line(start: Tensor, slope: Tensor, r: float | Tensor) -> Tensor:
-    """(2,), (2,), radius, px, of any shape -> (2, ...), linear in its logarithm."""
-    size = torch.log(torch.as_tensor(r, device=start.device).clamp(min=1) / TYPICAL)
-    shape = (2, *[1] * size.ndim)
-    return start.view(shape) + slope.view(shape) * size
+def _line(intercept: Tensor, slope: Tensor, x: Tensor) -> Tensor:
+    """(2,), (2,), (...) -> (2, ...): intercept + slope x."""
+    shape = (2, *[1] * x.ndim)
+    return intercept.view(shape) + slope.view(shape) * x
 
 
-def tempered(votes: Tensor, knee: Tensor) -> Tensor:
-    """The votes of an arc: against, they count in full; for, ever less above ``knee`` nats.
+def soft_saturate(votes: Tensor, knee: Tensor) -> Tensor:
+    """Sums of votes, nats -> the same, where positive compressed to knee log(1 + sum / knee).
 
-    So a region must be seen all around: a fence or a roof, however clear, is no circle.
+    One arc of very high evidence then counts for less than moderate evidence on all arcs: a
+    straight edge of high contrast, such as a fence or a roof, is no circle.
     """
     positive = votes.clamp(min=0)
     return (positive / knee).log1p().mul_(knee).add_(votes).sub_(positive)

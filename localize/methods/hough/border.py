@@ -1,7 +1,7 @@
-"""Where a picture ends: at the image's edge, and at that of a frame, a scanner's or a player's.
+"""Finds where the picture ends: at the image's edge, or at a plain frame inside the image.
 
-A long straight edge there looks like the side of a square, and what lies beyond is not the
-picture: no evidence comes from pixels near it.
+A long straight edge there, such as that of a scan or a video player, has the evidence of a
+square's side, and beyond it there is no picture: evidence near it is set to 0.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-NEAR = 8  # px from the edge: blurred lines, what coding does, what a prediction looks back to
-ALIKE = 10  # code values from the colour of a frame
-WHOLE = 0.99  # share of such pixels in a row or column of it
-CODED = 8  # px beyond, in one of which it ends: coding ripples in the block that holds its edge
-LEAST = 5  # px, width
-OTHER, MANY = 0.3, 1 / 4  # a picture differs by such a share, more than regions do, in many places
-SAMPLED = 512  # px of a row that are looked at, at least, where it is longer
-TOGETHER = 64  # rows at a time
+NEAR = 8  # px from the edge; covers blurred edges, compression artefacts and whitening's reach
+SAME_COLOUR = 10  # code values by which a frame's pixels may differ from its colour
+FRAME_SHARE = 0.99  # share of such pixels in a row or column of a frame
+BLOCK = 8  # px; compression blurs a frame's edge within the block that holds it
+LEAST_WIDTH = 5  # px; a narrower frame lies within NEAR px of the image's edge anyway
+# Beyond a frame, at least this share of the pixels must differ by more than a region may.
+PICTURE_SHARE = 1 / 4
+REGION_CHANGE = 0.3  # a region changes a code value by less than this share of it
+SAMPLES = 512  # px of a row to examine, at least, where it is longer
+ROWS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -40,55 +42,63 @@ class Border:
         """(H, W, 3) uint8 -> its border."""
         both = []
         for lines in (image, image.swapaxes(0, 1)):
-            at = np.zeros(len(lines), bool)
-            for end in (0, framed(lines), len(lines) - framed(lines[::-1]), len(lines)):
-                at[max(0, end - NEAR) : end + NEAR] = True
-            both.append(at)
+            near = np.zeros(len(lines), bool)
+            last = len(lines) - frame_width(lines[::-1])
+            for edge in (0, frame_width(lines), last, len(lines)):
+                near[max(0, edge - NEAR) : edge + NEAR] = True
+            both.append(near)
         return cls(*both)
 
-    def silence(self, planes: Tensor, top: int = 0, left: int = 0, cell: int = 1) -> Tensor:
-        """(..., h, w) evidence -> the same, 0 near the picture's edge, in place.
+    def suppress(self, planes: Tensor, top: int = 0, left: int = 0, cell: int = 1) -> Tensor:
+        """(..., h, w) evidence -> the same, set to 0 near the picture's edge, in place.
 
         Args:
-            top, left: of the planes in the image, px.
-            cell: px of a side that a value stands for.
+            top, left: position of the planes in the image, px.
+            cell: side in px of the square that a value belongs to; a square is near the edge
+                if one of its pixels is.
         """
-        for axis, at in ((-2, self.rows[top:]), (-1, self.cols[left:])):
-            numbers = np.unique(np.flatnonzero(at) // cell)
+        for axis, near in ((-2, self.rows[top:]), (-1, self.cols[left:])):
+            numbers = np.unique(np.flatnonzero(near) // cell)
             inside = torch.from_numpy(numbers[numbers < planes.shape[axis]])
             planes.index_fill_(axis, inside.to(planes.device), 0)
         return planes
 
 
-def framed(lines: np.ndarray) -> int:
-    """(n, m, 3) uint8, rows from an edge of an image on -> how many are of a frame.
+def frame_width(lines: np.ndarray) -> int:
+    """Width of a plain frame along the first edge of an image, px; 0 if there is none.
 
-    0 if there is none: where a plain background ends, most of the row goes on as before; or if it
-    is thin, as what is near the image's edge is silent all the same.
+    A frame has one colour, is at least LEAST_WIDTH px wide, and ends along the whole line: at
+    the end of a plain background in a photo, most of the line continues in the same colour.
+
+    Args:
+        lines: (n, m, 3) uint8, rows (or columns) from that edge on.
     """
-    lines = lines[:, :: max(1, lines.shape[1] // SAMPLED)]
+    lines = lines[:, :: max(1, lines.shape[1] // SAMPLES)]
     colour = np.median(lines[0], axis=0)
-    width = alike(lines, colour)
-    if not LEAST <= width < len(lines):
+    width = count_lines_of(colour, lines)
+    if not LEAST_WIDTH <= width < len(lines):
         return 0
-    near = lines[width - 1 : width + CODED].astype(np.int16)
+    near = lines[width - 1 : width + BLOCK].astype(np.int16)
     end = width + int(np.abs(np.diff(near, axis=0)).mean((1, 2)).argmax())
-    beyond = np.abs(lines[min(end + CODED // 2, len(lines) - 1)] - colour)
-    others = (beyond > ALIKE + OTHER * colour).any(1)
-    return end if others.mean() >= MANY else 0
+    beyond = np.abs(lines[min(end + BLOCK // 2, len(lines) - 1)] - colour)
+    differs = (beyond > SAME_COLOUR + REGION_CHANGE * colour).any(1)
+    return end if differs.mean() >= PICTURE_SHARE else 0
 
 
-def alike(lines: np.ndarray, colour: np.ndarray) -> int:
-    """(n, m, 3) uint8 -> how many rows, from the first on, are of the colour."""
-    low, high = (np.clip(colour + far, 0, 255).astype(np.uint8) for far in (-ALIKE, ALIKE))
-    ends = [0, *range(LEAST, len(lines), TOGETHER), len(lines)]  # mostly a few lines tell
+def count_lines_of(colour: np.ndarray, lines: np.ndarray) -> int:
+    """(3,), (n, m, 3) uint8 -> how many lines, from the first on, have the colour."""
+    low, high = (
+        np.clip(colour + change, 0, 255).astype(np.uint8) for change in (-SAME_COLOUR, SAME_COLOUR)
+    )
+    # In most images the first few lines suffice.
+    ends = [0, *range(LEAST_WIDTH, len(lines), ROWS_AT_ONCE), len(lines)]
     for first, end in itertools.pairwise(ends):
-        some = lines[first:end]
-        same = np.ones(some.shape[:2], bool)
+        part = lines[first:end]
+        same = np.ones(part.shape[:2], bool)
         for channel in range(3):
-            band = some[..., channel]
-            same &= (band >= low[channel]) & (band <= high[channel])
-        others = same.mean(1) < WHOLE
-        if others.any():
-            return first + int(others.argmax())
+            values = part[..., channel]
+            same &= (values >= low[channel]) & (values <= high[channel])
+        differs = same.mean(1) < FRAME_SHARE
+        if differs.any():
+            return first + int(differs.argmax())
     return len(lines)

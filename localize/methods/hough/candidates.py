@@ -1,28 +1,34 @@
-"""A region that may be there, and which of several to answer."""
+"""Candidates: regions that may be in an image, and the choice of one as the answer."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
-TEMPERATURE = 2.0  # of the logits: neighbours vote alike, so a difference claims too much
-FOUND = 5.0  # px from the truth within which an answer is right
-MISSED = 0.3  # sides of the picture, what an answer costs that is not, beside its distance
+# The logits are divided by it: neighbouring pixels have similar evidence, so sums overstate it.
+TEMPERATURE = 2.0
+HIT_DISTANCE = 5.0  # px from the truth within which an answer counts as right
+MISS_COST = 0.3  # image sides: cost of an answer farther away than that, beside its distance
+QUARTER_PIXELS = (-0.5, -0.25, 0.0, 0.25, 0.5)
+# (25, 2) offsets of a centre from a whole pixel, px, the smallest first.
+OFFSETS = np.array(sorted(product(QUARTER_PIXELS, repeat=2), key=lambda o: math.hypot(*o)))
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A region that may be there, px.
+    """A region that may be in the image.
 
     Args:
-        x, y: a whole pixel, the centre.
-        logit: of the votes.
-        square: which of the shapes it is likelier to be.
-        ratio: the hypothesis under which it was found.
+        x, y: centre, a whole pixel.
+        r: radius, px.
+        logit: aggregated votes.
+        square: whether it is more likely a square than a circle.
+        ratio: the ratio whose evidence it was found in.
     """
 
     x: int
@@ -32,22 +38,57 @@ class Candidate:
     square: bool = False
     ratio: float = 1.0
 
-    def moved(self, dx: int, dy: int) -> Candidate:
-        """The same, so many px to the right and down."""
+    def translate(self, dx: int, dy: int) -> Candidate:
+        """The same, dx px to the right and dy px down."""
         return dataclasses.replace(self, x=self.x + dx, y=self.y + dy)
 
 
-def best_of(found: Sequence[Candidate], size: Sequence[int]) -> Candidate:
-    """The candidate, of an image of (H, W), that is expected to cost least as an answer.
+def fit_radius(r: float, size: Sequence[int]) -> float:
+    """A radius and an image's (H, W), px -> the radius, or the largest one that fits."""
+    return min(r, (min(size) - 1) / 2)
 
-    An answer costs its distance from the truth in sides of the image, and MISSED more from FOUND
-    px on, nearer in proportion. The best is the likeliest if that is more likely than all the
-    others together; else maybe one of many that lie close to each other.
 
-    Source: Bayes' estimate for a loss; for a distance a spatial median, Weber's problem.
+def possible_centres(length: int, r: float) -> slice:
+    """Whole-pixel centres along a side of ``length`` px for which a region of radius r px fits.
+
+    Where none fits, the one or two pixels in the middle.
     """
-    x, y = np.array([(one.x, one.y) for one in found]).T
-    logs = np.array([one.logit / TEMPERATURE for one in found])
-    apart = np.hypot(x[:, None] - x, y[:, None] - y)
-    costs = apart / math.sqrt(math.prod(size)) + MISSED * np.minimum(apart / FOUND, 1)
-    return found[int((costs @ np.exp(logs - logs.max())).argmin())]
+    low, high = math.ceil(r), math.floor(length - 1 - r)
+    return slice(low, high + 1) if low <= high else slice((length - 1) // 2, length // 2 + 1)
+
+
+def non_max_suppression(
+    candidates: Iterable[Candidate], most: int, distance: float
+) -> list[Candidate]:
+    """The likeliest candidates, best first, at most ``most``.
+
+    A candidate is dropped if a likelier one has its centre and its radius both within
+    ``distance`` px.
+    """
+    kept: list[Candidate] = []
+    for one in sorted(candidates, key=lambda c: -c.logit):
+        if all(
+            math.hypot(one.x - c.x, one.y - c.y) > distance or abs(one.r - c.r) > distance
+            for c in kept
+        ):
+            kept.append(one)
+        if len(kept) == most:
+            break
+    return kept
+
+
+def best_of(candidates: Sequence[Candidate], size: Sequence[int]) -> Candidate:
+    """The candidate with the least expected cost as an answer for an image of (H, W) px.
+
+    The cost of an answer is its distance from the truth in image sides, plus MISS_COST from
+    HIT_DISTANCE on and a proportional part of it below. A candidate that is likelier than all
+    others together is always the best; otherwise one of several that lie close together may be.
+
+    Source: Bayes estimate for a loss; for the distance alone it is the spatial median.
+    """
+    x, y = np.array([(one.x, one.y) for one in candidates]).T
+    logs = np.array([one.logit / TEMPERATURE for one in candidates])
+    distances = np.hypot(x[:, None] - x, y[:, None] - y)
+    costs = distances / math.sqrt(math.prod(size))
+    costs = costs + MISS_COST * np.minimum(distances / HIT_DISTANCE, 1)
+    return candidates[int((costs @ np.exp(logs - logs.max())).argmin())]

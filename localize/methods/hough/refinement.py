@@ -1,4 +1,4 @@
-"""The votes for single centres, to fractions of a pixel; much cheaper than for all."""
+"""Evaluates single centres, to fractions of a pixel; much cheaper than all centres by FFT."""
 
 from __future__ import annotations
 
@@ -13,135 +13,175 @@ import torch
 from torch import Tensor
 
 from localize.localizer import Range
-from localize.methods.hough.aggregation import Rules, tempered
-from localize.methods.hough.candidates import Candidate
-from localize.methods.hough.voting import KINDS, PLANES, SHAPES, spokes
+from localize.methods.hough.aggregation import VoteAggregation
+from localize.methods.hough.candidates import OFFSETS, Candidate
+from localize.methods.hough.outlines import KINDS, PLANES, SHAPES, outline_votes
 
-ANY = (0.0, math.inf)  # px, radii
+ANY_RADIUS = (0.0, math.inf)  # px
+# px, added to a radius: steps of a quarter pixel up to the next whole ones.
+RADIUS_OFFSETS = np.array([0.0, -0.25, 0.25, -0.5, 0.5, -0.75, 0.75, 1.0])
 
 
 @functools.lru_cache(maxsize=1024)
-def _spokes(r: float, dx: float, dy: float) -> tuple[np.ndarray, ...]:
-    """A radius and an offset, px -> who votes for the centre beside the whole pixel (0, 0).
+def _votes_of_all_shapes(r: float, dx: float, dy: float) -> tuple[np.ndarray, ...]:
+    """Radius and offset, px -> the votes for the centre beside the whole pixel (0, 0).
 
-    Kinds (rising), rows, columns and weights of the votes, (m,) each; (KINDS,) how many of each.
-    A search asks for the same ones again and again.
+    Returns:
+        kinds (rising), rows, columns and weights, (m,) each; and (KINDS,) votes of each kind.
+        Cached, as a search evaluates the same radii again and again.
     """
-    parts = [spokes(number, r, dx, dy) for number in range(len(SHAPES))]
-    kinds, rows, cols, counted = (np.concatenate(each) for each in zip(*parts, strict=True))
+    parts = [outline_votes(shape, r, dx, dy) for shape in range(len(SHAPES))]
+    kinds, rows, cols, weights = (np.concatenate(each) for each in zip(*parts, strict=True))
     counts = np.bincount(kinds, minlength=KINDS)
-    small = (each.astype(np.int32) for each in (kinds, rows, cols))  # many are remembered
-    return *small, counted, counts
+    small = (each.astype(np.int32) for each in (kinds, rows, cols))  # saves memory in the cache
+    return *small, weights, counts
 
 
-class Ballot:
-    """Counts the votes for centres of n kinds, on the device where the evidence is.
+class CentreScorer:
+    """Logits of single centres for n combinations of radius and sub-pixel offset.
+
+    Runs on the device of the evidence.
 
     Args:
-        rules: how votes become a logit.
-        planes: (KINDS, H, W) evidence.
+        aggregation: how votes become a logit.
+        evidence: (KINDS, H, W), nats.
         r: (n,) radii, px.
         dx, dy: (n,) offsets of the centres from whole pixels, or one for all.
-        unit: px of the image that a pixel of the evidence is; radii are in px of the image.
+        unit: px of the image along a pixel of the evidence; ``r`` is in px of the image.
     """
 
     def __init__(
         self,
-        rules: Rules,
-        planes: Tensor,
+        aggregation: VoteAggregation,
+        evidence: Tensor,
         r: np.ndarray,
         dx: np.ndarray | float = 0.0,
         dy: np.ndarray | float = 0.0,
         unit: int = 1,
     ) -> None:
         r, dx, dy = np.broadcast_arrays(np.asarray(r, float), dx, dy)
-        self._radii = torch.from_numpy(r.astype(np.float32)).to(planes.device)
+        self._radii = torch.from_numpy(r.astype(np.float32)).to(evidence.device)
         r = r / unit
-        height, width = self._size = planes.shape[1:]
-        self._rules, self._flat = rules, planes.reshape(-1)
-        spokes = [_spokes(*of) for of in zip(r.tolist(), dx.tolist(), dy.tolist(), strict=True)]
-        kinds, rows, cols, weights, counts = (np.concatenate(v) for v in zip(*spokes, strict=True))
+        height, width = self._size = evidence.shape[1:]
+        self._aggregation, self._evidence = aggregation, evidence.reshape(-1)
+        votes = [
+            _votes_of_all_shapes(*one)
+            for one in zip(r.tolist(), dx.tolist(), dy.tolist(), strict=True)
+        ]
+        kinds, rows, cols, weights, counts = (np.concatenate(v) for v in zip(*votes, strict=True))
         self._counts = counts
-        owners = np.repeat(np.arange(len(r)), [len(found[0]) for found in spokes])
-        self._owner = torch.from_numpy(owners).to(planes.device)
+        combination = np.repeat(np.arange(len(r)), [len(each[0]) for each in votes])
+        self._combination = torch.from_numpy(combination).to(evidence.device)
         places = (kinds.astype(np.int64) * height + rows) * width + cols
-        self._places = torch.from_numpy(places).to(planes.device)
-        self._weights = torch.from_numpy(weights).to(planes.device)
-        self._reach = [
-            [function(offset + sign * r)[:, None] for offset in (dy, dx)]
-            for function, sign in ((np.ceil, -1), (np.floor, 1))
+        self._places = torch.from_numpy(places).to(evidence.device)
+        self._weights = torch.from_numpy(weights).to(evidence.device)
+        # (n, 1) rows and columns from the whole pixel to the first and the last inside.
+        self._extent = [
+            [rounding(offset + sign * r)[:, None] for offset in (dy, dx)]
+            for rounding, sign in ((np.ceil, -1), (np.floor, 1))
         ]
 
     @torch.inference_mode()
     def logits(self, cols: np.ndarray, rows: np.ndarray) -> Tensor:
-        """(m,) or (n, m) pixels -> (n, shapes, m) logits of the centres beside them.
+        """(m,) or (n, m) whole pixels -> (n, shapes, m) logits of the centres beside them.
 
         -inf where the region leaves the image or has no pixel.
         """
-        device, (height, width) = self._flat.device, self._size
-        moved = torch.from_numpy(np.atleast_2d(rows * width + cols)).to(device)
-        moved = moved if len(moved) == 1 else moved.index_select(0, self._owner)
-        # Where a region leaves the image its sum means nothing, but is taken.
-        at = (self._places[:, None] + moved).clamp_(0, len(self._flat) - 1)
-        votes = self._flat[at].mul_(self._weights[:, None])
+        device, (height, width) = self._evidence.device, self._size
+        centres = torch.from_numpy(np.atleast_2d(rows * width + cols)).to(device)
+        if len(centres) > 1:
+            centres = centres.index_select(0, self._combination)
+        # Where a region leaves the image, its sum is meaningless and masked below.
+        at = (self._places[:, None] + centres).clamp_(0, len(self._evidence) - 1)
+        votes = self._evidence[at].mul_(self._weights[:, None])
         lengths = torch.from_numpy(self._counts).to(device)
         sums = torch.segment_reduce(votes, "sum", lengths=lengths).unflatten(0, (-1, KINDS))
-        scales, priors = self._rules.scales(self._radii), self._rules.priors(self._radii)
-        knees, found = self._rules.log_knee.exp(), []
-        for shape, of in enumerate(PLANES):
-            counted = tempered(sums[:, of] * scales[shape][:, None, None], knees[shape])
-            found.append(counted.sum(1) + priors[shape][:, None])
-        (top, left), (bottom, right) = self._reach
+        arcs = ((shape, sums[:, planes, :, None]) for shape, planes in enumerate(PLANES))
+        found = self._aggregation.shape_logits(arcs, self._radii[:, None, None])
+        (top, left), (bottom, right) = self._extent
         fits = (rows + top >= 0) & (rows + bottom < height)
         fits = fits & (cols + left >= 0) & (cols + right < width)
-        some = self._counts.reshape(-1, KINDS)
-        there = np.stack([fits & some[:, of].any(1, keepdims=True) for of in PLANES], 1)
-        return torch.stack(found, 1).masked_fill(~torch.from_numpy(there).to(device), -math.inf)
+        counts = self._counts.reshape(-1, KINDS)
+        valid = [fits & counts[:, planes].any(1, keepdims=True) for planes in PLANES]
+        valid_device = torch.from_numpy(np.stack(valid, 1)).to(device)
+        return torch.stack(found, 1)[..., 0].masked_fill(~valid_device, -math.inf)
 
 
-def middle(number: int, unit: int) -> int:
-    """Which of the pixels of ``unit`` px -> its middle, px of the image."""
+def middle_pixel(number: int, unit: int) -> int:
+    """Index of a pixel of ``unit`` px -> the image pixel in its middle."""
     return round((number + 0.5) * unit - 0.5)
 
 
-def settled(
-    rules: Rules,
-    planes: Tensor,
-    starts: Sequence[Candidate],
+def refine(
+    aggregation: VoteAggregation,
+    evidence: Tensor,
+    candidates: Sequence[Candidate],
     reach: int,
     step: int = 1,
-    within: Range = ANY,
+    within: Range = ANY_RADIUS,
     unit: int = 1,
 ) -> list[Candidate]:
-    """(KINDS, H, W) -> for each candidate the best on a grid around it: centres of whole pixels.
+    """The best candidate on a grid of centre and radius around each given one.
 
     Args:
-        reach, step: of the grid, along x, y and radius, in pixels of the evidence.
-        within: px, the smallest and the largest radius.
-        unit: px of the image that such a pixel is.
+        evidence: (KINDS, H, W), nats.
+        reach, step: of the grid along x, y and radius, in pixels of the evidence.
+        within: the smallest and the largest radius, px.
+        unit: px of the image along a pixel of the evidence.
+
+    Returns:
+        as many candidates; the logit of one that fits nowhere is -inf.
     """
     around = np.arange(-reach, reach + 1, step)
     dy, dx = (np.array(each) for each in zip(*product(around, repeat=2), strict=True))
-    bigger = around * unit if within[0] < within[1] else np.zeros(1)
-    cols = [round((one.x + 0.5) / unit - 0.5) for one in starts]
-    rows = [round((one.y + 0.5) / unit - 0.5) for one in starts]
-    radii = np.concatenate([one.r + bigger for one in starts]).clip(*within)
-    x, y = (np.repeat(each, len(bigger)) for each in (cols, rows))
-    logits = Ballot(rules, planes, radii, unit=unit).logits(x[:, None] + dx, y[:, None] + dy)
-    best, places = logits.view(len(starts), -1).max(1)
-    found = []
+    radius_steps = around * unit if within[0] < within[1] else np.zeros(1)
+    cols = [round((one.x + 0.5) / unit - 0.5) for one in candidates]
+    rows = [round((one.y + 0.5) / unit - 0.5) for one in candidates]
+    radii = np.concatenate([one.r + radius_steps for one in candidates]).clip(*within)
+    x, y = (np.repeat(each, len(radius_steps)) for each in (cols, rows))
+    scorer = CentreScorer(aggregation, evidence, radii, unit=unit)
+    logits = scorer.logits(x[:, None] + dx, y[:, None] + dy)
+    best, places = logits.view(len(candidates), -1).max(1)
+    refined = []
     for number, (logit, place) in enumerate(zip(best.tolist(), places.tolist(), strict=True)):
-        size, square, at = np.unravel_index(place, (len(bigger), len(SHAPES), len(dx)))
-        found.append(
+        size, square, at = np.unravel_index(place, (len(radius_steps), len(SHAPES), len(dx)))
+        refined.append(
             dataclasses.replace(
-                starts[number],
-                x=middle(cols[number] + int(dx[at]), unit),
-                y=middle(rows[number] + int(dy[at]), unit),
-                r=float(radii[number * len(bigger) + size]),
+                candidates[number],
+                x=middle_pixel(cols[number] + int(dx[at]), unit),
+                y=middle_pixel(rows[number] + int(dy[at]), unit),
+                r=float(radii[number * len(radius_steps) + size]),
                 logit=logit,
                 square=bool(square),
             )
             if logit > -math.inf
-            else dataclasses.replace(starts[number], logit=logit)  # it fits nowhere
+            else dataclasses.replace(candidates[number], logit=logit)
         )
-    return found
+    return refined
+
+
+def refine_centre(
+    aggregation: VoteAggregation, evidence: Tensor, candidate: Candidate
+) -> tuple[float, float]:
+    """(KINDS, H, W) and a candidate -> x and y of its centre to a quarter of a pixel, px."""
+    radii = np.full(len(OFFSETS), candidate.r)
+    scorer = CentreScorer(aggregation, evidence, radii, OFFSETS[:, 0], OFFSETS[:, 1])
+    logits = scorer.logits(np.array([candidate.x]), np.array([candidate.y]))
+    dx, dy = OFFSETS[int(logits.logsumexp(1).argmax())]
+    return candidate.x + float(dx), candidate.y + float(dy)
+
+
+def refine_radius(
+    aggregation: VoteAggregation,
+    evidence: Tensor,
+    x: float,
+    y: float,
+    candidate: Candidate,
+    within: Range = ANY_RADIUS,
+) -> float:
+    """(KINDS, H, W), a centre and a candidate, px -> its radius to a quarter of a pixel, px."""
+    col, row = round(x), round(y)
+    radii = (candidate.r + RADIUS_OFFSETS).clip(*within)
+    scorer = CentreScorer(aggregation, evidence, radii, x - col, y - row)
+    logits = scorer.logits(np.array([col]), np.array([row]))
+    return float(radii[int(logits[:, int(candidate.square), 0].argmax())])

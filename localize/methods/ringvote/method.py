@@ -1,9 +1,9 @@
-"""`ringvote`: every pixel gives evidence of a step of some ratio and votes for a region's centre.
+"""`ringvote`: a network gives evidence of an edge per pixel, which votes for a region's centre.
 
-A small network (see :mod:`network`) judges what each pixel and its neighbours show, for any
-ratio at once; the evidence is summed along circles and squares. `ringvote-told` is given the
-radius and the ratio; `ringvote` is the same network and searches for both. It learns from
-endless pictures (:mod:`localize.data.endless`) or from a dataset. Trained weights are included.
+`ringvote-told` is told the radius and the ratio; `ringvote` is the same network and searches for
+both. The `careful` forms average the evidence of the image and its mirror images. It learns from
+endless images (:mod:`localize.data.endless`) or from a dataset; trained weights are included.
+The steps are listed in :mod:`localize.methods.ringvote`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from torch import Tensor
 from localize.data.endless import VAL, Endless, described
 from localize.localizer import Finding, Known, Learns, Source, Told, read_run
 from localize.methods.ringvote import platt, predict_image_only, predict_told
-from localize.methods.ringvote.network import Trunk
+from localize.methods.ringvote.network import RingVoteNet, current_keys
 from localize.methods.ringvote.train import loop
-from localize.methods.ringvote.train.targets import Lessons
+from localize.methods.ringvote.train.targets import Batches
 from localize.methods.ringvote.tta import FLIPS, MOST
 from localize.registry import WEIGHTS
 from localize.training import runs
@@ -94,7 +94,7 @@ class RingVote:
         self._looks, self._start = looks, start
         self.device = device_of(device)
         self.progress = console.progress if progress else console.no_progress
-        self.network: Trunk | None = None
+        self.network: RingVoteNet | None = None
 
     @property
     def parameters(self) -> int:
@@ -102,7 +102,11 @@ class RingVote:
         return sum(p.numel() for p in self.network.parameters()) if self.network else 0
 
     def fit(self, train: Source, val: Source, run: Path) -> None:
-        """Train, going on where an interrupted run stopped; the best epoch is kept."""
+        """Train, or resume an interrupted run; the weights of the best epoch are kept.
+
+        Raises:
+            InputError: a split is empty, or the run folder is of another training.
+        """
         for name, source in (("training", train), ("validation", val)):
             if not len(source):
                 raise InputError(f"the {name} split has no image with an anomaly to learn from")
@@ -112,12 +116,12 @@ class RingVote:
         plan = loop.Plan(steps, batch, self.options["learning_rate"], every)
         train = train.paced(steps * batch) if isinstance(train, Endless) else train
         torch.manual_seed(self.options["seed"])
-        network = Trunk(self.options["width"])
+        network = RingVoteNet(self.options["width"])
         begun = self._begun(network)
-        lessons = Lessons(val, 0, min(VAL, len(val)), batch, 1)
+        val_batches = Batches(val, 0, min(VAL, len(val)), batch, 1)
         about = {"method": self.name, "options": self.options, "source": described(train)} | begun
         with self.progress("training") as step:
-            loop.train(network, train, lessons, run, plan, about, self.device, step)
+            loop.train(network, train, val_batches, run, plan, about, self.device, step)
         try:
             self._fit_scores(network, val, run)
         except InputError as error:
@@ -125,8 +129,8 @@ class RingVote:
         runs.finish(run, about, "val_loss")
         self._use(network, run, "best")
 
-    def _fit_scores(self, network: Trunk, val: Source, run: Path) -> None:
-        """Fit the score of every form and write it into both files of weights."""
+    def _fit_scores(self, network: RingVoteNet, val: Source, run: Path) -> None:
+        """Fit the Platt scaling of all four forms and write it into both files of weights."""
         pictures = max(1, round(self.options["lessons"] * self.options["epochs_scale"]))
         for looks in (1, MOST):
             network.flips = FLIPS[:looks]
@@ -134,14 +138,14 @@ class RingVote:
                 self._fit_odds(network, val, pictures, step)
         network.flips = FLIPS[: self._looks]
         fitted = {
-            name: value.cpu() for name, value in network.state_dict().items() if "odds" in name
+            name: value.cpu() for name, value in network.state_dict().items() if "platt" in name
         }
         for which in ("best", "last"):
             path = run / f"{which}.safetensors"
-            folders.write(path, save(load_file(path) | fitted))
+            folders.write(path, save(current_keys(load_file(path)) | fitted))
 
-    def _begun(self, network: Trunk) -> dict[str, Any]:
-        """Fill a new network with the weights to go on from -> which these are, for the run."""
+    def _begun(self, network: RingVoteNet) -> dict[str, Any]:
+        """Load the weights of ``start`` into a new network -> their entry in model.json."""
         if self._start is None:
             return {}
         run = WEIGHTS / "ringvote" if str(self._start) == "ringvote" else path_of(self._start)
@@ -152,22 +156,22 @@ class RingVote:
 
     @staticmethod
     def _fit_odds(
-        network: Trunk, source: Source, pictures: int, step: Callable[[int, int], None]
+        network: RingVoteNet, source: Source, pictures: int, step: Callable[[int, int], None]
     ) -> None:
-        """Both forms', for either form's weights serve both; of as many looks as it takes now."""
+        """Fit the told and the image-only form for the network's present number of views."""
         network.eval()
 
         def told(image: np.ndarray, truth: Anomaly) -> Tensor:
             known = Told(truth.r, truth.discolor_ratio)
-            return predict_told.facts_of(predict_told.told_peaks(network, image, known)[1])
+            return platt.inputs(predict_told.find_candidates(network, image, known)[1])
 
-        def blind(image: np.ndarray, truth: Anomaly) -> Tensor:
-            return predict_told.facts_of(predict_image_only.blind_candidates(network, image)[2])
+        def image_only(image: np.ndarray, truth: Anomaly) -> Tensor:
+            return platt.inputs(predict_image_only.find_candidates(network, image)[2])
 
-        platt.learn(network.odds(blind=False), told, source, pictures, step)
-        platt.learn(network.odds(blind=True), blind, source, pictures, step)
+        platt.fit_on_source(network.platt(image_only=False), told, source, pictures, step)
+        platt.fit_on_source(network.platt(image_only=True), image_only, source, pictures, step)
 
-    def _use(self, network: Trunk, run: Path, which: str) -> None:
+    def _use(self, network: RingVoteNet, run: Path, which: str) -> None:
         load_weights(network, run, which, ignore=REMOVED)
         network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network = network.eval()
@@ -195,7 +199,7 @@ class RingVote:
             looks = (MOST if CAREFUL in name else 1) if looks is None else looks
             options = {k: v for k, v in about["options"].items() if k not in OLD_OPTIONS}
             localizer = cls(device=device, blind=blind, looks=looks, **options)
-            network = Trunk(localizer.options["width"], looks)
+            network = RingVoteNet(localizer.options["width"], looks)
         except InputError:
             raise
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
@@ -206,10 +210,10 @@ class RingVote:
     def locate(
         self, images: Sequence[np.ndarray], told: Sequence[Told] | None = None
     ) -> list[Finding]:
-        """B x (H, W, 3) uint8 and what is told of each -> B findings, px.
+        """B x (H, W, 3) uint8, and radius and ratio of each for a told form -> B findings, px.
 
         Raises:
-            InputError: nothing is told, or there are no weights yet.
+            InputError: a told form is not given ``told``, or there are no weights yet.
         """
         network = self._trained()
         if not self.told:
@@ -222,14 +226,14 @@ class RingVote:
         ]
 
     def seek(self, image: np.ndarray, known: Known) -> Finding:
-        """(H, W, 3) uint8 -> where a region likely is, px, of those that are known to be possible.
+        """(H, W, 3) uint8 -> the likeliest region, px, of the possible radii and ratios.
 
         Raises:
             InputError: there are no weights yet.
         """
         return predict_image_only.search(self._trained(), image, known)
 
-    def _trained(self) -> Trunk:
+    def _trained(self) -> RingVoteNet:
         if self.network is None:
             raise InputError(f"{self.name} must be trained or loaded first: call fit")
         return self.network

@@ -1,8 +1,10 @@
-"""From logits to the odds that there is an anomaly at all.
+"""Platt scaling: from the logits of an image's candidates to log odds that it has an anomaly.
 
-A logit says how much likelier one place is than another. What the likeliest of a picture add up
-to, against what they add up to in pictures with nothing in them, says whether there is anything;
-and what kind of region the likeliest one is, as chance shows some kinds more often than others.
+A logit says how much likelier one place is than another. How high the logits of an image with an
+anomaly are compared with those of a clean one is fitted on both; it depends on the radius, the
+ratio and the shape of the likeliest candidate, as chance produces some kinds more often.
+
+Source: logistic regression on scores, Platt (1999).
 """
 
 from __future__ import annotations
@@ -17,19 +19,21 @@ from torch.nn import functional as F
 
 from localize.data.endless import Endless
 from localize.localizer import Source
+from localize.methods.hough.aggregation import TYPICAL_RADIUS
+from localize.methods.hough.candidates import Candidate
 from synth.anomaly import Anomaly
 
-SIZES = ((768, 512), (800, 800), (512, 768))  # of whole pictures, px
-NONE = -20.0  # logit of an image without a candidate
-TYPICAL = 50.0  # px, a radius that counts neither way
-FACTS = 4
-PULL = 1.0  # towards weights of 0, as a Gaussian prior of that precision
+SIZES = ((768, 512), (800, 800), (512, 768))  # width and height of the images to fit on, px
+NO_CANDIDATE = -20.0  # logit of an image without a candidate
+INPUTS = 4
+PRECISION = 1.0  # of a Gaussian prior of the weights, mean 0
 
 
-class Odds(nn.Module):
-    """What is known of an image's likeliest region -> log odds that there is any.
+class PlattScaling(nn.Module):
+    """Log odds of an anomaly: a weighted sum of the :func:`inputs` plus a shift.
 
-    True odds where half of the pictures have one, as half of those that it was fitted on.
+    They are calibrated for sets in which half of the images have an anomaly, as half of those
+    do that it is fitted on.
     """
 
     weights: Tensor
@@ -37,32 +41,34 @@ class Odds(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("weights", torch.eye(FACTS)[0])
+        self.register_buffer("weights", torch.eye(INPUTS)[0])
         self.register_buffer("shift", torch.zeros(()))
 
-    def of(self, known: Tensor) -> float:
-        """(FACTS,) of :func:`facts` -> log odds."""
-        return float(known.to(self.weights) @ self.weights + self.shift)
+    def log_odds(self, image_inputs: Tensor) -> float:
+        """(INPUTS,) of :func:`inputs` -> log odds that the image has an anomaly."""
+        return float(image_inputs.to(self.weights) @ self.weights + self.shift)
 
     @torch.no_grad()
-    def fit(self, known: Tensor, there: Tensor) -> None:
-        """(n, FACTS) of :func:`facts`, (n,) bool: whether the picture has an anomaly.
+    def fit(self, image_inputs: Tensor, has_anomaly: Tensor) -> None:
+        """Fit by logistic regression; leave the scaling as it is where all labels are the same.
 
-        Source: logistic regression on scores, Platt (1999).
+        Args:
+            image_inputs: (n, INPUTS) of :func:`inputs`.
+            has_anomaly: (n,) bool.
         """
-        there = there.float()
-        if there.min() == there.max():
+        labels = has_anomaly.float()
+        if labels.min() == labels.max():
             return
         with torch.enable_grad():
-            fitted = torch.zeros(FACTS + 1, requires_grad=True)
+            fitted = torch.zeros(INPUTS + 1, requires_grad=True)
             optimiser = torch.optim.LBFGS([fitted], max_iter=200, line_search_fn="strong_wolfe")
 
             def closure() -> Tensor:
                 optimiser.zero_grad()
-                odds = known @ fitted[:-1] + fitted[-1]
-                # A weak pull keeps a set without mistakes from certainty.
-                pull = PULL * (fitted[:-1] ** 2).sum() / len(known)
-                loss = F.binary_cross_entropy_with_logits(odds, there) + pull
+                log_odds = image_inputs @ fitted[:-1] + fitted[-1]
+                # Without the prior, the weights of a set without errors would grow for ever.
+                prior = PRECISION * (fitted[:-1] ** 2).sum() / len(image_inputs)
+                loss = F.binary_cross_entropy_with_logits(log_odds, labels) + prior
                 loss.backward()
                 return loss
 
@@ -71,39 +77,43 @@ class Odds(nn.Module):
         self.shift.copy_(fitted[-1].detach())
 
 
-def facts(logits: Sequence[float], r: float, ratio: float, square: bool) -> Tensor:
-    """Logits of an image's likeliest regions, and what the likeliest one is -> (FACTS,).
+def inputs(candidates: Sequence[Candidate]) -> Tensor:
+    """Candidates of an image, the likeliest first -> (INPUTS,) what its log odds depend on.
 
-    Votes add up what neighbours say alike, and there are more small regions than large ones
-    for chance to choose from: what a logit is worth depends on the region.
+    The logarithm of the sum of all likelihoods; of the likeliest candidate the logarithms of
+    radius and ratio (without sign), and whether it is a square.
     """
-    total = float(torch.logsumexp(torch.tensor(list(logits)), 0)) if logits else NONE
-    size = math.log(max(r, 1.0) / TYPICAL)
-    return torch.tensor([total / 10, size, 10 * abs(math.log(ratio)), float(square)])
+    best = candidates[0] if candidates else Candidate(0, 0, 0)
+    logits = torch.tensor([one.logit for one in candidates])
+    total = float(torch.logsumexp(logits, 0)) if candidates else NO_CANDIDATE
+    size = math.log(max(best.r, 1.0) / TYPICAL_RADIUS)
+    return torch.tensor([total / 10, size, 10 * abs(math.log(best.ratio)), float(best.square)])
 
 
-def learn(
-    odds: Odds,
-    asked: Callable[[np.ndarray, Anomaly], Tensor],
+def fit_on_source(
+    scaling: PlattScaling,
+    inputs_of: Callable[[np.ndarray, Anomaly], Tensor],
     source: Source,
-    pictures: int,
+    count: int,
     progress: Callable[[int, int], None],
 ) -> None:
-    """Fit the odds to pictures of a source, every other one without its anomaly.
+    """Fit a scaling to images of a source, every other one replaced by its clean twin.
 
-    ``asked`` gives the facts of an image; what is told of a picture without an anomaly is its
-    partner's.
+    Args:
+        inputs_of: (H, W, 3) uint8 and the truth (a clean twin's is its partner's) -> (INPUTS,).
+        count: number of images.
+        progress: called with the number of finished images and ``count``.
     """
-    known, there = [], []
-    for number in range(pictures):
-        whole = source.whole(SIZES[number % len(SIZES)]) if isinstance(source, Endless) else source
-        sample = whole[number % len(whole)]
+    rows, labels = [], []
+    for number in range(count):
+        images = source.whole(SIZES[number % len(SIZES)]) if isinstance(source, Endless) else source
+        sample = images[number % len(images)]
         assert sample.truth is not None
         clean = sample.clean if number % 2 else None
         image = sample.image if clean is None else clean
-        known.append(asked(image, sample.truth))
-        there.append(clean is None)
-        progress(number + 1, pictures)
-    values = torch.stack(known)
-    if math.isfinite(float(values.sum())):
-        odds.fit(values, torch.tensor(there))
+        rows.append(inputs_of(image, sample.truth))
+        labels.append(clean is None)
+        progress(number + 1, count)
+    image_inputs = torch.stack(rows)
+    if math.isfinite(float(image_inputs.sum())):
+        scaling.fit(image_inputs, torch.tensor(labels))

@@ -1,7 +1,7 @@
-"""Without being told: the same evidence for a few ratios, searched over place and radius.
+"""Predicts centre, radius and ratio of a region from the image alone.
 
-Coarse to fine: squares of a few pixels vote at many radii, which gives candidates; these are
-placed at full resolution, and the one that is expected to cost least is the answer.
+Coarse to fine: proposals from the evidence of squares, refined at full resolution; the candidate
+with the least expected cost is the answer, and its ratio is measured across its edge.
 """
 
 from __future__ import annotations
@@ -14,110 +14,127 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from localize.localizer import Finding, Known, Range
-from localize.methods.hough.aggregation import Rules
+from localize.localizer import Finding, Known
 from localize.methods.hough.border import Border
-from localize.methods.hough.candidates import Candidate, best_of
-from localize.methods.hough.refinement import ANY, Ballot, settled
-from localize.methods.hough.voting import SHAPES
-from localize.methods.ringvote.network import CELL, POOL, Trunk
-from localize.methods.ringvote.predict_told import evidence, facts_of, grey, looked, placed
-from localize.methods.ringvote.proposals import NOTHING, PLACED, apart, by_kind, coarse
-from localize.methods.ringvote.rescoring import reconsidered
+from localize.methods.hough.candidates import Candidate, best_of, non_max_suppression
+from localize.methods.hough.outlines import SHAPES
+from localize.methods.hough.refinement import ANY_RADIUS, refine, refine_centre, refine_radius
+from localize.methods.ringvote.evidence import encode_image, evidence_of
+from localize.methods.ringvote.network import CELL, POOL, RingVoteNet
+from localize.methods.ringvote.platt import inputs
+from localize.methods.ringvote.proposals import (
+    NOTHING,
+    PROPOSED,
+    SAME,
+    group_by_condition,
+    propose,
+)
+from localize.methods.ringvote.rescoring import rescore
+from synth.colour import LUMA
 
-ROUNDS = ((4, 2), (1, 1))  # of placing: reach and step, px
-ROOM = 10  # px of evidence beyond a region, which placing may move and enlarge
-TOGETHER = 4  # of them at a time, which bounds the memory
-RADII = np.array([0.0, -0.25, 0.25, -0.5, 0.5, -0.75, 0.75, 1.0])  # px more than a whole one
-NEAR_EDGE = 2  # px from the edge to the pixels whose ratio is measured
-LEAST_ERROR = 0.004  # of a measured log ratio: rounding and coding
+REFINEMENTS = ((4, 2), (1, 1))  # reach and step, px
+ROOM = 10  # px of evidence beyond a candidate, into which a refinement may move or enlarge it
+CHUNK = 4  # candidates that are refined at a time, which bounds the memory
+EDGE_DISTANCE = 2  # px from the edge to the pixels on either side whose ratio is measured
 
 
 @torch.inference_mode()
-def window(
-    network: Trunk, seen: Tensor, border: Border, group: Sequence[Candidate]
+def coarse_evidence_of(network: RingVoteNet, encoding: Tensor, border: Border) -> Tensor:
+    """(1, channels, h, w) of an image -> (HYPOTHESES, bands, KINDS, H / POOL, W / POOL), nats."""
+    return border.suppress(network.coarse_evidence(encoding)[0], cell=POOL)
+
+
+@torch.inference_mode()
+def evidence_window(
+    network: RingVoteNet, encoding: Tensor, border: Border, candidates: Sequence[Candidate]
 ) -> tuple[Tensor, int, int]:
-    """(1, channels, h, w) of a bordered image, candidates of one kind -> their evidence.
+    """Evidence of a part of the image that holds some candidates of one ratio and band.
 
-    It is (KINDS, h, w); and its top and left, px.
+    Args:
+        encoding: (1, channels, h, w) of the image.
+
+    Returns:
+        (KINDS, h, w) evidence, nats, and its top and left in the image, px.
     """
-    reach = max(map(math.ceil, (one.r for one in group))) + ROOM
+    reach = max(math.ceil(one.r) for one in candidates) + ROOM
     spans = []
-    for places, lines in (([c.y for c in group], border.rows), ([c.x for c in group], border.cols)):
-        first = max(0, min(places) - reach) // CELL * CELL
-        spans.append((first, min(len(lines), max(places) + reach + 1)))
+    for centres, lines in (
+        ([one.y for one in candidates], border.rows),
+        ([one.x for one in candidates], border.cols),
+    ):
+        first = max(0, min(centres) - reach) // CELL * CELL
+        spans.append((first, min(len(lines), max(centres) + reach + 1)))
     (top, bottom), (left, right) = spans
-    part = seen[:, :, top // CELL : -(-bottom // CELL), left // CELL : -(-right // CELL)]
-    planes = evidence(network, part, group[0].ratio, group[0].r)
-    planes = planes[:, : bottom - top, : right - left]
-    return border.silence(planes, top, left), top, left
+    part = encoding[:, :, top // CELL : -(-bottom // CELL), left // CELL : -(-right // CELL)]
+    evidence = evidence_of(network, part, candidates[0].ratio, candidates[0].r)
+    evidence = evidence[:, : bottom - top, : right - left]
+    return border.suppress(evidence, top, left), top, left
 
 
 @torch.inference_mode()
-def blind_candidates(
-    network: Trunk, image: np.ndarray, known: Known = NOTHING
+def find_candidates(
+    network: RingVoteNet, image: np.ndarray, known: Known = NOTHING
 ) -> tuple[Tensor, Border, list[Candidate]]:
-    """(H, W, 3) uint8 -> (1, channels, h, w) seen, the border, the likeliest of any kind."""
-    seen = looked(network, image)
+    """(H, W, 3) uint8 -> its encoding (1, channels, h, w), border and candidates, best first.
+
+    Args:
+        known: the possible radii and ratios.
+    """
+    encoding = encode_image(network, image)
     border = Border.of(image)
-    squares = border.silence(network.surveyed(seen)[0], cell=POOL)
-    found = []
-    for group in by_kind(coarse(network, squares, image.shape[:2], known)).values():
-        planes, top, left = window(network, seen, border, group)
-        for begun in range(0, len(group), TOGETHER):
-            some = [one.moved(-left, -top) for one in group[begun : begun + TOGETHER]]
-            for reach, step in ROUNDS:
-                some = settled(network.fine, planes, some, reach, step, known.r or ANY)
-            found += [one.moved(left, top) for one in some]
-    found = apart((one for one in found if one.logit > -math.inf), PLACED)
+    coarse = coarse_evidence_of(network, encoding, border)
+    proposed = propose(network, coarse, image.shape[:2], known)
+    refined: list[Candidate] = []
+    for group in group_by_condition(proposed).values():
+        evidence, top, left = evidence_window(network, encoding, border, group)
+        for first in range(0, len(group), CHUNK):
+            chunk = [one.translate(-left, -top) for one in group[first : first + CHUNK]]
+            for reach, step in REFINEMENTS:
+                within = known.r or ANY_RADIUS
+                chunk = refine(network.aggregation, evidence, chunk, reach, step, within)
+            refined += [one.translate(left, top) for one in chunk]
+    fitting = (one for one in refined if one.logit > -math.inf)
+    candidates = non_max_suppression(fitting, PROPOSED, SAME)
     if network.careful:
-        found = reconsidered(found, image, known.ratio, seen.device)
-    return seen, border, found
+        candidates = rescore(candidates, image, known.ratio, encoding.device)
+    return encoding, border, candidates
 
 
-def radius(
-    rules: Rules, planes: Tensor, x: float, y: float, one: Candidate, within: Range = ANY
-) -> float:
-    """(KINDS, H, W), a centre and a region, px -> its radius to a quarter of a pixel."""
-    col, row = round(x), round(y)
-    tried = (one.r + RADII).clip(*within)
-    ballot = Ballot(rules, planes, tried, x - col, y - row)
-    logits = ballot.logits(np.array([col]), np.array([row]))
-    return float(tried[int(logits[:, int(one.square), 0].argmax())])
+def measure_log_ratio(luma: np.ndarray, x: float, y: float, r: float, square: bool) -> float:
+    """(H, W) grey levels and a region, px -> the logarithm of the ratio across its edge.
 
-
-def measured(luma: np.ndarray, x: float, y: float, r: float, square: bool) -> tuple[float, float]:
-    """(H, W) grey levels and a region -> the logarithm of the ratio across its edge, its error.
-
-    A median over pairs along the edge, which clutter spares. Pairs are counted as half as
-    many, for neighbours are alike.
+    The median over pairs of pixels along the edge, which is robust against other edges.
     """
     rows, cols, _ = SHAPES[square](r)
     sides = []
-    for scale in ((r - NEAR_EDGE) / r, (r + NEAR_EDGE) / r):
+    for scale in ((r - EDGE_DISTANCE) / r, (r + EDGE_DISTANCE) / r):
         ys = np.clip(np.rint(y + rows * scale).astype(int), 0, luma.shape[0] - 1)
         xs = np.clip(np.rint(x + cols * scale).astype(int), 0, luma.shape[1] - 1)
         sides.append(np.log(luma[ys, xs] + 1))
-    steps = sides[0] - sides[1]
-    middle = float(np.median(steps))
-    spread = float(np.median(np.abs(steps - middle))) * 1.4826  # as a Gaussian's sigma
-    return middle, 1.2533 * spread / math.sqrt(len(steps) / 2) + LEAST_ERROR
+    return float(np.median(sides[0] - sides[1]))
 
 
 @torch.inference_mode()
-def search(network: Trunk, image: np.ndarray, known: Known = NOTHING) -> Finding:
-    """(H, W, 3) uint8 -> where a region likely is, px, its ratio, log odds that there is any."""
-    seen, border, found = blind_candidates(network, image, known)
+def search(network: RingVoteNet, image: np.ndarray, known: Known = NOTHING) -> Finding:
+    """(H, W, 3) uint8 -> the region's centre and radius, px, and ratio.
+
+    The score is the log odds that there is such a region.
+
+    Args:
+        known: the possible radii and ratios.
+    """
+    encoding, border, candidates = find_candidates(network, image, known)
     height, width = image.shape[:2]
-    if not found:  # too small for any region
-        score = network.odds(blind=True).of(facts_of([]))
+    score = network.platt(image_only=True).log_odds(inputs(candidates))
+    if not candidates:  # the image is too small for any possible region
         return Finding((width - 1) / 2, (height - 1) / 2, score=score)
-    one, score = best_of(found, (height, width)), network.odds(blind=True).of(facts_of(found))
-    planes, top, left = window(network, seen, border, [one])
-    here = one.moved(-left, -top)
-    x, y = placed(network.fine, planes, here)
-    r = radius(network.fine, planes, x, y, here, known.r or ANY)
-    x, y = placed(network.fine, planes, dataclasses.replace(here, r=r))
+    best = best_of(candidates, (height, width))
+    evidence, top, left = evidence_window(network, encoding, border, [best])
+    best, aggregation = best.translate(-left, -top), network.aggregation
+    x, y = refine_centre(aggregation, evidence, best)
+    r = refine_radius(aggregation, evidence, x, y, best, known.r or ANY_RADIUS)
+    x, y = refine_centre(aggregation, evidence, dataclasses.replace(best, r=r))
     x, y = x + left, y + top
-    ratio = math.exp(measured(grey(image), x, y, r, one.square)[0])
+    luma = image.astype(np.float32) @ LUMA
+    ratio = math.exp(measure_log_ratio(luma, x, y, r, best.square))
     return Finding(x, y, r=r, ratio=ratio, score=score)

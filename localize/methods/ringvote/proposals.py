@@ -1,9 +1,10 @@
-"""Where in a picture, and how large, might a region be? Squares of pixels vote, coarse to fine.
+"""Proposes candidates from the coarse evidence, over place, radius and ratio, coarse to fine.
 
-Small regions are looked for in squares of a few pixels, larger ones in ever larger squares: from
-one radius that is tried to the next is always less than a square, so that none falls in between,
-and yet the radii are few. What is found is followed down to the smallest squares, where regions of
-all sizes are compared.
+The evidence of squares of POOL px is the finest level of a pyramid; the squares of each next level
+are twice as large. Every radius is scored at the level whose squares are small enough for it, and
+the radii of a level differ by less than one square. So a few radii cover all, and each candidate
+is within a square of its true centre. Candidates are then refined level by level down to the
+finest one, where the logits of all sizes are comparable.
 """
 
 from __future__ import annotations
@@ -18,211 +19,224 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from localize.localizer import Known, Range
-from localize.methods.hough.aggregation import Rules
-from localize.methods.hough.candidates import Candidate
-from localize.methods.hough.refinement import ANY, middle, settled
-from localize.methods.hough.voting import KINDS, TURNS, voters
-from localize.methods.ringvote.network import BANDS, HYPOTHESES, POOL, Trunk, band, nearest
-from localize.methods.ringvote.predict_told import fitting
+from localize.methods.hough.aggregation import VoteAggregation
+from localize.methods.hough.candidates import Candidate, fit_radius, non_max_suppression
+from localize.methods.hough.outlines import DIRECTIONS, KINDS
+from localize.methods.hough.refinement import ANY_RADIUS, middle_pixel, refine
+from localize.methods.hough.voting import correlate, kernels
+from localize.methods.ringvote.network import (
+    BANDS,
+    HYPOTHESES,
+    POOL,
+    RingVoteNet,
+    band,
+    nearest_hypothesis,
+)
 
 SMALLEST = 20.0  # px, radius
-LARGEST = 0.47  # of the shorter side: what is larger is mostly the picture's own frame
-COARSER = 100.0  # px, radius from which on squares are larger; at twice that, again
-STEP = 0.75  # of a square, from one radius to the next
-PEAKS = 8  # places that are kept of each radius
-FOLLOWED = 48  # candidates of each size of square that are followed down
-FOLLOWING = 2  # of the smaller squares: how far from where they were found
-BEYOND = 1  # large squares, in which nothing is seen, on each side of the image
-PLACED = 64  # of all
-SAME = 8.0  # px between centres or radii, below which candidates are the same
-
+LARGEST = 0.47  # of the shorter side; a larger region is mostly the edge of the picture itself
+COARSER = 100.0  # px, radius from which on squares are twice as large; at twice that, again
+STEP = 0.75  # squares from one radius to the next
+PEAKS = 8  # candidates that are kept of each radius and ratio
+KEPT = 48  # candidates that are kept of each level
+REACH = 2  # squares of the finer level around a candidate within which it is refined
+PADDING = 1  # squares without evidence around the image, at all levels but the finest
+PROPOSED = 64  # candidates of all levels
+SAME = 8.0  # px between centres and radii of candidates up to which they are duplicates
 
 NOTHING = Known()
-_ACROSS = [[kind for kind, turn in enumerate(TURNS) if turn % 4 == each] for each in range(4)]
-# Kinds of edges, and through which of a square's quarters (0 1 / 2 3) such a one may go.
-COURSES = (
-    (_ACROSS[0], ((0, 2), (1, 3))),
-    (_ACROSS[1], ((1, 2), (0,), (3,))),
-    (_ACROSS[2], ((0, 1), (2, 3))),
-    (_ACROSS[3], ((0, 3), (1,), (2,))),
+_AXES = [[kind for kind, each in enumerate(DIRECTIONS) if each % 4 == axis] for axis in range(4)]
+# Kinds of edge, and the quarters (0 1 / 2 3) of a square that such an edge may pass through.
+PATHS = (
+    (_AXES[0], ((0, 2), (1, 3))),
+    (_AXES[1], ((1, 2), (0,), (3,))),
+    (_AXES[2], ((0, 1), (2, 3))),
+    (_AXES[3], ((0, 3), (1,), (2,))),
 )
 
 
-def ratios(known: Known) -> tuple[float, ...]:
-    """Those whose evidence is gathered: the hypotheses that serve what is known.
+def search_ratios(known: Known) -> tuple[float, ...]:
+    """The ratios whose evidence is searched: the hypotheses nearest to any possible ratio.
 
-    Where one serves it all: what lies in the middle.
+    If a single hypothesis is nearest to all of them, the geometric middle of the range instead.
     """
     if known.ratio is None:
         return HYPOTHESES
     low, high = known.ratio
-    least, most = HYPOTHESES[nearest(low)], HYPOTHESES[nearest(high)]
+    least, most = HYPOTHESES[nearest_hypothesis(low)], HYPOTHESES[nearest_hypothesis(high)]
     if least == most:
         return (low if low == high else math.sqrt(low * high),)
     return tuple(ratio for ratio in HYPOTHESES if least <= ratio <= most)
 
 
-def level(r: float) -> int:
-    """A radius, px -> how often the sides of the squares are doubled for it."""
+def level_of(r: float) -> int:
+    """A radius, px -> its level of the pyramid; 0 is the finest."""
     return max(0, math.floor(math.log2(r / COARSER)) + 1)
 
 
-def last(r: float) -> int:
-    """A radius, px -> the number of its band, counted from the last one, which is -1.
+def band_from_end(r: float) -> int:
+    """A radius, px -> the number of its band as a negative index; the largest is -1.
 
-    For levels of large squares have no bands of small radii.
+    Coarse levels hold only the bands of large radii.
     """
     return band(r) - len(BANDS) - 1
 
 
-def side(level: int) -> int:
+def square_side(level: int) -> int:
     """The side of a level's squares, px."""
     return POOL << level
 
 
-def beyond(level: int) -> int:
-    """How far a level's squares begin before the image, px."""
-    return BEYOND * side(level) if level else 0
+def padding(level: int) -> int:
+    """How far the squares of a level begin before the image, px."""
+    return PADDING * square_side(level) if level else 0
 
 
-def radii(height: int, width: int, within: Range | None = None) -> list[float]:
-    """The radii in px that the coarse search tries: of those known, or else of all.
+def search_radii(height: int, width: int, within: Range | None = None) -> list[float]:
+    """The radii to score in an image, px, rising.
 
-    Where they are known they need only fit, and the smallest is one of them.
+    Args:
+        within: the smallest and the largest possible radius, px; the smallest is then one of
+            them, and they need only fit into the image.
     """
     low, high = SMALLEST, LARGEST * min(height, width)
     if within:
-        low, high = (fitting(r, (height, width)) for r in within)
+        low, high = (fit_radius(r, (height, width)) for r in within)
         low = max(1.0, low)
-    found, r = [], low
+    radii, r = [], low
     while r <= high:
-        found.append(r)
-        r += STEP * side(level(r))
-    return found
+        radii.append(r)
+        r += STEP * square_side(level_of(r))
+    return radii
 
 
-def coarser(planes: Tensor) -> Tensor:
-    """(..., KINDS, h, w) evidence of an edge in each square -> the same of squares twice as large.
+def coarsen(planes: Tensor) -> Tensor:
+    """(..., KINDS, h, w) evidence of squares -> (..., KINDS, h / 2, w / 2) of twice their side.
 
-    An edge goes through two of the four, side by side in its own direction; an oblique one also
-    through one in a corner alone. Where is not known: the mean of the likelihoods counts.
+    An edge passes through two of the four squares, side by side in its own direction; an
+    oblique one may also pass through one in a corner alone. Which is unknown, so the
+    logarithm of the mean of the paths' likelihoods is the evidence.
     """
     planes = F.pad(planes, (0, planes.shape[-1] % 2, 0, planes.shape[-2] % 2))
     a, b = planes[..., ::2, ::2], planes[..., ::2, 1::2]
     c, d = planes[..., 1::2, ::2], planes[..., 1::2, 1::2]
-    found = torch.empty_like(a)
-    for kinds, courses in COURSES:
-        some = [each[..., kinds, :, :] for each in (a, b, c, d)]
-        ways = [functools.reduce(torch.add, (some[n] for n in way)) for way in courses]
-        found[..., kinds, :, :] = torch.stack(ways).logsumexp(0) - math.log(len(ways))
-    return found
+    coarse = torch.empty_like(a)
+    for kinds, paths in PATHS:
+        quarters = [each[..., kinds, :, :] for each in (a, b, c, d)]
+        sums = [functools.reduce(torch.add, (quarters[n] for n in path)) for path in paths]
+        coarse[..., kinds, :, :] = torch.stack(sums).logsumexp(0) - math.log(len(sums))
+    return coarse
 
 
 @torch.inference_mode()
-def coarse(network: Trunk, squares: Tensor, size: Sequence[int], known: Known) -> list[Candidate]:
-    """(HYPOTHESES, bands, KINDS, h, w) of an image (H, W) -> the likeliest, each apart."""
-    tried: dict[int, list[float]] = {}
-    for r in radii(size[0], size[1], known.r):
-        tried.setdefault(level(r), []).append(r)
-    pyramid = [squares[[nearest(ratio) for ratio in ratios(known)]]]
-    for _ in range(max(tried, default=0)):
-        pyramid.append(coarser(pyramid[-1][:, last(COARSER) :]))
-    # A region that ends within a large square of the image's edge sticks out by part of one.
-    pyramid[1:] = (F.pad(planes, (BEYOND,) * 4) for planes in pyramid[1:])
-    found: list[Candidate] = []
-    for number in sorted(tried, reverse=True):
-        some = listened(network.rough, pyramid[number], tried[number], known, number)
-        some = apart(some, FOLLOWED, STEP * side(number))
-        for below in reversed(range(number)):
-            some = followed(network.rough, pyramid[below], some, known, below)
-            some = apart(some, FOLLOWED, STEP * side(below))
-        found += some
-    return apart(found, PLACED)
-
-
-def listened(
-    rules: Rules, planes: Tensor, tried: Sequence[float], known: Known, number: int
+def propose(
+    network: RingVoteNet, evidence: Tensor, size: Sequence[int], known: Known
 ) -> list[Candidate]:
-    """(ratios, bands, KINDS, h, w) of a level, radii in px -> the likeliest places of each."""
-    found: list[Candidate] = []
-    hypotheses = ratios(known)
-    for which, some in itertools.groupby(tried, last):
-        spectrum = torch.fft.rfft2(planes[:, which])
-        for r in some:
-            found += likeliest(rules, spectrum, planes.shape[3:], r, hypotheses, side(number))
-    return [one.moved(-beyond(number), -beyond(number)) for one in found]
-
-
-def likeliest(
-    rules: Rules,
-    spectrum: Tensor,
-    sizes: Sequence[int],
-    r: float,
-    ratios: Sequence[float],
-    unit: int,
-) -> list[Candidate]:
-    """(ratios, KINDS, h, w // 2 + 1) transform of squares' evidence -> the PEAKS of each ratio.
+    """Coarse evidence of an image of (H, W) px -> its candidates, the likeliest first.
 
     Args:
-        sizes: h and w.
-        r: px.
-        unit: the squares' side, px.
+        evidence: (HYPOTHESES, bands, KINDS, H / POOL, W / POOL), nats.
+        known: the possible radii and ratios.
     """
-    low = math.ceil(r / unit)
-    if low >= min(sizes) - low:
-        return []
-    high, wide = sizes
-    inside = slice(low, high - low), slice(low, wide - low)
-    kernels = list(voters(r / unit, (high, wide), KINDS, spectrum.device))
-    # One ratio after the other: its sums stay in a processor's cache.
-    together = len(ratios) if spectrum.is_cuda else 1
-    found = []
-    for begun in range(0, len(ratios), together):
-        heard = spectrum[begun : begun + together]
-        votes = (
-            (shape, torch.fft.irfft2(heard[:, kinds] * kernel, (high, wide))[..., *inside])
-            for shape, kinds, kernel in kernels
-        )
-        logits = rules.logits(votes, r)
-        best, places = logits.flatten(1).topk(min(PEAKS, logits[0].numel()))
-        some = ratios[begun : begun + together]
-        for ratio, values, at in zip(some, best.tolist(), places.tolist(), strict=True):
-            for value, place in zip(values, at, strict=True):
-                y, x = (middle(i + low, unit) for i in divmod(place, logits.shape[2]))
-                found.append(Candidate(x, y, r, value, False, ratio))
-    return found
+    aggregation = network.coarse_aggregation
+    radii: dict[int, list[float]] = {}
+    for r in search_radii(size[0], size[1], known.r):
+        radii.setdefault(level_of(r), []).append(r)
+    pyramid = [evidence[[nearest_hypothesis(ratio) for ratio in search_ratios(known)]]]
+    for _ in range(max(radii, default=0)):
+        pyramid.append(coarsen(pyramid[-1][:, band_from_end(COARSER) :]))
+    # A region that touches the image's edge may reach into the square beyond it.
+    pyramid[1:] = (F.pad(planes, (PADDING,) * 4) for planes in pyramid[1:])
+    candidates: list[Candidate] = []
+    for level in sorted(radii, reverse=True):
+        group = score_level(aggregation, pyramid[level], radii[level], known, level)
+        group = non_max_suppression(group, KEPT, STEP * square_side(level))
+        for finer in reversed(range(level)):
+            group = descend(aggregation, pyramid[finer], group, known, finer)
+            group = non_max_suppression(group, KEPT, STEP * square_side(finer))
+        candidates += group
+    return non_max_suppression(candidates, PROPOSED, SAME)
 
 
-def followed(
-    rules: Rules, planes: Tensor, starts: Sequence[Candidate], known: Known, number: int
+def score_level(
+    aggregation: VoteAggregation, planes: Tensor, radii: Sequence[float], known: Known, level: int
 ) -> list[Candidate]:
-    """(ratios, bands, KINDS, h, w) of a level, candidates of the one above -> the best around."""
-    within, unit, before = known.r or ANY, side(number), beyond(number)
-    hypotheses = ratios(known)
-    found: list[Candidate] = []
-    for (ratio, which), group in by_kind(starts).items():
-        theirs = planes[hypotheses.index(ratio), which]
-        group = [one.moved(before, before) for one in group]
-        found += settled(rules, theirs, group, FOLLOWING, within=within, unit=unit)
-    return [one.moved(-before, -before) for one in found if one.logit > -math.inf]
+    """(ratios, bands, KINDS, h, w) of a level, radii in px -> the likeliest candidates of each."""
+    candidates: list[Candidate] = []
+    ratios, side = search_ratios(known), square_side(level)
+    for number, of_band in itertools.groupby(radii, band_from_end):
+        spectrum = torch.fft.rfft2(planes[:, number])
+        # On a CPU one ratio at a time: its sums then fit into the processor's cache.
+        chunk = len(ratios) if spectrum.is_cuda else 1
+        for r in of_band:
+            size = planes.shape[3], planes.shape[4]
+            candidates += score_radius(aggregation, spectrum, size, r, ratios, side, chunk)
+    return [one.translate(-padding(level), -padding(level)) for one in candidates]
 
 
-def by_kind(candidates: Iterable[Candidate]) -> dict[tuple[float, int], list[Candidate]]:
-    """Candidates by what their evidence depends on: the ratio and the band of radii."""
-    kinds: dict[tuple[float, int], list[Candidate]] = {}
+def score_radius(
+    aggregation: VoteAggregation,
+    spectrum: Tensor,
+    size: tuple[int, int],
+    r: float,
+    ratios: Sequence[float],
+    side: int,
+    chunk: int,
+) -> list[Candidate]:
+    """The PEAKS likeliest candidates of one radius, for each ratio.
+
+    Args:
+        spectrum: (ratios, KINDS, h, w // 2 + 1), transform of a level's evidence.
+        size: h and w.
+        r: px.
+        side: of the squares, px.
+        chunk: ratios at a time.
+    """
+    low = math.ceil(r / side)
+    if low >= min(size) - low:
+        return []
+    inside = slice(low, size[0] - low), slice(low, size[1] - low)
+    outline = list(kernels(r / side, size, KINDS, spectrum.device))
+    candidates = []
+    for first in range(0, len(ratios), chunk):
+        sums = correlate(spectrum[first : first + chunk], outline, size)
+        logits = aggregation.logits(((shape, each[..., *inside]) for shape, each in sums), r)
+        best, places = logits.flatten(1).topk(min(PEAKS, logits[0].numel()))
+        of_ratios = zip(ratios[first : first + chunk], best.tolist(), places.tolist(), strict=True)
+        for ratio, values, at in of_ratios:
+            for value, place in zip(values, at, strict=True):
+                y, x = (middle_pixel(i + low, side) for i in divmod(place, logits.shape[2]))
+                candidates.append(Candidate(x, y, r, value, False, ratio))
+    return candidates
+
+
+def descend(
+    aggregation: VoteAggregation,
+    planes: Tensor,
+    candidates: Sequence[Candidate],
+    known: Known,
+    level: int,
+) -> list[Candidate]:
+    """Candidates of the next coarser level -> the same, refined at this level.
+
+    Args:
+        planes: (ratios, bands, KINDS, h, w) of this level.
+    """
+    within, side, before = known.r or ANY_RADIUS, square_side(level), padding(level)
+    ratios = search_ratios(known)
+    refined: list[Candidate] = []
+    for (ratio, number), group in group_by_condition(candidates).items():
+        evidence = planes[ratios.index(ratio), number]
+        group = [one.translate(before, before) for one in group]
+        refined += refine(aggregation, evidence, group, REACH, within=within, unit=side)
+    return [one.translate(-before, -before) for one in refined if one.logit > -math.inf]
+
+
+def group_by_condition(
+    candidates: Iterable[Candidate],
+) -> dict[tuple[float, int], list[Candidate]]:
+    """Candidates by what their evidence depends on: the ratio and the band of the radius."""
+    groups: dict[tuple[float, int], list[Candidate]] = {}
     for one in candidates:
-        kinds.setdefault((one.ratio, last(one.r)), []).append(one)
-    return kinds
-
-
-def apart(candidates: Iterable[Candidate], most: int, same: float = SAME) -> list[Candidate]:
-    """The likeliest, at most one for a place and radius."""
-    best: list[Candidate] = []
-    for one in sorted(candidates, key=lambda c: -c.logit):
-        if all(
-            math.hypot(one.x - c.x, one.y - c.y) > same or abs(one.r - c.r) > same for c in best
-        ):
-            best.append(one)
-        if len(best) == most:
-            break
-    return best
+        groups.setdefault((one.ratio, band_from_end(one.r)), []).append(one)
+    return groups

@@ -16,58 +16,63 @@ import torch
 from torch import Tensor
 
 from localize.localizer import Range
+from localize.methods.hough.aggregation import TYPICAL_RADIUS
 from localize.methods.hough.candidates import Candidate
-from localize.methods.hough.step_likelihood import Listener
-from localize.methods.hough.voting import TURNS, spokes
+from localize.methods.hough.outlines import DIRECTIONS, outline_votes
+from localize.methods.hough.step_likelihood import sparse
 from localize.methods.ringvote.network import STEPS
-from localize.methods.ringvote.platt import TYPICAL
 
-TRUST = 0.31  # weight of a vote in nats of a logit, at the radius TYPICAL
-FADING = -0.6  # exponent of the radius in that weight: neighbours on a long edge are correlated
-DOUBT = 0.3  # share of pixels whose step is not of that ratio: wrapped, clipped or half covered
+WEIGHT = 0.31  # of a vote in nats of a logit, at TYPICAL_RADIUS
+EXPONENT = -0.6  # of the radius in that weight: neighbours on a long edge are correlated
+OUTLIERS = 0.3  # share of edge pixels whose step differs: wrapped, clipped or half covered
 LARGEST = 30.0  # nats; exp of more would leave the range in which float32 is precise
 
 
-def reconsidered(
-    found: Sequence[Candidate], image: np.ndarray, ratio: Range | None, device: torch.device
+def rescore(
+    candidates: Sequence[Candidate], image: np.ndarray, ratio: Range | None, device: torch.device
 ) -> list[Candidate]:
-    """Regions in an (H, W, 3) uint8 -> the same, likeliest first: the votes count in the logits.
+    """Adds the filter's votes to the logits of candidates in an (H, W, 3) uint8 image.
 
     Args:
-        ratio: from which to which it is known to be; where that is more than one: any on the
-            same side of 1 as a region's own.
+        ratio: the lowest and the highest possible ratio. If they are equal, the votes are for
+            that ratio; otherwise for each of STEPS on the candidate's side of 1, and the mean
+            of the likelihoods counts.
+        device: the torch device that it runs on.
+
+    Returns:
+        the candidates, the likeliest first.
     """
-    if not found:
+    if not candidates:
         return []
     heights = [step for step in STEPS if step > 0]
     if ratio is not None and ratio[0] == ratio[1]:
         heights = [abs(math.log(ratio[0]))]
     parts = []
-    for number, one in enumerate(found):
-        kinds, rows, cols, weights = spokes(one.square, one.r)
+    for number, one in enumerate(candidates):
+        kinds, down, right, shares = outline_votes(one.square, one.r)
         owner = np.full_like(kinds, number)
-        parts.append((rows + one.y, cols + one.x, np.take(TURNS, kinds), owner, weights))
-    down, right, turns, whose, counted = (
+        parts.append((down + one.y, right + one.x, np.take(DIRECTIONS, kinds), owner, shares))
+    rows, cols, directions, owners, weights = (
         torch.from_numpy(np.concatenate(each)).to(device) for each in zip(*parts, strict=True)
     )
-    signs = torch.tensor([math.copysign(1, one.ratio - 1) for one in found], device=device)
-    steps = torch.tensor(heights, device=device)[:, None] * signs[whose]
-    votes = doubted(Listener.of(image, device).at(steps, down, right, turns)[0]) * counted
-    sums = votes.new_zeros(len(heights), len(found)).index_add_(1, whose, votes)
-    sums *= torch.tensor([trusted(one.r) for one in found], device=device)
+    signs = torch.tensor([math.copysign(1, one.ratio - 1) for one in candidates], device=device)
+    steps = torch.tensor(heights, device=device)[:, None] * signs[owners]
+    votes = allow_outliers(sparse(image, steps, rows, cols, directions)) * weights
+    sums = votes.new_zeros(len(heights), len(candidates)).index_add_(1, owners, votes)
+    sums *= torch.tensor([vote_weight(one.r) for one in candidates], device=device)
     added = sums.logsumexp(0) - math.log(len(heights))
     rescored = [
-        dataclasses.replace(one, logit=one.logit + more)
-        for one, more in zip(found, added.tolist(), strict=True)
+        dataclasses.replace(one, logit=one.logit + nats)
+        for one, nats in zip(candidates, added.tolist(), strict=True)
     ]
     return sorted(rescored, key=lambda one: -one.logit)
 
 
-def doubted(votes: Tensor) -> Tensor:
-    """Nats of an edge all of one ratio -> nats of an edge of which the share DOUBT is not."""
-    return torch.log((1 - DOUBT) * votes.clamp(max=LARGEST).exp() + DOUBT)
+def allow_outliers(votes: Tensor) -> Tensor:
+    """Nats of a step -> nats of a mixture in which a share OUTLIERS of the pixels has no step."""
+    return torch.log((1 - OUTLIERS) * votes.clamp(max=LARGEST).exp() + OUTLIERS)
 
 
-def trusted(r: float) -> float:
-    """Radius, px -> the fixed weight of a vote, in nats of a logit."""
-    return float(TRUST * (max(r, 1.0) / TYPICAL) ** FADING)
+def vote_weight(r: float) -> float:
+    """Radius, px -> the weight of a vote, in nats of a logit."""
+    return float(WEIGHT * (max(r, 1.0) / TYPICAL_RADIUS) ** EXPONENT)

@@ -1,9 +1,9 @@
-"""Several looks at one picture, as it is and mirrored, of which evidence is the mean.
+"""Test-time augmentation: the mean of the evidence of an image and its mirror images.
 
-A network is not quite as good with what it sees as with its mirror image, and wrong in other
-places: the mean is wrong less often. What was seen is mirrored back at once; then only the
-directions of edges, and the pixels within a cell, are still exchanged, and that is done to the
-weights that make evidence of what was seen.
+The network's errors differ between an image and its mirror images, so their mean has fewer. The
+encoding of each view is mirrored back at once. After that only the kinds of edge, and the pixels
+within a cell, are still in the mirrored order; instead of reordering the evidence, the weights
+of the heads are reordered, so that the heads give the mean of all views in one step.
 """
 
 from __future__ import annotations
@@ -13,38 +13,28 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from localize.methods.hough.voting import ARCS, SIDES
+from localize.methods.hough.mirroring import FLIPS as FLIPS
+from localize.methods.hough.mirroring import mirrored_kinds
 
-ROWS, COLS = 2, 3  # dimensions of (B, C, H, W)
-FLIPS: tuple[tuple[int, ...], ...] = ((), (ROWS, COLS), (COLS,), (ROWS,))
-MOST = len(FLIPS)
-
-
-def exchanged(flip: tuple[int, ...]) -> list[int]:
-    """Which kind of edge each kind is in the mirrored picture: (KINDS,) numbers.
-
-    >>> exchanged((COLS,))  # right is left; down stays
-    [4, 3, 2, 1, 0, 7, 6, 5, 10, 9, 8, 11]
-    """
-    kinds, first = [], 0
-    for count in (ARCS, SIDES):
-        turn = count // 2 if COLS in flip else 0
-        sign = -1 if len(flip) == 1 else 1
-        kinds += [first + (turn + sign * kind) % count for kind in range(count)]
-        first += count
-    return kinds
+MOST = len(FLIPS)  # views that the careful forms average
 
 
-def of_all(weights: Tensor, flips: Sequence[tuple[int, ...]], kinds: int, channels: int) -> Tensor:
-    """Weights that make evidence of one look -> those that make the mean of all looks' of them.
+def average_heads(
+    weights: Tensor, flips: Sequence[tuple[int, ...]], kinds: int, channels: int
+) -> Tensor:
+    """The weights of a head for one view -> those for the mean of several views.
 
     Args:
-        weights: of whatever shape: one dimension counts ``kinds`` of edges, one the ``channels``
-            of a look (those of the looks follow each other), dimensions 3 and 4 are rows and
-            columns of pixels in a cell, or of cells.
+        weights: one dimension counts the kinds of edge, one the channels of a view; dimensions
+            3 and 4 are rows and columns of the pixels in a cell, or of cells.
+        flips: of each view, the first of which is the image itself.
+        kinds, channels: the numbers of these dimensions.
+
+    Returns:
+        the same with as many times the channels, view by view.
     """
     parts = [weights]
     for flip in flips[1:]:
-        order = torch.tensor(exchanged(flip), device=weights.device)
+        order = torch.tensor(mirrored_kinds(flip), device=weights.device)
         parts.append(weights.index_select(kinds, order).flip([each + 1 for each in flip]))
     return torch.cat(parts, channels) / len(flips) if len(parts) > 1 else weights

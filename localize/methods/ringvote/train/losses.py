@@ -1,121 +1,183 @@
-"""How wrong the network is: for each region, which pixel is its centre?"""
+"""The losses: cross-entropy of a region's centre over all possible centres, and of its edge pixels.
+
+For every region of a batch the network's evidence is summed and aggregated as at prediction,
+which gives a logit for each pixel as the centre; the loss is the negative logarithm of the right
+pixels' share. A hard negative, a radius and ratio at which the image has no region, competes with
+the right answer. A second loss trains the evidence of each pixel directly.
+"""
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from localize.methods.hough.aggregation import Rules
-from localize.methods.hough.voting import KINDS, PLANES
-from localize.methods.ringvote.network import POOL, Trunk
-from localize.methods.ringvote.train.targets import Asked, Edges, Lesson
+from localize.methods.hough.aggregation import VoteAggregation
+from localize.methods.hough.outlines import KINDS, PLANES
+from localize.methods.hough.voting import transform_kernels
+from localize.methods.ringvote.network import POOL, RingVoteNet
+from localize.methods.ringvote.train.targets import Batch, CentreTargets, EdgeTargets
 
-RIGHT = 1.5  # px from the centre within which an answer is right
-HOPELESS = 3e-3  # a centre less likely than that is hardly learned from
-NEAR = 8.0  # px around the centres of other regions that no answer is asked for
-PIXELWISE = 0.5  # weight of the loss that asks each pixel, beside the one that asks the centre
-SURVEY = 0.5  # weight of what the search needs
-RIVALS = 20  # as many radii and ratios a search asks about, that one drawn at random stands for
-TOGETHER = 48  # centres that a GPU looks for at a time, which bounds the memory
-NEVER = -1e9  # logit of what is not asked about
-
-
-def lesson_loss(network: Trunk, lesson: Lesson) -> tuple[Tensor, Tensor]:
-    """A batch on the network's device -> () the mean loss of its pictures, nats; (N,) distances.
-
-    These are from each region's centre to the best pixel, in px; none for crowds.
-    """
-    height, width = lesson.images.shape[2:]
-    bands, alone = lesson.mix.shape[1] - 1, len(lesson.fine) == 0
-    seen = network.seen(lesson.images.float())
-    evidence = network.evidence(seen, lesson.mix[:, :bands] if alone else lesson.mix)
-    evidence = evidence[..., :height, :width]
-    loss = PIXELWISE * pixel_loss(evidence[:, :bands], lesson.edges)
-    if alone:
-        return loss, loss.new_empty(0)
-    votes, distances = vote_loss(network.fine, evidence, lesson.fine)
-    surveyed = network.surveyed(seen).flatten(0, 2)
-    first = torch.arange(len(seen), device=seen.device)[:, None] * (len(surveyed) // len(seen))
-    squares = surveyed.index_select(0, (first + lesson.planes).flatten())
-    squares = squares.unflatten(0, lesson.planes.shape)
-    around, _ = vote_loss(network.rough, squares, lesson.rough, POOL)
-    crowd = pixel_loss(squares[:, :bands], lesson.squares)
-    return loss + votes + SURVEY * (around + crowd), distances
+RIGHT = 1.5  # px from the centre within which a pixel is a right answer
+# Likelihood of the right answer below which the loss saturates, so that regions that nobody could
+# find do not dominate it.
+HOPELESS = 3e-3
+NEAR = 8.0  # px around the centres of the image's other regions that are not wrong answers
+PIXEL_WEIGHT = 0.5  # of the loss of single pixels, beside that of centres
+COARSE_WEIGHT = 0.5  # of both losses of the coarse head, beside those of the evidence head
+NEGATIVES = 20  # conditions of a search that the one hard negative of an image represents
+EXCLUDED = -1e9  # logit of a pixel that is no possible answer
 
 
-def pixel_loss(evidence: Tensor, edges: Edges) -> Tensor:
-    """(B, bands, KINDS, H, W) -> nats: last pixels inside against all pixels, half the weight each.
-
-    All pixels of the bands that regions are of, as many regions as there are.
-    """
-    last = evidence.permute(0, 1, 3, 4, 2).reshape(-1, KINDS).index_select(0, edges.at)
-    along = (last * edges.weights).sum(1)
-    everywhere = F.softplus(evidence).mean((2, 3, 4))
-    return F.softplus(-along) @ edges.shares + (everywhere * edges.bands).sum()
-
-
-def vote_loss(rules: Rules, evidence: Tensor, asked: Asked, unit: int = 1) -> tuple[Tensor, Tensor]:
-    """(B, planes, KINDS, H, W) -> nats, and the distance of each region's best pixel.
-
-    All that is wrong of a picture's rival, its centre nowhere, is wrong of its regions too.
+class CentreTerms(NamedTuple):
+    """What is left of the (n, H, W) logits of n centres.
 
     Args:
-        unit: px of the image that a pixel of the evidence is.
+        every: (n,), log of the sum over all possible centres.
+        right: (n,), log of the sum over the right ones.
+        distance: (n,), px from the true centre to the pixel with the highest logit.
     """
-    sizes = evidence.shape[-2:]
+
+    every: Tensor
+    right: Tensor
+    distance: Tensor
+
+
+def batch_loss(network: RingVoteNet, batch: Batch, chunk: int = 1) -> tuple[Tensor, Tensor]:
+    """The mean loss of a batch on the network's device.
+
+    Args:
+        chunk: centres whose votes are summed at a time; more need more memory and are faster on
+            a GPU.
+
+    Returns:
+        () the loss, nats; and (N,) distances from each region's centre to the best pixel, px;
+        none for images with so many regions that only their edges are targets.
+    """
+    height, width = batch.images.shape[2:]
+    bands, edges_only = batch.mix.shape[1] - 1, len(batch.centres) == 0
+    encoding = network.encode(batch.images.float())
+    evidence = network.evidence(encoding, batch.mix[:, :bands] if edges_only else batch.mix)
+    evidence = evidence[..., :height, :width]
+    loss = PIXEL_WEIGHT * pixel_loss(evidence[:, :bands], batch.edges)
+    if edges_only:
+        return loss, loss.new_empty(0)
+    votes, distances = vote_loss(network.aggregation, evidence, batch.centres, chunk=chunk)
+    coarse = network.coarse_evidence(encoding).flatten(0, 2)
+    first = torch.arange(len(encoding), device=encoding.device)[:, None]
+    first = first * (len(coarse) // len(encoding))
+    coarse = coarse.index_select(0, (first + batch.coarse_planes).flatten())
+    coarse = coarse.unflatten(0, batch.coarse_planes.shape)
+    coarse_votes, _ = vote_loss(
+        network.coarse_aggregation, coarse, batch.coarse_centres, POOL, chunk
+    )
+    coarse_pixels = pixel_loss(coarse[:, :bands], batch.coarse_edges)
+    return loss + votes + COARSE_WEIGHT * (coarse_votes + coarse_pixels), distances
+
+
+def pixel_loss(evidence: Tensor, edges: EdgeTargets) -> Tensor:
+    """(B, bands, KINDS, H, W) -> () binary cross-entropy, edge pixels against all pixels, nats.
+
+    Both have the same total weight, in every image and band.
+    """
+    pixels = evidence.permute(0, 1, 3, 4, 2).reshape(-1, KINDS).index_select(0, edges.at)
+    along_edge = (pixels * edges.weights).sum(1)
+    everywhere = F.softplus(evidence).mean((2, 3, 4))
+    return F.softplus(-along_edge) @ edges.shares + (everywhere * edges.bands).sum()
+
+
+def vote_loss(
+    aggregation: VoteAggregation,
+    evidence: Tensor,
+    targets: CentreTargets,
+    unit: int = 1,
+    chunk: int = 1,
+) -> tuple[Tensor, Tensor]:
+    """(B, planes, KINDS, H, W) -> () loss, nats; (N,) distances of the best pixels, px / unit.
+
+    Args:
+        unit: px of the image along a pixel of the evidence.
+        chunk: centres whose votes are summed at a time.
+    """
+    size = evidence.shape[-2], evidence.shape[-1]
     spectrum = torch.fft.rfft2(evidence.contiguous()).flatten(0, 1)
-    whose = asked.picture * evidence.shape[1] + asked.plane
-    step = TOGETHER if evidence.is_cuda else 1
-    found = []
-    for first in range(0, len(asked), step):
-        some = slice(first, min(len(asked), first + step))
-        theirs = spectrum.index_select(0, whose[some])
-        logits = voted(rules, theirs, asked, some, (sizes[0], sizes[1]), unit)
-        found.append(centres(logits, asked, some))
-    all_, right, far = (torch.cat(each) for each in zip(*found, strict=True))
-    rivals = asked.plane == evidence.shape[1] - 1
-    wrong = all_.new_full((len(evidence),), NEVER)
-    wrong = wrong.index_copy(0, asked.picture[rivals], all_[rivals] + math.log(RIVALS))
-    lost = torch.logaddexp(all_, wrong[asked.picture]) - right
-    # A region that nobody could find must not drown what can be learned from the others.
-    lost = -torch.logaddexp(-lost, torch.full_like(lost, math.log(HOPELESS)))
-    return (lost * asked.shares).sum(), far[~rivals]
+    plane = targets.image * evidence.shape[1] + targets.plane
+    chunks = []
+    for first in range(0, len(targets), chunk):
+        part = slice(first, min(len(targets), first + chunk))
+        of_part = spectrum.index_select(0, plane[part])
+        logits = centre_logits(aggregation, of_part, targets, part, size, unit)
+        chunks.append(centre_terms(logits, targets, part))
+    terms = CentreTerms(*(torch.cat(each) for each in zip(*chunks, strict=True)))
+    return combine_terms(terms, targets, len(evidence), evidence.shape[1] - 1)
 
 
-def voted(
-    rules: Rules, spectrum: Tensor, asked: Asked, some: slice, sizes: tuple[int, int], unit: int
+def combine_terms(
+    terms: CentreTerms, targets: CentreTargets, images: int, negative_plane: int
+) -> tuple[Tensor, Tensor]:
+    """(N,) terms -> () loss, nats; distances of the regions without the hard negatives.
+
+    All centres of an image's hard negative are wrong answers for its regions too.
+
+    Args:
+        images: number of images.
+        negative_plane: the plane of the hard negatives.
+    """
+    negatives = targets.plane == negative_plane
+    wrong = terms.every.new_full((images,), EXCLUDED)
+    wrong = wrong.index_copy(
+        0, targets.image[negatives], terms.every[negatives] + math.log(NEGATIVES)
+    )
+    loss = torch.logaddexp(terms.every, wrong[targets.image]) - terms.right
+    loss = -torch.logaddexp(-loss, torch.full_like(loss, math.log(HOPELESS)))
+    return (loss * targets.shares).sum(), terms.distance[~negatives]
+
+
+def centre_logits(
+    aggregation: VoteAggregation,
+    spectrum: Tensor,
+    targets: CentreTargets,
+    part: slice,
+    size: tuple[int, int],
+    unit: int,
 ) -> Tensor:
-    """(n, KINDS, H, W // 2 + 1) transform of evidence -> (n, H, W) logits of the n asked."""
-    first, each = some.start * KINDS, sizes[0] * sizes[1]
-    used = slice(asked.starts[some.start], asked.starts[some.stop])
-    kernels = asked.weights.new_zeros(len(spectrum) * KINDS * each)
-    kernels[asked.at[used] - first * each] = asked.weights[used]
-    voters = torch.fft.rfft2(kernels.view(-1, KINDS, *sizes)).conj()
-    sums = torch.fft.irfft2(spectrum * voters, sizes)
-    counted = ((number, sums[:, planes]) for number, planes in enumerate(PLANES))
-    return rules.logits(counted, asked.r[some, None, None] * unit)
+    """(n, KINDS, H, W // 2 + 1) transform of evidence -> (n, H, W) logits of n targets.
+
+    Args:
+        part: which of the targets.
+        size: H and W.
+        unit: px of the image along a pixel of the evidence.
+    """
+    votes = slice(targets.starts[part.start], targets.starts[part.stop])
+    places = targets.at[votes] - part.start * KINDS * size[0] * size[1]
+    kernels = transform_kernels(places, targets.weights[votes], len(spectrum) * KINDS, size)
+    # One transform for the kinds of both shapes, each target with kernels of its own radius.
+    sums = torch.fft.irfft2(spectrum * kernels.unflatten(0, (-1, KINDS)), size)
+    arcs = ((shape, sums[:, planes]) for shape, planes in enumerate(PLANES))
+    return aggregation.logits(arcs, targets.r[part, None, None] * unit)
 
 
-def centres(logits: Tensor, asked: Asked, some: slice) -> tuple[Tensor, Tensor, Tensor]:
-    """(n, H, W) of the asked -> three of (n,): logit of all centres, of the right ones, distance.
+def centre_terms(logits: Tensor, targets: CentreTargets, part: slice) -> CentreTerms:
+    """(n, H, W) logits of n targets -> (n,) terms of the loss.
 
-    Any of the pixels beside the centre will do: asking for a blur would forbid sharpness.
+    Every pixel within RIGHT px of the centre is right: the evidence may be sharp between pixels.
     """
     y, x = (torch.arange(side, device=logits.device) for side in logits.shape[1:])
-    rows, cols = asked.rows[some, :, None], asked.cols[some, :, None]
-    high, wide = (y >= rows[:, 0]) & (y < rows[:, 1]), (x >= cols[:, 0]) & (x < cols[:, 1])
-    logits = logits.masked_fill(~(high[:, :, None] & wide[:, None]), NEVER)
-    across = (x - asked.others[some, :, :1]).abs() < NEAR
-    down = (y - asked.others[some, :, 1:]).abs() < NEAR
-    near = (down[..., None] & across[:, :, None]).any(1)
-    logits = logits.masked_fill(near, NEVER)
-    gap_x, gap_y = x - asked.centre[some, :1], y - asked.centre[some, 1:]
-    away = gap_x[:, None] ** 2 + gap_y[:, :, None] ** 2
-    right = logits.masked_fill(away > RIGHT**2, NEVER)
+    rows, cols = targets.rows[part, :, None], targets.cols[part, :, None]
+    row_fits, col_fits = (y >= rows[:, 0]) & (y < rows[:, 1]), (x >= cols[:, 0]) & (x < cols[:, 1])
+    logits = logits.masked_fill(~(row_fits[:, :, None] & col_fits[:, None]), EXCLUDED)
+    across = (x - targets.others[part, :, :1]).abs() < NEAR
+    down = (y - targets.others[part, :, 1:]).abs() < NEAR
+    near_other = (down[..., None] & across[:, :, None]).any(1)
+    logits = logits.masked_fill(near_other, EXCLUDED)
+    gap_x, gap_y = x - targets.centre[part, :1], y - targets.centre[part, 1:]
+    squared = gap_x[:, None] ** 2 + gap_y[:, :, None] ** 2
+    right = logits.masked_fill(squared > RIGHT**2, EXCLUDED)
     with torch.no_grad():
         best = logits.flatten(1).argmax(1, keepdim=True)
-        far = away.flatten(1).gather(1, best)[:, 0].sqrt()
-    return torch.logsumexp(logits.flatten(1), 1), torch.logsumexp(right.flatten(1), 1), far
+        distance = squared.flatten(1).gather(1, best)[:, 0].sqrt()
+    every, right_sum = (torch.logsumexp(each.flatten(1), 1) for each in (logits, right))
+    return CentreTerms(every, right_sum, distance)

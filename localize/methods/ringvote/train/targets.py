@@ -1,7 +1,8 @@
-"""What the network learns from: batches of pictures, drawn and prepared beside the training.
+"""Batches of images with targets, prepared by the loader's workers.
 
-Where the votes for each region lie is worked out here, by the loader's workers, so that a fast
-device does not wait for it.
+For each region the pixels of its outline and the kernels of its votes are computed here, so that
+a fast device does not wait for it. Each image also has a hard negative: a radius and a ratio at
+which it has no region.
 """
 
 from __future__ import annotations
@@ -18,25 +19,35 @@ from torch.utils.data import Dataset
 
 from localize.data.endless import FEW, Endless
 from localize.localizer import Source
-from localize.methods.boundary import candidates
-from localize.methods.hough.voting import KINDS, PLANES, SHAPES
-from localize.methods.ringvote.network import BANDS, HYPOTHESES, POOL, band, mixed, nearest
+from localize.methods.hough.candidates import possible_centres
+from localize.methods.hough.outlines import KINDS, PLANES, SHAPES
+from localize.methods.hough.voting import kernel_places
+from localize.methods.ringvote.network import (
+    BANDS,
+    HYPOTHESES,
+    POOL,
+    band,
+    head_mix,
+    nearest_hypothesis,
+)
 from synth.anomaly import Anomaly
 
-SLACK = 0.025  # share of the radius by which the search misses it
-LEAST_RIVAL = 20.0  # px, its radius
-NOWHERE = -1e6  # px, of a region that is not there
+RADIUS_ERROR = 0.025  # share of the radius by which a search's nearest radius may be wrong
+LEAST_NEGATIVE = 20.0  # px, radius of a hard negative
+NOWHERE = -1e6  # px, coordinates of a centre that does not exist
+Picture = tuple[np.ndarray, list[Anomaly]]
 
 
 @dataclass(frozen=True)
-class Edges:
-    """The last pixels inside of regions.
+class EdgeTargets:
+    """The last pixels inside the regions of a batch; n of them.
 
     Args:
-        at: (n,) places in (B, bands, H, W), flattened; of the bands, those of the batch's radii.
-        weights: (n, KINDS), which directions are outward there.
-        shares: (n,), of the pixel in the mean over its picture's and over the pictures.
-        bands: (B, bands), the sums of these.
+        at: (n,) indices into evidence of (B, bands, H, W), flattened; its bands are those of the
+            batch's radii.
+        weights: (n, KINDS), the kinds of edge that a pixel belongs to.
+        shares: (n,), weight of a pixel in the mean over its image's pixels and over the images.
+        bands: (B, bands), sums of these shares.
     """
 
     at: Tensor
@@ -46,22 +57,23 @@ class Edges:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """N centres that are asked for: of regions, and of rivals that nothing is the centre of.
+class CentreTargets:
+    """The centres of N regions and hard negatives.
 
     Args:
-        picture: (N,), whose evidence votes.
-        plane: (N,), which of it: a band's, or, the last, the rival's.
+        image: (N,), index of the image.
+        plane: (N,), which evidence of the image votes: a band's, or, the last, the negative's.
         r: (N,) radius in pixels of the evidence.
-        centre: (N, 2), x and y; a rival's is NOWHERE.
-        others: (N, FEW, 2), centres of regions that are no wrong answer.
-        rows, cols: (N, 2), the first possible centre and the one behind the last.
-        shares: (N,), of the answer in the mean over its picture's and over the pictures.
-        at, weights: (m,) places in (N, KINDS, H, W), flattened, and what their pixels count.
-        starts: N + 1 numbers: where in ``at`` each one's begin.
+        centre: (N, 2), x and y; NOWHERE for a hard negative.
+        others: (N, FEW, 2), centres of the image's other regions, which are no wrong answers.
+        rows, cols: (N, 2), the first possible centre and the one after the last.
+        shares: (N,), weight of the answer in the mean over its image's regions and over the
+            images; 0 for a hard negative.
+        at, weights: (m,) places in kernels of (N, KINDS, H, W), flattened, and their values.
+        starts: N + 1 indices into ``at``: where the places of each target begin.
     """
 
-    picture: Tensor
+    image: Tensor
     plane: Tensor
     r: Tensor
     centre: Tensor
@@ -78,63 +90,65 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """A batch.
+class Batch:
+    """Images of one size and their targets.
 
     Args:
         images: (B, 3, H, W) uint8.
-        mix: (B, bands + 1, STEPS, all bands): of the regions' ratio in each band that a radius
-            of the batch is of, and of a rival's.
-        planes: (B, bands + 1), the ones of the search's that serve these.
-        edges, squares: where the regions end, in px and in squares of POOL px.
-        fine, rough: which centres are asked for, likewise.
+        mix: (B, bands + 1, STEPS, all bands) of :func:`head_mix`: of the regions' ratio in each
+            band of the batch's radii, and of the hard negative's ratio and band.
+        coarse_planes: (B, bands + 1), the indices of hypothesis and band of the coarse head,
+            flattened, that serve these.
+        edges, centres: targets of the evidence per pixel.
+        coarse_edges, coarse_centres: the same for squares of POOL px.
     """
 
     images: Tensor
     mix: Tensor
-    planes: Tensor
-    edges: Edges
-    squares: Edges
-    fine: Asked
-    rough: Asked
+    coarse_planes: Tensor
+    edges: EdgeTargets
+    coarse_edges: EdgeTargets
+    centres: CentreTargets
+    coarse_centres: CentreTargets
 
 
-class Lessons(Dataset[list[Lesson]]):
-    """Batches of the pictures from ``start`` to ``stop``, in parts of one size.
+class Batches(Dataset[list[Batch]]):
+    """The images of a source from number ``start`` to ``stop``, in batches.
+
+    An item is one batch in several parts, each of images of one size.
 
     Args:
-        together: pictures in a part, at most: one after the other need less work, on a CPU.
+        batch: images in a batch.
+        part: images in a part, at most; on a CPU one image at a time is faster.
     """
 
-    def __init__(self, source: Source, start: int, stop: int, batch: int, together: int) -> None:
+    def __init__(self, source: Source, start: int, stop: int, batch: int, part: int) -> None:
         self._source, self._start, self._stop = source, start, stop
-        self._batch, self._together = batch, together
+        self._batch, self._part = batch, part
 
     def __len__(self) -> int:
         return -(-(self._stop - self._start) // self._batch)
 
-    def __getitem__(self, index: int) -> list[Lesson]:
+    def __getitem__(self, index: int) -> list[Batch]:
         if not 0 <= index < len(self):
             raise IndexError(index)
         first = self._start + index * self._batch
-        pictures = [
-            picture(self._source, n) for n in range(first, min(self._stop, first + self._batch))
-        ]
-        alike: dict[tuple[int, ...], list[tuple[np.ndarray, list[Anomaly]]]] = {}
-        for each in pictures:
-            alike.setdefault(each[0].shape, []).append(each)
+        by_size: dict[tuple[int, ...], list[Picture]] = {}
+        for number in range(first, min(self._stop, first + self._batch)):
+            picture = draw_picture(self._source, number)
+            by_size.setdefault(picture[0].shape, []).append(picture)
         return [
-            lesson(each[begun : begun + self._together])
-            for each in alike.values()
-            for begun in range(0, len(each), self._together)
+            make_batch(pictures[begin : begin + self._part])
+            for pictures in by_size.values()
+            for begin in range(0, len(pictures), self._part)
         ]
 
-    def __iter__(self) -> Iterator[list[Lesson]]:
+    def __iter__(self) -> Iterator[list[Batch]]:
         return (self[index] for index in range(len(self)))
 
 
-def picture(source: Source, number: int) -> tuple[np.ndarray, list[Anomaly]]:
-    """A picture of a source, (H, W, 3) uint8, and its regions, all of one ratio."""
+def draw_picture(source: Source, number: int) -> Picture:
+    """An image of a source, (H, W, 3) uint8, and its regions, all of one ratio."""
     number %= len(source)
     if isinstance(source, Endless):
         return source.crowd(number)
@@ -143,167 +157,175 @@ def picture(source: Source, number: int) -> tuple[np.ndarray, list[Anomaly]]:
     return sample.image, [sample.truth]
 
 
-def lesson(pictures: Sequence[tuple[np.ndarray, list[Anomaly]]]) -> Lesson:
-    """Pictures (H, W, 3) uint8 of one size and their regions -> a batch."""
+def make_batch(pictures: Sequence[Picture]) -> Batch:
+    """Images (H, W, 3) uint8 of one size with their regions -> a batch."""
     height, width = pictures[0][0].shape[:2]
-    crowds = [regions for _, regions in pictures]
-    small = [[shrunk(region) for region in regions] for regions in crowds]
-    rivals = [rival(regions, (height, width)) for regions in crowds]
-    own = [regions[0].discolor_ratio for regions in crowds]
+    regions = [each for _, each in pictures]
+    negatives = [hard_negative(each, (height, width)) for each in regions]
     pixels = np.stack([image for image, _ in pictures]).transpose(0, 3, 1, 2)
-    sizes = -(-height // POOL), -(-width // POOL)
-    # Where a region lies on whole squares is not known: that is what they learn to bear.
-    squarely = [[_squarely(region) for region in regions] for regions in small]
-    slack = [[_slack(region) for region in regions] for regions in small]
-    bands = sorted({band(region.r) for regions in crowds for region in regions})
+    coarse_size = -(-height // POOL), -(-width // POOL)
+    coarse = [[in_squares(region) for region in each] for each in regions]
+    # A search knows centres to a square and radii to a few percent, so the heads learn from such.
+    rounded = [[_round_centre(region) for region in each] for each in coarse]
+    inexact = [[_change_radius(region) for region in each] for each in coarse]
+    bands = sorted({band(region.r) for each in regions for region in each})
     mixes, planes = [], []
-    for ratio, (r, which) in zip(own, rivals, strict=True):
-        mixes.append(mixed([*((ratio, n) for n in bands), (HYPOTHESES[which], band(r))]))
-        numbers = [*((nearest(ratio), n) for n in bands), (which, band(r))]
-        planes.append([hypothesis * (len(BANDS) + 1) + n for hypothesis, n in numbers])
-    return Lesson(
-        torch.from_numpy(np.ascontiguousarray(pixels)),
-        torch.stack(mixes),
-        torch.tensor(planes),
-        edges(crowds, bands, (height, width)),
-        edges(squarely, bands, sizes, POOL),
-        asked(crowds, bands, [r for r, _ in rivals], (height, width)),
-        asked(slack, bands, [r / POOL for r, _ in rivals], sizes, POOL),
+    for each, (r, hypothesis) in zip(regions, negatives, strict=True):
+        ratio = each[0].discolor_ratio
+        mixes.append(head_mix([*((ratio, n) for n in bands), (HYPOTHESES[hypothesis], band(r))]))
+        conditions = [*((nearest_hypothesis(ratio), n) for n in bands), (hypothesis, band(r))]
+        planes.append([number * (len(BANDS) + 1) + n for number, n in conditions])
+    radii = [r for r, _ in negatives]
+    return Batch(
+        images=torch.from_numpy(np.ascontiguousarray(pixels)),
+        mix=torch.stack(mixes),
+        coarse_planes=torch.tensor(planes),
+        edges=edge_targets(regions, bands, (height, width)),
+        coarse_edges=edge_targets(rounded, bands, coarse_size, POOL),
+        centres=centre_targets(regions, bands, radii, (height, width)),
+        coarse_centres=centre_targets(inexact, bands, [r / POOL for r in radii], coarse_size, POOL),
     )
 
 
-def shrunk(region: Anomaly) -> Anomaly:
+def in_squares(region: Anomaly) -> Anomaly:
     """A region in px -> the same in squares of POOL px."""
     x, y = ((value + 0.5) / POOL - 0.5 for value in (region.x, region.y))
     return dataclasses.replace(region, x=x, y=y, r=region.r / POOL, feather=0)
 
 
-def _squarely(small: Anomaly) -> Anomaly:
-    return dataclasses.replace(small, x=round(small.x), y=round(small.y))
+def _round_centre(region: Anomaly) -> Anomaly:
+    return dataclasses.replace(region, x=round(region.x), y=round(region.y))
 
 
-def _slack(small: Anomaly) -> Anomaly:
-    """Its radius is wrong, as the search's is, either way: by how much, the place decides."""
-    return dataclasses.replace(small, r=small.r * (1 + SLACK * (2 * (small.x % 1) - 1)))
+def _change_radius(region: Anomaly) -> Anomaly:
+    """The same with a wrong radius; the error is drawn from the fraction of x, to be repeatable."""
+    error = RADIUS_ERROR * (2 * (region.x % 1) - 1)
+    return dataclasses.replace(region, r=region.r * (1 + error))
 
 
-def rival(regions: Sequence[Anomaly], size: tuple[int, int]) -> tuple[float, int]:
-    """Regions of an image (H, W) -> a radius in px and the number of a hypothesis, at random.
+def hard_negative(regions: Sequence[Anomaly], size: tuple[int, int]) -> tuple[float, int]:
+    """Regions of an image (H, W) -> a random radius in px and number of a hypothesis.
 
-    The regions alone decide, so that a run that was interrupted draws the same.
+    Seeded by the regions alone, so that a run that was interrupted draws the same again.
     """
-    own = [abs(round(1000 * v)) for a in regions for v in (a.x, a.y, a.r)]
-    rng = np.random.default_rng(own)
+    seed = [abs(round(1000 * v)) for region in regions for v in (region.x, region.y, region.r)]
+    rng = np.random.default_rng(seed)
     largest = max(1.0, (min(size) - 1) / 2 - 1)
-    r = math.exp(rng.uniform(math.log(min(LEAST_RIVAL, largest)), math.log(largest)))
+    r = math.exp(rng.uniform(math.log(min(LEAST_NEGATIVE, largest)), math.log(largest)))
     return r, int(rng.integers(len(HYPOTHESES)))
 
 
-def edges(
-    crowds: Sequence[Sequence[Anomaly]],
+def edge_targets(
+    regions: Sequence[Sequence[Anomaly]],
     bands: Sequence[int],
     size: tuple[int, int],
     unit: int = 1,
-) -> Edges:
-    """The regions of each picture (H, W) of pixels of ``unit`` px -> their last pixels inside."""
+) -> EdgeTargets:
+    """The regions of each image -> their last pixels inside.
+
+    Args:
+        regions: in pixels of the evidence.
+        bands: of the batch's radii.
+        size: H and W of the evidence.
+        unit: px of the image along a pixel of the evidence.
+    """
     at, weights, shares = [], [], []
-    parts = np.zeros((len(crowds), len(bands)), np.float32)
-    for number, regions in enumerate(crowds):
-        found = []
-        for region in regions:
-            square, which = region.shape == "square", _nearest(bands, region.r * unit)
+    band_shares = np.zeros((len(regions), len(bands)), np.float32)
+    for number, of_image in enumerate(regions):
+        counts = []
+        for region in of_image:
+            square, plane = region.shape == "square", _nearest_band(bands, region.r * unit)
             x, y = round(region.x), round(region.y)
             rows, cols, outward = SHAPES[square](region.r, region.x - x, region.y - y)
             rows, cols = rows + y, cols + x
-            there = (rows >= 0) & (rows < size[0]) & (cols >= 0) & (cols < size[1])
-            first = (number * len(bands) + which) * size[0]
-            at.append((first + rows[there]) * size[1] + cols[there])
+            inside = (rows >= 0) & (rows < size[0]) & (cols >= 0) & (cols < size[1])
+            first = (number * len(bands) + plane) * size[0]
+            at.append((first + rows[inside]) * size[1] + cols[inside])
             kinds = np.zeros((len(at[-1]), KINDS), np.float32)
-            kinds[:, PLANES[square]] = outward[there]
+            kinds[:, PLANES[square]] = outward[inside]
             weights.append(kinds)
-            found.append((which, len(at[-1])))
-        each = 1 / max(1, sum(count for _, count in found)) / len(crowds)
-        for which, count in found:
-            shares.append(np.full(count, each, np.float32))
-            parts[number, which] += count * each
-    places, outwards, share = (torch.from_numpy(np.concatenate(v)) for v in (at, weights, shares))
-    return Edges(places, outwards, share, torch.from_numpy(parts))
+            counts.append((plane, len(at[-1])))
+        share = 1 / max(1, sum(count for _, count in counts)) / len(regions)
+        for plane, count in counts:
+            shares.append(np.full(count, share, np.float32))
+            band_shares[number, plane] += count * share
+    places, kinds_of, shares_of = (
+        torch.from_numpy(np.concatenate(each)) for each in (at, weights, shares)
+    )
+    return EdgeTargets(places, kinds_of, shares_of, torch.from_numpy(band_shares))
 
 
-def _nearest(bands: Sequence[int], r: float) -> int:
-    """Where among the bands that of a radius in px is; the search's are wrong by a little."""
+def _nearest_band(bands: Sequence[int], r: float) -> int:
+    """The index of a radius' band, px; of the nearest one, as changed radii may leave theirs."""
     return min(range(len(bands)), key=lambda n: abs(bands[n] - band(r)))
 
 
-def asked(
-    crowds: Sequence[Sequence[Anomaly]],
+def centre_targets(
+    regions: Sequence[Sequence[Anomaly]],
     bands: Sequence[int],
-    rivals: Sequence[float],
+    negatives: Sequence[float],
     size: tuple[int, int],
     unit: int = 1,
-) -> Asked:
-    """The regions of each picture (H, W) and its rival's radius -> the centres to ask for.
+) -> CentreTargets:
+    """The regions and the hard negative's radius of each image -> the centres to learn.
 
-    All in pixels of ``unit`` px.
+    An image of more than FEW regions has no centres to learn, only edges.
 
-    A crowd is there for its edges: no centre of it is asked for.
+    Args:
+        regions, negatives: in pixels of the evidence.
+        bands, size, unit: as of :func:`edge_targets`.
     """
-    picture, plane, r, centre, others, shares = [], [], [], [], [], []
-    for number, (regions, other) in enumerate(zip(crowds, rivals, strict=True)):
-        if len(regions) > FEW:
+    image, plane, r, centre, others, shares = [], [], [], [], [], []
+    for number, (of_image, negative) in enumerate(zip(regions, negatives, strict=True)):
+        if len(of_image) > FEW:
             continue
-        centres = [(region.x, region.y) for region in regions]
-        for which, region in enumerate(regions):
-            picture.append(number)
-            plane.append(_nearest(bands, region.r * unit))
+        centres = [(region.x, region.y) for region in of_image]
+        for which, region in enumerate(of_image):
+            image.append(number)
+            plane.append(_nearest_band(bands, region.r * unit))
             r.append(region.r)
             centre.append(centres[which])
-            others.append(_filled(centres[:which] + centres[which + 1 :]))
-            shares.append(1 / len(regions) / len(crowds))
-        picture.append(number)
+            others.append(_pad_centres(centres[:which] + centres[which + 1 :]))
+            shares.append(1 / len(of_image) / len(regions))
+        image.append(number)
         plane.append(len(bands))
-        r.append(other)
+        r.append(negative)
         centre.append((NOWHERE, NOWHERE))
-        others.append(_filled(centres))
+        others.append(_pad_centres(centres))
         shares.append(0.0)
-    at, weights, starts = _kernels(r, size)
-    spans = [[_span(side, each) for each in r] for side in size]
-    return Asked(
-        torch.tensor(picture, dtype=torch.long),
-        torch.tensor(plane, dtype=torch.long),
-        torch.tensor(r, dtype=torch.float32),
-        torch.tensor(centre, dtype=torch.float32).view(-1, 2),
-        torch.tensor(others, dtype=torch.float32).view(-1, FEW, 2),
-        torch.tensor(spans[0], dtype=torch.long).view(-1, 2),
-        torch.tensor(spans[1], dtype=torch.long).view(-1, 2),
-        torch.tensor(shares, dtype=torch.float32),
-        torch.from_numpy(at),
-        torch.from_numpy(weights),
-        starts,
+    at, weights, starts = _stack_kernels(r, size)
+    spans = [[possible_centres(side, each) for each in r] for side in size]
+    rows, cols = ([(each.start, each.stop) for each in of_side] for of_side in spans)
+    return CentreTargets(
+        image=torch.tensor(image, dtype=torch.long),
+        plane=torch.tensor(plane, dtype=torch.long),
+        r=torch.tensor(r, dtype=torch.float32),
+        centre=torch.tensor(centre, dtype=torch.float32).view(-1, 2),
+        others=torch.tensor(others, dtype=torch.float32).view(-1, FEW, 2),
+        rows=torch.tensor(rows, dtype=torch.long).view(-1, 2),
+        cols=torch.tensor(cols, dtype=torch.long).view(-1, 2),
+        shares=torch.tensor(shares, dtype=torch.float32),
+        at=torch.from_numpy(at),
+        weights=torch.from_numpy(weights),
+        starts=starts,
     )
 
 
-def _filled(centres: list[tuple[float, float]]) -> list[tuple[float, float]]:
+def _pad_centres(centres: list[tuple[float, float]]) -> list[tuple[float, float]]:
     return centres + [(NOWHERE, NOWHERE)] * (FEW - len(centres))
 
 
-def _span(side: int, r: float) -> tuple[int, int]:
-    found = candidates(side, r)
-    return found.start, found.stop
-
-
-def _kernels(
+def _stack_kernels(
     radii: Sequence[float], size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
-    """N radii -> the voters around (0, 0), as of :class:`Asked`: at, weights, starts."""
+    """N radii -> ``at``, ``weights`` and ``starts`` of :class:`CentreTargets`."""
     at, weights, starts = [np.empty(0, np.int64)], [np.empty(0, np.float32)], [0]
     for number, r in enumerate(radii):
-        begun = len(at)
-        for shape, planes in zip(SHAPES, PLANES, strict=True):
-            rows, cols, outward = shape(r)
-            place = rows % size[0] * size[1] + cols % size[1]  # beyond 0 is the other end
-            for plane, weight in enumerate(outward.T, number * KINDS + planes.start):
-                at.append(plane * size[0] * size[1] + place[weight > 0])
-                weights.append(weight[weight > 0])
-        starts.append(starts[-1] + sum(map(len, at[begun:])))
+        count = 0
+        for shape in range(len(SHAPES)):
+            kinds, places, of_votes = kernel_places(shape, r, size)
+            at.append((number * KINDS + kinds) * (size[0] * size[1]) + places)
+            weights.append(of_votes)
+            count += len(places)
+        starts.append(starts[-1] + count)
     return np.concatenate(at), np.concatenate(weights), tuple(starts)

@@ -1,0 +1,221 @@
+"""Outlines, votes along them, and the choice among candidates."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from localize.methods.hough.aggregation import VoteAggregation, soft_saturate
+from localize.methods.hough.candidates import (
+    HIT_DISTANCE,
+    MISS_COST,
+    TEMPERATURE,
+    Candidate,
+    best_of,
+    non_max_suppression,
+)
+from localize.methods.hough.centre_scores import local_maxima
+from localize.methods.hough.fft import fast_length
+from localize.methods.hough.outlines import ARCS, KINDS, PLANES, SIDES, circle, square
+from localize.methods.hough.refinement import CentreScorer
+from localize.methods.hough.voting import sum_arcs
+from synth import anomaly
+from synth.anomaly import Anomaly
+
+
+def random_evidence(height: int, width: int) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(0).normal(size=(KINDS, height, width))).float()
+
+
+@pytest.mark.parametrize(("outline", "shape"), [(circle, "circle"), (square, "square")])
+@pytest.mark.parametrize("r", [1.0, 7.3, 20.0])
+def test_an_outline_is_the_last_pixels_inside(outline, shape: str, r: float) -> None:
+    dx, dy = 0.25, -0.5
+    mask = anomaly.mask(Anomaly(30 + dx, 30 + dy, r, 1.1, shape), 61, 61)  # type: ignore[arg-type]
+    rows, cols, weights = outline(r, dx, dy)
+    drawn = np.zeros_like(mask)
+    drawn[rows + 30, cols + 30] = True
+    closed = mask.copy()
+    for axis, step in ((0, 1), (0, -1), (1, 1), (1, -1)):
+        closed &= np.roll(mask, step, axis)
+    assert np.array_equal(drawn, mask & ~closed)
+    assert np.allclose(weights.sum(axis=1), 1)
+    assert weights.shape[1] == (ARCS if shape == "circle" else SIDES)
+
+
+def sixty_fourths(low: float, high: float) -> st.SearchStrategy[float]:
+    """Numbers whose squares and sums are exact."""
+    return st.integers(round(64 * low), round(64 * high)).map(lambda n: n / 64)
+
+
+@given(
+    r=sixty_fourths(2, 60),
+    dx=st.sampled_from([-0.5, -0.25, 0, 0.25, 0.5]),
+    dy=sixty_fourths(-0.5, 0.5),
+)
+def test_a_circles_outline_is_that_of_its_mask(r: float, dx: float, dy: float) -> None:
+    span = np.arange(-64, 65)
+    inside = (span[None] - dx) ** 2 + (span[:, None] - dy) ** 2 <= r * r
+    closed = inside.copy()
+    for axis, step in ((0, 1), (0, -1), (1, 1), (1, -1)):
+        closed &= np.roll(inside, step, axis)
+    rows, cols, _ = circle(r, dx, dy)
+    drawn = np.zeros_like(inside)
+    drawn[rows + 64, cols + 64] = True
+    assert np.array_equal(drawn, inside & ~closed)
+    assert len(set(zip(rows.tolist(), cols.tolist(), strict=True))) == len(rows)
+
+
+def test_outward_directions_point_outward() -> None:
+    rows, cols, weights = circle(20.0)
+    main = weights.argmax(axis=1) * 2 * math.pi / ARCS
+    assert (np.cos(main) * cols + np.sin(main) * rows > 0.9 * 19).all()
+
+
+@given(n=st.integers(1, 3000))
+def test_a_fast_length_is_the_next_one_of_small_prime_factors(n: int) -> None:
+    def is_fast(length: int) -> bool:
+        for prime in (2, 3, 5):
+            while length % prime == 0:
+                length //= prime
+        return length == 1
+
+    assert is_fast(fast_length(n))
+    assert not any(is_fast(length) for length in range(n, fast_length(n)))
+
+
+@pytest.mark.parametrize("most", [KINDS, 3, 1])
+def test_votes_are_summed_along_the_arcs(most: int) -> None:
+    size = (40, 50)
+    evidence = random_evidence(*size)
+    sums: list[list[np.ndarray]] = [[], []]
+    for shape, maps in sum_arcs(torch.fft.rfft2(evidence), 9.5, size, most):
+        assert len(maps) <= most
+        sums[shape] += list(maps.numpy())
+    for outline, maps, kinds in zip((circle, square), sums, PLANES, strict=True):
+        rows, cols, weights = outline(9.5)
+        arcs = np.flatnonzero(weights.any(axis=0))
+        assert len(maps) == len(arcs)
+        for y, x in ((10, 10), (29, 39), (17, 25)):
+            direct = (evidence[kinds, rows + y, cols + x].numpy() * weights.T).sum(axis=1)
+            expected = pytest.approx(direct[arcs].tolist(), abs=1e-3)
+            assert [float(m[y, x]) for m in maps] == expected
+
+
+def test_a_single_centre_has_the_logit_that_it_has_by_fft() -> None:
+    evidence, aggregation = random_evidence(40, 50), VoteAggregation()
+    with torch.no_grad():
+        sums = sum_arcs(torch.fft.rfft2(evidence), 9.5, (40, 50))
+        whole = aggregation.logits(sums, 9.5)
+    scorer = CentreScorer(aggregation, evidence, np.array([9.5]))
+    places = ((10, 10), (39, 29), (25, 17))
+    logits = scorer.logits(*np.array(places).T)
+    assert logits.shape == (1, 2, 3)
+    for (x, y), logit in zip(places, logits[0].logsumexp(0).tolist(), strict=True):
+        assert logit == pytest.approx(float(whole[y, x]), abs=1e-3)
+    assert (scorer.logits(np.array([3]), np.array([20])) == -math.inf).all()
+
+
+def test_centres_scored_together_have_the_logits_of_each_alone() -> None:
+    """Of several radii and offsets, at different pixels; some regions leave the image."""
+    rng = np.random.default_rng(0)
+    evidence, aggregation, n = random_evidence(60, 70), VoteAggregation(), 12
+    r, dx, dy = rng.uniform(0.3, 20, n), *rng.uniform(-0.5, 0.5, (2, n))
+    r[:2], dx[1], dy[1] = 0.2, 0.5, 0.5  # one with a single pixel, one without any
+    dx[0] = dy[0] = 0
+    cols, rows = rng.integers(0, 70, (n, 5)), rng.integers(0, 60, (n, 5))
+    together = CentreScorer(aggregation, evidence, r, dx, dy).logits(cols, rows)
+    for k in range(n):
+        scorer = CentreScorer(aggregation, evidence, r[k : k + 1], dx[k], dy[k])
+        assert torch.allclose(together[k], scorer.logits(cols[k], rows[k])[0], atol=1e-4)
+        inside = (abs(cols[k] + dx[k] - 34.5) <= 34.5 - r[k]) & (
+            abs(rows[k] + dy[k] - 29.5) <= 29.5 - r[k]
+        )
+        assert torch.isfinite(together[k]).all(0).numpy()[inside].all() == (k != 1)
+    assert (together[1] == -math.inf).all()
+
+
+def test_one_clear_arc_counts_for_less_than_all_faint_ones() -> None:
+    knee = torch.tensor(4.0)
+    votes = soft_saturate(torch.tensor([-50.0, 0.0, 4.0, 80.0]), knee).tolist()
+    assert votes == pytest.approx([-50, 0, 4 * math.log(2), 4 * math.log(21)])
+    one, all_around = torch.zeros(8), torch.full((8,), 4.0)
+    one[3] = 80
+    assert float(soft_saturate(one, knee).sum()) < float(soft_saturate(all_around, knee).sum())
+
+
+def test_local_maxima_are_the_highest_and_apart() -> None:
+    logits = torch.zeros(30, 40)
+    logits[4, 5], logits[4, 7], logits[20, 30] = 9.0, 8.0, 7.0
+    assert local_maxima(logits, 2) == [(4, 5, 9.0), (20, 30, 7.0)]
+
+
+def test_non_max_suppression_keeps_what_is_farther_than_the_distance() -> None:
+    beside = [Candidate(100 + 16 * n, 100, 150.0, -float(n)) for n in range(3)]
+    assert non_max_suppression(beside, 9, 12) == beside
+    assert non_max_suppression(beside, 2, 12) == beside[:2]
+    assert non_max_suppression(beside, 9, 17) == beside[::2]
+
+
+candidate_lists = st.lists(
+    st.builds(
+        Candidate,
+        st.integers(0, 800),
+        st.integers(0, 800),
+        r=st.just(40.0),
+        logit=st.floats(-9, 30),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(candidates=candidate_lists, height=st.integers(100, 900), width=st.integers(100, 900))
+def test_no_other_candidate_has_a_lower_expected_cost(
+    candidates: list[Candidate], height: int, width: int
+) -> None:
+    def chance(one: Candidate) -> float:
+        return math.exp(one.logit / TEMPERATURE)
+
+    def cost(one: Candidate, true: Candidate) -> float:
+        distance = math.dist((one.x, one.y), (true.x, true.y))
+        return distance / math.sqrt(height * width) + MISS_COST * min(distance / HIT_DISTANCE, 1)
+
+    def expected(one: Candidate) -> float:
+        total = sum(map(chance, candidates))
+        return sum(chance(each) * cost(one, each) for each in candidates) / total
+
+    least = min(map(expected, candidates))
+    answer = best_of(candidates, (height, width))
+    assert expected(answer) == pytest.approx(least, rel=1e-9, abs=1e-9)
+
+
+@given(candidates=candidate_lists, where=st.integers(0, 11))
+def test_a_candidate_likelier_than_all_others_together_is_the_answer(
+    candidates: list[Candidate], where: int
+) -> None:
+    total = sum(math.exp(each.logit / TEMPERATURE) for each in candidates)
+    sure = Candidate(400, 300, 40.0, TEMPERATURE * math.log(total) + 0.01)
+    candidates.insert(where, sure)
+    answer = best_of(candidates, (600, 800))
+    assert (answer.x, answer.y) == (sure.x, sure.y)
+
+
+def test_several_candidates_close_together_outweigh_a_likelier_one_elsewhere() -> None:
+    together = [Candidate(500 + dx, 300, 40.0, 9.0) for dx in (-20, 0, 20)]
+    assert best_of([Candidate(50, 50, 40.0, 10.0), *together], (600, 800)) in together
+
+
+def test_a_likelier_candidate_outweighs_one_in_the_middle_of_the_others() -> None:
+    """A miss costs more than its distance. Of equally likely candidates the middle one is best."""
+    corners = [Candidate(x, y, 40.0, 8.0) for x in (50, 750) for y in (50, 550)]
+    middle = Candidate(400, 300, 40.0, 7.9)
+    assert best_of([*corners, middle], (600, 800)) == middle
+    likelier = dataclasses.replace(corners[0], logit=10.0)
+    assert best_of([likelier, *corners[1:], middle], (600, 800)) == likelier
