@@ -14,6 +14,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -404,6 +405,7 @@ def page(*commands: str, mark: str = "<!-- run -->", language: str = "console") 
         (page("cat x | localize find --sensitive", mark="<!-- no-run: a -->"), "--sensitive"),
         (page("python -m localize find photo.jpg --sensitive"), "--sensitive"),
         (page("localize find photo.jpg \\\n    --sensitive"), "--sensitive"),
+        (textwrap.indent(page("localize find photo.jpg --sensitive"), "  "), "--sensitive"),
         (page("synth export set out --format coc"), "coc"),
         (page("synth generate photos"), "Missing argument"),
         (page("synth generate photos set --size big"), "--size cannot be big"),
