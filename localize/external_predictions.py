@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from localize import comparison, registry
-from localize.comparison import BASELINE, MARKER
+from localize.comparison import MARKER
 from localize.data.folder import Folder
 from localize.evaluation import provenance, scoring
 from localize.evaluation.results import Comparison, gather
@@ -19,6 +19,7 @@ from localize.evaluation.scoring import CLEAN, ERRORS, Answers
 from localize.evaluation.validity import NOTHING, usable
 from localize.localizer import Finding
 from localize.names import plain
+from localize.registry import BASELINE
 from synth import dataset as datasets
 from synth import folders, number_kinds, paths, tables, units
 from synth.errors import InputError

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from synth.errors import InputError
+from synth.run_request import check_same_request
 
 _DIGEST = 8  # bytes of a checksum: a damaged record passes once in 2**64
 
@@ -41,7 +42,7 @@ class RecordLog:
         if path.is_file():
             for checksum, value, line in _valid_lines(path):
                 if not size:
-                    _check_same(value, request, path.parent)
+                    check_same_request(value, request, path.parent)
                 else:
                     self.count += 1
                 self._last, size = checksum, size + len(line)
@@ -89,15 +90,3 @@ def _valid_lines(path: Path) -> Iterator[tuple[bytes, Any, bytes]]:
                 return
             yield checksum, json.loads(text), line
             last = checksum
-
-
-def _check_same(earlier: Any, request: dict[str, Any], folder: Path) -> None:
-    """Refuse to go on with a run that was asked for something else."""
-    if not isinstance(earlier, dict):
-        earlier = {}
-    names = [name for name in {**request, **earlier} if earlier.get(name) != request.get(name)]
-    if names:
-        raise InputError(
-            f"{folder} was begun with another {', '.join(names).replace('_', ' ')}: "
-            "resume with the same, or pass --overwrite"
-        )

@@ -203,7 +203,7 @@ def test_odds_of_pictures_that_differ(photo_folder: Path, monkeypatch: pytest.Mo
 
 
 def asked_of(source: Endless, count: int) -> list[Sample]:
-    return [source.whole(platt.SIZES[n % len(platt.SIZES)])[n] for n in range(count)]
+    return [source.resized(platt.SIZES[n % len(platt.SIZES)])[n] for n in range(count)]
 
 
 def test_odds_stay_where_there_is_nothing_to_tell_apart() -> None:

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from localize.data.endless import Endless
 from localize.localizer import Source
 from synth.anomaly import Anomaly
 
@@ -96,7 +95,7 @@ def learn(
     """
     known, there = [], []
     for number in range(pictures):
-        whole = source.whole(SIZES[number % len(SIZES)]) if isinstance(source, Endless) else source
+        whole = source.resized(SIZES[number % len(SIZES)])
         sample = whole[number % len(whole)]
         assert sample.truth is not None
         clean = sample.clean if number % 2 else None

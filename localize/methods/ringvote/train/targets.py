@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from localize.data.endless import FEW, Endless
+from localize.data.endless import FEW
 from localize.localizer import Source
 from localize.methods.boundary import candidates
 from localize.methods.hough.voting import KINDS, PLANES, SHAPES
@@ -135,12 +135,7 @@ class Lessons(Dataset[list[Lesson]]):
 
 def picture(source: Source, number: int) -> tuple[np.ndarray, list[Anomaly]]:
     """A picture of a source, (H, W, 3) uint8, and its regions, all of one ratio."""
-    number %= len(source)
-    if isinstance(source, Endless):
-        return source.crowd(number)
-    sample = source[number]
-    assert sample.truth is not None
-    return sample.image, [sample.truth]
+    return source.multi_region(number % len(source))
 
 
 def lesson(pictures: Sequence[tuple[np.ndarray, list[Anomaly]]]) -> Lesson:
