@@ -1,4 +1,4 @@
-"""The Python API: load, train, locate, score; evaluate and compare come along."""
+"""The Python API: train, load, locate, describe, score, evaluate, compare."""
 
 from __future__ import annotations
 
@@ -11,28 +11,23 @@ from typing import Any
 import numpy as np
 
 from localize import registry
-from localize.comparison import centre_distance_of, compare, evaluate
+from localize.comparison import compare, evaluate
 from localize.data import endless, unusable_photos
 from localize.data.folder import Folder
+from localize.evaluation.baseline import centre_distance
 from localize.evaluation.validity import usable
 from localize.external_predictions import score
-from localize.localizer import (
-    Finding,
-    Known,
-    Localizer,
-    Range,
-    Seeker,
-    Source,
-    read_run,
-)
+from localize.localizer import Finding, Known, Localizer, Range, Source, as_localizer
 from localize.registry import Method, load
-from localize.run_files import RUN, write_run
+from localize.run_files import RUN, read_run, write_run
 from synth import console, folders, paths
 from synth.errors import InputError, Skipped
 from synth.paths import path_of
 from synth.recipe import PRESETS
 
 __all__ = ["compare", "describe", "evaluate", "load", "locate", "score", "train"]
+
+SKIPPED_FILE = "skipped.csv"  # in a run folder: the photos that could not be used
 
 
 def train(
@@ -47,12 +42,15 @@ def train(
     say: Callable[[str], None] = lambda line: None,
     **options: Any,
 ) -> Localizer:
-    """Train a method on a dataset's train and val splits; write the run folder ``out``.
+    """Train a method on the train split of a dataset; write the run folder ``out``.
 
     Args:
-        photos: instead of a dataset: a folder of photos, to learn from pictures without end.
-        recipe: how these are drawn: a preset, a recipe file, or one of stages (endless.load).
-            Photos that cannot be used are listed in ``out/skipped.csv``.
+        dataset: its val split chooses the best epoch; None where ``photos`` is given.
+        photos: instead of a dataset: a folder of photos, to learn from endless images. Photos that
+            cannot be used are listed in ``out/skipped.csv``.
+        recipe: how endless images are drawn: a preset, a recipe file, or a file of stages
+            (:mod:`localize.data.mixes`) [default].
+        resume: continue an interrupted run with the same request.
         say: called with a line where photos are skipped.
         options: of the method: ``input``, ``epochs``, ``backbone``, ``seed``, ``device``, ...
 
@@ -66,45 +64,23 @@ def train(
     if entry.learns == "nothing":
         raise InputError(f"{name} learns nothing: use it by its name")
     seed, progress = options.get("seed", 0), options.get("progress", True)
-    train_split, val_split = _sources(entry, dataset, photos, recipe, seed, progress)
-    learner = registry.create(name, **registry.choose([entry], options)[name])
-    given = None if str(recipe) in PRESETS else recipe
+    sources = _sources(entry, dataset, photos, recipe, seed, progress)
+    learner = registry.create(name, **registry.options_by_method([entry], options)[name])
+    recipe_file = None if str(recipe) in PRESETS else recipe
     with folders.stage(
         out,
         RUN,
-        reads=paths.inputs(dataset, photos, given, *options.values()),
+        reads=paths.inputs(dataset, photos, recipe_file, *options.values()),
         overwrite=overwrite,
         resume=resume,
     ) as run:
-        skipped = _list_skipped((train_split, val_split), run, say)
-        centre = centre_distance_of(val_split)
-        learner.fit(train_split, val_split, run)
+        count = _write_skipped(sources, run, say)
+        centre = centre_distance(sources[1])
+        learner.fit(*sources, run)
         write_run(run, describe(run) | {"val_centre_distance": centre})
-        if (
-            len(unusable_photos.skipped((train_split, val_split))) > skipped
-        ):  # more while it trained
-            _list_skipped((train_split, val_split), run, say)
+        if len(unusable_photos.skipped_photos(sources)) > count:  # training found more
+            _write_skipped(sources, run, say)
     return learner
-
-
-def describe(run: str | Path) -> dict[str, Any]:
-    """What a run folder says of its method and its training.
-
-    Raises:
-        InputError: it is no run folder, or its description is damaged.
-    """
-    return read_run(path_of(run))
-
-
-def _list_skipped(sources: Sequence[Source], run: Path, say: Callable[[str], None]) -> int:
-    """List the photos that cannot be used in the run folder -> how many they are."""
-    skipped = unusable_photos.skipped(sources)
-    if skipped:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([("photo", "reason"), *skipped.items()])
-        folders.write(run / "skipped.csv", text.getvalue())
-        say(f"{unusable_photos.skipped_line(sources)} (see skipped.csv in the run folder)")
-    return len(skipped)
 
 
 def _sources(
@@ -115,7 +91,7 @@ def _sources(
     seed: int,
     progress: bool,
 ) -> tuple[Source, Source]:
-    """What to train and to validate on."""
+    """The images to train on, and those to validate on."""
     if (dataset is None) == (photos is None):
         raise InputError("give either a DATASET or --photos DIR to learn from")
     if dataset is not None:
@@ -130,6 +106,26 @@ def _sources(
         return endless.split(photos, mixes, seed, step)
 
 
+def _write_skipped(sources: Sequence[Source], run: Path, say: Callable[[str], None]) -> int:
+    """List the photos that cannot be used in the run folder -> their number."""
+    skipped = unusable_photos.skipped_photos(sources)
+    if skipped:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([("photo", "reason"), *skipped.items()])
+        folders.write(run / SKIPPED_FILE, text.getvalue())
+        say(f"{unusable_photos.skipped_summary(sources)} (see {SKIPPED_FILE} in the run folder)")
+    return len(skipped)
+
+
+def describe(run: str | Path) -> dict[str, Any]:
+    """A run folder -> the content of its ``model.json``: method, options, training.
+
+    Raises:
+        InputError: it is no run folder, or its description is damaged.
+    """
+    return read_run(path_of(run))
+
+
 def locate(
     localizer: Localizer | str | Path,
     image: np.ndarray,
@@ -137,45 +133,40 @@ def locate(
     r: float | Range | None = None,
     ratio: float | Range | None = None,
 ) -> Finding:
-    """(H, W, 3) uint8 -> where a localizer (or the SPEC of one) sees the change, px.
+    """(H, W, 3) uint8 -> where a localizer, or a SPEC, finds the anomaly, px.
 
     Args:
-        r, ratio: what is known of it, a number or from which to which one; both numbers for a
-            told method. ``ringvote`` heeds either; other methods that are told nothing do not.
+        r: the radius in px, or the range (lowest, highest) in which it lies. Told methods need a
+            number, ``ringvote`` uses either, other image-only methods use none.
+        ratio: likewise.
 
     Raises:
-        InputError: a told method lacks r or ratio, or one of them is no positive number.
-        Skipped: it gives no place, for instance a flat map; the line says why.
+        InputError: a told method lacks r or ratio, or one of them is not above 0.
+        Skipped: there is no answer, for instance because the map is flat; the line says why.
     """
-    if isinstance(localizer, str | Path):
-        localizer = load(localizer)
-    finding, reason = usable(_ask(localizer, image, r, ratio))
-    if reason:
-        raise Skipped(reason)
+    known = Known(_to_range(r), _to_range(ratio))
+    localizer = load(localizer) if isinstance(localizer, str | Path) else as_localizer(localizer)
+    finding, fault = usable(_locate(localizer, image, known))
+    if fault:
+        raise Skipped(fault)
     return finding
 
 
-def _ask(
-    localizer: Localizer,
-    image: np.ndarray,
-    r: float | Range | None,
-    ratio: float | Range | None,
-) -> Finding:
-    """What a localizer returns, as it is."""
-    known = Known(_range(r), _range(ratio))
+def _locate(localizer: Localizer, image: np.ndarray, known: Known) -> Finding:
+    """The finding as the localizer returns it, which may hold anything."""
     if localizer.told:
         if known.r is None or known.ratio is None:
             raise InputError("this method is told the radius and the ratio: give both, r and ratio")
         if known.told is None:
             raise InputError("this method is told one radius and one ratio: ringvote takes ranges")
         return localizer.locate([image], [known.told])[0]
-    if isinstance(localizer, Seeker) and known != Known():
+    if localizer.takes_ranges and known != Known():
         return localizer.seek(image, known)
     return localizer.locate([image], None)[0]
 
 
-def _range(value: float | Range | None) -> Range | None:
-    """A number is a range of one."""
+def _to_range(value: float | Range | None) -> Range | None:
+    """A number as the range from itself to itself; a range or None unchanged."""
     if value is None:
         return None
     low, high = np.broadcast_to(value, 2).tolist()

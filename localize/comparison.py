@@ -1,46 +1,71 @@
-"""Methods x dataset -> predictions, scores, history: where all tables arise."""
+"""Comparisons: methods and a dataset -> predictions, scores, figures, a report.
+
+:func:`evaluate` scores localizers that are trained already, :func:`compare` trains methods first.
+Both write a folder (:mod:`localize.report.comparison_files`) and can be interrupted and resumed.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from localize import registry
 from localize.data.folder import Folder
-from localize.evaluation import metrics, provenance
+from localize.evaluation import provenance
 from localize.evaluation.answer_log import Journal
 from localize.evaluation.results import FINISHED, Comparison, gather, read_comparison
 from localize.evaluation.scoring import Answers, predict, score
-from localize.localizer import HISTORY, RUN_FILE, Localizer, Source
+from localize.localizer import HISTORY, Localizer
 from localize.names import file_stem
-from synth import dataset as datasets
+from localize.registry import BASELINE, METHODS, Method
+from localize.report.comparison_files import ABOUT, MARKER, request_of, write
+from localize.run_files import RUN_FILE
 from synth import folders, paths
 from synth.console import Progress, ProgressFactory, no_progress
 from synth.errors import InputError
 from synth.json_files import read_object
-from synth.paths import name_of, path_of
-from synth.text_escapes import escape_unprintable
+from synth.paths import path_of
+from synth.run_request import check_same_request
 
-DEFAULT_METHODS = tuple(name for name, entry in registry.METHODS.items() if entry.compared)
-BASELINE = "centre"
+Say = Callable[[str], None]
+
+DEFAULT_METHODS = tuple(name for name, entry in METHODS.items() if entry.compared)
 HISTORY_FILE = "history.csv"  # in the run folder of a method that learns by epochs
-ABOUT = "comparison.json"  # in every folder that we write
-MARKER = folders.Marker(
-    ABOUT, lambda about: about.keys() >= {"dataset", "table_sha256", "split", "versions"}
-)
-ANSWERS = "answers"  # in an unfinished one: a journal a method
+ANSWERS = "answers"  # folder in an unfinished comparison: a log of the answers of each method
+
+
+@dataclass(frozen=True)
+class Participant:
+    """A localizer in a comparison.
+
+    Args:
+        name: in all tables.
+        loaded_from: its SPEC or run folder.
+    """
+
+    name: str
+    localizer: Localizer
+    loaded_from: str | Path
+
+    @property
+    def run(self) -> Path | None:
+        """The run folder, where it was loaded from one."""
+        path = Path(self.loaded_from)
+        return path if registry.is_folder(path) else None
 
 
 def choose_split(dataset: str | Path, wanted: str | None) -> Folder:
-    """The split to score: the one wanted, else test, else val where there is no test."""
+    """The split to score: the wanted one, else test, else val where there is no test split.
+
+    Raises:
+        InputError: it has no image with an anomaly.
+    """
     for split in (wanted,) if wanted else ("test", "val"):
         source = Folder(dataset, split)
         if len(source):
@@ -58,60 +83,57 @@ def evaluate(
     overwrite: bool = False,
     resume: bool = False,
     step: ProgressFactory = no_progress,
-    say: Callable[[str], None] = lambda line: None,
+    say: Say = lambda line: None,
     time_limit: float | None = None,
 ) -> Comparison:
-    """Score methods on one split of a dataset; write predictions, scores and pictures.
+    """Score localizers on one split of a dataset; write predictions, scores and figures.
 
-    The constant-centre guess is always scored with them. A run that was interrupted goes on
-    with ``resume``: what has been answered is not asked again.
+    The centre guess is always scored with them. ``resume`` continues an interrupted run: answers
+    that it recorded are not computed again. A model of anomalib is trained on the dataset first.
 
     Args:
-        time_limit: seconds for an image, of what runs in a process of its own [60].
+        step: makes a progress bar, called with what it is about.
+        say: called with lines about the progress.
+        time_limit: seconds for one image, for what runs in a process of its own [60].
 
     Raises:
         InputError: a SPEC or the dataset cannot be used; nothing is written.
     """
-    specs, out = [registry.expand(spec) for spec in specs], path_of(out)
+    names, out = [registry.expand(spec) for spec in specs], path_of(out)
     source = choose_split(dataset, split)
-    asked = provenance.command("evaluate", *specs, dataset, split=split, out=out)
-    request = _request(source, {})
-    if resume and not overwrite and (done := _finished_comparison(out, request, asked, say)):
+    command = provenance.command("evaluate", *names, dataset, split=split, out=out)
+    request = request_of(source, {})
+    if resume and not overwrite and (done := _read_finished(out, request, command, say)):
         return done
-    methods: dict[str, Localizer] = {BASELINE: registry.load(BASELINE)}
-    answering: dict[str, str | Path] = {BASELINE: BASELINE}
-    # What must be trained first is trained last: whatever else is wrong is known by then.
-    learners = {str(spec) for spec in specs if str(spec).startswith(registry.ANOMALIB)}
-    created = {spec: registry.create(spec) for spec in learners}
-    ready = {
-        spec: registry.load(spec, time_limit=time_limit)
-        for spec in map(str, specs)
-        if spec not in learners
+    # All SPECs are loaded before any is trained: a wrong one is noticed at once.
+    untrained = {
+        spec: registry.create(spec) for spec in names if spec.startswith(registry.ANOMALIB)
     }
+    loaded = {
+        spec: registry.load(spec, time_limit=time_limit) for spec in names if spec not in untrained
+    }
+    participants = {BASELINE: Participant(BASELINE, registry.load(BASELINE), BASELINE)}
     with folders.stage(
-        Path(out),
+        out,
         MARKER,
-        reads=paths.inputs(dataset, list(specs)),
+        reads=paths.inputs(dataset, list(names)),
         overwrite=overwrite,
         resume=resume,
         scratch=[ANSWERS],
     ) as building:
-        _same_request(building, request)
-        for spec in map(str, specs):
-            answers: str | Path = spec
-            if spec in learners:
-                answers = run = building / "runs" / registry.folder_of(spec)
-                _train(created[spec], spec, dataset, run, say)
-                ready[spec] = registry.load(run, time_limit=time_limit)
-            name = registry.shown(registry.name_of(spec), ready[spec])
-            if name in methods and name != BASELINE:
+        _record_request(building, request)
+        for spec in names:
+            loaded_from: str | Path = spec
+            if spec in untrained:
+                loaded_from = run = building / "runs" / registry.folder_of(spec)
+                _train(untrained[spec], spec, dataset, run, say)
+                loaded[spec] = registry.load(run, time_limit=time_limit)
+            name = registry.label(registry.name_of(spec), loaded[spec])
+            if name in participants and name != BASELINE:
                 raise InputError(f"two methods are called '{name}': rename a folder or function")
-            methods[name], answering[name] = ready[spec], answers
-        runs = _runs(answering)
-        result = _scored(methods, source, answering, building, step)
-        about = {"methods": provenance.described(methods, runs), "command": asked}
-        write(result, source, {}, about)
-    return replace(result, folder=Path(out))
+            participants[name] = Participant(name, loaded[spec], loaded_from)
+        result = _score_and_write(list(participants.values()), source, building, {}, command, step)
+    return replace(result, folder=out)
 
 
 def compare(
@@ -123,16 +145,16 @@ def compare(
     overwrite: bool = False,
     resume: bool = False,
     step: ProgressFactory = no_progress,
-    say: Callable[[str], None] = lambda line: None,
+    say: Say = lambda line: None,
     **options: Any,
 ) -> Comparison:
-    """Train, score and draw methods on a dataset.
+    """Train methods on a dataset and score them; write predictions, scores and figures.
 
-    Runs go to ``out/runs/METHOD``. A run that was interrupted goes on with ``resume``. Where
-    all methods are compared, those that learn from clean pictures need some to be there.
+    Run folders go to ``out/runs/METHOD``. ``resume`` continues an interrupted run. By default all
+    methods are compared, without those that learn from clean images where there are none.
 
     Args:
-        options: for the methods that take them: ``epochs_scale``, ``input``, ``device``, ...
+        options: each goes to the methods that take it: ``epochs_scale``, ``input``, ``device``, ...
 
     Raises:
         InputError: bad input; nothing is left under the name ``out``.
@@ -140,65 +162,76 @@ def compare(
     methods, out = tuple(map(registry.expand, methods)), path_of(out)
     entries = [registry.method(name) for name in dict.fromkeys((BASELINE, *methods))]
     source = choose_split(dataset, split)
-    chosen = None if tuple(methods) == DEFAULT_METHODS else tuple(methods)
-    asked = provenance.command("compare", dataset, methods=chosen, split=split, **options, out=out)
-    request = _request(source, options)
-    if resume and not overwrite and (done := _finished_comparison(out, request, asked, say)):
+    named = None if methods == DEFAULT_METHODS else methods
+    command = provenance.command("compare", dataset, methods=named, split=split, **options, out=out)
+    request = request_of(source, options)
+    if resume and not overwrite and (done := _read_finished(out, request, command, say)):
         return done
-    if tuple(methods) == DEFAULT_METHODS and not Folder(dataset, "train").negatives():
-        for entry in [entry for entry in entries if entry.learns == "clean"]:
-            say(f"{entry.name}: left out, there are no clean pictures (synth generate --twins)")
-            entries.remove(entry)
-    options_of = registry.choose(entries, options)
+    if methods == DEFAULT_METHODS:
+        entries = _without_unusable(entries, dataset, say)
+    options_of = registry.options_by_method(entries, options)
     time_limit = options.get("time_limit")
-    created = {
+    untrained = {
         entry.name: registry.create(entry.name, **options_of[entry.name])
         for entry in entries
         if entry.learns != "nothing"
     }
-    ready: dict[str, Localizer] = {}
-    answering: dict[str, str | Path] = {}
+    participants = []
     with folders.stage(
-        Path(out),
+        out,
         MARKER,
         reads=paths.inputs(dataset, list(methods), *options.values()),
         overwrite=overwrite,
         resume=resume,
         scratch=[ANSWERS],
     ) as building:
-        _same_request(building, request)
+        _record_request(building, request)
         for entry in entries:
             if entry.learns == "nothing" or entry.weights:
                 localizer = registry.load(entry.name, time_limit=time_limit)
                 name = registry.name_of(entry.name)
-                ready[name], answering[name] = localizer, entry.name
+                participants.append(Participant(name, localizer, entry.name))
                 continue
             run = building / "runs" / registry.folder_of(entry.name)
-            _train(created[entry.name], entry.name, dataset, run, say)
+            _train(untrained[entry.name], entry.name, dataset, run, say)
             localizer = registry.load(run, time_limit=time_limit)
-            name = registry.shown(entry.name, localizer)
-            ready[name], answering[name] = localizer, run
-        runs = _runs(answering)
-        result = _scored(ready, source, answering, building, step)
-        about = {"methods": provenance.described(ready, runs), "command": asked}
-        write(result, source, options, about)
-    return replace(result, folder=Path(out))
+            participants.append(Participant(registry.label(entry.name, localizer), localizer, run))
+        result = _score_and_write(participants, source, building, options, command, step)
+    return replace(result, folder=out)
 
 
-def _finished_comparison(
-    out: str | Path, request: dict[str, Any], command: list[str], say: Callable[[str], None]
+def _without_unusable(entries: list[Method], dataset: str | Path, say: Say) -> list[Method]:
+    """The entries without those that learn from clean images, where the dataset has none."""
+    if Folder(dataset, "train").negatives():
+        return entries
+    for entry in entries:
+        if entry.learns == "clean":
+            say(f"{entry.name}: left out, there are no clean images (synth generate --twins)")
+    return [entry for entry in entries if entry.learns != "clean"]
+
+
+def _read_finished(
+    out: Path, request: dict[str, Any], command: list[str], say: Say
 ) -> Comparison | None:
-    """The tables of a run that is over already and was asked for the same; says so."""
-    done = read_comparison(Path(out), ABOUT, request, command, [ANSWERS])
+    """The tables of a finished run with the same request, if ``out`` is one."""
+    done = read_comparison(out, ABOUT, request, command, [ANSWERS])
     if done:
         say(FINISHED)
     return done
 
 
-def _train(
-    localizer: Localizer, name: str, dataset: str | Path, run: Path, say: Callable[[str], None]
-) -> None:
-    """Train a method, unless a run that was stopped has."""
+def _record_request(building: Path, request: dict[str, Any]) -> None:
+    """Write the request into a new folder; refuse an unfinished one with another request."""
+    path = building / ABOUT
+    if not path.is_file():
+        folders.write(path, json.dumps(request, indent=2) + "\n")
+        return
+    earlier = read_object(path, f"pass --overwrite to drop the unfinished run in {building}")
+    check_same_request({name: earlier.get(name) for name in request}, request, building)
+
+
+def _train(localizer: Localizer, name: str, dataset: str | Path, run: Path, say: Say) -> None:
+    """Train a method, unless an interrupted run of the comparison has."""
     if (run / RUN_FILE).is_file():
         say(f"{name}: trained already")
         return
@@ -206,144 +239,60 @@ def _train(
     localizer.fit(Folder(dataset, "train"), Folder(dataset, "val"), run)
 
 
-def _request(source: Folder, options: dict[str, Any]) -> dict[str, Any]:
-    """What was asked for, in JSON types: a resumed run must ask for the same."""
-    table = datasets.table_of(source.folder).read_bytes()
-    request = {
-        "dataset": escape_unprintable(name_of(source.folder)),
-        "table_sha256": hashlib.sha256(table).hexdigest(),
-        "split": source.split,
-        "options": {name: value for name, value in options.items() if name != "progress"},
-    }
-    same: dict[str, Any] = json.loads(json.dumps(request))
-    return same
-
-
-def _same_request(building: Path, request: dict[str, Any]) -> None:
-    """Note the request in a new folder; refuse another one in an unfinished folder."""
-    path = building / ABOUT
-    if not path.is_file():
-        folders.write(path, json.dumps(request, indent=2) + "\n")
-        return
-    earlier = read_object(path, f"pass --overwrite to drop the unfinished run in {building}")
-    differ = [name for name, value in request.items() if earlier.get(name) != value]
-    if differ:
-        raise InputError(
-            f"{building} was begun with another {', '.join(differ)}: "
-            "resume with the same, or pass --overwrite"
-        )
-
-
-def _runs(answering: Mapping[str, str | Path]) -> dict[str, Path]:
-    """The run folders among what methods were loaded from."""
-    of = {name: Path(spec) for name, spec in answering.items()}
-    return {name: path for name, path in of.items() if registry.is_folder(path)}
-
-
-def _scored(
-    methods: dict[str, Localizer],
+def _score_and_write(
+    participants: Sequence[Participant],
     source: Folder,
-    answering: Mapping[str, str | Path],
-    folder: Path,
+    building: Path,
+    options: dict[str, Any],
+    command: list[str],
     step: ProgressFactory,
 ) -> Comparison:
-    """Ask every method, and what has epochs once more with its last epoch's weights.
+    """Score all participants and write the files of the comparison into ``building``."""
+    result = _score(participants, source, building, step)
+    localizers = {each.name: each.localizer for each in participants}
+    runs = {each.name: each.run for each in participants if each.run}
+    about = {"methods": provenance.described(localizers, runs), "command": command}
+    write(result, source, options, about)
+    return result
 
-    Args:
-        answering: the SPEC of each method, or the run folder that it was loaded from.
+
+def _score(
+    participants: Sequence[Participant], source: Folder, folder: Path, step: ProgressFactory
+) -> Comparison:
+    """The answers and scores of all participants.
+
+    Methods with epochs are scored a second time with the weights of their last epoch.
     """
-
-    def asked(localizer: Localizer, name: str, file: str, progress: Progress | None) -> Answers:
-        request = {f"code or weights of {name}": provenance.fingerprint(answering[name])}
-        path = folder / ANSWERS / f"{file_stem(file)}.jsonl"
-        with closing(Journal(path, request)) as journal:
-            return predict(localizer, name, source, progress, journal)
-
     (folder / ANSWERS).mkdir(exist_ok=True)
-    runs = _runs(answering)
-    answers, scores, last, history = [], [], [], []
-    for name, localizer in methods.items():
-        with step(name) as progress:
-            answers.append(asked(localizer, name, name, progress))
-        scores.append(score(answers[-1], source, localizer.parameters))
+    answers, scores, last_scores, histories = [], [], [], []
+    for each in participants:
+        with step(each.name) as progress:
+            answers.append(_answers(each, source, folder, each.name, progress))
+        scores.append(score(answers[-1], source, each.localizer.parameters))
         answers[-1].maps.clear()  # scored, and large
-        if name in runs and (runs[name] / HISTORY_FILE).is_file():
-            final = registry.load(runs[name], which="last")
-            again = asked(final, name, f"{name} last", None)
-            last.append(score(again, source, final.parameters))
-            from localize.training.runs import read_history  # which loads torch
-
-            rows = read_history(runs[name])
-            epochs = pd.DataFrame(rows, columns=list(HISTORY)).astype({"epoch": int})
-            epochs.insert(0, "method", name)
-            history.append(epochs)
-    return gather(answers, scores, folder, history, last)
+        if each.run and (each.run / HISTORY_FILE).is_file():
+            last = replace(each, localizer=registry.load(each.run, which="last"))
+            last_answers = _answers(last, source, folder, f"{each.name} last", None)
+            last_scores.append(score(last_answers, source, last.localizer.parameters))
+            histories.append(_history(each.name, each.run))
+    return gather(answers, scores, folder, histories, last_scores)
 
 
-def write(
-    result: Comparison,
-    source: Folder,
-    options: dict[str, Any],
-    more: Mapping[str, Any] | None = None,
-) -> None:
-    """Tables, pictures, what made them and the report, into the comparison's folder.
-
-    Args:
-        more: what else to note: ``methods`` (record.described), ``command``.
-    """
-    from localize.report import closeups, page, plots
-
-    more = dict(more or {})
-    folder = result.folder
-    tables = {"predictions": result.predictions, "scores": result.scores}
-    if len(result.history):
-        tables |= {"history": result.history, "scores-last-epoch": result.last}
-    if len(result.clean):
-        tables["clean"] = result.clean
-    if len(result.errors):
-        tables["errors"] = result.errors
-    for name, table in tables.items():
-        folders.write(folder / f"{name}.csv", datasets.to_csv(table).replace("\0", ""))
-    try:
-        recipe = read_object(source.folder / datasets.RECIPE)
-    except InputError:
-        recipe = None
-    about = {
-        **_request(source, options),
-        **more,
-        "bootstrap": provenance.BOOTSTRAP,
-        "versions": provenance.versions(),
-        "dataset_recipe": recipe,
-    }
-    folders.write(folder / ABOUT, json.dumps(about, indent=2) + "\n")
-    if len(result.history):
-        plots.save(
-            plots.validation(result.history, centre_distance(source.folder)), folder / "validation"
-        )
-    plots.save(plots.distances(result.scores), folder / "distance")
-    plots.save(plots.found_within(result.predictions), folder / "found")
-    if len(result.clean) and result.scores["image_auroc"].notna().any():
-        plots.save(plots.presence(result.predictions, result.clean), folder / "presence")
-    if odds := provenance.with_odds(more.get("methods", {}), result.clean):
-        shown = plots.reliability(result.predictions, result.clean, odds)
-        plots.save(shown, folder / "reliability")
-    # Photos in an SVG are larger than the PNG and no sharper.
-    plots.save(plots.contact_sheet(result.predictions, source), folder / "contact", ("png",))
-    if missed := closeups.misses(result.predictions, source):
-        plots.save(missed, folder / "misses", ("png",))
-    page.write(folder)
+def _answers(
+    participant: Participant, source: Folder, folder: Path, file: str, progress: Progress | None
+) -> Answers:
+    """The answers of a participant, those of an interrupted run from the log in ``file``."""
+    name = participant.name
+    fingerprint = provenance.fingerprint(participant.loaded_from)
+    path = folder / ANSWERS / f"{file_stem(file)}.jsonl"
+    with closing(Journal(path, {f"code or weights of {name}": fingerprint})) as journal:
+        return predict(participant.localizer, name, source, progress, journal)
 
 
-def centre_distance(dataset: str | Path, split: str = "val") -> float:
-    """The same of a split of a dataset as :func:`centre_distance_of` of any source."""
-    return centre_distance_of(Folder(dataset, split))
+def _history(name: str, run: Path) -> pd.DataFrame:
+    """The epochs of a run as a table with the name of the method."""
+    from localize.training.runs import read_history  # which loads torch
 
-
-def centre_distance_of(source: Source) -> float:
-    """The mean distance in px of the constant-centre guess; NaN if there is nothing to guess."""
-    truths = [source.truth(index) for index in range(len(source))]
-    if not truths:
-        return float("nan")
-    centre = (np.array([size for _, size in truths], float) - 1) / 2
-    distances = metrics.distance(centre, np.array([(truth.x, truth.y) for truth, _ in truths]))
-    return float(distances.mean())
+    epochs = pd.DataFrame(read_history(run), columns=list(HISTORY)).astype({"epoch": int})
+    epochs.insert(0, "method", name)
+    return epochs

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from localize import comparison, registry
-from localize.comparison import BASELINE, MARKER
+from localize.comparison import MARKER
 from localize.data.folder import Folder
 from localize.evaluation import provenance, scoring
 from localize.evaluation.results import Comparison, gather
@@ -19,9 +19,9 @@ from localize.evaluation.scoring import CLEAN, ERRORS, Answers
 from localize.evaluation.validity import NOTHING, usable
 from localize.localizer import Finding
 from localize.names import plain
-from synth import coordinate_units as units
+from localize.registry import BASELINE
+from synth import coordinate_units, folders, number_kinds, paths, tables
 from synth import dataset as datasets
-from synth import folders, number_kinds, paths, tables
 from synth.errors import InputError
 from synth.file_names import FileNames
 from synth.paths import path_of
@@ -75,7 +75,7 @@ def score(
     *,
     clean: str | Path | None = None,
     split: str | None = None,
-    unit: units.Unit | None = None,
+    unit: coordinate_units.Unit | None = None,
     overwrite: bool = False,
     say: Say = lambda line: None,
 ) -> Comparison:
@@ -99,7 +99,7 @@ def score(
     """
     path, out = path_of(predictions), path_of(out)
     table = datasets.read(dataset)
-    units.check(unit)
+    coordinate_units.check(unit)
     rows = _in_px(_named(path, read(path, NEEDED, unit, say), table, dataset), table, unit)
     if clean is not None:
         clean = path_of(clean)
@@ -170,7 +170,7 @@ def read(
     if not table.rows:
         raise InputError(f"{path} has a header and no rows: nothing to score")
     advice = "correct it, or leave it empty where there is no answer"
-    numbers = units.numbers(table, PLACES, unit, advice) | table.numbers(OTHERS, advice)
+    numbers = coordinate_units.numbers(table, PLACES, unit, advice) | table.numbers(OTHERS, advice)
     if note := table.note(numbers):
         say(note)
     names, methods, trials = map(table.column, ("file_name", "method", "trial"))
@@ -186,7 +186,7 @@ def read(
         rows.append(Row(line, plain(methods[i] or path.stem), names[i], trials[i], **cells))
     if unit is None:
         places = [numbers.get(name, []) for name in PLACES]
-        units.refuse_fractions(path, places[0], places[1], places[2])
+        coordinate_units.refuse_fractions(path, places[0], places[1], places[2])
     return rows
 
 
@@ -202,9 +202,9 @@ def _in_px(rows: list[Row], table: pd.DataFrame, unit: str | None) -> list[Row]:
         converted.append(
             replace(
                 row,
-                x_pred=units.to_px(row.x_pred, width, unit) - 0.5,
-                y_pred=units.to_px(row.y_pred, height, unit) - 0.5,
-                r_pred=units.to_px(row.r_pred, width, unit),
+                x_pred=coordinate_units.to_px(row.x_pred, width, unit) - 0.5,
+                y_pred=coordinate_units.to_px(row.y_pred, height, unit) - 0.5,
+                r_pred=coordinate_units.to_px(row.r_pred, width, unit),
             )
         )
     return converted

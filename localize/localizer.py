@@ -1,23 +1,28 @@
-"""The contract that every method keeps, and the run folder of one that learns."""
+"""The contract between localizers, their training images and everything that calls them.
+
+A localizer is a subclass of :class:`Localizer`; its training images come from a :class:`Source`.
+All images are (H, W, 3) uint8 RGB arrays. x is the column and y the row, in px; the centre of the
+first pixel is (0, 0).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from localize.run_files import RUN_FILE as RUN_FILE
-from localize.run_files import read_run as read_run
 from synth.anomaly import Anomaly
 from synth.errors import InputError
 from synth.renderer import Sample
 
 Learns = Literal["nothing", "clean", "labelled"]
+ScoreKind = Literal["", "log odds"]
+MapMarks = Literal["centre", "region"]
 Range = tuple[float, float]
-# The columns of a run's history.csv, one row an epoch; distances in px.
+# The columns of a run's history.csv, one row per epoch; distances in px.
 HISTORY = ("epoch", "train_loss", "train_distance", "val_loss", "val_distance")
 
 
@@ -31,28 +36,28 @@ class Told:
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of a region, where not all is told: from which value to which.
+    """The possible radii and ratios of a region, each as a range (lowest, highest).
 
     Args:
-        r: px; twice the same where it is known exactly; None: any.
+        r: px; both ends equal where it is known exactly; None: any.
         ratio: likewise.
 
     Raises:
-        InputError: a range has no end, or its ends are in the wrong order or not above 0.
+        InputError: a range is not finite, or its ends are in the wrong order or not above 0.
     """
 
     r: Range | None = None
     ratio: Range | None = None
 
     def __post_init__(self) -> None:
-        for name, within in (("r", self.r), ("ratio", self.ratio)):
-            if within is not None and not 0 < within[0] <= within[1] < float("inf"):
-                said = " to ".join(f"{end:g}" for end in dict.fromkeys(within))
-                raise InputError(f"{name} is {said}: give numbers above 0, the smaller first")
+        for name, limits in (("r", self.r), ("ratio", self.ratio)):
+            if limits is not None and not 0 < limits[0] <= limits[1] < float("inf"):
+                text = " to ".join(f"{end:g}" for end in dict.fromkeys(limits))
+                raise InputError(f"{name} is {text}: give numbers above 0, the smaller first")
 
     @property
     def told(self) -> Told | None:
-        """Both numbers, where each is known exactly."""
+        """Radius and ratio, where both are known exactly."""
         if self.r is None or self.ratio is None:
             return None
         exact = self.r[0] == self.r[1] and self.ratio[0] == self.ratio[1]
@@ -61,16 +66,15 @@ class Known:
 
 @dataclass(frozen=True)
 class Finding:
-    """Where a method says the anomaly is, and what else it knows.
+    """The answer of a localizer for one image.
 
     Args:
-        x: column of the centre, px; NaN with y where it says no place.
+        x: column of the centre, px; NaN, as y, where there is no answer.
         y: row of the centre, px.
-        r: radius, px.
-        ratio: the factor.
-        score: how sure the method is that there is an anomaly; higher is surer.
-        map: (H, W) float32, higher where an anomaly's centre is likelier; of a method whose
-            ``map_marks`` is "region": where a pixel is likelier to lie in one.
+        r: radius, px; None where the localizer does not estimate it.
+        ratio: likewise, the factor.
+        score: how sure the localizer is that there is an anomaly; higher is surer.
+        map: (H, W) float32, higher where the anomaly is likelier: see ``Localizer.map_marks``.
     """
 
     x: float
@@ -81,49 +85,177 @@ class Finding:
     map: np.ndarray | None = field(default=None, repr=False, compare=False)
 
 
-class Source(Protocol):
-    """Labelled pictures, in an order that does not change."""
+class Source:
+    """Labelled images in a fixed order. A subclass defines the four methods that raise here.
 
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> Sample: ...
-
-    def truth(self, index: int) -> tuple[Anomaly, tuple[int, int]]:
-        """The anomaly of a sample and its image's (width, height) px, without its pixels."""
-        ...
-
-    def clean(self) -> Iterator[np.ndarray]:
-        """Pictures without an anomaly: label-0 rows, else the twins."""
-        ...
-
-
-@runtime_checkable
-class Localizer(Protocol):
-    """Anything that says where.
-
-    ``told`` names what a method is given beside the image; the caller hands over nothing
-    else. ``locate`` takes (H, W, 3) uint8 RGB images of any sizes. A method that learns is
-    also loaded from a run folder that its ``fit`` wrote: ``load(run)`` of its class. Some have
-    ``at_once``: how many images they are best asked about together; one fails alone.
+    ``skipped`` holds the photos that cannot be used, by name, with the reasons; it grows while
+    images are drawn. ``names`` are the names of all photos, where images are drawn from photos.
     """
 
-    told: frozenset[str]
-    learns: Learns
+    names: Sequence[str] = ()
+
+    def __init__(self) -> None:
+        self.skipped: dict[str, str] = {}
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def __getitem__(self, index: int) -> Sample:
+        """An image with its truth."""
+        raise NotImplementedError
+
+    def truth(self, index: int) -> tuple[Anomaly, tuple[int, int]]:
+        """The anomaly of an image and the image's (width, height) px, without its pixels."""
+        raise NotImplementedError
+
+    def clean(self) -> Iterator[np.ndarray]:
+        """(H, W, 3) uint8 images without an anomaly: label-0 rows, else the clean twins."""
+        raise NotImplementedError
+
+    def description(self) -> dict[str, Any]:
+        """What the images are drawn from, in JSON types, for a run folder's ``model.json``."""
+        return {"images": len(self)}
+
+    def multi_region(self, index: int) -> tuple[np.ndarray, list[Anomaly]]:
+        """-> an (H, W, 3) uint8 image with one or more regions of one ratio, and its anomalies.
+
+        Raises:
+            InputError: the image has no anomaly.
+        """
+        sample = self[index]
+        if sample.truth is None:
+            raise InputError(f"{sample.name} has no anomaly to learn from")
+        return sample.image, [sample.truth]
+
+    def resized(self, size: tuple[int, int]) -> Source:
+        """A source of whole photos at (width, height) px, where images are drawn from photos.
+
+        Images of a dataset keep their size.
+        """
+        return self
+
+    def scheduled(self, images: int) -> Source:
+        """The same source for a training run of so many images.
+
+        Stages of a recipe that end at a share of the run then end at a number of images.
+        """
+        return self
+
+
+class Localizer:
+    """Base class of all methods. A subclass declares what differs and defines :meth:`locate`.
+
+    Attributes:
+        told: what the localizer is given beside the image: nothing, or "r" and "discolor_ratio".
+            Callers pass nothing else.
+        learns: what ``fit`` learns from: nothing, clean images or labelled images.
+        note: text that must stand beside the name in every table; "" for none.
+        score_kind: what the score means. "log odds": the natural logarithm of the odds that the
+            image has an anomaly, where half of the images have one. "": any scale.
+        map_marks: what is high in the map: the possible "centre" of an anomaly, or every pixel of
+            its "region".
+        batch_size: how many images a caller passes to ``locate`` at once, at most.
+        takes_ranges: whether ``seek`` uses a partly known radius or ratio.
+    """
+
+    told: frozenset[str] = frozenset()
+    learns: Learns = "nothing"
+    note: str = ""
+    score_kind: ScoreKind = ""
+    map_marks: MapMarks = "centre"
+    batch_size: int = 16
+    takes_ranges: bool = False
 
     @property
     def parameters(self) -> int | None:
-        """How many values it has learned; None where nobody knows."""
-        ...
+        """Number of learned values; 0 before fitting, None where it is unknown."""
+        return None
 
-    def fit(self, train: Source, val: Source, run: Path) -> None: ...
+    def fit(self, train: Source, val: Source, run: Path) -> None:
+        """Learn from ``train`` and write the run folder ``run``; ``learns`` says from what.
+
+        An interrupted fit of the same options and data continues where it stopped, where the
+        method has epochs. Afterwards ``locate`` can be called. A method that learns nothing does
+        nothing and writes nothing.
+
+        Args:
+            train: images to learn from.
+            val: images that choose the best epoch or set thresholds; never learned from.
+            run: the folder; made where there is none. Its ``model.json``
+                (:func:`localize.run_files.write_run`) names the method and is written last.
+
+        Raises:
+            InputError: the sources lack what the method learns from, or training failed.
+        """
 
     def locate(
         self, images: Sequence[np.ndarray], told: Sequence[Told] | None = None
-    ) -> list[Finding]: ...
+    ) -> list[Finding]:
+        """B x (H, W, 3) uint8 -> B findings in the same order, px.
+
+        The answer to an image does not depend on the other images, and no image is changed.
+
+        Args:
+            images: of any sizes, also different ones.
+            told: for each image what a told method is given; None for an image-only method.
+
+        Raises:
+            InputError: a told method is not told, or there are no weights yet.
+            Skipped: an image cannot be answered.
+        """
+        raise NotImplementedError
+
+    def seek(self, image: np.ndarray, known: Known) -> Finding:
+        """(H, W, 3) uint8 -> the likeliest region among those with a possible r and ratio, px.
+
+        Only image-only methods with ``takes_ranges`` define it.
+
+        Raises:
+            InputError: the method does not use ranges, or there are no weights yet.
+        """
+        raise InputError("this method uses neither r nor ratio: leave them out, or use ringvote")
+
+    @classmethod
+    def load(cls, run: Path, which: str = "best", device: str = "auto") -> Localizer:
+        """A run folder that ``fit`` wrote -> the localizer, ready to locate.
+
+        Args:
+            run: the folder.
+            which: "best" or "last": the weights of which epoch; ignored without epochs.
+            device: auto, cpu, cuda or mps.
+
+        Raises:
+            InputError: the folder is damaged or of another method.
+        """
+        raise InputError(f"{run}: this method learns nothing, so it has no run folders")
 
 
-@runtime_checkable
-class Seeker(Localizer, Protocol):
-    """A localizer that is told nothing, and yet heeds what is known of a region."""
+class _Adapted(Localizer):
+    """A localizer of another class, with the defaults of the contract for what it lacks."""
 
-    def seek(self, image: np.ndarray, known: Known) -> Finding: ...
+    _copied: ClassVar = (
+        "told", "learns", "note", "score_kind", "map_marks", "batch_size", "fit", "seek",
+    )  # fmt: skip
+
+    def __init__(self, localizer: Any) -> None:
+        self.localizer = localizer
+        self.takes_ranges = hasattr(localizer, "seek")
+        for name in self._copied:
+            if hasattr(localizer, name):
+                setattr(self, name, getattr(localizer, name))
+
+    @property
+    def parameters(self) -> int | None:
+        found: int | None = getattr(self.localizer, "parameters", None)
+        return found
+
+    def locate(
+        self, images: Sequence[np.ndarray], told: Sequence[Told] | None = None
+    ) -> list[Finding]:
+        findings: list[Finding] = self.localizer.locate(images, told)
+        return findings
+
+
+def as_localizer(localizer: Any) -> Localizer:
+    """Any object with ``told``, ``learns`` and ``locate`` -> a :class:`Localizer`."""
+    return localizer if isinstance(localizer, Localizer) else _Adapted(localizer)

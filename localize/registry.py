@@ -1,4 +1,9 @@
-"""The registry of methods: by name, by run folder, by SPEC."""
+"""The registry of methods: finds and loads a localizer by a method's name, a run folder or a SPEC.
+
+To add a method, write a class that implements :class:`localize.localizer.Localizer`, a dataclass
+of its options (:mod:`localize.options`), and one entry in :data:`METHODS`. Flags, help texts,
+listings and the common tests follow from the entry.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +12,25 @@ import importlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from localize.localizer import Learns, Localizer, read_run
+from localize.external.options import ANOMALIB as ANOMALIB
+from localize.external.options import AnomalibOptions, ExternalOptions
+from localize.methods.cnn_options import CnnOptions
+from localize.methods.patchcore.options import PatchCoreOptions
+from localize.methods.ringvote.options import RingVoteOptions
 from localize.names import file_stem, plain
+from localize.options import DeviceOptions, LearnerOptions, Options, flag
+from localize.run_files import SHIPPED, read_run
 from synth import paths
 from synth.errors import InputError
 
-WEIGHTS = Path(__file__).parent / "weights"  # run folders that come along
+if TYPE_CHECKING:  # the registry is imported for the command line's help: it stays light
+    from localize.localizer import Learns, Localizer
+
+BASELINE = "centre"  # scored with the others in every comparison: what a guess is worth
+_IMAGE_ONLY: frozenset[str] = frozenset()
+_TOLD = frozenset({"r", "discolor_ratio"})
 
 
 @dataclass(frozen=True)
@@ -24,10 +39,13 @@ class Method:
 
     Args:
         target: ``module:class``, imported when the method is first used.
-        options: what the class is called with; the user's options come on top.
-        takes: names of the options that a user may give.
-        weights: of a method whose trained weights come along, their folder in :data:`WEIGHTS`.
-        compared: whether a comparison takes it unless others are named.
+        learns, told: as the class declares them, see :class:`localize.localizer.Localizer`.
+        summary: one line for ``localize methods``.
+        options: the dataclass of the options that users may give.
+        preset: further keyword arguments of the class, and of its ``load`` where weights are
+            included.
+        weights: name of the folder in :data:`localize.run_files.SHIPPED` with included weights.
+        compared: whether ``localize compare`` includes it by default.
     """
 
     name: str
@@ -35,13 +53,18 @@ class Method:
     learns: Learns
     told: frozenset[str]
     summary: str
-    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    takes: frozenset[str] = frozenset()
+    options: type[Options] = Options
+    preset: Mapping[str, Any] = field(default_factory=dict)
     weights: str = ""
     compared: bool = True
 
-    def own(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Those of the options that it takes."""
+    @property
+    def takes(self) -> frozenset[str]:
+        """The names of the options that users may give."""
+        return frozenset(self.options.fields())
+
+    def accepted(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of the options that the method takes."""
         return {name: value for name, value in options.items() if name in self.takes}
 
     def implementation(self) -> Any:
@@ -50,220 +73,195 @@ class Method:
         return getattr(importlib.import_module(module), name)
 
 
-_NONE: frozenset[str] = frozenset()
-_BOTH = frozenset({"r", "discolor_ratio"})
-_SHARED = frozenset({"seed", "device", "progress"})  # of all methods that learn
-_VOTED = _SHARED | {
-    "epochs",
-    "epochs_scale",
-    "learning_rate",
-    "batch",
-    "width",
-    "start",
-    "lessons",
-}
-_TRAINED = _SHARED | {
-    "input", "epochs", "epochs_scale", "learning_rate", "batch", "patience", "augment",
-    "raw_numeric", "devices",
-}  # fmt: skip
-_FITTED = _SHARED | {
-    "convention", "backbone", "weights", "weights_sha256", "download", "random_weights",
-    "coreset_ratio", "max_bank", "neighbours", "stream", "locate",
-}  # fmt: skip
-_OUTSIDE = frozenset({"time_limit"})  # of all that runs in a process of its own
-_DETECTOR = _SHARED | _OUTSIDE | {"input", "epochs", "epochs_scale", "batch"}
-ANOMALIB = "anomalib:"
-
-
-def _variant(
-    name: str, told: frozenset[str], summary: str, target: str = "localize.methods.cnn:Cnn"
-) -> Method:
-    options = MappingProxyType({"variant": name})
-    return Method(name, target, "labelled", told, summary, options, _TRAINED)
-
-
-def _careful(name: str, told: frozenset[str]) -> Method:
-    usual = name.replace("-careful", "")
-    rescored = "" if told else ", rescored by prewhitened's filter"
+def _cnn(name: str, told: frozenset[str], summary: str, target: str = "cnn:Cnn") -> Method:
     return Method(
-        name, "localize.methods.ringvote.method:RingVote", "labelled", told,
-        f"{usual} with evidence averaged over four mirror images{rescored}: slower, finds more",
-        MappingProxyType({"blind": not told, "looks": 4}), _VOTED, "ringvote", compared=False,
+        name, f"localize.methods.{target}", "labelled", told, summary, CnnOptions,
+        {"variant": name},
     )  # fmt: skip
 
 
-METHODS = {
-    method.name: method
-    for method in (
-        Method(
-            "centre",
-            "localize.methods.centre:Centre",
-            "nothing",
-            _NONE,
-            "always the image's centre: chance",
-        ),
-        Method(
-            "boundary",
-            "localize.methods.boundary:Boundary",
-            "nothing",
-            _BOTH,
-            "matched filter: is inside = ratio x outside along a boundary of radius r?",
-        ),
-        _variant("cnn-fast", _NONE, "five convolutions, two layers; Adam 5e-4, 10 epochs"),
-        _variant("cnn-slow", _NONE, "the same; Adam 1e-4, 30 epochs"),
-        _variant(
-            "cnn-fuse-features", _BOTH, "r and ratio beside the features; Adam 5e-4, 20 epochs"
-        ),
-        _variant("cnn-fuse-last", _BOTH, "r and ratio before the last layer; Adam 1e-3, 30 epochs"),
-        _variant(
-            "cnn-fuse-embedded",
-            _BOTH,
-            "r and ratio through a layer of their own, then as fuse-last; Adam 1e-3, 30 epochs",
-        ),
-        Method(
-            "patchcore",
-            "localize.methods.patchcore.method:PatchCore",
-            "clean",
-            _NONE,
-            "distance of a pretrained network's patches to those of clean images",
-            takes=_FITTED,
-        ),
-        Method(
-            "ringvote-told",
-            "localize.methods.ringvote.method:RingVote",
-            "labelled",
-            _BOTH,
-            "a small network's evidence of an edge, summed along rings; comes trained",
-            takes=_VOTED,
-            weights="ringvote",
-        ),
-        Method(
-            "ringvote",
-            "localize.methods.ringvote.method:RingVote",
-            "labelled",
-            _NONE,
-            "the same, told nothing: it searches for place, radius and ratio; comes trained",
-            MappingProxyType({"blind": True}),
-            _VOTED,
-            weights="ringvote",
-        ),
-        _variant(
-            "unet-dsnt",
-            _NONE,
-            "a U-Net's heat map, whose mean is the centre; Adam 1e-3, 30 epochs",
-            "localize.methods.unet:UnetDsnt",
-        ),
-        Method(
-            "prewhitened",
-            "localize.methods.prewhitened:Prewhitened",
-            "nothing",
-            _BOTH,
-            "matched filter in what the texture around does not predict, without training",
-            takes=frozenset({"device"}),
-        ),
-        _careful("ringvote-careful-told", _BOTH),
-        _careful("ringvote-careful", _NONE),
-    )
-}
+def _ringvote(
+    name: str, told: frozenset[str], summary: str, views: int = 1, compared: bool = True
+) -> Method:
+    return Method(
+        name, "localize.methods.ringvote.method:RingVote", "labelled", told, summary,
+        RingVoteOptions, {"image_only": not told, "views": views}, "ringvote", compared,
+    )  # fmt: skip
+
+
+_ENTRIES = (
+    Method(
+        BASELINE, "localize.methods.centre:Centre", "nothing", _IMAGE_ONLY,
+        "always answers the centre of the image; the baseline of every comparison",
+    ),
+    Method(
+        "boundary", "localize.methods.boundary:Boundary", "nothing", _TOLD,
+        "matched filter for a step of the given ratio along a circle or square of radius r",
+    ),
+    _cnn("cnn-fast", _IMAGE_ONLY, "CNN that regresses x and y; learning rate 0.0005, 10 epochs"),
+    _cnn("cnn-slow", _IMAGE_ONLY, "the CNN of cnn-fast; learning rate 0.0001, 30 epochs"),
+    _cnn(
+        "cnn-fuse-features", _TOLD,
+        "the CNN with r and ratio appended to its features; learning rate 0.0005, 20 epochs",
+    ),
+    _cnn(
+        "cnn-fuse-last", _TOLD,
+        "the CNN with r and ratio appended before its last layer; learning rate 0.001, 30 epochs",
+    ),
+    _cnn(
+        "cnn-fuse-embedded", _TOLD,
+        "cnn-fuse-last with a layer for r and ratio; learning rate 0.001, 30 epochs",
+    ),
+    Method(
+        "patchcore", "localize.methods.patchcore.method:PatchCore", "clean", _IMAGE_ONLY,
+        "anomaly detection by the distance of pretrained features to those of clean images",
+        PatchCoreOptions,
+    ),
+    _ringvote(
+        "ringvote-told", _TOLD,
+        "network for edge evidence, summed along outlines of radius r; trained weights included",
+    ),
+    _ringvote(
+        "ringvote", _IMAGE_ONLY,
+        "the network of ringvote-told, with a search over radius and ratio; weights included",
+    ),
+    _cnn(
+        "unet-dsnt", _IMAGE_ONLY,
+        "U-Net heat map whose mean is the answer; learning rate 0.001, 30 epochs",
+        "unet:UnetDsnt",
+    ),
+    Method(
+        "prewhitened", "localize.methods.prewhitened:Prewhitened", "nothing", _TOLD,
+        "matched filter on the residual of a local texture prediction",
+        DeviceOptions,
+    ),
+    _ringvote(
+        "ringvote-careful-told", _TOLD,
+        "ringvote-told with evidence averaged over 4 mirrored views: slower, finds more",
+        views=4, compared=False,
+    ),
+    _ringvote(
+        "ringvote-careful", _IMAGE_ONLY,
+        "ringvote averaged over 4 mirrored views and rescored by a matched filter: slower, "
+        "finds more",
+        views=4, compared=False,
+    ),
+)  # fmt: skip
+METHODS = {entry.name: entry for entry in _ENTRIES}
 
 
 def method(name: str) -> Method:
     """A registered name, ``file.py:function`` or ``anomalib:MODEL`` -> its entry.
 
     Raises:
-        InputError: there is none; the line names the nearest.
+        InputError: there is none; the line names the most similar one.
     """
     if name in METHODS:
         return METHODS[name]
     name = expand(name)
     place, _, function = name.rpartition(":")
     if place.endswith(".py"):
-        return Method(
-            name, "localize.external.function:Function", "nothing", _NONE, "a function of yours",
-            MappingProxyType({"path": place, "name": function}), _OUTSIDE,
-        )  # fmt: skip
+        return function_entry(name, place, function)
     if name.endswith(".py"):
         raise InputError(f"{name}: which of its functions? name it as {name}:function")
     if name.startswith(ANOMALIB):
-        return Method(
-            name, "localize.external.detector:Detector", "clean", _NONE, "a model of anomalib",
-            MappingProxyType({"model": name.removeprefix(ANOMALIB)}), _DETECTOR,
-        )  # fmt: skip
+        return anomalib_entry(name)
     near = difflib.get_close_matches(name, METHODS, n=1, cutoff=0.4)
     hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(METHODS)}"
     raise InputError(f"method '{name}' is unknown; {hint} (localize methods lists them)")
 
 
+def function_entry(name: str, path: str, function: str) -> Method:
+    """The entry of a function in a Python file."""
+    return Method(
+        name, "localize.external.function:Function", "nothing", _IMAGE_ONLY,
+        "a function in a Python file", ExternalOptions, {"path": path, "name": function},
+    )  # fmt: skip
+
+
+def anomalib_entry(name: str) -> Method:
+    """The entry of a model of anomalib."""
+    return Method(
+        name, "localize.external.detector:Detector", "clean", _IMAGE_ONLY, "a model of anomalib",
+        AnomalibOptions, {"model": name.removeprefix(ANOMALIB)},
+    )  # fmt: skip
+
+
+def option_classes() -> list[type[Options]]:
+    """The options of all methods that learn or run in a process of their own, each class once."""
+    classes = [entry.options for entry in METHODS.values() if entry.learns != "nothing"]
+    return list(dict.fromkeys((*classes, AnomalibOptions, ExternalOptions)))
+
+
 def create(name: str, **options: Any) -> Localizer:
     """A registered name and options -> a localizer, not yet fitted.
 
-    Options that a method does not know are refused.
+    Options that a method does not take are refused.
     """
     entry = method(name)
-    localizer: Localizer = entry.implementation()(**{**entry.options, **options})
+    localizer: Localizer = entry.implementation()(**entry.preset, **options)
     return localizer
 
 
-def choose(entries: Iterable[Method], options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Methods and one set of options for all -> by name, the options that each one takes.
+def options_by_method(
+    entries: Iterable[Method], options: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Methods and one set of options for all -> by name, the options that each method takes.
 
     Raises:
-        InputError: an option is for none of them.
+        InputError: none of the methods takes an option.
     """
-    chosen = {entry.name: entry.own(options) for entry in entries}
-    taken = _SHARED.union(*chosen.values())
+    chosen = {entry.name: entry.accepted(options) for entry in entries}
+    known = set(LearnerOptions.fields()).union(*chosen.values())
     for name in options:
-        if name not in taken:
-            flag = f"--{name.replace('_', '-')}"
-            raise InputError(f"{flag} is no option of {', '.join(chosen)}: leave it out")
+        if name not in known:
+            raise InputError(f"--{flag(name)} is no option of {', '.join(chosen)}: leave it out")
     return chosen
 
 
-def shown(name: str, localizer: Localizer) -> str:
-    """The name under which a method stands in every table, with what must be known of it."""
-    note = getattr(localizer, "note", "")
-    return f"{name} ({note})" if note else name
+def label(name: str, localizer: Localizer) -> str:
+    """The name of a method in tables, with the note that belongs to it."""
+    return f"{name} ({localizer.note})" if localizer.note else name
 
 
 def load(spec: str | Path, *, time_limit: float | None = None, **options: Any) -> Localizer:
     """A SPEC -> a localizer that is ready to locate.
 
-    A SPEC is the name of a method that needs no training or comes trained, a run folder, or
-    ``file.py:function``. What is loaded from a folder gets the options (which weights, on which
-    device).
+    A SPEC is the name of a method that needs no training or has weights included, a run folder,
+    or ``file.py:function``.
 
     Args:
-        time_limit: seconds for an image, of what runs in a process of its own [60].
+        time_limit: seconds for one image, for what runs in a process of its own [60].
+        options: of the ``load`` of the class: ``which`` weights, ``device``.
 
     Raises:
-        InputError: it is neither, or the method must be trained first.
+        InputError: there is no such localizer, or the method must be trained first.
     """
     spec = expand(spec)
     folder = Path(spec)
+    localizer: Localizer
     if is_folder(folder):
         entry = run_method(folder)
-        localizer: Localizer = entry.implementation().load(
-            folder, **options, **_limited(entry, time_limit)
-        )
+        limit = _time_limit_option(entry, time_limit)
+        localizer = entry.implementation().load(folder, **options, **limit)
         return localizer
     if len(folder.parts) > 1 and ".py" not in folder.name:
         raise InputError(f"no run folder at {folder}: train one with localize train")
     entry = method(str(spec))
     if entry.weights:
-        trained: Localizer = entry.implementation().load(
-            WEIGHTS / entry.weights, **{"blind": False, **entry.options, **options}
-        )
-        return trained
+        run = SHIPPED / entry.weights
+        localizer = entry.implementation().load(run, **entry.preset, **options)
+        return localizer
     if entry.learns != "nothing":
         raise InputError(
             f"{entry.name} must be trained first: localize train {entry.name} DATASET --out RUN, "
             "then name the folder RUN"
         )
-    return create(entry.name, **entry.own(options), **_limited(entry, time_limit))
+    return create(entry.name, **entry.accepted(options), **_time_limit_option(entry, time_limit))
 
 
-def _limited(entry: Method, time_limit: float | None) -> dict[str, float]:
-    """The time limit as an option of a method, if it has one."""
+def _time_limit_option(entry: Method, time_limit: float | None) -> dict[str, float]:
+    """The time limit as an option of a method, if it takes one."""
     if time_limit is None or "time_limit" not in entry.takes:
         return {}
     return {"time_limit": time_limit}

@@ -1,8 +1,8 @@
 """The files of a run folder: its description and the SHA-256 of each file that loading needs.
 
-``model.json`` records both digests of the files, under ``files``, and one of its own content, so
-that a file that a disk or a person has changed is refused instead of giving other answers. It is
-written last. Run folders of earlier versions have no digests and are loaded without this check.
+``model.json`` holds the digests of the files, under ``files``, and one of its own content, so that
+a file that has changed is refused instead of giving other answers. It is written last. Run folders
+of earlier versions have no digests and are loaded without this check.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from synth import folders
 from synth.errors import InputError
 from synth.json_files import Damaged, parse_object
 
-RUN_FILE = "model.json"  # in every run folder: the method's name and all that loading needs
+RUN_FILE = "model.json"  # in every run folder: the method and the options that loading needs
 RUN = folders.Marker(
     RUN_FILE,
     lambda about: (
@@ -25,10 +25,10 @@ RUN = folders.Marker(
         and (about.keys() >= {"options", "torch"} or about.keys() >= {"settings", "trained"})
     ),
 )
-FILES = "files"  # in it: the digests of the other files, by name
-CONTENT = "content_sha256"  # in it: of all its other entries
-SHIPPED = Path(__file__).parent / "weights"  # run folders that come along
-_SEAL = b"acuity sealed 1 "  # begins a file of an unfinished run; the digest follows
+FILES = "files"  # entry of it: the digests of the other files, by name
+CONTENT = "content_sha256"  # entry of it: the digest of all its other entries
+SHIPPED = Path(__file__).parent / "weights"  # run folders that are part of the package
+_SEAL = b"acuity sealed 1 "  # begins a file of an unfinished run, before the digest
 
 
 def read_run(run: Path) -> dict[str, Any]:
@@ -53,11 +53,11 @@ def read_run(run: Path) -> dict[str, Any]:
 
 
 def write_run(run: Path, about: dict[str, Any], names: Iterable[str] = ()) -> None:
-    """Write a run's description with its own digest and those of files in the folder.
+    """Write the description of a run, with its own digest and those of files in the folder.
 
     Args:
-        about: JSON types; digests of files that it records already are kept.
-        names: further files that loading needs.
+        about: the description in JSON types; digests that it holds already are kept.
+        names: further files whose digests are recorded.
     """
     about = json.loads(json.dumps(about))
     about[FILES] = about.get(FILES, {}) | {name: folders.sha256(run / name) for name in names}
@@ -68,7 +68,7 @@ def write_run(run: Path, about: dict[str, Any], names: Iterable[str] = ()) -> No
 def read_file(run: Path, name: str) -> bytes:
     """The bytes of a file of a run folder, compared with the digest in its description.
 
-    There is nothing to compare with while the run is in training, or in one of an earlier version.
+    It is not compared while the run is in training, or in a run of an earlier version.
 
     Raises:
         InputError: the file is missing, or differs from what training wrote.
@@ -83,7 +83,7 @@ def read_file(run: Path, name: str) -> bytes:
 
 
 def check_file(run: Path, name: str) -> Path:
-    """The path of such a file, compared likewise without reading it into memory.
+    """The path of a file of a run folder, compared with its digest but not read into memory.
 
     Raises:
         InputError: as :func:`read_file`.
@@ -100,7 +100,7 @@ def _compare(run: Path, name: str, digest: str) -> None:
         return
     about = read_run(run)
     expected = about.get(FILES)
-    if expected is None:  # an earlier version's; of PatchCore and anomalib with digests
+    if expected is None:  # of an earlier version, which had digests for patchcore and anomalib
         earlier = about.get("sha256")
         expected = earlier if isinstance(earlier, dict) else {name: earlier or digest}
     if expected.get(name) != digest:
@@ -121,7 +121,7 @@ def _advice(run: Path) -> str:
 
 
 def _content(about: dict[str, Any]) -> str:
-    """The SHA-256 of all entries but the digest itself, whatever their order and layout."""
+    """The SHA-256 of all entries but the digest itself, independent of their order and layout."""
     entries = {name: value for name, value in about.items() if name != CONTENT}
     return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
 
@@ -132,8 +132,8 @@ def write_sealed(
     """Write a file of an unfinished run, with a checksum for :func:`read_sealed`.
 
     Args:
-        use: what the file is for; read for another use it counts as damaged.
-        earlier: the new name of the file that it replaces.
+        use: the purpose of the file; read for another one it counts as damaged.
+        earlier: the file that it replaces gets this name.
     """
     with folders.replace_atomically(path) as temporary:
         with temporary.open("wb") as file:
@@ -144,10 +144,10 @@ def write_sealed(
 
 
 def read_sealed(path: Path, use: str = "") -> memoryview:
-    """What :func:`write_sealed` wrote for the same use.
+    """The data that :func:`write_sealed` wrote for the same use.
 
     Raises:
-        Damaged: the file is another, or not whole.
+        Damaged: the file is a different one, or incomplete.
         OSError: it cannot be read.
     """
     whole = memoryview(path.read_bytes())

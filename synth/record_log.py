@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from synth.errors import InputError
+from synth.run_request import check_same_request
 
 _DIGEST = 8  # bytes of a checksum; one in 2**64 damaged records is not detected
 
@@ -40,7 +41,7 @@ class RecordLog:
         if path.is_file():
             for checksum, value, line in _valid_lines(path):
                 if not size:
-                    _check_same(value, request, path.parent)
+                    check_same_request(value, request, path.parent)
                 else:
                     self.count += 1
                 self._last, size = checksum, size + len(line)
@@ -88,19 +89,3 @@ def _valid_lines(path: Path) -> Iterator[tuple[bytes, Any, bytes]]:
                 return
             yield checksum, json.loads(text), line
             last = checksum
-
-
-def _check_same(earlier: Any, request: dict[str, Any], folder: Path) -> None:
-    """Checks that a resumed run has the parameters of the earlier one.
-
-    Raises:
-        InputError: the parameters differ.
-    """
-    if not isinstance(earlier, dict):
-        earlier = {}
-    names = [name for name in {**request, **earlier} if earlier.get(name) != request.get(name)]
-    if names:
-        raise InputError(
-            f"{folder} was started with another {', '.join(names).replace('_', ' ')}: "
-            "resume with the same or pass --overwrite"
-        )

@@ -7,10 +7,20 @@ from typing import Annotated, Optional
 
 import typer
 
+from localize.external.options import TIME_LIMIT
+
 Dataset = Annotated[Path, typer.Argument(help="Dataset folder that synth wrote.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it is one of ours.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")]
-TimeLimit = Annotated[
-    Optional[float], typer.Option(help="Seconds an image, for a SPEC file.py:function [60].")
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace OUT if an earlier run wrote it.")
 ]
-Split = Annotated[Optional[str], typer.Option(help="test, val, train or all [test, else val].")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")]
+TimeLimit = Annotated[
+    Optional[float],
+    typer.Option(
+        help=f"Time limit for one image in seconds, for a SPEC file.py:function or a run folder of "
+        f"anomalib [{TIME_LIMIT:g}]."
+    ),
+]
+Split = Annotated[
+    Optional[str], typer.Option(help="Split to score: test, val, train or all [test, else val].")
+]

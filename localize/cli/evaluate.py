@@ -16,7 +16,7 @@ def evaluate(
     specs: Annotated[
         list[str],
         typer.Argument(
-            help="Methods, run folders, file.py:function, anomalib:MODEL.", metavar="SPEC…"
+            help="Methods, run folders, file.py:function or anomalib:MODEL.", metavar="SPEC…"
         ),
     ],
     dataset: Dataset,
@@ -26,12 +26,12 @@ def evaluate(
     resume: Resume = False,
     time_limit: TimeLimit = None,
 ) -> None:
-    """Score methods on a dataset; the centre guess is always scored with them.
+    """Score localizers on a dataset; the centre guess is always scored with them.
 
-    A function of yours takes an (H, W, 3) uint8 array and returns (x, y) or an (H, W) map; it
-    runs in a process of its own. The place of a map is the centre of the plateau of its maximum;
-    a flat map is no answer. An image without an answer, or with one that is not finite, counts
-    as a miss. A model of anomalib is trained on the dataset first.
+    A function in a Python file takes an (H, W, 3) uint8 array and returns (x, y) or an (H, W) map;
+    it runs in a process of its own. The answer of a map is the centre of the plateau of its
+    maximum; a flat map is no answer. An image without a finite answer counts as a miss. A model of
+    anomalib is trained on the dataset first.
 
     Example: `localize evaluate boundary runs/last set --out scores`
 
@@ -54,13 +54,16 @@ def compare(
     options: dict[str, Any],
     methods: Annotated[
         Optional[str],
-        typer.Option(help="A,B,… by name, as file.py:function or anomalib:MODEL [all ours]."),
+        typer.Option(
+            help="Methods, file.py:function or anomalib:MODEL, joined by commas [all methods but "
+            "the slow ringvote-careful*]."
+        ),
     ] = None,
     split: Split = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
 ) -> None:
-    """Train, score and draw methods: the whole comparison.
+    """Train methods, score them on a dataset and draw the figures.
 
     Example: `localize compare set --methods cnn-fast,boundary --epochs-scale 0.5 --out results`
     """

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from localize.cli.arguments import TimeLimit
 from synth import console
 from synth.errors import InputError, Skipped
 
@@ -20,25 +21,25 @@ def find(
     method: Annotated[
         Optional[str],
         typer.Option(
-            help="A SPEC: name, run folder or file.py:function "
-            "[ringvote; where --r and --ratio are one number each ringvote-told].",
+            help="A SPEC: a method, a run folder or file.py:function "
+            "[ringvote; ringvote-told if --r and --ratio are one number each].",
             metavar="SPEC",
         ),
     ] = None,
     r: Annotated[
         Optional[str],
-        typer.Option(help="Radius in px, right to a pixel, or LOW:HIGH.", metavar="PX"),
+        typer.Option(help="Radius in px, exact to a pixel, or a range LOW:HIGH.", metavar="PX"),
     ] = None,
     ratio: Annotated[
         Optional[str],
-        typer.Option(help="The ratio, or LOW:HIGH.", metavar="RATIO"),
+        typer.Option(help="The ratio, or a range LOW:HIGH.", metavar="RATIO"),
     ] = None,
     overlay: Annotated[
         Optional[Path],
         typer.Option(
-            help="Folder for PNGs with the answer drawn, each at its photo's path below the "
-            "folder named; two of one name get their suffix, folder or a number too. Existing "
-            "files are refused before the work begins."
+            help="Folder for PNGs of the images with the answer drawn in, named as the images. "
+            "Where two would have one name, the suffix, the folder or a number is added. Files "
+            "that exist already are refused before the work begins."
         ),
     ] = None,
     overwrite: Annotated[
@@ -48,13 +49,11 @@ def find(
             help="Replace drawings of an earlier run in the folder of --overlay, no other files.",
         ),
     ] = False,
-    time_limit: Annotated[
-        Optional[float], typer.Option(help="Seconds an image, for a SPEC file.py:function [60].")
-    ] = None,
+    time_limit: TimeLimit = None,
 ) -> None:
-    """Say where the change is: x (column) and y (row) in px.
+    """Find the anomaly in images: print x (column) and y (row) in px.
 
-    Exit code 1 if a picture has no answer.
+    Exit code 1 if an image has no answer.
 
     Example: `localize find photo.jpg --overlay drawn`
 
@@ -63,7 +62,7 @@ def find(
     Example: `localize find photo.jpg --method boundary --r 40 --ratio 1.08`
     """
     from localize import api
-    from localize.localizer import Known, Seeker
+    from localize.localizer import Known
     from localize.report import overlays
     from synth import photos
 
@@ -79,7 +78,7 @@ def find(
     if overlay is not None:
         chosen = overlays.without_drawings(chosen, overlay)
         if not chosen:
-            raise InputError(f"all pictures are drawings of an earlier run in {overlay}")
+            raise InputError(f"all images are drawings of an earlier run in {overlay}")
         targets = overlays.plan(chosen, overlay)
         overlays.check(targets, chosen, overlay, overwrite)
     known = Known(
@@ -89,8 +88,8 @@ def find(
     if method is None:
         method = "ringvote-told" if known.told else "ringvote"
     localizer = api.load(method, time_limit=time_limit)
-    if known != Known() and not (localizer.told or isinstance(localizer, Seeker)):
-        raise InputError(f"{method} heeds neither --r nor --ratio: leave them out, or use ringvote")
+    if known != Known() and not (localizer.told or localizer.takes_ranges):
+        raise InputError(f"{method} uses neither --r nor --ratio: leave them out, or use ringvote")
     overlays.prepare(targets)
     console.mark_work_started()
     failed = done = 0
@@ -114,26 +113,26 @@ def find(
     except KeyboardInterrupt:
         drawn = f", their drawings in {overlay}" if overlay is not None else ""
         raise console.Stopped(
-            f"stopped after {done} of {len(chosen)} pictures: their answers are printed{drawn}; "
-            "name the others to go on"
+            f"stopped after {done} of {len(chosen)} images: their answers are printed{drawn}; "
+            "name the others to continue"
         ) from None
     for path in images:
         if path.is_dir():
             console.print_passed_over(path)
     if failed:
-        console.print_line(f"{failed} of {len(chosen)} pictures have no answer")
+        console.print_line(f"{failed} of {len(chosen)} images have no answer")
         raise typer.Exit(1)
 
 
 def _answer(localizer: Localizer, finding: Finding) -> str:
-    """A finding in words."""
-    sure = _confidence(localizer, finding)
-    note = "nothing found; likeliest " if sure is not None and sure < 0.5 else ""
+    """A finding as text."""
+    confidence = _confidence(localizer, finding)
+    note = "nothing found; likeliest " if confidence is not None and confidence < 0.5 else ""
     extra = "".join(
         f"  {label} {value:.4g}"
         for label, value in (
             ("r", finding.r), ("ratio", finding.ratio),
-            ("score", finding.score) if sure is None else ("confidence", sure),
+            ("score", finding.score) if confidence is None else ("confidence", confidence),
         )
         if value is not None
     )  # fmt: skip
@@ -141,7 +140,7 @@ def _answer(localizer: Localizer, finding: Finding) -> str:
 
 
 def _confidence(localizer: Localizer, finding: Finding) -> float | None:
-    """How sure a method is, 0 to 1; None for one whose scores are no odds."""
-    if getattr(localizer, "scores", "") != "log odds" or finding.score is None:
+    """The probability of an anomaly that a score stands for; None where scores mean no odds."""
+    if localizer.score_kind != "log odds" or finding.score is None:
         return None
     return 1 / (1 + math.exp(-max(-500.0, min(500.0, finding.score))))

@@ -17,15 +17,15 @@ from localize.cli.sharpness import sharpness
 from localize.cli.train import train
 from synth import console
 
-# torch makes a folder for compiled code when it is imported, by default an empty one among the
-# temporary files that nobody removes. The commands compile nothing.
+# When torch is imported it makes a folder for compiled code, which nobody removes. The commands
+# compile nothing, so the folder for temporary files itself will do.
 os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", tempfile.gettempdir())
 
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    help="Read the chart: train, run and score anything that says where the change is.",
+    help="Train, run and score localizers: whatever answers where in an image the anomaly is.",
 )
 
 
@@ -37,7 +37,7 @@ def _root(
             "--version",
             is_eager=True,
             callback=console.version_callback("localize"),
-            help="Version.",
+            help="Print the version.",
         ),
     ] = False,
 ) -> None: ...
@@ -45,7 +45,7 @@ def _root(
 
 @console.command(app)
 def methods() -> None:
-    """List the methods: what each learns from, and what it is told.
+    """List the methods, what each learns from, and what each is told.
 
     Example: `localize methods`
     """

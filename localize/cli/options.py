@@ -1,112 +1,122 @@
-"""The flags of `train` and `compare`: the options of all methods that learn, listed once."""
+"""The flags of `train` and `compare`, made from the option dataclasses of all methods."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
+import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any, Literal, Optional, get_args, get_origin, get_type_hints
 
 import typer
 
+from localize import registry
+from localize.options import LearnerOptions, Options, default_text, flag
 from synth import console
 
-TRAINED = "Networks that are trained"
-FITTED = "patchcore"
-OUTSIDE = "file.py:function and anomalib:MODEL (which takes input, epochs and batch, too)"
+Fields = dict[type[Options], dataclasses.Field[Any]]
 
 
-def _flag(panel: str, help: str, *name: str) -> Any:
-    return typer.Option(*name, help=help, rich_help_panel=panel)
+def option_fields() -> dict[str, Fields]:
+    """Name of each option -> the option classes that have it, with their fields.
+
+    Options of many methods stand first. Those without help, which have no flag, are left out.
+    """
+    found: dict[str, Fields] = {}
+    for options in registry.option_classes():
+        for name, field in options.fields().items():
+            if field.metadata["help"]:
+                found.setdefault(name, {})[options] = field
+    return dict(sorted(found.items(), key=lambda item: -len(item[1])))
 
 
-def _flags(
-    seed: Annotated[Optional[int], typer.Option(help="Of weights, order and draws [0].")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    input: Annotated[
-        Optional[str], _flag(TRAINED, "WIDTHxHEIGHT that images are stretched to [800x800].")
-    ] = None,
-    epochs: Annotated[Optional[int], _flag(TRAINED, "Instead of the method's own.")] = None,
-    epochs_scale: Annotated[
-        Optional[float], _flag(TRAINED, "Train this share of the epochs.")
-    ] = None,
-    learning_rate: Annotated[Optional[float], _flag(TRAINED, "Of Adam.")] = None,
-    batch: Annotated[Optional[int], _flag(TRAINED, "Images a step [10].")] = None,
-    patience: Annotated[
-        Optional[int], _flag(TRAINED, "Stop after so many epochs without a better validation.")
-    ] = None,
-    augment: Annotated[
-        Optional[str], _flag(TRAINED, "Any of flip,turn,crop,noise,gain, joined by commas.")
-    ] = None,
-    raw_numeric: Annotated[
-        bool,
-        _flag(TRAINED, "Feed r and ratio unstandardised, as first done.", "--raw-numeric"),
-    ] = False,
-    width: Annotated[Optional[int], _flag(TRAINED, "Channels of ringvote [48].")] = None,
-    start: Annotated[
-        Optional[Path],
-        _flag(TRAINED, "Run folder of ringvote, or its name, whose weights to go on from."),
-    ] = None,
-    lessons: Annotated[
-        Optional[int], _flag(TRAINED, "Pictures that ringvote's odds are fitted to [200].")
-    ] = None,
-    devices: Annotated[Optional[int], _flag(TRAINED, "How many GPUs [all there are].")] = None,
-    time_limit: Annotated[
-        Optional[float], _flag(OUTSIDE, "Seconds that it gets for an image [60].")
-    ] = None,
-    convention: Annotated[Optional[str], _flag(FITTED, "anomalib or paper [anomalib].")] = None,
-    backbone: Annotated[Optional[str], _flag(FITTED, "By name [tf_efficientnet_lite0].")] = None,
-    weights: Annotated[Optional[Path], _flag(FITTED, "The backbone's, in a file of yours.")] = None,
-    weights_sha256: Annotated[Optional[str], _flag(FITTED, "What that file must have.")] = None,
-    download: Annotated[
-        bool, _flag(FITTED, "Fetch the backbone's weights from the hub.", "--download")
-    ] = False,
-    random_weights: Annotated[
-        bool, _flag(FITTED, "An untrained backbone; every table says so.", "--random-weights")
-    ] = False,
-    coreset_ratio: Annotated[
-        Optional[float], _flag(FITTED, "Share of the patches in the bank [0.1].")
-    ] = None,
-    max_bank: Annotated[Optional[int], _flag(FITTED, "Rows of the bank at most [10000].")] = None,
-    neighbours: Annotated[
-        Optional[int], _flag(FITTED, "That a score looks at [9, for the paper 1].")
-    ] = None,
-    stream: Annotated[
-        bool, _flag(FITTED, "Bounded memory for any number of images.", "--stream")
-    ] = False,
-    locate: Annotated[Optional[str], _flag(FITTED, "peak or centroid of the map [peak].")] = None,
-) -> None:
-    """Only the signature counts."""
+def help_text(fields: Fields) -> str:
+    """The help of a flag, with the default of the first methods and all that differ from it."""
+    (_, first), *others = fields.items()
+    usual = default_text(first)
+    defaults = [usual] if usual else []
+    for options, field in others:
+        if default_text(field) != usual:
+            defaults.append(f"{options.family} {default_text(field)}")
+    text = str(first.metadata["help"])
+    return f"{text.removesuffix('.')} [{'; '.join(defaults)}]." if defaults else text
+
+
+def panel(fields: Fields) -> str | None:
+    """The heading of a flag in the help: the methods that take it; None for all that learn."""
+    if all(options in fields for options in _learners()):
+        return None
+    return ", ".join(options.family for options in fields)
+
+
+def _learners() -> list[type[Options]]:
+    return [each for each in registry.option_classes() if issubclass(each, LearnerOptions)]
 
 
 def takes_options(command: Callable[..., None]) -> Callable[..., None]:
     """Put all flags in the place of a command's parameter ``options``, a dict of those given."""
-    own = inspect.signature(command, eval_str=True)
-    flags = inspect.signature(_flags, eval_str=True).parameters
-    parameters = [p for name, p in own.parameters.items() if name != "options"]
-    parameters += [p for name, p in flags.items() if name not in own.parameters]
+    signature = inspect.signature(command, eval_str=True)
+    flags = {name: _parameter(name, fields) for name, fields in option_fields().items()}
+    parameters = [p for name, p in signature.parameters.items() if name != "options"]
+    parameters += flags.values()
 
     @functools.wraps(command)
     def wrapped(**given: Any) -> None:
-        options = _given({name: given.pop(name) for name in flags if name in given})
+        values = {name: given.pop(name) for name in flags if name in given}
+        options = {
+            name: _parsed(name, value)
+            for name, value in values.items()
+            if value is not None and value is not False
+        }
         command(**given, options=options)
 
     # What typer reads: the signature for the order and defaults, the annotations for the flags.
-    wrapped.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+    wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     wrapped.__annotations__ = {p.name: p.annotation for p in parameters}
     return wrapped
 
 
-def _given(flags: dict[str, Any]) -> dict[str, Any]:
-    """Flags -> options of the methods; flags not given are left out."""
-    if flags["input"] is not None:
-        flags["input"] = console.parse_size(flags["input"], "--input")
-    for name in ("weights", "start"):
-        if flags[name] is not None:
-            flags[name] = str(flags[name])
-    if flags["augment"] is not None:
-        flags["augment"] = tuple(flags["augment"].split(","))
-    return {
-        name: value for name, value in flags.items() if value is not None and value is not False
-    }
+def _parameter(name: str, fields: Fields) -> inspect.Parameter:
+    """A flag as a keyword parameter that typer understands."""
+    kind = _value_type(name)
+    annotation: Any = Annotated[
+        kind if kind is bool else Optional[kind],
+        typer.Option(
+            f"--{flag(name)}",
+            help=help_text(fields),
+            rich_help_panel=panel(fields),
+            show_default=False,
+        ),
+    ]
+    field = next(iter(fields.values()))
+    default = field.default if field.metadata["always"] else (False if kind is bool else None)
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    )
+
+
+def _value_type(name: str) -> Any:
+    """The type of an option's value on the command line; tuples are typed as one text."""
+    kinds = _field_types(name)
+    if Path in kinds:
+        return Path
+    kind = next(kind for kind in kinds if kind is not type(None))
+    return str if get_origin(kind) in (tuple, Literal) else kind
+
+
+def _field_types(name: str) -> tuple[Any, ...]:
+    """The types that the field of an option may hold."""
+    hint = get_type_hints(next(iter(option_fields()[name])))[name]
+    return get_args(hint) if get_origin(hint) is types.UnionType else (hint,)
+
+
+def _parsed(name: str, value: Any) -> Any:
+    """A value as typed -> a value for the option dataclass."""
+    kinds = _field_types(name)
+    if tuple[int, int] in kinds:
+        return console.parse_size(value, f"--{flag(name)}")
+    if tuple[str, ...] in kinds:
+        return tuple(value.split(","))
+    return str(value) if Path in kinds else value

@@ -7,8 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from synth import console
-from synth import coordinate_units as units
+from synth import console, coordinate_units
 from synth.coordinate_units import Unit
 
 
@@ -25,7 +24,7 @@ def score(
     split: Annotated[
         Optional[str], typer.Option(help="test, val, train or all [the one the file is about].")
     ] = None,
-    unit: Annotated[Optional[Unit], typer.Option(help=units.HELP)] = None,
+    unit: Annotated[Optional[Unit], typer.Option(help=coordinate_units.HELP)] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace OUT if it is one of ours.")
     ] = False,

@@ -23,20 +23,23 @@ def train(
         Optional[Path], typer.Argument(help="Dataset folder that synth wrote.")
     ] = None,
     photos: Annotated[
-        Optional[Path], typer.Option(help="Instead of DATASET: photos to draw on without end.")
+        Optional[Path],
+        typer.Option(help="Instead of DATASET: folder of photos for endless images."),
     ] = None,
     recipe: Annotated[
-        Optional[Path], typer.Option(help="How to draw on them: a preset or a file [default].")
+        Optional[Path], typer.Option(help="Recipe of endless images: a preset or a file [default].")
     ] = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
 ) -> None:
-    """Train a method on a dataset's train split; the best epoch on val is kept.
+    """Train a method on the train split of a dataset.
 
-    patchcore has no epochs: it keeps patches of the split's clean images.
+    Of the epochs the best on the val split is kept. patchcore has no epochs: it keeps patches of
+    the clean images.
 
-    With --photos, photos that are broken, animated, transparent or smaller than the recipe's size
-    are skipped, as synth generate does, and listed in skipped.csv in the run folder.
+    With --photos, the method learns from endless images: labelled images that are drawn from
+    photos during training. Photos that are broken, animated, transparent or smaller than the
+    recipe's size are skipped, as by synth generate, and listed in skipped.csv in the run folder.
 
     Example: `localize train cnn-fuse-last set --out runs/last --input 400x400`
 
@@ -52,11 +55,11 @@ def train(
     )  # fmt: skip
     if photos is not None:
         console.print_passed_over(photos)
-    console.print_line(f"{out}: {_trained(api.describe(out))}")
+    console.print_line(f"{out}: {_summary(api.describe(out))}")
 
 
-def _trained(about: dict[str, Any]) -> str:
-    """What came of a training, in a line."""
+def _summary(about: dict[str, Any]) -> str:
+    """The result of a training in one line."""
     if "trained" in about:
         return str(about["trained"])
     if "bank" in about:

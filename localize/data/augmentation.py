@@ -1,6 +1,6 @@
-"""Augmentation of datasets on disk: x, y and r move with the pixels.
+"""Augmentation of datasets on disk: x, y and r are transformed with the pixels.
 
-The only module that knows albumentations, which is no longer maintained.
+Only this module imports albumentations, which is no longer maintained.
 """
 
 from __future__ import annotations
@@ -14,25 +14,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from localize.data.augmentation_names import NAMES, check_augmentations
 from localize.data.batches import Augment
-from synth.errors import InputError
 from synth.renderer import Sample
 
 if TYPE_CHECKING:
     import albumentations as A
 
-NAMES = ("flip", "turn", "crop", "noise", "gain")
-
-
-def check(names: Sequence[str]) -> None:
-    """Refuse names that are not among :data:`NAMES`."""
-    for name in names:
-        if name not in NAMES:
-            raise InputError(f"augmentation '{name}' is unknown: use {', '.join(NAMES)}")
-
 
 def _transforms(name: str) -> tuple[A.BasicTransform, ...]:
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network at import
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # or it goes online at import
     import albumentations as A
 
     if name == "flip":
@@ -43,7 +34,7 @@ def _transforms(name: str) -> tuple[A.BasicTransform, ...]:
         return (A.BBoxSafeRandomCrop(erosion_rate=0.0, p=0.5),)
     if name == "noise":
         return (A.GaussNoise(std_range=(0.0, 0.01), p=0.5),)
-    # One factor for the whole picture: inside and outside keep their ratio.
+    # One factor for the whole image keeps the ratio of inside and outside.
     return (A.MultiplicativeNoise((0.8, 1.0), per_channel=False, elementwise=False, p=0.5),)
 
 
@@ -51,7 +42,7 @@ def _pipeline(transform: A.BasicTransform) -> A.Compose:
     import albumentations as A
 
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Got processor")  # noise moves nothing
+        warnings.filterwarnings("ignore", message="Got processor")  # noise has no keypoints to move
         return A.Compose(
             [transform],
             keypoint_params=A.KeypointParams("xy", remove_invisible=False),
@@ -60,7 +51,7 @@ def _pipeline(transform: A.BasicTransform) -> A.Compose:
 
 
 def build(names: Sequence[str]) -> Augment:
-    """Names of :data:`NAMES` -> a function of (sample, seed) that gives another sample.
+    """Names of augmentations -> a function of (sample, seed) that returns the augmented sample.
 
     Flips, quarter turns and crops (which keep the whole region) move x, y and r; noise and
     gain leave them. The same seed gives the same sample.
@@ -68,8 +59,8 @@ def build(names: Sequence[str]) -> Augment:
     Raises:
         InputError: a name is unknown.
     """
-    check(names)
-    # One pipeline each: in a common one every transform would get the same random numbers.
+    check_augmentations(names)
+    # In a common pipeline all transforms would get the same random numbers.
     pipelines = [_pipeline(t) for name in NAMES if name in names for t in _transforms(name)]
 
     def augment(sample: Sample, seed: int) -> Sample:
@@ -77,10 +68,10 @@ def build(names: Sequence[str]) -> Augment:
         if truth is None:
             return sample
         image, x, y = sample.image, truth.x, truth.y
-        for pipeline, own in zip(
+        for pipeline, its_seed in zip(
             pipelines, np.random.SeedSequence(seed).generate_state(len(pipelines)), strict=True
         ):
-            pipeline.set_random_seed(int(own))
+            pipeline.set_random_seed(int(its_seed))
             moved = pipeline(image=image, keypoints=[(x, y)], bboxes=[_box(x, y, truth.reach)])
             image = moved["image"]
             x, y = (float(v) for v in moved["keypoints"][0][:2])
@@ -90,7 +81,7 @@ def build(names: Sequence[str]) -> Augment:
 
 
 def _box(x: float, y: float, reach: float) -> tuple[float, float, float, float]:
-    """The pixels of a region as edges: pixel i spans i to i + 1."""
+    """The box around a region (left, top, right, bottom); pixel i spans i to i + 1."""
     return (
         math.floor(x - reach),
         math.floor(y - reach),

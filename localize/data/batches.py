@@ -1,4 +1,4 @@
-"""Samples to tensors: the network's own input size, the truth as fractions of the image."""
+"""Batches for the regressors: images stretched to the input size, centres as fractions."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ from localize.localizer import Source
 from synth.errors import InputError
 from synth.renderer import Sample
 
-EPOCH = 400  # samples, of a source without end
-PRELOAD_BYTES = 4 * 2**30  # decoded pictures are kept in memory up to this much in all
+EPOCH = 400  # images per epoch of endless images
+PRELOAD_BYTES = 4 * 2**30  # a dataset is kept in memory if its images take at most this much
 
 Augment = Callable[[Sample, int], Sample]
 
 
 class Batch(TypedDict):
-    """What a network is trained on.
+    """What a regressor is trained on; (w, h) is the size of its input, (W, H) that of the image.
 
-    image: (B, 3, h, w) uint8. numeric: (B, 2) float32, r in px of the input and the ratio.
-    target: (B, 2) float32, (x + 1/2) / W and (y + 1/2) / H. size: (B, 2) float32, W and H
-    in px of the image itself.
+    Args:
+        image: (B, 3, h, w) uint8.
+        numeric: (B, 2) float32: r in px of the input, and the ratio.
+        target: (B, 2) float32: (x + 1/2) / W and (y + 1/2) / H.
+        size: (B, 2) float32: W and H, px.
     """
 
     image: torch.Tensor
@@ -50,7 +52,7 @@ def to_input(r: float, image_size: tuple[int, int], size: tuple[int, int]) -> fl
 
 
 def to_pixels(fractions: np.ndarray, image_size: tuple[int, int]) -> tuple[float, float]:
-    """(2,) fractions of width and height -> x, y px: the inverse of a batch's target."""
+    """(2,) fractions of width and height -> x, y px: inverts the target of :class:`Batch`."""
     return (
         float(fractions[0]) * image_size[0] - 0.5,
         float(fractions[1]) * image_size[1] - 0.5,
@@ -58,7 +60,7 @@ def to_pixels(fractions: np.ndarray, image_size: tuple[int, int]) -> tuple[float
 
 
 def example(sample: Sample, size: tuple[int, int]) -> Batch:
-    """A sample -> a batch's entries without the leading B; ``size`` is (w, h) px."""
+    """A sample -> the entries of a batch without B; ``size`` is (w, h) px."""
     if sample.truth is None:
         raise InputError(f"{sample.name} has no anomaly to learn from")
     height, width = sample.image.shape[:2]
@@ -72,28 +74,28 @@ def example(sample: Sample, size: tuple[int, int]) -> Batch:
 
 
 def epoch_of(source: Source) -> int:
-    """How many samples an epoch has: all, or EPOCH of a source without end."""
+    """The number of images per epoch: all of a dataset, EPOCH of endless images."""
     return EPOCH if len(source) == sys.maxsize else len(source)
 
 
 class Examples(Dataset[Batch]):
-    """A source as examples. An item's key is (index, seed of its augmentation).
+    """A source as a torch dataset, indexed by (index, seed of the augmentation).
 
-    Without augmentation the pictures are decoded once and kept, if they fit in memory.
+    Without augmentation the images are decoded once and kept, if they fit in memory.
     """
 
     def __init__(
         self, source: Source, size: tuple[int, int], augment: Augment | None = None
     ) -> None:
         self._source, self._size, self._augment = source, size, augment
-        self._kept: list[Batch] | None = None
+        self._preloaded: list[Batch] | None = None
         if augment is None and len(source) * size[0] * size[1] * 3 <= PRELOAD_BYTES:
             with ThreadPoolExecutor() as pool:
-                self._kept = list(pool.map(self._load, range(len(source))))
+                self._preloaded = list(pool.map(self._load, range(len(source))))
 
     @property
     def preloaded(self) -> bool:
-        return self._kept is not None
+        return self._preloaded is not None
 
     def __len__(self) -> int:
         return len(self._source)
@@ -103,18 +105,20 @@ class Examples(Dataset[Batch]):
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
         index, seed = key
-        if self._kept is not None:
-            return self._kept[index]
+        if self._preloaded is not None:
+            return self._preloaded[index]
         if self._augment is None:
             return self._load(index)
         return example(self._augment(self._source[index], seed), self._size)
 
 
 class Order(Sampler[tuple[int, int]]):
-    """Keys of :class:`Examples`: shuffled by (seed, epoch) alone, so that a resumed run agrees.
+    """Indices for :class:`Examples`; their order depends on (seed, epoch) alone.
 
-    Lightning calls :meth:`set_epoch` before each epoch. Of a source without end (``fresh``)
-    each epoch takes the next ``length`` samples.
+    So a resumed run has the same order. Lightning calls :meth:`set_epoch` before each epoch.
+
+    Args:
+        fresh: each epoch takes the next ``length`` images, for endless images.
     """
 
     def __init__(self, length: int, seed: int, shuffle: bool, fresh: bool = False) -> None:
@@ -146,7 +150,7 @@ def loader(
     augment: Augment | None = None,
     workers: int = 0,
 ) -> DataLoader[Batch]:
-    """A source -> batches of :class:`Batch`; workers are not used for preloaded pictures."""
+    """A source -> a loader of :class:`Batch`; preloaded images need no workers."""
     examples = Examples(source, size, augment)
     workers = 0 if examples.preloaded else workers
     length = epoch_of(source)

@@ -1,8 +1,8 @@
-"""Labelled pictures without end, drawn on the fly from photos: nothing is written to disk.
+"""Endless images: labelled images drawn from photos during training; nothing is written to disk.
 
-A photo is first resampled, flipped and toned, which also wears away the grid of an older JPEG;
-then changed; then encoded and decoded, all by `synth`'s own functions. The index alone seeds
-a picture, so that any worker draws the same one.
+A photo is first resampled, flipped and toned, which also weakens the block grid of an earlier JPEG;
+then a region is changed; then the image is encoded and decoded, by the functions of `synth`. The
+random draws of an image depend on the seed and the index alone, so that any worker draws the same.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from localize.data.mixes import FEW as FEW
 from localize.data.mixes import Mix as Mix
 from localize.data.mixes import load as load
 from localize.data.mixes import recipes_of
-from localize.data.photo_augmentation import augmented
+from localize.data.photo_augmentation import augment_photo
 from localize.localizer import Source
 from synth import anomaly as anomalies
 from synth import photos, renderer
@@ -39,22 +39,22 @@ from synth.photos import Photo
 from synth.recipe import Recipe
 from synth.renderer import Sample
 
-TRIES = 40  # places tried for the regions of one picture
-APART = 8.0  # px that regions of one picture keep from each other, at least
-VAL = 40  # pictures to validate on
+TRIES = 40  # random places tried for the regions of one image
+APART = 8.0  # px, smallest distance between regions of one image
+VAL = 40  # images to validate on
 CACHE = 150_000_000  # px of decoded photos kept in memory
 
 
 def split(
     folder: str | Path, mixes: Sequence[Mix], seed: int = 0, progress: Progress | None = None
 ) -> tuple[Endless, Endless]:
-    """A folder of photos -> pictures to train on, without end, and VAL others.
+    """A folder of photos -> endless images for training, and VAL images of other photos.
 
-    One photo in seven, at least one, is for validation only. Every photo is decoded once, and
-    ``skipped`` of either source names those of its photos that cannot be used, with the reasons.
+    One photo in seven, at least one, is for validation only. Every photo is decoded once;
+    ``skipped`` of both sources then holds their photos that cannot be used, with the reasons.
 
     Args:
-        progress: called with photos decoded and photos in all.
+        progress: called with the number of decoded photos and of all photos.
 
     Raises:
         InputError: fewer than two photos can be used.
@@ -64,40 +64,41 @@ def split(
     whole = Endless(folder, mixes, 2 * seed, names=names)
     sizes = whole.check(progress)
     last = recipes_of(mixes[-1:])
-    unfit = {
+    no_val = {
         name: reason
         for name in names
-        if (reason := unusable_photos.unfit(sizes.get(name, (0, 0)), last))
+        if (reason := unusable_photos.size_fault(sizes.get(name, (0, 0)), last))
     } | whole.skipped
     order = [names[i] for i in np.random.default_rng([seed, len(names)]).permutation(len(names))]
-    held, rest = unusable_photos.divide(order, max(1, len(names) // 7), whole.skipped, unfit)
-    if not held or not rest:
+    count = max(1, len(names) // 7)
+    for_val, for_train = unusable_photos.split_photos(order, count, whole.skipped, no_val)
+    if not for_val or not for_train:
         raise InputError(
             whole.none_usable()
             if len(whole.skipped) == len(names)
             else f"learning needs two usable photos at least, one for validation: {folder} holds "
-            f"{len(names)}{unusable_photos.explain(unfit)}"
+            f"{len(names)}{unusable_photos.explain(no_val)}"
         )
-    train = Endless(folder, mixes, 2 * seed, names=[name for name in names if name not in held])
-    val = Endless(folder, mixes[-1:], 2 * seed + 1, names=sorted(held), length=VAL)
+    train = Endless(folder, mixes, 2 * seed, names=[name for name in names if name not in for_val])
+    val = Endless(folder, mixes[-1:], 2 * seed + 1, names=sorted(for_val), length=VAL)
     train.skipped = {name: whole.skipped[name] for name in train.names if name in whole.skipped}
-    val.skipped = {name: unfit[name] for name in val.names if name in unfit}
+    val.skipped = {name: no_val[name] for name in val.names if name in no_val}
     train._cache = val._cache = whole._cache
     return train, val
 
 
-class Endless:
-    """A source of pictures, each with one region, or several of one ratio: see :meth:`crowd`.
+class Endless(Source):
+    """Endless images, each with one region, or several of one ratio: see :meth:`multi_region`.
+
+    A photo that cannot be read or is too small for every recipe goes to ``skipped``.
 
     Args:
-        photos_folder: where the photos are.
-        mixes: what to draw: of :func:`load`, or one recipe.
-        seed: other seeds give other pictures.
+        photos_folder: the folder of the photos.
+        mixes: the stages, from :func:`load`, or one recipe.
+        seed: other seeds give other images.
         names: the photos to use; None: all in the folder.
-        length: how many pictures; None: no end.
-        augment: resample, flip and tone the photo first; else it is used as it is.
-
-    A photo that cannot be read, or is too small for every recipe, is passed over: see ``skipped``.
+        length: the number of images; None: no end.
+        augment: resample, flip and tone the photo first; else it is used unchanged.
 
     Raises:
         InputError: there are no photos.
@@ -113,12 +114,13 @@ class Endless:
         length: int | None = None,
         augment: bool = True,
     ) -> None:
+        super().__init__()
         self.folder = path_of(photos_folder)
+        self.names: Sequence[str]
         self.names = list(names) if names is not None else photos.find(self.folder)
         self.mixes = (Mix(mixes.to_dict()),) if isinstance(mixes, Recipe) else tuple(mixes)
         self.seed = seed
         self.augment = augment
-        self.skipped: dict[str, str] = {}  # photos that cannot be used, and why
         self._length = sys.maxsize if length is None else length
         self._cache: dict[tuple[str, bool], Photo] = {}  # by name and keep_profile
 
@@ -129,26 +131,29 @@ class Endless:
         return self._length
 
     def __getitem__(self, index: int) -> Sample:
-        """The index-th picture, with its clean twin."""
-        view, draws, chosen, rng = self._drawn(index)
-        truth = draws[0] if draws else None
-        clean = self._coded(np.asarray(view.picture), chosen)
-        image = self._painted(view, draws, chosen, rng) if truth else clean
-        return Sample(image, truth, clean, photo=view.name)
+        """The index-th image with its clean twin."""
+        crop, regions, recipe, rng = self._draw(index)
+        truth = regions[0] if regions else None
+        clean = self._encode_decode(np.asarray(crop.picture), recipe)
+        image = self._render(crop, regions, recipe, rng) if truth else clean
+        return Sample(image, truth, clean, photo=crop.name)
 
-    def crowd(self, index: int) -> tuple[np.ndarray, list[Anomaly]]:
-        """-> the index-th picture (H, W, 3) uint8 with up to its mix's crowd of regions, one ratio.
+    def multi_region(self, index: int) -> tuple[np.ndarray, list[Anomaly]]:
+        """-> the index-th image (H, W, 3) uint8 with up to ``crowd`` regions of its stage.
 
-        They lie apart. A network that looks at the whole picture learns from each of them.
+        The regions have one ratio and do not overlap. A network that is trained on whole images
+        learns from each of them.
         """
-        view, draws, chosen, rng = self._drawn(index, crowd=True)
-        return self._painted(view, draws, chosen, rng), draws
+        crop, regions, recipe, rng = self._draw(index, multi=True)
+        return self._render(crop, regions, recipe, rng), regions
 
-    def whole(self, size: tuple[int, int], augment: bool = False) -> Endless:
-        """The same photos, only shrunk or stretched to (width, height) px, with regions to fit.
+    def resized(self, size: tuple[int, int], augment: bool = False) -> Endless:
+        """Endless images of the same photos, each whole photo stretched to (width, height) px.
 
-        Half of the radii are then drawn up to the nearest edge. There is no end to them. Or
-        pictures of that size in which the photos are resampled, flipped and toned.
+        For half of the images the radius is drawn up to the nearest edge.
+
+        Args:
+            augment: instead of whole photos, resampled, flipped and toned crops of that size.
         """
         mixes = []
         for mix in self.mixes:
@@ -160,11 +165,11 @@ class Endless:
         other._cache, other.skipped = self._cache, self.skipped  # the photos are the same
         return other
 
-    def paced(self, pictures: int) -> Endless:
-        """The same pictures, for a run of so many: shares of it become numbers of pictures."""
+    def scheduled(self, images: int) -> Endless:
+        """The same source for a training run of so many images: ``until`` becomes a number."""
         other = copy.copy(self)
         other.mixes = tuple(
-            dataclasses.replace(mix, until=round(mix.until * pictures))
+            dataclasses.replace(mix, until=round(mix.until * images))
             if isinstance(mix.until, float)
             else mix
             for mix in self.mixes
@@ -172,14 +177,14 @@ class Endless:
         return other
 
     def truth(self, index: int) -> tuple[Anomaly, tuple[int, int]]:
-        """The anomaly of a picture and its (width, height) px."""
-        view, draws, _, _ = self._drawn(index)
-        if not draws:
-            raise InputError("endless pictures need an anomaly each: clean_fraction must be 0")
-        return draws[0], view.picture.size
+        """The anomaly of an image and the image's (width, height) px."""
+        crop, regions, _, _ = self._draw(index)
+        if not regions:
+            raise InputError("endless images need an anomaly each: clean_fraction must be 0")
+        return regions[0], crop.picture.size
 
-    def about(self) -> dict[str, Any]:
-        """Everything that is drawn from, in JSON types."""
+    def description(self) -> dict[str, Any]:
+        """The photos, stages and seed that determine all images, in JSON types."""
         digest = hashlib.sha256(os.fsencode("\n".join(self.names))).hexdigest()
         return {
             "photos": len(self.names),
@@ -189,55 +194,55 @@ class Endless:
         }
 
     def clean(self) -> Iterator[np.ndarray]:
-        """The clean twins."""
+        """(H, W, 3) uint8: the clean twins in order."""
         for index in range(len(self)):
-            view, _, chosen, _ = self._drawn(index)
-            yield self._coded(np.asarray(view.picture), chosen)
+            crop, _, recipe, _ = self._draw(index)
+            yield self._encode_decode(np.asarray(crop.picture), recipe)
 
-    def _mix(self, index: int, crowd: bool) -> Mix:
-        """What a picture is drawn with; one region is never drawn as if it were of a crowd."""
-        mixes = [m for m in self.mixes[:-1] if crowd or m.crowd <= FEW]
+    def _stage(self, index: int, multi: bool) -> Mix:
+        """The stage of an image. Stages of many regions are left out where one region is wanted."""
+        mixes = [m for m in self.mixes[:-1] if multi or m.crowd <= FEW]
         return next((m for m in mixes if m.until is None or index < m.until), self.mixes[-1])
 
-    def _drawn(
-        self, index: int, crowd: bool = False
+    def _draw(
+        self, index: int, multi: bool = False
     ) -> tuple[Photo, list[Anomaly], Recipe, np.random.Generator]:
-        """The view of a photo, the regions in it, and the recipe that both were drawn with."""
+        """The crop of a photo, the regions in it, the recipe of both, the random generator."""
         if not 0 <= index < len(self):
             raise IndexError(index)
-        mix = self._mix(index, crowd)
-        most = mix.crowd if crowd else 1
+        mix = self._stage(index, multi)
+        most = mix.crowd if multi else 1
         rng = np.random.default_rng([self.seed, index])
         for _ in range(TRIES):
-            chosen = mix.recipe(rng)
-            photo = self._choose(rng, chosen)
+            recipe = mix.recipe(rng)
+            photo = self._random_photo(rng, recipe)
             try:
-                view = self._view(photo, chosen, rng)
-                return view, _regions(chosen, view.picture.size, most, rng), chosen, rng
+                crop = self._crop(photo, recipe, rng)
+                return crop, _regions(recipe, crop.picture.size, most, rng), recipe, rng
             except Skipped:
                 continue
         raise InputError(f"{self.folder}: hardly any photo is large enough for the recipe")
 
-    def _choose(self, rng: np.random.Generator, chosen: Recipe) -> Photo:
-        """A random photo of those that can be used."""
+    def _random_photo(self, rng: np.random.Generator, recipe: Recipe) -> Photo:
+        """A random one of the photos that can be used."""
         while len(self.skipped) < len(self.names):
-            name = self.names[rng.integers(len(self.names))]
+            name = self.names[int(rng.integers(len(self.names)))]
             if name not in self.skipped:
                 try:
-                    return self._photo(name, chosen)
+                    return self._photo(name, recipe)
                 except Skipped as reason:
                     self.skipped[name] = str(reason)
         raise InputError(self.none_usable())
 
     def none_usable(self) -> str:
-        """The error where no photo can be used."""
+        """The message of the error where no photo can be used."""
         return (
             f"none of the {len(self.names)} photos in {self.folder} can be used; "
             f"the first: {self.skipped[self.names[0]]}"
         )
 
     def check(self, progress: Progress | None = None) -> dict[str, tuple[int, int]]:
-        """Decode every photo once; note those that cannot be used -> the others' sizes, px."""
+        """Decode every photo once -> (width, height) px of the usable ones; fills ``skipped``."""
         sizes: dict[str, tuple[int, int]] = {}
         count = os.cpu_count() or 1
 
@@ -248,7 +253,7 @@ class Endless:
                 return str(reason)
 
         with ThreadPoolExecutor(count) as pool:
-            # A few at a time: what is decoded ahead is in memory.
+            # A few at a time, because photos that are decoded ahead take memory.
             for first in range(0, len(self.names), 4 * count):
                 names = self.names[first : first + 4 * count]
                 for name, found in zip(names, pool.map(size, names), strict=True):
@@ -264,13 +269,13 @@ class Endless:
     def _recipes(self) -> list[Recipe]:
         return recipes_of(self.mixes)
 
-    def _photo(self, name: str, chosen: Recipe) -> Photo:
-        """A photo, decoded as a recipe asks or from memory.
+    def _photo(self, name: str, recipe: Recipe) -> Photo:
+        """A photo as a recipe decodes it, from memory where possible.
 
         Raises:
             Skipped: it cannot be used.
         """
-        key = (name, chosen.keep_profile)
+        key = (name, recipe.keep_profile)
         photo = self._cache.get(key)
         if photo is None:
             try:
@@ -280,10 +285,10 @@ class Endless:
             photo = photos.read(
                 self.folder,
                 name,
-                keep_profile=chosen.keep_profile,
-                max_pixels=chosen.max_pixels,
+                keep_profile=recipe.keep_profile,
+                max_pixels=recipe.max_pixels,
             )
-            if reason := unusable_photos.unfit(photo.picture.size, self._recipes):
+            if reason := unusable_photos.size_fault(photo.picture.size, self._recipes):
                 raise Skipped(reason)
             # Other threads add and remove photos meanwhile.
             while sum(math.prod(p.picture.size) for p in list(self._cache.values())) > CACHE:
@@ -291,58 +296,52 @@ class Endless:
             self._cache[key] = photo
         return photo
 
-    def _view(self, photo: Photo, chosen: Recipe, rng: np.random.Generator) -> Photo:
-        """The picture that regions are drawn in, of the recipe's size."""
+    def _crop(self, photo: Photo, recipe: Recipe, rng: np.random.Generator) -> Photo:
+        """The crop of the recipe's size in which regions are drawn."""
         if not self.augment:
-            draw = chosen.draw(*photo.picture.size, rng)
+            draw = recipe.draw(*photo.picture.size, rng)
             pixels = renderer.fit(photo, draw.size, draw.crop)
             return dataclasses.replace(photo, picture=Image.fromarray(pixels))
-        size = chosen.output_size(*photo.picture.size)  # a smaller photo is not enlarged
-        return dataclasses.replace(photo, picture=augmented(photo.picture, size, rng))
+        size = recipe.output_size(*photo.picture.size)  # a smaller photo is not enlarged
+        return dataclasses.replace(photo, picture=augment_photo(photo.picture, size, rng))
 
     @staticmethod
-    def _painted(
-        view: Photo, draws: Sequence[Anomaly], chosen: Recipe, rng: np.random.Generator
+    def _render(
+        crop: Photo, regions: Sequence[Anomaly], recipe: Recipe, rng: np.random.Generator
     ) -> np.ndarray:
-        image = np.asarray(view.picture)
-        for each in draws:
+        image = np.asarray(crop.picture)
+        for each in regions:
             image = anomalies.apply(image, each, rng)
-        return Endless._coded(image, chosen)
+        return Endless._encode_decode(image, recipe)
 
     @staticmethod
-    def _coded(image: np.ndarray, chosen: Recipe) -> np.ndarray:
-        if chosen.codec == "png":
-            return image  # exactly what a reader of the file would see
-        return renderer.decode(renderer.encode(image, chosen.codec, chosen.quality))
-
-
-def described(source: Source) -> dict[str, Any]:
-    """What a source draws from, in JSON types, for the run folder."""
-    about = getattr(source, "about", None)
-    return about() if callable(about) else {"images": len(source)}
+    def _encode_decode(image: np.ndarray, recipe: Recipe) -> np.ndarray:
+        if recipe.codec == "png":
+            return image  # lossless
+        return renderer.decode(renderer.encode(image, recipe.codec, recipe.quality))
 
 
 def _regions(
-    chosen: Recipe, size: tuple[int, int], most: int, rng: np.random.Generator
+    recipe: Recipe, size: tuple[int, int], most: int, rng: np.random.Generator
 ) -> list[Anomaly]:
-    """One to ``most`` regions, apart from each other, all of the first one's ratio.
+    """One to ``most`` regions at random places, APART px from each other, of one ratio.
 
-    More than a few are there for their edges: then as many as find a place.
+    Up to FEW regions their number is random; of more, as many as fit are drawn.
     """
     wanted = int(rng.integers(1, most + 1)) if most <= FEW else most
-    found: list[Anomaly] = []
-    alone = dataclasses.replace(chosen, size="keep")  # the view is cut out already
+    regions: list[Anomaly] = []
+    cropped = dataclasses.replace(recipe, size="keep")  # the crop is made already
     for _ in range(TRIES * max(1, most // FEW)):
-        drawn = alone.draw(*size, rng).anomaly
+        drawn = cropped.draw(*size, rng).anomaly
         if drawn is None:
             break
-        if found:
-            drawn = dataclasses.replace(drawn, discolor_ratio=found[0].discolor_ratio)
+        if regions:
+            drawn = dataclasses.replace(drawn, discolor_ratio=regions[0].discolor_ratio)
         if all(
             max(abs(drawn.x - a.x), abs(drawn.y - a.y)) >= drawn.reach + a.reach + APART
-            for a in found
+            for a in regions
         ):
-            found.append(drawn)
-        if len(found) >= wanted:
+            regions.append(drawn)
+        if len(regions) >= wanted:
             break
-    return found
+    return regions

@@ -1,4 +1,4 @@
-"""Where samples come from."""
+"""A dataset on disk as a source of labelled images."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from localize.localizer import Source
 from synth import dataset, photos
 from synth.anomaly import Anomaly
 from synth.errors import InputError, Skipped
@@ -20,7 +21,7 @@ from synth.renderer import Sample
 
 @dataclass(frozen=True)
 class Negative:
-    """A picture without an anomaly, on disk.
+    """An image without an anomaly, on disk.
 
     Args:
         photo: the name of its photo, or of its own file where that is not known.
@@ -32,8 +33,11 @@ class Negative:
     partner: int | None = None
 
 
-class _Pictures:
-    """Indexed like a list; Python's own iterator over such a class knows how many are left."""
+class _Images:
+    """A sequence of images that are read when they are indexed.
+
+    Python's own iterator over a sequence knows how many items are left.
+    """
 
     def __init__(self, source: Folder, names: list[str]) -> None:
         self._source, self._names = source, names
@@ -42,10 +46,10 @@ class _Pictures:
         return len(self._names)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        return self._source.picture(self._names[index])
+        return self._source.read_image(self._names[index])
 
 
-class Folder:
+class Folder(Source):
     """The rows of one split of a dataset on disk; ``split`` may be ``all``.
 
     ``len`` and indexing run over the rows with an anomaly; ``table`` holds those rows.
@@ -55,6 +59,7 @@ class Folder:
     """
 
     def __init__(self, folder: str | Path, split: str = "all") -> None:
+        super().__init__()
         if split != "all" and split not in SPLITS:
             raise InputError(f"split '{split}' is unknown: use {', '.join(SPLITS)} or all")
         self.folder = path_of(folder)
@@ -62,7 +67,7 @@ class Folder:
         table = dataset.read(self.folder)
         rows = table if split == "all" else table[table["split"] == split]
         self.table = rows[rows["label"] == 1].reset_index(drop=True)
-        self._blank = rows[rows["label"] == 0].to_dict("records")
+        self._clean_rows = rows[rows["label"] == 0].to_dict("records")
         self._rows = self.table.to_dict("records")
 
     def __len__(self) -> int:
@@ -75,7 +80,7 @@ class Folder:
             InputError: its image cannot be read or has another size than the table says.
         """
         row = self._rows[index]
-        image = self.picture(row["file_name"])
+        image = self.read_image(row["file_name"])
         if image.shape[:2] != (row["height"], row["width"]):
             raise InputError(
                 f"{self.folder / row['file_name']} is {image.shape[1]}x{image.shape[0]}, the "
@@ -91,7 +96,7 @@ class Folder:
         return anomaly, (int(row["width"]), int(row["height"]))
 
     def select(self, rows: Sequence[int]) -> Folder:
-        """The same with these rows alone, in this order; a row may stand more than once."""
+        """The rows with these indices in this order; a row may occur more than once."""
         chosen = copy.copy(self)
         chosen.table = self.table.iloc[list(rows)].reset_index(drop=True)
         chosen._rows = [self._rows[row] for row in rows]
@@ -99,16 +104,17 @@ class Folder:
 
     @property
     def groups(self) -> list[str]:
-        """The photo of every row with an anomaly; rows of one photo are not independent."""
+        """The photo of each row with an anomaly; rows of one photo are not independent."""
         return [_photo(row) for row in self._rows]
 
     def negatives(self, told: bool = False) -> list[Negative]:
-        """The pictures without an anomaly: label-0 rows, else the twins.
+        """The images without an anomaly: label-0 rows, else the clean twins.
 
-        A told method can be asked about twins alone, with what it is told of the partner.
+        Args:
+            told: for told methods, which need the r and the ratio of a partner: twins alone.
         """
-        if self._blank and not told:
-            return [Negative(row["file_name"], _photo(row)) for row in self._blank]
+        if self._clean_rows and not told:
+            return [Negative(row["file_name"], _photo(row)) for row in self._clean_rows]
         twins = [
             Negative(row["clean_file_name"], _photo(row), i)
             for i, row in enumerate(self._rows)
@@ -117,13 +123,13 @@ class Folder:
         return twins if told else list({twin.name: twin for twin in twins}.values())
 
     def clean(self) -> Iterator[np.ndarray]:
-        """Pictures without an anomaly: label-0 rows, else the twins.
+        """(H, W, 3) uint8 images without an anomaly: label-0 rows, else the clean twins.
 
-        They are read as they are asked for; ``operator.length_hint`` tells how many are left.
+        Each is read when the iterator reaches it; ``operator.length_hint`` is how many are left.
         """
-        return iter(_Pictures(self, [negative.name for negative in self.negatives()]))
+        return iter(_Images(self, [negative.name for negative in self.negatives()]))
 
-    def picture(self, name: str) -> np.ndarray:
+    def read_image(self, name: str) -> np.ndarray:
         """A file of the dataset -> (H, W, 3) uint8.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Batches from worker processes: errors arrive as they were raised, Ctrl-C stays outside."""
+"""Batches from worker processes, which pass errors on unchanged and leave Ctrl-C to the parent."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from synth.workers import block_sigint
 
 @dataclass(frozen=True)
 class Delivery:
-    """What a worker sends.
+    """A message of a worker.
 
     Args:
         content: a batch, or the error that its dataset raised.
-        skipped: photos that were found unusable since the last delivery, with the reasons.
+        skipped: photos that turned out unusable since the last message, with the reasons.
     """
 
     content: Any
@@ -34,15 +34,15 @@ class Delivery:
 
 
 class Guarded(Dataset[Any]):
-    """A dataset that gives an error as an item instead of raising it.
+    """A dataset that returns an error as an item instead of raising it.
 
-    torch would put the worker's traceback into the error's message. Other errors than those of
-    input, memory and files are faults of the program and keep their traceback.
+    torch would put the traceback of the worker into the message of the error. Errors other than
+    those of input, memory and files are faults of the program and keep their traceback.
     """
 
     def __init__(self, dataset: Dataset[Any], source: Source) -> None:
         self._dataset, self.source = dataset, source
-        self._sent = len(skipped_of(source))
+        self._sent = len(source.skipped)
 
     def __len__(self) -> int:
         return len(self._dataset)  # type: ignore[arg-type]
@@ -54,13 +54,13 @@ class Guarded(Dataset[Any]):
             return error
 
     def deliver(self, item: Any) -> Delivery:
-        """One item, which is a batch."""
-        skipped = dict(islice(skipped_of(self.source).items(), self._sent, None))
+        """A batch -> the message with it."""
+        skipped = dict(islice(self.source.skipped.items(), self._sent, None))
         self._sent += len(skipped)
         return Delivery(item, skipped)
 
     def collate(self, items: Sequence[Any]) -> Delivery:
-        """Items -> a batch."""
+        """Items -> the message with a batch of them, or with the first error."""
         errors = (item for item in items if isinstance(item, Exception))
         return self.deliver(next(errors, None) or default_collate(list(items)))
 
@@ -75,7 +75,7 @@ class Loader(DataLoader[Any]):
         with block_sigint():
             deliveries = super().__iter__()
         assert isinstance(self.dataset, Guarded)
-        skipped = skipped_of(self.dataset.source)
+        skipped = self.dataset.source.skipped
         for delivery in deliveries:
             skipped.update(delivery.skipped)
             if isinstance(delivery.content, Exception):
@@ -83,40 +83,34 @@ class Loader(DataLoader[Any]):
             yield delivery.content
 
 
-def skipped_of(source: Source) -> dict[str, str]:
-    """The photos that a source has found unusable, with the reasons; of a dataset none."""
-    found = getattr(source, "skipped", None)
-    return found if isinstance(found, dict) else {}
-
-
 def begin_worker(number: int) -> None:
-    """In a worker: leave Ctrl-C to the parent, and make no files in the folder for temporary ones.
+    """Set up a worker: Ctrl-C is left to the parent, and no temporary files are made.
 
-    The sockets over which workers hand over shared memory would lie there, and stay there when
-    all are killed. Linux has sockets without files.
+    The sockets through which workers pass shared memory would be files, which stay when all
+    processes are killed. Linux has sockets without files.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sys.excepthook = _print_unless_abandoned
+    sys.excepthook = _print_unless_disconnected
     if sys.platform == "linux":
         numbers = count()
         connections: Any = multiprocessing.connection
         connections.arbitrary_address = lambda family: f"\0acuity-{os.getpid()}-{next(numbers)}"
 
 
-def _print_unless_abandoned(
+def _print_unless_disconnected(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    """The hook of a worker's threads: a parent that takes no more pictures is no error."""
+    """The exception hook of a worker: a parent that takes no more batches is no error."""
     if not issubclass(kind, ConnectionError):
         sys.__excepthook__(kind, error, trace)
 
 
 @contextmanager
 def worker_faults() -> Iterator[None]:
-    """Say in one line that a worker died.
+    """Turn torch's error about a dead worker into one line.
 
     Raises:
-        Interrupted: it did.
+        Interrupted: a worker died.
     """
     try:
         yield
@@ -125,5 +119,5 @@ def worker_faults() -> Iterator[None]:
             raise
         raise Interrupted(
             "a worker process of the training died (out of memory?): free some memory, "
-            "then go on with --resume"
+            "then continue with --resume"
         ) from None

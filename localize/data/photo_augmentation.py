@@ -1,4 +1,4 @@
-"""Views of a photo for learning: resampled, flipped, toned cut-outs, no two alike."""
+"""Random augmentation of photos for endless images: crop, resample, flip, change of tone, noise."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import math
 import numpy as np
 from PIL import Image
 
-SCALE = (0.5, 1.25)  # of resampling, px per px of the photo
-STRETCH = 1.57  # at most, of one side against the other, in 3 of 10 pictures
+SCALE = (0.5, 1.25)  # px of the image per px of the photo
+STRETCH = 1.57  # largest change of the aspect ratio, in 3 of 10 images
 
 
-def augmented(picture: Image.Image, size: tuple[int, int], rng: np.random.Generator) -> Image.Image:
-    """A resampled, flipped, toned cut-out of a photo, (width, height) px: the busier of two."""
-    turned = rng.random() < 0.4  # exchange x and y
-    width, height = size[::-1] if turned else size
+def augment_photo(
+    picture: Image.Image, size: tuple[int, int], rng: np.random.Generator
+) -> Image.Image:
+    """A photo -> an augmented crop of (width, height) px: of two random crops the more textured."""
+    swapped = rng.random() < 0.4  # x and y
+    width, height = size[::-1] if swapped else size
     scale = math.exp(rng.uniform(math.log(SCALE[0]), math.log(SCALE[1])))
     stretch = math.exp(rng.uniform(0, math.log(STRETCH))) if rng.random() < 0.3 else 1.0
     scales = (scale, scale * stretch) if rng.random() < 0.7 else (scale * stretch, scale)
@@ -25,10 +27,10 @@ def augmented(picture: Image.Image, size: tuple[int, int], rng: np.random.Genera
         left = rng.uniform(0, picture.width - across)
         top = rng.uniform(0, picture.height - down)
         boxes.append((left, top, left + across, top + down))
-    box = max(boxes, key=lambda each: _busyness(picture, each))
+    box = max(boxes, key=lambda each: _texture(picture, each))
     kinds = (Image.Resampling.BICUBIC, Image.Resampling.LANCZOS)
     pixels = np.asarray(picture.resize((width, height), kinds[rng.integers(2)], box=box))
-    pixels = pixels.swapaxes(0, 1) if turned else pixels
+    pixels = pixels.swapaxes(0, 1) if swapped else pixels
     pixels = pixels[:, ::-1] if rng.random() < 0.5 else pixels
     pixels = pixels[::-1] if rng.random() < 0.15 else pixels
     if rng.random() < 0.5:
@@ -42,8 +44,8 @@ def augmented(picture: Image.Image, size: tuple[int, int], rng: np.random.Genera
     return Image.fromarray(np.ascontiguousarray(pixels))
 
 
-def _busyness(picture: Image.Image, box: tuple[float, float, float, float]) -> float:
-    """Mean step between neighbouring pixels, no edge counting for much."""
+def _texture(picture: Image.Image, box: tuple[float, float, float, float]) -> float:
+    """Mean difference of horizontal neighbours, each limited to 30 code values."""
     left, top, right, bottom = (int(edge) for edge in box)
     grey = np.asarray(picture.crop((left, top, right, bottom)).convert("L"), np.int16)[::3]
     return float(np.minimum(np.abs(np.diff(grey, axis=1)), 30).mean())

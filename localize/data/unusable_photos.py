@@ -1,4 +1,4 @@
-"""Photos that cannot be drawn on: which they are, why, and what is said of them."""
+"""Photos that endless images cannot be drawn from: which they are, the reasons, the messages."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
 
-from localize.data.loader import skipped_of
 from localize.localizer import Source
 from synth.errors import Skipped
 from synth.recipe import Recipe
 from synth.text_escapes import escape_surrogates
 
 
-def unfit(size: tuple[int, int], recipes: Sequence[Recipe]) -> str:
+def size_fault(size: tuple[int, int], recipes: Sequence[Recipe]) -> str:
     """Why no recipe can use a photo of (width, height) px; "" if one can."""
     reason = ""
     for each in recipes:
@@ -26,25 +25,27 @@ def unfit(size: tuple[int, int], recipes: Sequence[Recipe]) -> str:
     return reason
 
 
-def divide(
-    order: Sequence[str], count: int, unusable: Container[str], unfit: Container[str]
+def split_photos(
+    order: Sequence[str], count: int, no_train: Container[str], no_val: Container[str]
 ) -> tuple[set[str], set[str]]:
-    """Photos in random order -> those held for validation, usable ones to train on.
+    """Photos in random order -> those for validation, and the usable ones for training.
 
-    The first ``count`` are held, unless all that can be used lie on one side of the border.
+    The first ``count`` are for validation. Where this leaves one side without a usable photo, one
+    photo changes sides.
 
     Args:
-        unusable, unfit: what training and what validation cannot use.
+        no_train: photos that cannot be used for training.
+        no_val: photos that cannot be used for validation.
     """
-    held, rest = list(order[:count]), list(order[count:])
-    if all(name in unfit for name in held):
-        held += [name for name in rest if name not in unfit][:1]
-    if all(name in unusable or name in held for name in rest):
-        fit = [name for name in held if name not in unfit]
-        spare = [name for name in held if name not in unusable and name != fit[0]] if fit else []
-        held = [name for name in held if name not in spare[:1]]
-    usable = {name for name in order if name not in unusable and name not in held}
-    return ({*held} if any(name not in unfit for name in held) else set()), usable
+    val, rest = list(order[:count]), list(order[count:])
+    if all(name in no_val for name in val):
+        val += [name for name in rest if name not in no_val][:1]
+    if all(name in no_train or name in val for name in rest):
+        usable = [name for name in val if name not in no_val]
+        spare = [name for name in val if name not in no_train and name not in usable[:1]]
+        val = [name for name in val if name not in (spare[:1] if usable else [])]
+    train = {name for name in order if name not in no_train and name not in val}
+    return ({*val} if any(name not in no_val for name in val) else set()), train
 
 
 def explain(skipped: Mapping[str, str]) -> str:
@@ -55,18 +56,18 @@ def explain(skipped: Mapping[str, str]) -> str:
     return f", {len(skipped)} of them unusable ({escape_surrogates(name)}: {reason})"
 
 
-def skipped(sources: Sequence[Source]) -> dict[str, str]:
-    """The photos that sources have not used so far, and why, by their names as Unicode text."""
-    found = {name: reason for each in sources for name, reason in skipped_of(each).items()}
-    return {escape_surrogates(name): found[name] for name in sorted(found)}
+def skipped_photos(sources: Sequence[Source]) -> dict[str, str]:
+    """The photos that sources could not use so far, by name as Unicode text, with the reasons."""
+    reasons = {name: reason for each in sources for name, reason in each.skipped.items()}
+    return {escape_surrogates(name): reasons[name] for name in sorted(reasons)}
 
 
-def skipped_line(sources: Sequence[Source]) -> str:
+def skipped_summary(sources: Sequence[Source]) -> str:
     """How many photos sources could not use, and why; "" if they could use all."""
-    counts = Counter(skipped(sources).values())
+    counts = Counter(skipped_photos(sources).values())
     if not counts:
         return ""
-    total = sum(len(getattr(each, "names", ())) for each in sources)
+    total = sum(len(each.names) for each in sources)
     reasons = "; ".join(f"{n} x {reason}" for reason, n in counts.most_common(3))
     more = "; ..." if len(counts) > 3 else ""
     return f"{counts.total()} of {total} photos skipped: {reasons}{more}"

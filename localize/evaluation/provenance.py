@@ -12,13 +12,14 @@ from typing import Any
 import pandas as pd
 
 from localize.evaluation.metrics import DRAWS
-from localize.localizer import Localizer, read_run
+from localize.localizer import Localizer
 from localize.registry import METHODS, Method, is_folder
+from localize.run_files import read_run
 from synth import folders
 from synth.errors import InputError
 from synth.paths import name_of
 
-LOG_ODDS = "log odds"  # the ``scores`` of a method whose scores are that
+LOG_ODDS = "log odds"  # the ``score_kind`` of a method whose scores are that
 BOOTSTRAP = {"level": 0.95, "over": "photos", "samples": DRAWS, "seed": 0}
 _PACKAGES = ("acuity", "torch", "lightning", "numpy", "pandas", "pillow")
 
@@ -38,7 +39,7 @@ def described(
             "told": sorted(localizer.told),
             "learns": localizer.learns,
             "summary": entry.summary if (entry := _entry(name, runs)) else "",
-            "scores": getattr(localizer, "scores", ""),
+            "scores": localizer.score_kind,
         }
         for name, localizer in methods.items()
     }

@@ -16,14 +16,13 @@ from localize.evaluation import detection, metrics, validity
 from localize.evaluation.answer_log import Journal
 from localize.evaluation.detection import Sketch
 from localize.evaluation.validity import NOTHING
-from localize.external.worker import described
-from localize.localizer import Finding, Localizer, Told
+from localize.external.worker import error_text
+from localize.localizer import Finding, Localizer, Told, as_localizer
 from synth import anomaly
 from synth.anomaly import Anomaly
 from synth.errors import InputError
 from synth.memory import is_out_of_memory, out_of_memory_error
 
-CHUNK = 16  # images in memory at a time
 PREDICTIONS = (
     "method", "file_name", "photo", "x", "y", "r", "discolor_ratio", "x_pred", "y_pred", "r_pred",
     "ratio_pred", "score", "distance", "normalised_distance", "seconds",
@@ -124,6 +123,7 @@ def predict(
     Args:
         journal: where answers are kept, and those of a run that was stopped are.
     """
+    localizer = as_localizer(localizer)
     hidden = _asked(localizer, _hidden(source), 0, progress, journal)
     tells = any(a.finding.score is not None or a.mapped for a in hidden)
     questions = _clean(source, told=bool(localizer.told)) if tells else []
@@ -161,7 +161,7 @@ def _clean(source: Folder, told: bool) -> list[_Question]:
     for each in source.negatives(told):
         partner = None if each.partner is None else source.truth(each.partner)[0]
         hint = Told(partner.r, partner.discolor_ratio) if partner else Told(np.nan, np.nan)
-        read = partial(source.picture, each.name)
+        read = partial(source.read_image, each.name)
         questions.append(_Question(each.name, each.photo, read, hint, None))
     return questions
 
@@ -173,7 +173,7 @@ def _asked(
     progress: Progress | None,
     journal: Journal | None,
 ) -> list[_Answer]:
-    chunk = min(CHUNK, getattr(localizer, "at_once", CHUNK))
+    chunk = localizer.batch_size
     groups = [questions[start : start + chunk] for start in range(0, len(questions), chunk)]
     known = journal.take(len(groups)) if journal else []
     answers = [
@@ -205,7 +205,7 @@ def _asked_together(localizer: Localizer, questions: Sequence[_Question]) -> lis
     began = time.perf_counter()
     found, reasons = _located(localizer, images, told)
     seconds = (time.perf_counter() - began) / max(1, len(images))
-    marks_region = getattr(localizer, "map_marks", "centre") == "region"
+    marks_region = localizer.map_marks == "region"
     for question, image, result, failure in zip(readable, images, found, reasons, strict=True):
         finding, unusable = validity.usable(result)
         if question.truth is None and validity.is_silent(result):
@@ -245,7 +245,7 @@ def _located(
         if len(images) == 1 and is_out_of_memory(error):
             raise out_of_memory_error("an image") from None
         if len(images) == 1:
-            return [NOTHING], [described(error)]
+            return [NOTHING], [error_text(error)]
     single = [
         _located(localizer, [image], [told[i]] if told else None) for i, image in enumerate(images)
     ]

@@ -1,4 +1,6 @@
-"""Localizers that are not ours: a function in the user's file, a model of another library.
+"""External localizers: functions in the user's Python files and models of the library anomalib.
 
-Each runs in a process of its own (``worker``), which ``peer`` starts, asks, and ends.
+Each runs in a process of its own. Our side starts it, sends images and ends it (:mod:`peer`); the
+other side (:mod:`worker`) runs a job: :mod:`caller` calls a function, :mod:`anomalib_job` a model.
+:mod:`function` and :mod:`detector` are the localizers.
 """

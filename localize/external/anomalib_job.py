@@ -1,4 +1,4 @@
-"""The job that trains and asks a model of anomalib. It runs in an environment with anomalib.
+"""The job that trains and runs a model of anomalib, in an environment that has anomalib.
 
 Nothing is downloaded: a backbone gets the weights that the settings name, or stays random.
 """
@@ -21,14 +21,14 @@ from typing import Any
 
 import numpy as np
 
-Tell = Callable[[int, int], None]
+Report = Callable[[int, int], None]  # called with progress: done, total
 Settings = dict[str, Any]
 WEIGHTS = "model.safetensors"
-LITE = "tf_efficientnet_lite0"  # the backbone whose weights come along
-LITE_PIXELS = (127 / 255, 128 / 255)  # mean and std that it was trained with
+LITE = "tf_efficientnet_lite0"  # the backbone whose weights a Python package holds
+LITE_PIXELS = (127 / 255, 128 / 255)  # mean and standard deviation that normalise its input
 STAGES = ("blocks.1", "blocks.2", "blocks.4")  # 1/4, 1/8 and 1/16 of the side
-COARSE = 112  # channels of the last
-# How a model takes that backbone instead of its own.
+COARSE = 112  # channels of the last stage
+# Arguments with which a model uses that backbone instead of its default one.
 WITH_LITE: dict[str, dict[str, Any]] = {
     "patchcore": {"layers": STAGES[1:]},
     "padim": {"layers": list(STAGES), "n_features": 100},
@@ -36,34 +36,37 @@ WITH_LITE: dict[str, dict[str, Any]] = {
     "fre": {"layer": STAGES[2]},
     "dfm": {"layer": STAGES[2]},
 }
-EPOCHS, OF = 100, {"draem": 700}  # where anomalib names no number of its own
+EPOCHS = 100  # where anomalib has no default
+EPOCHS_OF = {"draem": 700}
 
 
-def begin(tell: Tell, run: str = "") -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """-> what answers ``{"settings", "pictures", "run", "scratch"}`` (train), ``{"image"}`` (look).
+def begin(report: Report, run: str = "") -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """-> the function that answers messages.
+
+    The message ``{"settings", "pictures", "run", "scratch"}`` trains, ``{"image"}`` locates.
 
     Args:
-        run: a folder that training wrote, to answer about images.
+        run: the run folder of a trained model, to locate with; "" to train.
     """
     os.environ |= {"HF_HUB_OFFLINE": "1", "NO_ALBUMENTATIONS_UPDATE": "1"}
     _refuse_downloads()
-    _mend()
-    kept: list[Any] = []
+    _mend_torchvision()
+    models: list[Any] = []
 
     def answer(message: dict[str, Any]) -> dict[str, Any]:
         if "image" in message:
-            return look(kept[0], message["image"])
-        tempfile.tempdir = message["scratch"]  # what libraries write meanwhile lies there too
-        return train(tell, message["settings"], Path(message["pictures"]), Path(message["run"]))
+            return locate(models[0], message["image"])
+        tempfile.tempdir = message["scratch"]  # for the files of libraries
+        return train(report, message["settings"], Path(message["pictures"]), Path(message["run"]))
 
     if run:
         settings = json.loads(Path(run, "model.json").read_text(encoding="utf-8"))["settings"]
-        kept.append(loaded(settings, Path(run)))
+        models.append(load(settings, Path(run)))
     return answer
 
 
-def _mend() -> None:
-    """Let torchvision import beside a CPU-only torch: see that module."""
+def _mend_torchvision() -> None:
+    """Make torchvision importable beside a CPU-only torch: see ``torchvision_compat``."""
     path = Path(__file__).parents[1] / "training" / "torchvision_compat.py"
     spec = importlib.util.spec_from_file_location("acuity_compat", path)
     assert spec is not None
@@ -74,18 +77,18 @@ def _mend() -> None:
 
 
 @contextmanager
-def lending(weights: dict[str, str]) -> Iterator[set[str]]:
-    """While this lasts, timm's pretrained networks are ours or random; gives which there were."""
+def local_backbones(weights: dict[str, str]) -> Iterator[set[str]]:
+    """Within, timm's pretrained networks have local or random weights -> the kinds it created."""
     import timm
 
     places: list[Any] = [timm, timm.models]
-    made: set[str] = set()
+    kinds: set[str] = set()
     original = places[0].create_model
 
     def create(name: str, pretrained: bool = False, *args: Any, **options: Any) -> Any:
         network = original(name, False, *args, **options)
         if pretrained:
-            made.add("ImageNet" if name == LITE else "random")
+            kinds.add("ImageNet" if name == LITE else "random")
         if pretrained and name == LITE:
             _fill(network, original(name), weights)
         return network
@@ -93,14 +96,14 @@ def lending(weights: dict[str, str]) -> Iterator[set[str]]:
     for place in places:
         place.create_model = create
     try:
-        yield made
+        yield kinds
     finally:
         for place in places:
             place.create_model = original
 
 
 def _fill(network: Any, whole: Any, weights: dict[str, str]) -> None:
-    """Give a network, or a part of it, the packaged weights: names differ, the order does not."""
+    """Load the packaged weights into a network or a part of it, by order: the names differ."""
     import torch
 
     package = weights["package"]
@@ -123,12 +126,12 @@ def _fill(network: Any, whole: Any, weights: dict[str, str]) -> None:
     network.load_state_dict({name: named[name] for name in wanted}, strict=False)
 
 
-def built(settings: Settings) -> tuple[Any, str]:
-    """A model, untrained, and what is in its backbone: ImageNet, random or "" (there is none)."""
+def build(settings: Settings) -> tuple[Any, str]:
+    """-> the untrained model, the weights of its backbone: ImageNet, random, "" for none."""
     import torch
     from torchvision.transforms.v2 import Compose, Normalize, Resize
 
-    with lending(settings["weights"]) as made, tempfile.TemporaryDirectory() as empty:
+    with local_backbones(settings["weights"]) as kinds, tempfile.TemporaryDirectory() as empty:
         from anomalib import models
         from anomalib.pre_processing import PreProcessor
 
@@ -150,14 +153,14 @@ def built(settings: Settings) -> tuple[Any, str]:
             options["pre_processor"] = PreProcessor(Compose(steps))
         if model == "fre":
             options["input_dim"] = COARSE * (height // 32) * (width // 32)
-        if model == "draem":  # without textures its training paints noise
+        if model == "draem":  # without textures it trains on noise
             options["dtd_dir"] = empty
         module = kind(**options)
-    return module, "ImageNet" if made == {"ImageNet"} else "random" if made else ""
+    return module, "ImageNet" if kinds == {"ImageNet"} else "random" if kinds else ""
 
 
 def _refuse_downloads() -> None:
-    """Let what would download say so, instead of waiting for a network."""
+    """Let every download fail with a message, instead of waiting for a network."""
 
     def refuse(host: Any, *_: Any, **__: Any) -> Any:
         raise RuntimeError(f"it needs a download from {host}, which is not done: choose another")
@@ -165,8 +168,8 @@ def _refuse_downloads() -> None:
     socket.getaddrinfo = refuse
 
 
-def train(tell: Tell, settings: Settings, pictures: Path, run: Path) -> dict[str, Any]:
-    """Train on a folder of clean pictures, write the weights -> what must be known of it."""
+def train(report: Report, settings: Settings, pictures: Path, run: Path) -> dict[str, Any]:
+    """Train on a folder of clean images and write the weights -> the facts about the training."""
     import torch
     from anomalib.data import Folder
     from anomalib.engine import Engine
@@ -174,16 +177,16 @@ def train(tell: Tell, settings: Settings, pictures: Path, run: Path) -> dict[str
     from safetensors.torch import save_file
 
     seed_everything(settings["seed"], workers=True)
-    module, backbone = built(settings)
-    usual = module.trainer_arguments.get("max_epochs") or OF.get(settings["model"], EPOCHS)
+    module, backbone = build(settings)
+    usual = module.trainer_arguments.get("max_epochs") or EPOCHS_OF.get(settings["model"], EPOCHS)
     epochs = settings["epochs"] or max(1, round(usual * settings["epochs_scale"]))
 
     class Progress(Callback):
-        """Tells of every batch; by the end of training a bank may still have to be thinned."""
+        """Reports every batch. After the last one some models still reduce a memory bank."""
 
         def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
             total = trainer.num_training_batches * (trainer.max_epochs or 1)
-            tell(trainer.global_step or trainer.fit_loop.total_batch_idx + 1, int(total))
+            report(trainer.global_step or trainer.fit_loop.total_batch_idx + 1, int(total))
 
     data = Folder(
         "clean", normal_dir=pictures, train_batch_size=settings["batch"], num_workers=0,
@@ -203,7 +206,7 @@ def train(tell: Tell, settings: Settings, pictures: Path, run: Path) -> dict[str
     state = {name: value.contiguous().clone() for name, value in module.model.state_dict().items()}
     save_file(state, run / WEIGHTS)
     count = len(data.train_data)
-    _check(module, loaded(settings, run), settings, count)
+    _check(module, load(settings, run), settings, count)
     return {
         "backbone": backbone,
         "epochs": int(engine.trainer.max_epochs or epochs),
@@ -217,29 +220,29 @@ def train(tell: Tell, settings: Settings, pictures: Path, run: Path) -> dict[str
     }
 
 
-def _check(trained: Any, again: Any, settings: Settings, count: int) -> None:
-    """Whether a model says the same once its weights are read back, and says anything."""
+def _check(trained: Any, loaded: Any, settings: Settings, count: int) -> None:
+    """Refuse a model whose map is NaN, or whose loaded weights give another map."""
     width, height = settings["input"]
     probe = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-    first, second = (look(module, probe)["map"] for module in (trained, again))
+    first, second = (locate(module, probe)["map"] for module in (trained, loaded))
     if np.isnan(first).any():
-        raise FloatingPointError(f"its map holds NaN after training on {count} pictures: too few?")
+        raise FloatingPointError(f"its map holds NaN after training on {count} images: too few?")
     if not np.allclose(first, second, rtol=1e-3, atol=1e-6 + 1e-3 * np.abs(first).max()):
         raise RuntimeError("it keeps more than its weights, so it cannot be used later")
 
 
-def loaded(settings: Settings, run: Path) -> Any:
+def load(settings: Settings, run: Path) -> Any:
     """A run folder -> the trained model."""
     from safetensors.torch import load_file
 
-    module, _ = built(settings)
+    module, _ = build(settings)
     state = load_file(run / WEIGHTS)
     module.model.load_state_dict(state)
     return module.eval()
 
 
-def look(module: Any, image: np.ndarray) -> dict[str, Any]:
-    """(H, W, 3) uint8 -> its (H, W) map, and the score of the whole image."""
+def locate(module: Any, image: np.ndarray) -> dict[str, Any]:
+    """(H, W, 3) uint8 -> the (H, W) map, and the score of the whole image."""
     import torch
     from torch.nn import functional
 
@@ -248,7 +251,7 @@ def look(module: Any, image: np.ndarray) -> dict[str, Any]:
         found = module.model(module.pre_processor.transform(pixels))
         map = getattr(found, "anomaly_map", None)
         if map is None:
-            raise TypeError("this model gives no map, so no place")
+            raise TypeError("this model gives no map, so no answer")
         map = map.reshape(1, 1, *map.shape[-2:]).float()
         large = functional.interpolate(
             map, size=image.shape[:2], mode="bilinear", align_corners=False

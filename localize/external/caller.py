@@ -1,4 +1,4 @@
-"""The job that calls a function in the user's file. It runs in the other process."""
+"""The job that calls a function in a Python file of the user, in the other process."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 OPTIONAL = ("r", "ratio", "score")
-LEAST_SIDE = 8  # px of a map that is smaller than the image: less is no map but a table of numbers
+LEAST_SIDE = 8  # px of a map that is smaller than the image; what is smaller is no map
 
 
 def begin(
-    tell: Callable[[int, int], None], file: str, name: str
+    report: Callable[[int, int], None], file: str, name: str
 ) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """Import the file -> the function that answers ``{"image": (H, W, 3) uint8}``."""
     path = Path(file)
@@ -29,13 +29,13 @@ def begin(
     def answer(message: dict[str, Any]) -> dict[str, Any]:
         image = message["image"]
         shape = image.shape[:2]
-        return told(function(image), shape)
+        return to_message(function(image), shape)
 
     return answer
 
 
 def _module(path: Path) -> Any:
-    """Import the user's file under its own name, its neighbours within reach."""
+    """Import the file under its own name; it can import the files beside it."""
     sys.path.insert(0, str(path.resolve().parent))
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
@@ -46,12 +46,12 @@ def _module(path: Path) -> Any:
     return module
 
 
-def told(result: Any, shape: tuple[int, int]) -> dict[str, Any]:
-    """What a function returned for an image of (H, W) -> a message: x, y and what else it knows.
+def to_message(result: Any, shape: tuple[int, int]) -> dict[str, Any]:
+    """What a function returned for an image of (H, W) -> a message with x, y and further entries.
 
-    It may be a pair (x, y); an (H, W) map, whose maximum is the score (the place is left to
-    the reader of the message, see ``localize.methods.peak``); or anything with the names x and
-    y, and perhaps r, ratio, score and map. A map may be smaller than the image, in its proportions.
+    It may be a pair (x, y); an (H, W) map, whose maximum is the score (the receiver of the message
+    finds the peak, see ``localize.methods.peak``); or a dict or object with x and y, and
+    optionally r, ratio, score and map. A map may be smaller than the image, in its proportions.
 
     Raises:
         TypeError: it is none of these.
@@ -102,7 +102,7 @@ def _checked(map: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _is_smaller(small: tuple[int, ...], shape: tuple[int, int]) -> bool:
-    """Whether a map is the image's made smaller: to the same proportions within a pixel."""
+    """Whether a map has the proportions of the image, within a pixel, and is smaller."""
     if len(small) != 2 or min(small) < LEAST_SIDE or max(np.subtract(small, shape)) >= 0:
         return False
     (h, w), (height, width) = small, shape
@@ -110,7 +110,7 @@ def _is_smaller(small: tuple[int, ...], shape: tuple[int, int]) -> bool:
 
 
 def _array(value: Any) -> np.ndarray:
-    """Anything of numbers, a tensor on whatever device too -> an array."""
+    """Numbers of any type, also a tensor on any device -> an array."""
     array = np.asarray(_plain(value))
     if array.dtype.kind not in "biuf":
         raise TypeError(f"it returned {type(value).__name__}: return (x, y) or an (H, W) map")
@@ -118,7 +118,7 @@ def _array(value: Any) -> np.ndarray:
 
 
 def _plain(value: Any) -> Any:
-    """A tensor -> one on the CPU, without gradients; anything else as it is."""
+    """A tensor -> one on the CPU without gradients; anything else unchanged."""
     for way in ("detach", "cpu"):
         value = getattr(value, way)() if hasattr(value, way) else value
     return value

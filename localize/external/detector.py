@@ -1,10 +1,9 @@
-"""SPEC ``anomalib:MODEL``: an anomaly detector of the library anomalib, in its environment."""
+"""SPEC ``anomalib:MODEL``: an anomaly detector of the library anomalib, run in its environment."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -15,109 +14,81 @@ import numpy as np
 
 from localize.data.folder import Folder
 from localize.external import anomalib_job, caller
-from localize.external.function import finding
-from localize.external.peer import TIME_LIMIT, Failure, Peer, check_limit
-from localize.localizer import RUN_FILE, Finding, Learns, Source, Told, read_run
+from localize.external.function import to_finding
+from localize.external.options import ANOMALIB, TIME_LIMIT, AnomalibOptions, check_model
+from localize.external.peer import Failure, Peer
+from localize.localizer import Finding, Learns, Localizer, MapMarks, Source, Told
 from localize.methods.patchcore.weights import PACKAGED
-from localize.registry import ANOMALIB
-from localize.run_files import check_file, write_run
+from localize.run_files import RUN_FILE, check_file, read_run, write_run
 from localize.training.devices import device_of
 from synth import console, exporting
 from synth.errors import InputError
 
-PYTHON = "ACUITY_ANOMALIB"  # names the interpreter, or its environment's folder
+PYTHON = "ACUITY_ANOMALIB"  # environment variable: the interpreter, or its environment's folder
 ENVIRONMENT = Path(".peers/anomalib")  # that make peers writes
-# Of anomalib 2.7.0: those that give maps, train on clean pictures alone and download nothing.
-MODELS = (
-    "anomaly_dino", "cflow", "dfm", "draem", "fastflow", "fre", "padim", "patchcore", "patchflow",
-    "reverse_distillation", "stfpm", "supersimplenet",
-)  # fmt: skip
 JOB = anomalib_job.__file__
 LOG = "training.log"
 SCRATCH = "scratch"  # folder in the run: pictures and checkpoints while it trains
 
 
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """What a user may choose; ``input`` is (width, height) px, to which images are stretched."""
-
-    model: str
-    input: tuple[int, int] = (256, 256)
-    epochs: int | None = None
-    epochs_scale: float = 1.0
-    batch: int = 16
-    seed: int = 0
-    device: str = "auto"
-
-    def __post_init__(self) -> None:
-        if self.model not in MODELS:
-            near = difflib.get_close_matches(self.model, MODELS, n=1, cutoff=0.5)
-            hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(MODELS)}"
-            raise InputError(
-                f"{ANOMALIB}{self.model} is no model that gives maps and needs no download; {hint}"
-            )
-        if (
-            min(1 if self.epochs is None else self.epochs, self.batch, *self.input) < 1
-            or not self.epochs_scale > 0
-        ):
-            raise InputError("epochs, batch, input and epochs-scale: give numbers above 0")
-
-
-class Detector:
-    """A model that learns from clean pictures, and marks what looks unlike them.
+class Detector(Localizer):
+    """An anomaly detector of anomalib that learns from clean images; its map marks the region.
 
     Args:
-        time_limit: seconds that it gets for an image, once it is trained.
+        model: one of :data:`~localize.external.options.MODELS`.
+        options: of :class:`~localize.external.options.AnomalibOptions`; ``time_limit`` holds once
+            the model is trained.
 
     Raises:
         InputError: there is no such model, or no environment with anomalib.
     """
 
-    told: frozenset[str] = frozenset()
     learns: Learns = "clean"
-    map_marks = "region"
-    at_once = 1  # a group of images would fail as one
+    map_marks: MapMarks = "region"
+    batch_size = 1  # in a group of images one failure would lose all answers
 
-    def __init__(
-        self, *, progress: bool = True, time_limit: float = TIME_LIMIT, **options: Any
-    ) -> None:
-        self.options = Options(**options)
+    def __init__(self, model: str, **options: Any) -> None:
+        check_model(model)
+        self.model = model
+        self.options = AnomalibOptions(**options)
         device_of(self.options.device)
-        check_limit(time_limit)
-        self.time_limit = time_limit
         self.about: dict[str, Any] = {}
-        self._progress = progress
         self._python = python()
         self._peer: Peer | None = None
 
     @property
     def parameters(self) -> int | None:
-        """Number of values that it keeps; None before training."""
+        """Number of learned values; None before training."""
         return self.about.get("parameters")
 
-    @property
-    def note(self) -> str:
-        """What every table must say of it."""
-        if not self.about:
-            return ""
+    def _set_about(self, about: dict[str, Any]) -> None:
+        """Keep what the job reported of the training, and derive the note for tables from it."""
+        self.about = about
         backbones = {"ImageNet": "ImageNet", "random": "random backbone", "": "from scratch"}
-        epochs, usual = self.about["epochs"], self.about["usual_epochs"]
+        epochs, usual = about["epochs"], about["usual_epochs"]
         short = f", {epochs}/{usual} epochs" if epochs < usual else ""
-        return backbones[self.about["backbone"]] + short
+        self.note = backbones[about["backbone"]] + short
 
     def fit(self, train: Source, val: Source, run: Path) -> None:
-        """Train on the clean pictures of ``train``, exported as MVTec AD; ``val`` is not used.
+        """Train on the clean images of ``train``, exported as MVTec AD; ``val`` is not used.
+
+        The output of anomalib goes to training.log in the run folder.
 
         Raises:
-            InputError: there is none, or anomalib fails. What it prints goes to training.log.
+            InputError: there is no clean image, or anomalib fails.
         """
-        name = f"{ANOMALIB}{self.options.model}"
+        name = f"{ANOMALIB}{self.model}"
         if not isinstance(train, Folder):
             raise InputError(f"{name} learns from a dataset: make one with synth generate --twins")
         run.mkdir(parents=True, exist_ok=True)
         (run / RUN_FILE).unlink(missing_ok=True)  # of an earlier training in this folder
         packaged = PACKAGED[anomalib_job.LITE]
-        settings = dataclasses.asdict(self.options) | {"weights": dataclasses.asdict(packaged)}
+        settings = {
+            "model": self.model,
+            **self.options.recorded(),
+            "device": self.options.device,
+            "weights": dataclasses.asdict(packaged),
+        }
         peer = Peer(self._python, (JOB,), foreign=True, log=run / LOG)
         with _scratch(run) as scratch:
             exported = scratch / "mvtec"
@@ -127,10 +98,10 @@ class Detector:
                 "settings": settings, "pictures": str(pictures), "run": str(run.resolve()),
                 "scratch": str(scratch.resolve()),
             }  # fmt: skip
-            step = console.progress(name) if self._progress else contextlib.nullcontext()
+            step = console.progress(name) if self.options.progress else contextlib.nullcontext()
             try:
-                with step as tell:
-                    self.about = peer.ask(message, None, tell)
+                with step as progress:
+                    self._set_about(peer.ask(message, None, progress))
             except Failure as error:
                 raise InputError(f"{name} could not be trained: {error}") from None
             finally:
@@ -148,17 +119,19 @@ class Detector:
     def load(
         cls, run: Path, which: str = "best", device: str = "auto", time_limit: float = TIME_LIMIT
     ) -> Detector:
-        """A run folder -> the model as it was trained, its process running.
+        """A run folder -> the trained model, with its process running.
 
         Raises:
             InputError: the folder is damaged, or there is no environment with anomalib.
         """
         about = read_run(run)
         try:
-            known = {field.name for field in dataclasses.fields(Options)}
-            options = {name: value for name, value in about["settings"].items() if name in known}
-            localizer = cls(**options, time_limit=time_limit, progress=False)
-            localizer.about = about["about"]
+            settings = about["settings"]
+            names = AnomalibOptions.fields().keys() & settings.keys()
+            options = {name: settings[name] for name in names}
+            options |= {"time_limit": time_limit, "progress": False}
+            localizer = cls(settings["model"], **options)
+            localizer._set_about(about["about"])
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{run}/{RUN_FILE} is damaged ({error}): train again") from None
         check_file(run, anomalib_job.WEIGHTS)
@@ -174,30 +147,30 @@ class Detector:
     def locate(
         self, images: Sequence[np.ndarray], told: Sequence[Told] | None = None
     ) -> list[Finding]:
-        """B x (H, W, 3) uint8 -> B findings, px: the map's peak, the map, the image's score.
+        """B x (H, W, 3) uint8 -> B findings, px: the peak of the map, the map, the image's score.
 
         Raises:
-            Failure: it failed on one of them, took too long or crashed.
+            Failure: the model failed on an image, took too long or crashed.
         """
         if self._peer is None:
-            raise InputError(f"{ANOMALIB}{self.options.model}: load its run folder first")
+            raise InputError(f"{ANOMALIB}{self.model}: load its run folder first")
         findings = []
         for image in images:
-            reply = self._peer.ask({"image": np.ascontiguousarray(image)}, self.time_limit)
-            found = caller.told(reply["map"], image.shape[:2])
-            found["score"] = reply.get("score", found["score"])
-            findings.append(finding(found, image.shape[:2]))
+            reply = self._peer.ask({"image": np.ascontiguousarray(image)}, self.options.time_limit)
+            message = caller.to_message(reply["map"], image.shape[:2])
+            message["score"] = reply.get("score", message["score"])
+            findings.append(to_finding(message, image.shape[:2]))
         return findings
 
     def close(self) -> None:
-        """End its process; it starts again when it is asked."""
+        """End the process; the next call of :meth:`locate` starts it again."""
         if self._peer is not None:
             self._peer.close()
 
 
 @contextlib.contextmanager
 def _scratch(run: Path) -> Iterator[Path]:
-    """A folder in the run for what only training needs; it starts empty and is removed."""
+    """A folder in the run folder for temporary files of the training; empty, and removed later."""
     folder = run / SCRATCH
     shutil.rmtree(folder, ignore_errors=True)  # of a training that was killed
     folder.mkdir()
@@ -208,7 +181,7 @@ def _scratch(run: Path) -> Iterator[Path]:
 
 
 def python() -> str:
-    """The interpreter of the environment with anomalib.
+    """The Python interpreter of the environment with anomalib.
 
     Raises:
         InputError: there is none.
@@ -223,6 +196,6 @@ def python() -> str:
     if given:
         raise InputError(f"{PYTHON} is '{given}': name a Python, or the folder of its environment")
     raise InputError(
-        "anomalib needs an environment of its own: run make peers, or let the environment "
-        f"variable {PYTHON} name the Python of one that has anomalib"
+        "anomalib needs an environment of its own: run make peers, or set the environment "
+        f"variable {PYTHON} to the Python of one that has anomalib"
     )

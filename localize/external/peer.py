@@ -1,4 +1,4 @@
-"""Our side of a process of its own: start it, ask it within a time limit, end it."""
+"""Our side of an external process: start it, exchange messages within a time limit, end it."""
 
 from __future__ import annotations
 
@@ -16,36 +16,30 @@ from localize.external import worker
 from localize.external.worker import Message
 from synth.errors import InputError, Skipped
 
-TIME_LIMIT = 60.0  # seconds for an image
-START_LIMIT = 300.0  # seconds until it is ready: imports, weights
-PATIENCE = 3.0  # seconds that it gets to end by itself
-# Where another Python looks for modules: none of our environment's.
-OURS = ("PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
+START_LIMIT = 300.0  # seconds for imports and loading, until the process is ready
+EXIT_LIMIT = 3.0  # seconds in which it may end by itself
+# Variables that would make a Python of another environment import modules of ours.
+OUR_VARIABLES = ("PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
 
-Tell = Callable[[int, int], None]
-
-
-def check_limit(seconds: float) -> None:
-    """Refuse a time limit that is none."""
-    if not 0 < seconds <= threading.TIMEOUT_MAX:
-        raise InputError(f"time-limit is {seconds:g}: give seconds above 0")
+Report = Callable[[int, int], None]  # called with progress: done, total
 
 
 class Failure(Skipped):
-    """Why a process gave no answer to one message; the next message may fare better."""
+    """A process gave no answer to one message; the next message may be answered."""
 
 
 class Peer:
-    """A process that runs a job (see ``worker``): started when first asked, and after it died.
+    """A process that runs a job (see ``worker``). It starts with the first message.
 
-    A copy in another process, forked or pickled, starts one of its own.
+    After it died, the next message starts it again. A forked or pickled copy of this object starts
+    a process of its own.
 
     Args:
         python: the interpreter.
         job: the job's file, and its arguments.
-        foreign: whether the interpreter is of another environment than ours.
-        log: where what it prints goes; None: to our stderr.
-        start_limit: seconds until it must be ready.
+        foreign: whether the interpreter belongs to another environment than ours.
+        log: file for the output of the process; None: our stderr.
+        start_limit: seconds after which it must be ready.
     """
 
     def __init__(
@@ -64,11 +58,11 @@ class Peer:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_running": None}
 
-    def start(self, tell: Tell | None = None) -> None:
+    def start(self, report: Report | None = None) -> None:
         """Start it, unless it runs.
 
         Raises:
-            InputError: it does not get ready; the line says why.
+            InputError: it did not become ready; the line says why.
         """
         if self._running is not None and self._running.is_mine():
             return
@@ -77,7 +71,7 @@ class Peer:
         except OSError as error:
             raise InputError(f"{self.command[0]} cannot be run: {error.strerror}") from None
         try:
-            reply = self._running.exchange(None, self.start_limit, tell)
+            reply = self._running.exchange(None, self.start_limit, report)
         except Failure as error:
             self.close()
             raise InputError(f"it did not start: {error}") from None
@@ -90,7 +84,9 @@ class Peer:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         environment = {
-            name: value for name, value in os.environ.items() if not (self.foreign and name in OURS)
+            name: value
+            for name, value in os.environ.items()
+            if not (self.foreign and name in OUR_VARIABLES)
         }
         with contextlib.ExitStack() as stack:
             log = stack.enter_context(self.log.open("ab")) if self.log else None
@@ -99,11 +95,15 @@ class Peer:
                 env=environment, start_new_session=True,
             )  # fmt: skip
 
-    def ask(self, message: Message, limit: float | None, tell: Tell | None = None) -> Message:
-        """Send a message and wait for the answer, ``limit`` seconds at most (None: for ever).
+    def ask(self, message: Message, limit: float | None, report: Report | None = None) -> Message:
+        """Send a message -> the answer.
+
+        Args:
+            limit: seconds after which the process is killed; None: no limit.
+            report: called with the progress that the process reports.
 
         Raises:
-            Failure: it took too long (and was killed), it died, or it says that it failed.
+            Failure: the process took too long, died, or answered with an error.
         """
         try:
             self.start()
@@ -111,7 +111,7 @@ class Peer:
             raise Failure(str(error)) from None
         assert self._running is not None
         try:
-            reply = self._running.exchange(message, limit, tell)
+            reply = self._running.exchange(message, limit, report)
         except BaseException:
             self.close()
             raise
@@ -120,28 +120,30 @@ class Peer:
         return reply
 
     def close(self) -> None:
-        """End it."""
+        """End the process, if it runs."""
         if self._running is not None:
             self._running.end()
             self._running = None
 
 
 class _Running:
-    """A process and the two streams; it ends when this is dropped, or we exit."""
+    """A running process. It ends when this object is deleted or our process exits."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process, self.owner = process, os.getpid()
         self.end = weakref.finalize(self, _end, process, self.owner)
 
     def is_mine(self) -> bool:
-        """Whether it can be asked from here: it lives, and no other process of ours asks it too."""
+        """Whether this process started it, and it still runs."""
         return self.owner == os.getpid() and self.process.poll() is None
 
-    def exchange(self, message: Message | None, limit: float | None, tell: Tell | None) -> Message:
-        """Send, if there is something to send, and receive.
+    def exchange(
+        self, message: Message | None, limit: float | None, report: Report | None
+    ) -> Message:
+        """Send a message, if there is one, and receive the answer.
 
         Raises:
-            Failure: it took too long or died.
+            Failure: the process took too long or died.
         """
         late = threading.Event()
 
@@ -160,8 +162,8 @@ class _Running:
             if message is not None:
                 worker.write(self.process.stdin, message)
             while (reply := worker.read(self.process.stdout)) is not None and "done" in reply:
-                if tell:
-                    tell(reply["done"], reply["total"])
+                if report:
+                    report(reply["done"], reply["total"])
         except (OSError, EOFError, ValueError):
             reply = None
         finally:
@@ -175,9 +177,9 @@ class _Running:
 
 
 def _ending(process: subprocess.Popen[bytes]) -> str:
-    """How a process ended, in words."""
+    """How a process ended, as text."""
     try:
-        code = process.wait(PATIENCE)
+        code = process.wait(EXIT_LIMIT)
     except subprocess.TimeoutExpired:
         return "it closed its streams"
     if code >= 0:
@@ -188,7 +190,7 @@ def _ending(process: subprocess.Popen[bytes]) -> str:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process and all that it started."""
+    """Kill a process and all processes that it started."""
     with contextlib.suppress(OSError):
         if hasattr(os, "killpg"):
             os.killpg(process.pid, signal.SIGKILL)
@@ -197,14 +199,14 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _end(process: subprocess.Popen[bytes], owner: int) -> None:
-    """End a process that is ours: it leaves when it is asked nothing more, else it is killed."""
+    """End a process that this process started: close its input, and kill it if it still runs."""
     if os.getpid() != owner:
         return
     with contextlib.suppress(OSError):
         if process.stdin is not None:
             process.stdin.close()
     with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(PATIENCE)
+        process.wait(EXIT_LIMIT)
     _kill(process)
     process.wait()
     if process.stdout is not None:

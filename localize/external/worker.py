@@ -1,11 +1,11 @@
-"""The other process: it takes messages on stdin, answers on what was stdout, and prints to stderr.
+"""The other side of an external process: reads messages from stdin, answers on stdout.
 
     python worker.py JOB.py [ARGUMENT ...]
 
-JOB.py defines ``begin(tell, *arguments)``, which returns the function that answers a message;
-``tell(done, total)`` reports progress meanwhile. The first message out is ``{"ready": true}``.
-A message holds JSON values and arrays, never code. This file runs in foreign environments: it
-needs numpy and the standard library alone.
+JOB.py defines ``begin(report, *arguments)``, which returns the function that answers a message;
+``report(done, total)`` reports progress. The first message sent is ``{"ready": true}``. What the
+job prints goes to stderr. A message holds JSON values and arrays, never code. This file runs in
+other environments: it imports only numpy and the standard library.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import numpy as np
 Message = dict[str, Any]
 Answer = Callable[[Message], Message]
 _LENGTH = struct.Struct("<Q")
-LONGEST = 500  # characters of a reason of failure
+LONGEST = 500  # characters of an error message
 
 
 def write(stream: IO[bytes], message: Message) -> None:
@@ -69,18 +69,18 @@ def _exactly(stream: IO[bytes], length: int) -> bytes:
     return data
 
 
-def described(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """An exception -> its kind and text on one line of at most ``LONGEST`` characters."""
     try:
         text = str(error)
-    except Exception:  # of the user's own class
+    except Exception:  # of a class of the user
         text = "(its text cannot be read)"
     text = "".join(each if each.isprintable() else " " for each in text[: 4 * LONGEST])
     line = " ".join(f"{type(error).__name__}: {text}".split()).removesuffix(":")
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
 
 
-def imported(path: Path, name: str) -> ModuleType:
+def import_file(path: Path, name: str) -> ModuleType:
     """Import a file as the module ``name``."""
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -91,8 +91,8 @@ def imported(path: Path, name: str) -> ModuleType:
     return module
 
 
-def _leave_with(parent: int) -> None:
-    """End when the parent has, even one that was killed."""
+def _exit_with(parent: int) -> None:
+    """End this process when its parent has ended, also when the parent was killed."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
@@ -103,19 +103,19 @@ def main(job: str, *arguments: str) -> None:
     mine = os.getpid()
     inward, outward = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(2, 1)  # a print of the job must not stand among the messages
-    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
+    os.dup2(2, 1)  # keeps what the job prints out of the messages
+    threading.Thread(target=_exit_with, args=(os.getppid(),), daemon=True).start()
     here = Path(__file__).resolve().parent
     sys.path[:] = [each for each in sys.path if Path(each).resolve() != here]
 
-    def tell(done: int, total: int) -> None:
+    def report(done: int, total: int) -> None:
         write(outward, {"done": done, "total": total})
 
-    with contextlib.suppress(OSError):  # nobody listens any more, or the job closed the streams
+    with contextlib.suppress(OSError):  # the parent has closed the streams, or the job has
         try:
-            answer: Answer = imported(Path(job), "acuity_job").begin(tell, *arguments)
+            answer: Answer = import_file(Path(job), "acuity_job").begin(report, *arguments)
         except BaseException as error:  # of the user's file, KeyboardInterrupt too
-            reply = {"error": described(error)}
+            reply = {"error": error_text(error)}
             if os.getpid() != mine:  # it forked
                 os._exit(0)
             write(outward, reply)
@@ -125,7 +125,7 @@ def main(job: str, *arguments: str) -> None:
             try:
                 reply = answer(message)
             except BaseException as error:  # of the user's code, KeyboardInterrupt too
-                reply = {"error": described(error)}
+                reply = {"error": error_text(error)}
             if os.getpid() != mine:  # it forked: only the parent answers
                 os._exit(0)
             write(outward, reply)

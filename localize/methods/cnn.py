@@ -1,8 +1,7 @@
-"""The five CNN regressors of the project that started this: one network with options."""
+"""The CNN regressors `cnn-*`: one network that regresses x and y, with five ways to train it."""
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +13,9 @@ import torch
 from torch import nn
 
 from localize.data import augmentation, batches
-from localize.data.endless import described
-from localize.localizer import Finding, Learns, Source, Told, read_run
+from localize.localizer import Finding, Learns, Localizer, Source, Told
+from localize.methods.cnn_options import CnnOptions
+from localize.run_files import read_run
 from localize.training import trainer
 from localize.training.devices import device_of
 from localize.training.runs import load_weights
@@ -26,12 +26,12 @@ Fusion = Literal["none", "features", "last", "embedded"]
 CHANNELS = (3, 4, 8, 16, 32, 64)
 HIDDEN = 100  # units of the first fully connected layer
 EMBEDDED = 16  # units of the numeric features' own layer
-GROUP = 16  # images located at a time
+GROUP = 16  # images per forward pass of locate
 
 
 @dataclass(frozen=True)
 class Variant:
-    """Where r and discolor_ratio join the network, and how it is trained."""
+    """Where r and the ratio enter the network, the learning rate of Adam, and the epochs."""
 
     fusion: Fusion
     learning_rate: float
@@ -51,9 +51,11 @@ class Network(nn.Module):
     """(B, 3, h, w) float32 in 0 to 1, (B, 2) -> (B, 2): x and y as fractions of the image.
 
     Args:
-        size: (w, h) of the input in px, multiples of 16 are used whole.
-        fusion: where the numeric features join.
-        mean, scale: what the numeric features are standardised with: (r px, ratio).
+        size: (w, h) of the input in px; of other sizes than multiples of 16 the pooling drops the
+            last columns and rows.
+        fusion: where r and the ratio enter: nowhere, beside the features, before the last layer,
+            or there through a layer of their own.
+        mean, scale: standardise (r px, ratio): the mean is subtracted, then divided by the scale.
     """
 
     def __init__(
@@ -91,58 +93,30 @@ class Network(nn.Module):
             x = torch.cat([x, numeric], dim=1)
         elif self.embed is not None:
             x = torch.cat([x, self.embed(numeric)], dim=1)
-        found: torch.Tensor = self.out(x)
-        return found
+        centre: torch.Tensor = self.out(x)
+        return centre
 
 
-@dataclass(frozen=True)
-class Options:
-    """What a user may choose. ``None``: as the variant has it."""
+class Cnn(Localizer):
+    """One of the five variants, trained on labelled images; see :data:`VARIANTS`.
 
-    variant: str
-    input: tuple[int, int] = (800, 800)  # w, h in px that images are stretched to
-    raw_numeric: bool = False  # do not standardise r and discolor_ratio
-    augment: tuple[str, ...] = ()  # names of localize.data.augmentation
-    epochs: int | None = None
-    epochs_scale: float = 1.0
-    learning_rate: float | None = None
-    batch: int = 10
-    patience: int | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if min(self.input) < 16:
-            raise InputError(f"input {self.input[0]}x{self.input[1]}: at least 16x16 px is needed")
-        if not 0 < self.epochs_scale <= 100:
-            raise InputError(f"epochs-scale is {self.epochs_scale}: give a number above 0")
-        augmentation.check(self.augment)
-
-
-class Cnn:
-    """One of the five variants, trained on labelled images; see :data:`VARIANTS`."""
+    Args:
+        variant: its name.
+        options: of :class:`~localize.methods.cnn_options.CnnOptions`.
+    """
 
     learns: Learns = "labelled"
     variants: ClassVar[Mapping[str, Variant]] = VARIANTS
     loss = staticmethod(trainer.squared_error)
 
-    def __init__(
-        self,
-        variant: str,
-        *,
-        device: str = "auto",
-        devices: int | None = None,
-        progress: bool = True,
-        **options: Any,
-    ) -> None:
-        self.options = Options(variant, **options)
+    def __init__(self, variant: str, **options: Any) -> None:
+        self.name = variant
+        self.options = CnnOptions(**options)
         self.variant = self.variants[variant]
         fused = self.variant.fusion != "none"
         self.told = frozenset({"r", "discolor_ratio"} if fused else ())
-        self.device = device_of(device)
-        self._hardware = {"device": device, "devices": devices}
-        self._progress = progress
+        self.device = device_of(self.options.device)
         self.network: nn.Module | None = None
-        _ = self.schedule  # refuses bad numbers now, not hours later
 
     @property
     def parameters(self) -> int:
@@ -151,26 +125,23 @@ class Cnn:
 
     @property
     def schedule(self) -> Schedule:
-        """The variant's schedule with the user's choices on top."""
-        options = self.options
-        epochs = options.epochs
-        if epochs is None:
-            epochs = max(1, round(self.variant.epochs * options.epochs_scale))
+        """The schedule of the variant, with the user's options in the place of its numbers."""
+        options, variant = self.options, self.variant
+        epochs, rate = options.epochs, options.learning_rate
         return Schedule(
-            epochs=epochs,
-            learning_rate=(
-                self.variant.learning_rate
-                if options.learning_rate is None
-                else options.learning_rate
-            ),
+            epochs=max(1, round(variant.epochs * options.epochs_scale))
+            if epochs is None
+            else epochs,
+            learning_rate=variant.learning_rate if rate is None else rate,
             batch=options.batch,
             patience=options.patience,
-            **self._hardware,  # type: ignore[arg-type]
-            progress=self._progress,
+            device=options.device,
+            devices=options.devices,
+            progress=options.progress,
         )
 
     def fit(self, train: Source, val: Source, run: Path) -> None:
-        """Train, going on where an interrupted run stopped; the best epoch is kept."""
+        """Train; an interrupted run continues. The epoch of least validation distance is kept."""
         for name, source in (("training", train), ("validation", val)):
             if not len(source):
                 raise InputError(f"the {name} split has no image with an anomaly to learn from")
@@ -184,8 +155,8 @@ class Cnn:
         torch.manual_seed(options.seed)
         network = self.build(mean, scale)
         shared: dict[str, Any] = {"batch": schedule.batch, "seed": options.seed}
-        drawn = batches.epoch_of(train) < len(train)
-        workers = min(8, torch.get_num_threads()) if augment or drawn else 0
+        is_endless = batches.epoch_of(train) < len(train)
+        workers = min(8, torch.get_num_threads()) if augment or is_endless else 0
         trainer.train(
             network,
             batches.loader(
@@ -195,29 +166,29 @@ class Cnn:
             run,
             schedule,
             {
-                "method": options.variant,
-                "options": dataclasses.asdict(options),
+                "method": self.name,
+                "options": {"variant": self.name, **options.recorded()},
                 "numeric_mean": mean,
                 "numeric_scale": scale,
                 "schedule": {k: v for k, v in vars(schedule).items() if k != "progress"},
-                "train_images": None if drawn else len(train),
-                **({"source": described(train)} if drawn else {}),
+                "train_images": None if is_endless else len(train),
+                **({"source": train.description()} if is_endless else {}),
                 "val_images": len(val),
             },
             self.loss,
         )
         self.network = network
-        self._use(run, "best")
+        self._load_weights(run, "best")
 
     def build(self, mean: Sequence[float], scale: Sequence[float]) -> nn.Module:
-        """A network that is not trained; the numeric features' mean and scale."""
+        """A network before training; ``mean`` and ``scale`` standardise (r px, ratio)."""
         return Network(self.options.input, self.variant.fusion, mean, scale)
 
     def _numeric(self, source: Source, index: int) -> tuple[float, float]:
         truth, size = source.truth(index)
         return batches.to_input(truth.r, size, self.options.input), truth.discolor_ratio
 
-    def _use(self, run: Path, which: str) -> None:
+    def _load_weights(self, run: Path, which: str) -> None:
         assert self.network is not None
         load_weights(self.network, run, which)
         self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -243,7 +214,7 @@ class Cnn:
             raise
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise InputError(f"{run}/model.json is damaged ({error}): train again") from None
-        localizer._use(run, which)
+        localizer._load_weights(run, which)
         return localizer
 
     @torch.no_grad()
@@ -252,30 +223,28 @@ class Cnn:
     ) -> list[Finding]:
         """B x (H, W, 3) uint8 -> B findings, px."""
         if self.network is None:
-            raise InputError(f"{self.options.variant} must be trained or loaded first: call fit")
+            raise InputError(f"{self.name} must be trained or loaded first: call fit")
         if self.told and told is None:
-            raise InputError(f"{self.options.variant} is told r and ratio: give both")
+            raise InputError(f"{self.name} is told r and ratio: give both")
         size = self.options.input
         findings: list[Finding] = []
         for start in range(0, len(images), GROUP):
             group = images[start : start + GROUP]
-            hints = (
-                told[start : start + GROUP] if told and self.told else [Told(0.0, 1.0)] * len(group)
-            )
+            if told and self.told:
+                given = told[start : start + GROUP]
+            else:  # the network ignores these numbers
+                given = [Told(0.0, 1.0)] * len(group)
             numeric = torch.tensor(
                 [
-                    (batches.to_input(hint.r, image.shape[1::-1], size), hint.discolor_ratio)
-                    for image, hint in zip(group, hints, strict=True)
+                    (batches.to_input(each.r, image.shape[1::-1], size), each.discolor_ratio)
+                    for image, each in zip(group, given, strict=True)
                 ]
             )
             inputs = torch.stack([batches.stretch(image, size) for image in group])
-            found = (
-                self.network(trainer.to_float(inputs.to(self.device)), numeric.to(self.device))
-                .cpu()
-                .numpy()
-            )
+            pixels = trainer.to_float(inputs.to(self.device))
+            centres = self.network(pixels, numeric.to(self.device)).cpu().numpy()
             findings += [
-                Finding(*batches.to_pixels(row, image.shape[1::-1]))
-                for row, image in zip(found, group, strict=True)
+                Finding(*batches.to_pixels(centre, image.shape[1::-1]))
+                for centre, image in zip(centres, group, strict=True)
             ]
         return findings

@@ -4,28 +4,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
-from localize.localizer import Finding, Learns, Source, Told
+from localize.localizer import Finding, Localizer, Told
 from synth.errors import InputError
 
 
-class MatchedFilter(ABC):
+class MatchedFilter(Localizer, ABC):
     """A localizer whose subclasses define ``name`` and :meth:`find`."""
 
     name: str
     told: frozenset[str] = frozenset({"r", "discolor_ratio"})
-    learns: Learns = "nothing"
     parameters = 0
 
     @abstractmethod
     def find(self, image: np.ndarray, told: Told) -> Finding:
         """(H, W, 3) uint8 -> the likeliest centre of a region of the told radius and ratio, px."""
-
-    def fit(self, train: Source, val: Source, run: Path) -> None:  # noqa: B027
-        """Do nothing: there is nothing to learn."""
 
     def locate(
         self, images: Sequence[np.ndarray], told: Sequence[Told] | None = None

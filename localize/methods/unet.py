@@ -1,7 +1,6 @@
-"""`unet-dsnt`: a U-Net paints a heat map at full resolution; the map's mean is the centre.
+"""`unet-dsnt`: a U-Net computes a heat map at full resolution, whose mean is the answer.
 
-What the field would try first for a single point. It is trained as the five regressors are, on
-the same pictures, but its answer comes from where the map is hot, not from connected layers.
+It has the options, training and run folders of the CNN regressors.
 
 Source: U-Net, Ronneberger et al. (2015); the differentiable spatial to numerical transform and
 its regulariser, Nibali et al. (2018).
@@ -20,11 +19,11 @@ from localize.methods.cnn import Cnn, Variant
 
 WIDTHS = (8, 16, 32, 64)  # channels, from full resolution down
 GROUPS = 4
-SIGMA = 3.0  # px of the input: of the spot that the map should be
-SHAPED = 1.0  # weight of the map's shape, beside the squared error of its mean
+SIGMA = 3.0  # px of the input: standard deviation of the target heat map
+SHAPE_WEIGHT = 1.0  # of the divergence from the target map, against the squared error of the mean
 
 
-def _twice(before: int, after: int) -> nn.Sequential:
+def _two_convolutions(before: int, after: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for channels in (before, after):
         layers += [nn.Conv2d(channels, after, 3, padding=1), nn.GroupNorm(GROUPS, after), nn.ReLU()]
@@ -37,10 +36,11 @@ class UNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.down = nn.ModuleList(
-            _twice(before, after) for before, after in zip((3, *WIDTHS), WIDTHS, strict=False)
+            _two_convolutions(before, after)
+            for before, after in zip((3, *WIDTHS), WIDTHS, strict=False)
         )
         self.up = nn.ModuleList(
-            _twice(deep + wide, wide)
+            _two_convolutions(deep + wide, wide)
             for deep, wide in zip(WIDTHS[:0:-1], WIDTHS[-2::-1], strict=True)
         )
         self.paint = nn.Conv2d(WIDTHS[0], 1, 1)
@@ -50,12 +50,12 @@ class UNet(nn.Module):
         height, width = images.shape[2:]
         deepest = 2 ** (len(WIDTHS) - 1)
         x = F.pad(images, (0, -width % deepest, 0, -height % deepest), mode="replicate")
-        passed: list[Tensor] = []
+        levels: list[Tensor] = []
         for level in self.down:
-            x = level(F.max_pool2d(x, 2) if passed else x)
-            passed.append(x)
-        for level, beside in zip(self.up, passed[-2::-1], strict=True):
-            x = level(torch.cat([F.interpolate(x, scale_factor=2.0), beside], dim=1))
+            x = level(F.max_pool2d(x, 2) if levels else x)
+            levels.append(x)
+        for level, skip in zip(self.up, levels[-2::-1], strict=True):
+            x = level(torch.cat([F.interpolate(x, scale_factor=2.0), skip], dim=1))
         logits = self.paint(x)[:, 0, :height, :width]
         return torch.softmax(logits.flatten(1), 1).view_as(logits)
 
@@ -64,14 +64,14 @@ class UNet(nn.Module):
 
 
 def mean(heat: Tensor) -> Tensor:
-    """(B, h, w), which sums to 1 -> (B, 2): its mean, as fractions of width and height."""
+    """(B, h, w) maps that sum to 1 -> (B, 2): their means x, y as fractions of width, height."""
     height, width = heat.shape[1:]
     x, y = ((torch.arange(n, device=heat.device) + 0.5) / n for n in (width, height))
     return torch.stack([heat.sum(1) @ x, heat.sum(2) @ y], dim=1)
 
 
-def spot(target: Tensor, height: int, width: int) -> Tensor:
-    """(B, 2) fractions -> (B, h, w): a Gaussian of SIGMA px around them, which sums to 1."""
+def gaussian(target: Tensor, height: int, width: int) -> Tensor:
+    """(B, 2) fractions -> (B, h, w): Gaussians of SIGMA px around them that sum to 1."""
     sides = []
     for at, n in ((target[:, 1], height), (target[:, 0], width)):
         gap = torch.arange(n, device=target.device) + 0.5 - n * at[:, None]
@@ -80,7 +80,7 @@ def spot(target: Tensor, height: int, width: int) -> Tensor:
 
 
 def divergence(one: Tensor, other: Tensor) -> Tensor:
-    """(B, h, w), (B, h, w), each sums to 1 -> (B,): Jensen and Shannon's, 0 to ln 2 nats."""
+    """(B, h, w), (B, h, w) maps that sum to 1 -> (B,) Jensen-Shannon divergence, 0 to ln 2 nats."""
     middle = ((one + other) / 2).clamp_min(1e-24).log()
     parts = [(p * (p.clamp_min(1e-24).log() - middle)).flatten(1).sum(1) for p in (one, other)]
     return (parts[0] + parts[1]) / 2
@@ -89,16 +89,16 @@ def divergence(one: Tensor, other: Tensor) -> Tensor:
 def heat_loss(
     network: nn.Module, images: Tensor, numeric: Tensor, target: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """A batch -> its loss; (B, 2) what was found."""
+    """A batch -> () loss; (B, 2) predicted centres as fractions of width and height."""
     assert isinstance(network, UNet)
     heat = network.heat(images)
-    found = mean(heat)
-    shape = divergence(heat, spot(target, *heat.shape[1:]))
-    return F.mse_loss(found, target) + SHAPED * shape.mean(), found
+    centres = mean(heat)
+    shape = divergence(heat, gaussian(target, *heat.shape[1:]))
+    return F.mse_loss(centres, target) + SHAPE_WEIGHT * shape.mean(), centres
 
 
 class UnetDsnt(Cnn):
-    """The method; options, training and run folders are those of the regressors."""
+    """The method `unet-dsnt`."""
 
     variants: ClassVar[Mapping[str, Variant]] = {"unet-dsnt": Variant("none", 1e-3, 30)}
     loss = staticmethod(heat_loss)

@@ -124,7 +124,7 @@ def _pictures(source: Folder, order: list[int]) -> Iterator[tuple[dict[str, Any]
                 f"{source.folder / row['file_name']} has no clean twin to draw on: "
                 "make the dataset with synth generate --twins"
             )
-        twin = source.picture(row["clean_file_name"])
+        twin = source.read_image(row["clean_file_name"])
         truth, (width, height) = source.truth(number)
         if twin.shape[:2] != (height, width):
             raise InputError(

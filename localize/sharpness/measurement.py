@@ -31,7 +31,7 @@ from synth.workers import require_main_guard
 ABOUT = "sharpness.json"  # in every folder that we write
 MARKER = folders.Marker(ABOUT, lambda about: about.keys() >= {"specs", "design", "versions"})
 JOURNAL = "journal.jsonl"  # in an unfinished one
-BASELINE = thresholds.BASELINE
+BASELINE = registry.BASELINE
 
 
 def measure(
@@ -110,7 +110,7 @@ def _asker(
     asker = Asker({}, folder, design, time_limit)
     for spec in dict.fromkeys([BASELINE, *map(registry.expand, specs)]):
         localizer = registry.load(spec, time_limit=time_limit)
-        name = registry.shown(registry.name_of(spec), localizer)
+        name = registry.label(registry.name_of(spec), localizer)
         if name in asker.specs:
             raise InputError(f"two methods are called '{name}': rename one of the run folders")
         asker.specs[name] = spec
@@ -151,7 +151,7 @@ def _about(
     for name, localizer in asker.ready.items():
         methods[name] |= {
             "parameters": localizer.parameters,
-            "note": getattr(localizer, "note", ""),
+            "note": localizer.note,
         }
     for name in dict.fromkeys(table["method"]):
         methods.setdefault(name, {"note": "trials made elsewhere"})

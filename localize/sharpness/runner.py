@@ -20,7 +20,7 @@ import numpy as np
 from localize import registry
 from localize.evaluation.answer_log import Journal
 from localize.evaluation.validity import NOTHING, is_silent, usable
-from localize.external.worker import described
+from localize.external.worker import error_text
 from localize.localizer import Localizer, Told
 from localize.sharpness import adaptive
 from localize.sharpness.design import Design, Picture, Trial, grid, picture
@@ -102,7 +102,7 @@ class Asker:
         except Exception as reason:  # of anybody's code: it must not end the run
             if is_out_of_memory(reason):
                 raise out_of_memory_error(f"a picture of {trial.photo}") from None
-            found, error = NOTHING, described(reason)
+            found, error = NOTHING, error_text(reason)
         seconds = time.perf_counter() - began
         distance = math.hypot(found.x - truth.x, found.y - truth.y)
         height, width = shown.image.shape[:2]

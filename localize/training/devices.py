@@ -1,4 +1,4 @@
-"""What a network runs on."""
+"""The device that a network runs on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from synth.errors import InputError
 
 
 def device_of(name: str) -> torch.device:
-    """``auto``, ``cpu``, ``cuda``, ``mps`` -> a device that is there.
+    """``auto``, ``cpu``, ``cuda`` or ``mps`` -> a device of this machine.
 
     Raises:
         InputError: the machine has no such device.
@@ -19,8 +19,8 @@ def device_of(name: str) -> torch.device:
         "cpu": True,
     }
     if name == "auto":
-        return torch.device(next(kind for kind, there in available.items() if there))
+        return torch.device(next(kind for kind, usable in available.items() if usable))
     if not available.get(name, False):
-        usable = ", ".join(kind for kind, there in available.items() if there)
-        raise InputError(f"device '{name}' is not there: use auto or {usable}")
+        usable = ", ".join(kind for kind, is_usable in available.items() if is_usable)
+        raise InputError(f"device '{name}' is not available: use auto or {usable}")
     return torch.device(name)

@@ -1,9 +1,9 @@
-"""The run folder that training writes, whatever trains.
+"""The run folder of a training by epochs: weights, history, checkpoints, ``model.json``.
 
 It holds ``best.safetensors`` (lowest validation distance or loss), ``last.safetensors``,
 ``history.csv`` and, once training is done, ``model.json``. Until then ``last.ckpt`` holds all that
-a resumed run needs, the other three included, with a checksum; ``earlier.ckpt`` is the one before,
-in case the last one gets damaged, and ``start.json`` what the run was asked for.
+a resumed run needs, the other three included, with a checksum; ``earlier.ckpt`` is the checkpoint
+before it, in case the last one is damaged, and ``start.json`` holds the request of the run.
 """
 
 from __future__ import annotations
@@ -27,10 +27,14 @@ from localize.run_files import RUN_FILE, read_file, read_sealed, write_run, writ
 from synth import folders, number_kinds, tables
 from synth.errors import InputError, Interrupted
 from synth.json_files import Damaged, parse_object
+from synth.run_request import check_same_request
 
 CHECKPOINT = "last.ckpt"
 EARLIER = "earlier.ckpt"  # the checkpoint before it
-START = "start.json"  # what the run was asked for
+START = "start.json"  # the request of the run
+OTHER_REQUEST = (
+    "{folder} holds an unfinished run with other settings or data ({names}): name another --out"
+)
 BEST, LAST, ROWS = "best.safetensors", "last.safetensors", "history.csv"
 PROGRESS = "acuity"  # key of a checkpoint: the run's settings, and its Progress as a dict
 Weights = Mapping[str, Tensor]
@@ -38,7 +42,7 @@ Weights = Mapping[str, Tensor]
 
 @dataclass
 class Progress:
-    """What training has reached.
+    """The results of training so far.
 
     Args:
         rows: the epochs so far: dicts of :data:`HISTORY`, epochs counted from 1.
@@ -51,7 +55,7 @@ class Progress:
     last: Weights = field(default_factory=dict)
 
     def add(self, row: dict[str, float], by: str, network: nn.Module) -> None:
-        """Add an epoch; its weights are the best if its ``by`` is the least so far."""
+        """Add an epoch; its weights are the best if its value of ``by`` is the least so far."""
         earlier = [each for each in self.rows if each["epoch"] < row["epoch"]]
         self.rows = [*earlier, row]
         self.last = network.state_dict()
@@ -72,53 +76,45 @@ def to_bytes(weights: Weights) -> bytes:
 
 
 def begin(run: Path, about: dict[str, Any]) -> Path | None:
-    """Note what a run is asked for -> a checkpoint of the same to go on from, if there is one.
+    """Record the request of a run -> the checkpoint to resume from, if there is one.
 
-    The run's weights and history are written as they were at that checkpoint.
+    The weights and history in the folder become those of that checkpoint.
 
     Raises:
-        InputError: there is one of other settings or data, or each one is damaged.
+        InputError: the checkpoint has another request, or both checkpoints are damaged.
     """
     run.mkdir(parents=True, exist_ok=True)
     (run / RUN_FILE).unlink(missing_ok=True)  # of an earlier training in this folder
-    settings = json.loads(json.dumps(about))
     damaged = []
     for path in (run / CHECKPOINT, run / EARLIER):
         if not path.is_file():
             continue
         try:
-            reached = read_checkpoint(path)[PROGRESS]
+            saved = read_checkpoint(path)[PROGRESS]
         except Damaged:
             damaged.append(path)
             continue
-        if json.loads(reached["settings"]) != settings:
-            raise _other_settings(run)
+        check_same_request(json.loads(saved["settings"]), about, run, OTHER_REQUEST)
         if damaged:
-            epoch = int(reached["rows"][-1]["epoch"])
-            print(f"{damaged[0]} is damaged: going on from epoch {epoch}", file=sys.stderr)
-        folders.write(run / START, json.dumps(settings))
-        Progress(reached["rows"], reached["best"], reached["last"]).write(run)
+            epoch = int(saved["rows"][-1]["epoch"])
+            print(f"{damaged[0]} is damaged: resuming from epoch {epoch}", file=sys.stderr)
+        folders.write(run / START, json.dumps(about))
+        Progress(saved["rows"], saved["best"], saved["last"]).write(run)
         return path
     if damaged:
-        if _start(run) not in (None, settings):
-            raise _other_settings(run)
+        if (request := _read_request(run)) is not None:
+            check_same_request(request, about, run, OTHER_REQUEST)
         names, those = " and ".join(map(str, damaged)), "them" if len(damaged) > 1 else "it"
         raise InputError(
-            f"{names} cannot be gone on from, being damaged or of an earlier version: "
+            f"{names} cannot be resumed from: damaged, or of an earlier version: "
             f"delete {those} to train from the start with --resume"
         )
-    folders.write(run / START, json.dumps(settings))
+    folders.write(run / START, json.dumps(about))
     return None
 
 
-def _other_settings(run: Path) -> InputError:
-    return InputError(
-        f"{run} holds an unfinished run with other settings or data: name another --out"
-    )
-
-
-def _start(run: Path) -> dict[str, Any] | None:
-    """What an unfinished run was asked for, where that can be read."""
+def _read_request(run: Path) -> dict[str, Any] | None:
+    """The request of an unfinished run, where it can be read."""
     try:
         return parse_object((run / START).read_bytes())
     except (OSError, Damaged):
@@ -126,7 +122,7 @@ def _start(run: Path) -> dict[str, Any] | None:
 
 
 def progress_entry(about: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    """What stands under PROGRESS in a checkpoint: what the run was asked for and has reached."""
+    """The entry PROGRESS of a checkpoint: the request of the run and its results so far."""
     return {
         "settings": json.dumps(about),
         "rows": progress.rows,
@@ -136,7 +132,7 @@ def progress_entry(about: dict[str, Any], progress: Progress) -> dict[str, Any]:
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint beside its target and rename it; the one before is kept as EARLIER.
+    """Write a checkpoint beside its target and rename it; the previous one is kept as EARLIER.
 
     Args:
         state: what the trainer resumes from, and under PROGRESS a :func:`progress_entry`.
@@ -147,10 +143,10 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What :func:`write_checkpoint` wrote: the state, and the progress under PROGRESS.
+    """The state that :func:`write_checkpoint` wrote, with the progress under PROGRESS.
 
     Raises:
-        Damaged: it is no such file, or not as it was written.
+        Damaged: it is no checkpoint, or not as it was written.
     """
     content = io.BytesIO(read_sealed(path))
     try:
@@ -161,17 +157,17 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def resumable(run: Path, error: InputError) -> InputError:
-    """An error as an interruption, if the run has a checkpoint: bad input would drop the run."""
+    """An error -> an interruption, which keeps the run folder, if the run has a checkpoint."""
     if isinstance(error, Interrupted) or not (run / CHECKPOINT).is_file():
         return error
-    return Interrupted(f"{error}; what was trained is kept: mend this and go on with --resume")
+    return Interrupted(f"{error}; what was trained is kept: correct this, then use --resume")
 
 
 def finish(run: Path, about: dict[str, Any], best_by: str) -> None:
-    """Write ``model.json``: what was asked for and how the epoch with the least ``best_by`` did.
+    """Write ``model.json``: the request, and the epoch with the least value of ``best_by``.
 
     Raises:
-        InputError: that is no number any more.
+        InputError: the value is not finite.
     """
     history = read_history(run)
     best = min(history, key=lambda row: row[best_by])
@@ -197,7 +193,7 @@ def read_history(run: Path) -> list[dict[str, float]]:
     path = run / ROWS
     if not path.is_file():
         return []
-    loss = replace(number_kinds.INFINITE, nan=True)  # of a training that diverges
+    loss = replace(number_kinds.INFINITE, nan=True)  # where training diverges
     kinds = dict.fromkeys(HISTORY[1:], loss) | {"epoch": number_kinds.FINITE}
     table = tables.read(path, ("epoch",), HISTORY, advice="train again")
     columns = table.numbers(kinds, "train again")

@@ -1,9 +1,8 @@
-"""What the regressors share: the Lightning module and the trainer."""
+"""Training of the regressors with Lightning: the module, the checkpoints, the trainer."""
 
 from __future__ import annotations
 
 import logging
-import math
 import multiprocessing
 import os
 import signal
@@ -40,10 +39,16 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException  # noqa: E40
 
 @dataclass(frozen=True)
 class Schedule:
-    """How to train.
+    """The numbers of a training.
 
-    ``batch`` is the number of images a step and device; ``patience``: stop after so many
-    epochs without a better validation.
+    Args:
+        epochs: how many.
+        learning_rate: of Adam.
+        batch: images per step and device.
+        patience: stop after this many epochs without a smaller validation distance; None: never.
+        device: auto, cpu, cuda or mps.
+        devices: how many; None: all GPUs there are, or one process on the CPU.
+        progress: show a progress bar on a terminal.
     """
 
     epochs: int
@@ -51,19 +56,12 @@ class Schedule:
     batch: int = 10
     patience: int | None = None
     device: str = "auto"
-    devices: int | None = None  # how many; None: every GPU there is, or one CPU process
+    devices: int | None = None
     progress: bool = True
 
-    def __post_init__(self) -> None:
-        counts = (self.epochs, self.batch, self.patience, self.devices)
-        if min(count for count in counts if count is not None) < 1:
-            raise InputError("epochs, batch, patience and devices: give whole numbers from 1 up")
-        if not 0 < self.learning_rate < math.inf:
-            raise InputError(f"learning rate is {self.learning_rate}: give a number above 0")
 
-
-# A network, (B, 3, h, w) float32 in 0 to 1, (B, 2) numeric features and (B, 2) fractions of
-# width and height to find -> () loss, (B, 2) what it found.
+# A network, (B, 3, h, w) float32 images in 0 to 1, (B, 2) numeric features and (B, 2) true
+# centres as fractions of width and height -> () loss, (B, 2) predicted centres.
 Loss = Callable[
     [nn.Module, torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]
 ]
@@ -72,13 +70,13 @@ Loss = Callable[
 def squared_error(
     network: nn.Module, images: torch.Tensor, numeric: torch.Tensor, target: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A batch -> the mean squared error of the fractions, and (B, 2) what was found."""
-    found = network(images, numeric)
-    return nn.functional.mse_loss(found, target), found
+    """A batch -> () mean squared error of the centres, (B, 2) predicted centres."""
+    centres = network(images, numeric)
+    return nn.functional.mse_loss(centres, target), centres
 
 
 class Regression(pl.LightningModule):
-    """Regress the centre as fractions of width and height, by Adam."""
+    """A network that regresses the centre as fractions of width and height, and Adam."""
 
     def __init__(
         self, network: nn.Module, learning_rate: float, loss: Loss = squared_error
@@ -91,10 +89,10 @@ class Regression(pl.LightningModule):
 
     def _step(self, batch: Batch, stage: str) -> torch.Tensor:
         images = to_float(batch["image"])
-        loss, found = self.loss(self.network, images, batch["numeric"], batch["target"])
-        gaps = (found.detach() - batch["target"]) * batch["size"]
+        loss, centres = self.loss(self.network, images, batch["numeric"], batch["target"])
+        gaps = (centres.detach() - batch["target"]) * batch["size"]
         values = {f"{stage}_loss": loss.detach(), f"{stage}_distance": gaps.norm(dim=1).mean()}
-        self.log_dict(values, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(found))
+        self.log_dict(values, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(centres))
         return loss
 
     def training_step(self, batch: Batch, index: int) -> torch.Tensor:
@@ -112,11 +110,11 @@ def to_float(images: torch.Tensor) -> torch.Tensor:
     return images.contiguous(memory_format=torch.channels_last).float().div_(255)
 
 
-class Keeper(pl.Callback):
-    """After each epoch writes history, weights and checkpoint, each whole or not at all.
+class RunWriter(pl.Callback):
+    """Writes history, weights and checkpoint after each epoch, each whole or not at all.
 
     Args:
-        about: what the run is asked for; goes into the checkpoint.
+        about: the request of the run, for the checkpoint.
     """
 
     def __init__(self, run: Path, about: dict[str, Any]) -> None:
@@ -125,8 +123,8 @@ class Keeper(pl.Callback):
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         if multiprocessing.parent_process() is not None and trainer.world_size > 1:
-            _quieten()  # in a process of its own for each device
-            threading.Thread(target=_leave_with_parent, daemon=True).start()
+            _silence_lightning()
+            threading.Thread(target=_exit_with_parent, daemon=True).start()
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -150,8 +148,8 @@ class Keeper(pl.Callback):
         checkpoint[PROGRESS] = runs.progress_entry(self._about, self._progress)
 
 
-def _leave_with_parent() -> None:
-    """End when the parent process has, even one that was killed."""
+def _exit_with_parent() -> None:
+    """End this process when its parent has ended, also when the parent was killed."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     connection.wait([parent.sentinel])
@@ -187,21 +185,21 @@ def train(
     about: dict[str, Any],
     loss: Loss = squared_error,
 ) -> None:
-    """Train a network, going on from the run's checkpoint where there is one.
+    """Train a network and write the run folder, resuming from its checkpoint where there is one.
 
-    Writes the run folder as the module says; ``about`` goes into ``model.json``.
+    Args:
+        about: the request of the run; goes into ``model.json``.
 
     Raises:
-        InputError: the checkpoint belongs to another network or is damaged, or the loss
-            is no number any more.
+        InputError: the checkpoint has another request or is damaged, or the loss is not finite.
     """
     checkpoint = runs.begin(run, about)
-    callbacks: list[pl.Callback] = [Keeper(run, about)]
+    callbacks: list[pl.Callback] = [RunWriter(run, about)]
     if schedule.patience:
         callbacks.append(
             pl.callbacks.EarlyStopping(monitor="val_distance", patience=schedule.patience)
         )
-    _quieten()
+    _silence_lightning()
     trainer = pl.Trainer(
         **_hardware(schedule),
         max_epochs=schedule.epochs,
@@ -232,10 +230,10 @@ def train(
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C within raise KeyboardInterrupt, and a request to end (SIGTERM) end with its code.
+    """Within, Ctrl-C raises KeyboardInterrupt, and SIGTERM ends the process with its exit code.
 
-    Lightning makes ``sys.exit(1)`` of the one and success of the other, and ignores every later
-    Ctrl-C in this process.
+    Lightning turns the first into ``sys.exit(1)`` and the second into success, and then ignores
+    every later Ctrl-C in this process.
     """
     before = signal.getsignal(signal.SIGINT)
     try:
@@ -252,19 +250,19 @@ def _interruptible() -> Iterator[None]:
 
 
 def _hardware(schedule: Schedule) -> dict[str, Any]:
-    """What Lightning is to train on; InputError where so many devices are not there."""
+    """The arguments for Lightning's trainer; InputError where there are fewer devices."""
     kind = device_of(schedule.device).type
-    there = torch.cuda.device_count() if kind == "cuda" else 1
-    count = schedule.devices or there
-    if count > there:
-        raise InputError(f"devices is {count}: this machine has {there} of kind {kind}")
-    return on(kind, count)
+    available = torch.cuda.device_count() if kind == "cuda" else 1
+    count = schedule.devices or available
+    if count > available:
+        raise InputError(f"devices is {count}: this machine has {available} of kind {kind}")
+    return lightning_devices(kind, count)
 
 
-def on(kind: str, count: int) -> dict[str, Any]:
+def lightning_devices(kind: str, count: int) -> dict[str, Any]:
     """Lightning's arguments for ``count`` devices of a kind, one process each."""
-    # Spawned processes begin at fit(); Lightning's default would run our command once more
-    # for each device, and the second would find the first one's unfinished folder.
+    # Spawned processes begin at fit(). Lightning's default would run the whole command again for
+    # each device, and the second one would find the unfinished folder of the first.
     return {
         "accelerator": kind,
         "devices": count,
@@ -272,8 +270,8 @@ def on(kind: str, count: int) -> dict[str, Any]:
     }
 
 
-def _quieten() -> None:
-    """Keep Lightning's advice off the screen; our own lines say what the user needs."""
+def _silence_lightning() -> None:
+    """Hide the messages of Lightning from the terminal."""
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.ERROR)
     for module in (r"lightning\..*", r"torch\.utils\.data\..*"):

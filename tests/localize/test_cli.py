@@ -110,7 +110,7 @@ def test_find_with_boundary_finds_it_and_draws_it(run: Run, tmp_path: Path) -> N
         (["find", "SET", "--method", "boundary", "--r", "-3", "--ratio", "1.1"], "above 0"),
         (["find", "SET", "--method", "boundary", "--r", "20:40", "--ratio", "1.1"], "ringvote"),
         (["find", "SET", "--r", "40:20"], "the smaller first"),
-        (["find", "SET", "--method", "centre", "--r", "20:40"], "centre heeds neither"),
+        (["find", "SET", "--method", "centre", "--r", "20:40"], "centre uses neither"),
         (["find", "SET", "--ratio", "1.1:"], "--ratio is '1.1:'"),
         (["find", "SET", "--r", "nan"], "r is nan"),
         (["fnid"], "fnid"),

@@ -16,11 +16,13 @@ from localize import comparison, registry
 from localize.cli import tables
 from localize.data.folder import Folder
 from localize.evaluation import scoring
+from localize.evaluation.baseline import centre_distance
 from localize.evaluation.results import Comparison
-from localize.localizer import Finding, Learns, Told
+from localize.localizer import Finding, Learns, Localizer, Told
 from localize.methods.boundary import Boundary
 from localize.methods.centre import Centre
-from localize.report import plots
+from localize.options import LearnerOptions
+from localize.report import comparison_files, plots
 from synth import Anomaly, InputError, folders, read
 
 Retabled = Callable[[Path, Path, pd.DataFrame], Path]
@@ -28,7 +30,7 @@ Retabled = Callable[[Path, Path, pd.DataFrame], Path]
 FAST = {"input": (48, 32), "epochs": 2, "progress": False, "device": "cpu"}
 
 
-class Scripted:
+class Scripted(Localizer):
     """A localizer that answers x + 3, y + 4 of a known truth, and fails on some images.
 
     It scores what it does not know, the clean pictures, lower than what it knows.
@@ -351,7 +353,7 @@ def test_centre_distance_by_hand(small_set: Path) -> None:
     by_hand = [
         np.hypot(t.x - 47.5, t.y - 39.5) for t in (source.truth(i)[0] for i in range(len(source)))
     ]
-    assert comparison.centre_distance(small_set) == pytest.approx(np.mean(by_hand))
+    assert centre_distance(Folder(small_set, "val")) == pytest.approx(np.mean(by_hand))
 
 
 def test_found_within_ends_at_the_share_of_answers(compared: Comparison) -> None:
@@ -392,9 +394,8 @@ def test_resuming_with_another_request_is_refused(small_set: Path, tmp_path: Pat
     building = tmp_path / "results.partial"
     building.mkdir()
     (building / folders.UNFINISHED).touch()
-    request = comparison._request(Folder(small_set, "test"), {"input": (32, 32)})
-    comparison._same_request(building, request)
-    comparison._same_request(building, request)
+    request = comparison_files.request_of(Folder(small_set, "test"), {"input": (32, 32)})
+    (building / comparison_files.ABOUT).write_text(json.dumps(request))
     with pytest.raises(InputError, match="another options"):
         localize.compare(small_set, tmp_path / "results", ["cnn-fast"], resume=True, **FAST)
     assert building.is_dir()
@@ -423,9 +424,7 @@ class Fitted(Silent):
 @pytest.fixture
 def fitted(monkeypatch: pytest.MonkeyPatch) -> None:
     """A registry of our own: the baselines and the method above."""
-    entry = registry.Method(
-        "fitted", "here:Fitted", "clean", frozenset(), "a test", takes=frozenset({"seed"})
-    )
+    entry = registry.Method("fitted", "here:Fitted", "clean", frozenset(), "a test", LearnerOptions)
     monkeypatch.setattr(type(entry), "implementation", lambda self: entries[self.name])
     known = {name: registry.METHODS[name] for name in ("centre", "boundary")}
     entries = {"centre": Centre, "boundary": Boundary, "fitted": Fitted}

@@ -54,7 +54,7 @@ def test_the_truth_is_what_changed(photo_folder: Path) -> None:
 
 def test_a_crowd_lies_apart_and_shares_its_ratio(photo_folder: Path) -> None:
     few = Mix(SMALL.common, SMALL.any, crowd=3)
-    crowds = [source(photo_folder, few).crowd(i)[1] for i in range(20)]
+    crowds = [source(photo_folder, few).multi_region(i)[1] for i in range(20)]
     assert {len(regions) for regions in crowds} == {1, 2, 3}
     for regions in crowds:
         assert len({a.discolor_ratio for a in regions}) == 1
@@ -67,7 +67,7 @@ def test_a_crowd_lies_apart_and_shares_its_ratio(photo_folder: Path) -> None:
 def test_a_large_crowd_is_as_many_as_find_a_place(photo_folder: Path) -> None:
     small = {**SMALL.any, "radius": [[4, 4]]}
     counts = [
-        [len(source(photo_folder, mix).crowd(i)[1]) for i in range(6)]
+        [len(source(photo_folder, mix).multi_region(i)[1]) for i in range(6)]
         for mix in (Mix(SMALL.common, small), Mix(SMALL.common, small, crowd=40))
     ]
     assert max(counts[0]) <= endless.FEW < min(counts[1])
@@ -84,16 +84,16 @@ def test_every_choice_is_drawn(photo_folder: Path) -> None:
 
 def test_a_stage_may_last_a_share_of_the_run(photo_folder: Path) -> None:
     easy = Mix({**SMALL.common, "ratio": [1.5, 1.6], "radius": [6, 8]}, {}, until=0.5)
-    paced = source(photo_folder, easy, SMALL).paced(6)
+    paced = source(photo_folder, easy, SMALL).scheduled(6)
     assert [paced.truth(i)[0].discolor_ratio > 1.4 for i in range(6)] == [True] * 3 + [False] * 3
-    assert paced.about()["mixes"][0]["until"] == 3
+    assert paced.description()["mixes"][0]["until"] == 3
 
 
 def test_one_region_is_never_drawn_as_of_a_crowd(photo_folder: Path) -> None:
     crowded = Mix({**SMALL.common, "ratio": [1.5, 1.6], "radius": [6, 8]}, {}, until=3, crowd=9)
     both = source(photo_folder, crowded, SMALL)
     assert all(both.truth(i)[0].discolor_ratio < 1.4 for i in range(3))
-    assert all(both.crowd(i)[1][0].discolor_ratio > 1.4 for i in range(3))
+    assert all(both.multi_region(i)[1][0].discolor_ratio > 1.4 for i in range(3))
 
 
 def test_stages_follow_one_another(photo_folder: Path) -> None:
@@ -217,11 +217,11 @@ def test_photos_that_cannot_be_used_are_skipped_as_generate_does(
     reasons = {escape_surrogates(name): why for name, why in table.attrs["skipped"].items()}
     for seed in range(12):  # whichever are held for validation
         train, val = endless.split(odd_folder, (Mix(recipe.to_dict()),), seed)
-        assert unusable_photos.skipped((train, val)) == reasons
+        assert unusable_photos.skipped_photos((train, val)) == reasons
         used = {source[i].photo for source in (train, val) for i in range(20)}
         assert used == set(table["photo"])
         assert not {train[i].photo for i in range(20)} & {val[i].photo for i in range(20)}
-    assert unusable_photos.skipped_line((train, val)).startswith("5 of 7 photos skipped: 1 x ")
+    assert unusable_photos.skipped_summary((train, val)).startswith("5 of 7 photos skipped: 1 x ")
 
 
 def test_skipping_changes_no_other_picture(photo_folder: Path, tmp_path: Path) -> None:
@@ -237,8 +237,8 @@ def test_skipping_changes_no_other_picture(photo_folder: Path, tmp_path: Path) -
         if sample.photo != lost:
             assert np.array_equal(later[i].image, sample.image)
     assert set(later.skipped) == {lost}
-    assert later.about() != source(folder, names=source(folder).names[1:]).about()
-    assert later.about() == source(photo_folder, names=source(folder).names).about()
+    assert later.description() != source(folder, names=source(folder).names[1:]).description()
+    assert later.description() == source(photo_folder, names=source(folder).names).description()
 
 
 def test_only_where_no_photo_can_be_used_is_it_an_error(odd_folder: Path) -> None:

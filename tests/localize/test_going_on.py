@@ -26,7 +26,7 @@ from localize.evaluation import scoring
 from localize.evaluation.answer_log import Journal
 from localize.evaluation.detection import Sketch, Thinned
 from localize.evaluation.provenance import fingerprint
-from localize.localizer import Finding, Learns, Told
+from localize.localizer import Finding, Learns, Localizer, Told
 from synth import InputError, console
 from synth.record_log import RecordLog
 
@@ -41,7 +41,7 @@ def find(image):
 MEASURED = ("seconds", "ms_per_image")  # nothing else may differ
 
 
-class Marking:
+class Marking(Localizer):
     """Marks the brightest pixels, fails on one image in seven, and stops the run in the end.
 
     Args:
@@ -52,7 +52,7 @@ class Marking:
     learns: Learns = "nothing"
     parameters = 0
     map_marks = "region"
-    at_once = 3
+    batch_size = 3
 
     def __init__(self, most: int) -> None:
         self.left, self.seen = most, set[bytes]()

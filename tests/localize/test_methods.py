@@ -19,7 +19,7 @@ from synth import InputError
 FAST = {
     "input": (48, 32),
     "epochs": 2,
-    "lessons": 4,
+    "calibration_images": 4,
     "progress": False,
     "device": "cpu",
 }

@@ -294,7 +294,7 @@ def test_random_weights_are_said_everywhere(small_set: Path, tmp_path: Path) -> 
     )
     loaded = registry.load(tmp_path / "run")
     for localizer in (method, loaded):
-        assert registry.shown("patchcore", localizer) == "patchcore (random weights)"
+        assert registry.label("patchcore", localizer) == "patchcore (random weights)"
     assert api.describe(tmp_path / "run")["weights"]["source"].startswith("random")
 
 

@@ -410,7 +410,7 @@ def test_the_reliability_plot_shows_those_that_give_odds() -> None:
 def test_evaluate_leaves_a_report_and_what_it_needs(
     small_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Boundary, "scores", "log odds", raising=False)
+    monkeypatch.setattr(Boundary, "score_kind", "log odds", raising=False)
     out = tmp_path / "out"
     localize.evaluate(["boundary"], small_set, out, split="test")
     about = json.loads((out / "comparison.json").read_text())

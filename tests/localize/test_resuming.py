@@ -33,14 +33,14 @@ def fit(small_set: Path, run: Path, **options: object) -> None:
 
 def stop_at(epoch: int, patch: pytest.MonkeyPatch, by: Callable[[], None]) -> None:
     """Let the epoch end with ``by``, once all its files are written."""
-    keep = trainer.Keeper.on_train_epoch_end
+    keep = trainer.RunWriter.on_train_epoch_end
 
-    def keep_and_stop(self: trainer.Keeper, trainer: object, module: object) -> None:
+    def keep_and_stop(self: trainer.RunWriter, trainer: object, module: object) -> None:
         keep(self, trainer, module)  # type: ignore[arg-type]
         if trainer.current_epoch + 1 == epoch:  # type: ignore[attr-defined]
             by()
 
-    patch.setattr(trainer.Keeper, "on_train_epoch_end", keep_and_stop)
+    patch.setattr(trainer.RunWriter, "on_train_epoch_end", keep_and_stop)
 
 
 def interrupt() -> None:
@@ -143,7 +143,7 @@ def test_a_damaged_checkpoint_repeats_an_epoch(
     path = run / "last.ckpt"
     path.write_bytes(damage(path.read_bytes()))
     fit(small_set, run)
-    assert capsys.readouterr().err == f"{path} is damaged: going on from epoch 1\n"
+    assert capsys.readouterr().err == f"{path} is damaged: resuming from epoch 1\n"
     same(whole, run)
 
 

@@ -184,7 +184,7 @@ def run(photo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fit(
     photo_folder: Path, folder: Path, stop: tuple[str, int] | None = None, seed: int = 0
 ) -> None:
-    localizer = RingVote(epochs=2, batch=1, width=4, lessons=3, seed=seed, device="cpu")
+    localizer = RingVote(epochs=2, batch=1, width=4, calibration_images=3, seed=seed, device="cpu")
 
     @contextmanager
     def progress(what: str) -> Iterator[Callable[[int, int], None]]:
@@ -199,7 +199,7 @@ def fit(
     localizer.fit(source, Endless(photo_folder, (REGIONS,), 2, length=2), folder)
 
 
-@pytest.mark.parametrize("stop", [("training", 5), ("odds", 2)])
+@pytest.mark.parametrize("stop", [("training", 5), ("calibration", 2)])
 def test_an_interrupted_run_ends_with_the_same_weights(
     photo_folder: Path, run: Path, tmp_path: Path, stop: tuple[str, int]
 ) -> None:
@@ -236,7 +236,7 @@ def test_training_changes_the_weights_and_loading_keeps_them(run: Path) -> None:
 def test_training_goes_on_from_known_weights(run: Path, photo_folder: Path, tmp_path: Path) -> None:
     """With a learning rate of nearly 0 they do not change, except for the Platt scaling."""
     source = Endless(photo_folder, (REGIONS,), 1, length=3)
-    known = {"epochs": 1, "width": 4, "lessons": 2, "device": "cpu", "progress": False}
+    known = {"epochs": 1, "width": 4, "calibration_images": 2, "device": "cpu", "progress": False}
     RingVote(start=run, learning_rate=1e-12, **known).fit(source, source, tmp_path)
     first, second = (load_file(folder / "best.safetensors") for folder in (run, tmp_path))
     learned = [name for name in first if "platt" not in name]
@@ -312,7 +312,7 @@ def test_the_api_trains_on_photos_and_a_recipe(
         recipe=mix,
         epochs=1,
         width=4,
-        lessons=4,
+        calibration_images=4,
     )
     about = api.describe(out)
     assert about["method"] == "ringvote"
@@ -336,8 +336,8 @@ def test_crowds_alone_can_be_learned_from(photo_folder: Path, tmp_path: Path) ->
     """Their centres are no targets, so there is no distance."""
     crowd = Mix({"size": [96, 96], "margin": 0, "radius": [6, 8]}, crowd=8)
     source = Endless(photo_folder, (crowd,), 1, length=2)
-    assert len(source.crowd(0)[1]) > 4
-    RingVote(epochs=1, batch=1, width=4, lessons=2, device="cpu", progress=False).fit(
+    assert len(source.multi_region(0)[1]) > 4
+    RingVote(epochs=1, batch=1, width=4, calibration_images=2, device="cpu", progress=False).fit(
         source, Endless(photo_folder, (crowd,), 2, length=1), tmp_path
     )
     assert math.isnan(json.loads((tmp_path / "model.json").read_text())["val_distance"])

@@ -19,7 +19,7 @@ import pytest
 
 from localize import registry, sharpness
 from localize.cli import main
-from localize.localizer import Finding, Learns, Told
+from localize.localizer import Finding, Learns, Localizer, Told
 from localize.sharpness import adaptive, design, measurement, runner, thresholds
 from localize.sharpness.design import Condition, Design, grid
 from localize.sharpness.runner import Asker
@@ -36,7 +36,7 @@ SMALL = Design(
 SMALL_BUT_LATER = replace(SMALL, seed=6)
 
 
-class Seer:
+class Seer(Localizer):
     """Knows the truth where the change is strong; fails at ratio 1; else answers the corner."""
 
     told = frozenset({"r", "discolor_ratio"})

@@ -30,7 +30,7 @@ def test_truth_is_where_the_pixels_changed(small_set: Path) -> None:
     source = Folder(small_set, "all")
     for i in range(len(source)):
         sample = source[i]
-        twin = source.picture(source.table["clean_file_name"].iloc[i])
+        twin = source.read_image(source.table["clean_file_name"].iloc[i])
         assert sample.truth is not None
         wanted = apply(twin, sample.truth).astype(int)
         right = np.abs(sample.image - wanted).mean()

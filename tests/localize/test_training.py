@@ -70,10 +70,10 @@ def test_training_learns_a_bright_spot(tmp_path: Path) -> None:
     generate(tmp_path / "photos", tmp_path / "set", recipe)
     cnn = fit(tmp_path / "set", tmp_path / "run", "cnn-fast", input=(64, 64), epochs=14)
     del cnn
-    from localize.comparison import centre_distance
+    from localize.evaluation.baseline import centre_distance
 
     found = min(row["val_distance"] for row in trainer.read_history(tmp_path / "run"))
-    assert found < 0.6 * centre_distance(tmp_path / "set")
+    assert found < 0.6 * centre_distance(Folder(tmp_path / "set", "val"))
 
 
 def test_resumed_training_equals_an_undisturbed_one(
@@ -84,15 +84,15 @@ def test_resumed_training_equals_an_undisturbed_one(
     class Cut(Exception):
         pass
 
-    keep = trainer.Keeper.on_train_epoch_end
+    keep = trainer.RunWriter.on_train_epoch_end
 
-    def die(self: trainer.Keeper, trainer: object, module: object) -> None:
+    def die(self: trainer.RunWriter, trainer: object, module: object) -> None:
         keep(self, trainer, module)  # type: ignore[arg-type]
         if trainer.current_epoch == 1:  # type: ignore[attr-defined]
             raise Cut
 
     with monkeypatch.context() as patched:
-        patched.setattr(trainer.Keeper, "on_train_epoch_end", die)
+        patched.setattr(trainer.RunWriter, "on_train_epoch_end", die)
         with pytest.raises(Cut):
             fit(small_set, tmp_path / "cut", epochs=4)
     assert len(trainer.read_history(tmp_path / "cut")) == 2
@@ -154,7 +154,7 @@ from localize.methods.cnn import Cnn
 from localize.data.folder import Folder
 
 if __name__ == "__main__":
-    trainer._hardware = lambda schedule: trainer.on("cpu", 2)
+    trainer._hardware = lambda schedule: trainer.lightning_devices("cpu", 2)
     cnn = Cnn("cnn-fuse-last", input=(48, 32), epochs=2, device="cpu", progress=False)
     run = Path({str(tmp_path / "run")!r})
     cnn.fit(Folder({str(small_set)!r}, "train"), Folder({str(small_set)!r}, "val"), run)

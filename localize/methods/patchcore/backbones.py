@@ -10,6 +10,7 @@ from torch import nn
 
 from localize.methods.patchcore import weights
 from localize.methods.patchcore.embedding import Parts
+from localize.methods.patchcore.options import BACKBONE
 from localize.methods.patchcore.weights import PACKAGED, State
 from localize.training.torchvision_compat import mend_torchvision
 from synth.errors import InputError
@@ -20,8 +21,7 @@ mend_torchvision()
 import timm  # noqa: E402  (needs a torchvision that imports)
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and std of its pixels, 0 to 1
-OWN = {"tf_efficientnet_lite0": ((127 / 255,) * 3, (128 / 255,) * 3)}
-DEFAULT = "tf_efficientnet_lite0"
+NORMALISATION = {BACKBONE: ((127 / 255,) * 3, (128 / 255,) * 3)}
 STAGES, REDUCTIONS = (2, 3), [8, 16]  # a ResNet's layer2 and layer3, and what they divide by
 
 
@@ -36,7 +36,7 @@ class Choice:
         download: timm's weights from the model hub.
     """
 
-    name: str = DEFAULT
+    name: str = BACKBONE
     weights: str | None = None
     sha256: str | None = None
     download: bool = False
@@ -46,7 +46,7 @@ class Choice:
     def __post_init__(self) -> None:
         if self.name != "mobilenet_v2" and not timm.is_model(self.name):
             raise InputError(
-                f"backbone '{self.name}' is unknown: use {DEFAULT}, resnet18, wide_resnet50_2, "
+                f"backbone '{self.name}' is unknown: use {BACKBONE}, resnet18, wide_resnet50_2, "
                 "mobilenet_v2, vit_small_patch14_dinov2 or another name that timm knows"
             )
         if sum((self.weights is not None, self.download, self.random)) > 1:
@@ -88,7 +88,7 @@ class Backbone(nn.Module):
             del self.model.blocks[middle + 1 :]
         else:
             self.model = _stages(name)
-        mean, std = OWN.get(name, IMAGENET)
+        mean, std = NORMALISATION.get(name, IMAGENET)
         self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
         self.eval().requires_grad_(False)

@@ -9,7 +9,8 @@ import torch
 
 from localize.methods.patchcore import coreset
 from localize.methods.patchcore.coreset import Progress
-from localize.methods.patchcore.embedding import Convention, Parts, join
+from localize.methods.patchcore.embedding import Parts, join
+from localize.methods.patchcore.options import Convention
 
 STARTS = 10  # random rows that the paper's selection begins from
 BLOCK_ROWS = 65_536  # rows that --stream reduces at a time

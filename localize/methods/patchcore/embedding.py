@@ -8,12 +8,11 @@ afterwards.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch.nn import functional
 
-Convention = Literal["anomalib", "paper"]
+from localize.methods.patchcore.options import Convention
+
 Parts = tuple[torch.Tensor, torch.Tensor]  # (B, C, h, w) fine and (B, C', h', w') coarse
 
 LAYER_LENGTH, LENGTH = 1024, 1024  # of the paper's vectors: a layer's, and a patch's

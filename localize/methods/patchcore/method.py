@@ -1,16 +1,14 @@
-"""`patchcore`: fitted on clean images, it finds what looks unlike all of them."""
+"""`patchcore`: finds the patches that are farthest, as features, from those of clean images."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import itertools
 import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,95 +16,48 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from localize.localizer import RUN_FILE, Finding, Learns, Source, Told, read_run
+from localize.localizer import Finding, Learns, Localizer, MapMarks, Source, Told
 from localize.methods.patchcore import embedding, preprocessing, scoring
-from localize.methods.patchcore.backbones import DEFAULT, Backbone, Choice, build
+from localize.methods.patchcore.backbones import Backbone, Choice, build
 from localize.methods.patchcore.bank import Reducer
 from localize.methods.patchcore.convolutions import quicken
-from localize.methods.patchcore.embedding import Convention, Parts
+from localize.methods.patchcore.embedding import Parts
+from localize.methods.patchcore.options import PatchCoreOptions
 from localize.methods.patchcore.scoring import Bank
 from localize.methods.peak import peak
-from localize.run_files import read_file, write_run
+from localize.run_files import RUN_FILE, read_file, read_run, write_run
 from localize.training.devices import device_of
 from synth import console, folders
 from synth.errors import InputError
 
-Locate = Literal["peak", "centroid"]
-BATCH = 4  # images that go through the backbone together; more are no faster on a CPU
+BATCH = 4  # images per forward pass; more are not faster on a CPU
 NEIGHBOURS = {"anomalib": 9, "paper": 1}
-QUANTILE = 0.95  # of clean validation images that the threshold lets pass
+QUANTILE = 0.95  # share of the clean validation images that score below the threshold
 BANK, BACKBONE = "bank.safetensors", "backbone.safetensors"
 
 
-@dataclass(frozen=True)
-class Options:
-    """What a user may choose.
+class PatchCore(Localizer):
+    """Distances of an image's patches to a memory bank of clean patches.
 
     Args:
-        convention: whose conventions to follow, anomalib's or the paper's authors'.
-        backbone: the network's name; weights, weights_sha256, download, random_weights: see
-            :class:`~localize.methods.patchcore.backbones.Choice`.
-        coreset_ratio: share of the clean patches that the bank keeps.
-        max_bank: rows that it keeps at most.
-        neighbours: anomalib: bank rows that weigh an image's score, 1 for no weight; paper:
-            bank rows whose distances a patch's score averages. None: 9 and 1.
-        stream: fit in bounded memory, however many images there are.
-        locate: the map's peak (localize.methods.peak), or the centroid of the blob around it.
+        options: of :class:`~localize.methods.patchcore.options.PatchCoreOptions`.
     """
 
-    convention: Convention = "anomalib"
-    backbone: str = DEFAULT
-    weights: str | None = None
-    weights_sha256: str | None = None
-    download: bool = False
-    random_weights: bool = False
-    coreset_ratio: float = 0.1
-    max_bank: int = 10_000
-    neighbours: int | None = None
-    stream: bool = False
-    locate: Locate = "peak"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, kinds in (("convention", Convention), ("locate", Locate)):
-            if getattr(self, name) not in get_args(kinds):
-                raise InputError(
-                    f"{name} is '{getattr(self, name)}': use {' or '.join(get_args(kinds))}"
-                )
-        if not 0 < self.coreset_ratio <= 1:
-            raise InputError(f"coreset-ratio is {self.coreset_ratio}: give a number in 0 to 1")
-        if min(self.max_bank, self.neighbours or 1) < 1:
-            raise InputError("max-bank and neighbours: give whole numbers from 1 up")
-
-    @property
-    def choice(self) -> Choice:
-        return Choice(
-            self.backbone, self.weights, self.weights_sha256, self.download, self.random_weights,
-            self.seed,
-        )  # fmt: skip
-
-
-class PatchCore:
-    """Distances of an image's patches to a bank of clean ones; see :class:`Options`."""
-
-    told: frozenset[str] = frozenset()
     learns: Learns = "clean"
-    map_marks = "region"  # its map says where a pixel is unlike clean ones, not where a centre is
+    map_marks: MapMarks = "region"
 
-    def __init__(self, *, device: str = "auto", progress: bool = True, **options: Any) -> None:
-        self.options = Options(**options)
-        _ = self.options.choice  # refuses now, not after the other methods' training
-        self.device = device_of(device)
+    def __init__(self, **options: Any) -> None:
+        self.options = PatchCoreOptions(**options)
+        choice_of(self.options)  # refuses bad options now, not after the training of other methods
+        self.device = device_of(self.options.device)
+        self._set_up()
+
+    def _set_up(self) -> None:
+        self.note = "random weights" if self.options.random_weights else ""
         self.threshold: float | None = None
-        self._progress = progress
         self._backbone: Backbone | None = None
         self._bank = Bank.of(torch.empty((0, 0)))
         self._values = 0
-
-    @property
-    def note(self) -> str:
-        """What every table must say of it."""
-        return "random weights" if self.options.random_weights else ""
 
     @property
     def parameters(self) -> int:
@@ -128,7 +79,7 @@ class PatchCore:
             )
         run.mkdir(parents=True, exist_ok=True)
         (run / RUN_FILE).unlink(missing_ok=True)  # of an earlier training in this folder
-        network, source = build(self.options.choice)
+        network, source = build(choice_of(self.options))
         _write(run / BACKBONE, network.model.state_dict())
         self._use(network)
         total = operator.length_hint(images, 0) + 1
@@ -165,7 +116,7 @@ class PatchCore:
             return reducer.whole(blocks), count
 
     def _step(self, what: str) -> Any:
-        if self._progress:
+        if self.options.progress:
             return console.progress(what)
         return contextlib.nullcontext(lambda done, total: None)
 
@@ -223,7 +174,7 @@ class PatchCore:
 
     def _describe(self, run: Path, source: dict[str, str | None], images: int, val: int) -> None:
         """Write what makes the folder a run: its settings, and the digests of its other files."""
-        options = dataclasses.asdict(self.options)
+        options = self.options.recorded()
         if self.options.weights:
             options["weights"] = Path(self.options.weights).name
         about = {
@@ -258,17 +209,34 @@ class PatchCore:
             options = about["options"] | {"weights": None, "weights_sha256": None}
             threshold = about["threshold"]["score"]
             localizer = cls.__new__(cls)
-            localizer.options = Options(**options)
+            localizer.options = PatchCoreOptions(**options, device=device, progress=False)
             bank, state = (load_tensors(read_file(run, name)) for name in (BANK, BACKBONE))
             network = Backbone(localizer.options.backbone)
         except (KeyError, TypeError, AttributeError, SafetensorError) as error:
             raise InputError(f"{run}/{RUN_FILE} is damaged ({error}): train again") from None
         localizer.device = device_of(device)
-        localizer.threshold, localizer._progress = threshold, False
+        localizer._set_up()
+        localizer.threshold = threshold
         network.model.load_state_dict(state)
         localizer._use(network)
         localizer._bank = Bank.of(bank["bank"].to(localizer.device))
         return localizer
+
+
+def choice_of(options: PatchCoreOptions) -> Choice:
+    """The backbone that the options choose, and where its weights come from.
+
+    Raises:
+        InputError: the options contradict each other, or there is no such network.
+    """
+    return Choice(
+        options.backbone,
+        weights=None if options.weights is None else str(options.weights),
+        sha256=options.weights_sha256,
+        download=options.download,
+        random=options.random_weights,
+        seed=options.seed,
+    )
 
 
 def _write(path: Path, tensors: dict[str, torch.Tensor]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from localize.methods.patchcore.embedding import Convention
+from localize.methods.patchcore.options import Convention
 
 SIDE, CROP = 256, 224  # px: the side, the short side before the paper's crop; that crop
 SIGMA, RADIUS = 4.0, 16  # px of the square, of the blur that maps get

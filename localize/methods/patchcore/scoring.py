@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from localize.methods import peak as peaks
-from localize.methods.patchcore.embedding import Convention, Parts, enlarge, join, to_rows
+from localize.methods.patchcore.embedding import Parts, enlarge, join, to_rows
+from localize.methods.patchcore.options import Convention
 
 BLOCK = 1 << 20  # distances in memory at a time
 GROUP = 32  # distances of which only the least is looked at further

@@ -17,14 +17,15 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from localize.data.endless import VAL, Endless, described
-from localize.localizer import Finding, Known, Learns, Source, Told, read_run
+from localize.data.endless import VAL
+from localize.localizer import Finding, Known, Learns, Localizer, ScoreKind, Source, Told
 from localize.methods.ringvote import platt, predict_image_only, predict_told
 from localize.methods.ringvote.network import RingVoteNet, current_keys
+from localize.methods.ringvote.options import RingVoteOptions, current_options
 from localize.methods.ringvote.train import loop
 from localize.methods.ringvote.train.targets import Batches
 from localize.methods.ringvote.tta import FLIPS, MOST
-from localize.registry import WEIGHTS
+from localize.run_files import SHIPPED, read_run
 from localize.training import runs
 from localize.training.devices import device_of
 from localize.training.runs import load_weights
@@ -33,68 +34,37 @@ from synth.anomaly import Anomaly
 from synth.errors import InputError
 from synth.paths import path_of
 
-EPOCH = 200  # steps, or those of one pass over a smaller source
-EPOCHS = 20
-LESSONS = 200
+EPOCH = 200  # steps
 REMOVED = "weighing."  # prefix of weights that older run folders hold and nothing uses
-OLD_OPTIONS = frozenset({"second"})  # in the model.json of older run folders
-CAREFUL = "-careful"  # in the name of what looks MOST times
+CAREFUL = "-careful"  # in the name of the forms that average over MOST views
 
 
-class RingVote:
+class RingVote(Localizer):
     """The localizer; see the module.
 
     Args:
-        blind: it is told nothing, and searches.
-        looks: how often it looks at a picture: as it is, and mirrored.
-        epochs: of :data:`EPOCH` steps, times ``epochs_scale``.
-        batch: pictures a step.
-        width: channels of the network.
-        start: whose weights training goes on from: ``ringvote``, those that come along, or a run
-            folder; None: from scratch.
-        lessons: validation pictures that the odds are fitted to, times ``epochs_scale``.
+        image_only: r and the ratio are not given but searched for.
+        views: over how many mirrored views of an image the evidence is averaged: 1 or
+            :data:`~localize.methods.ringvote.tta.MOST`.
+        options: of :class:`~localize.methods.ringvote.options.RingVoteOptions`. An epoch has
+            :data:`EPOCH` steps, or those of one pass over a smaller source. ``epochs_scale``
+            multiplies ``calibration_images``, too.
     """
 
     learns: Learns = "labelled"
-    at_once = 1  # more would take as long together, and be lost together
-    scores = "log odds"  # that there is an anomaly, where half of the pictures have one
+    score_kind: ScoreKind = "log odds"
+    batch_size = 1  # a group of images takes as long, and an interruption would lose all of it
+    takes_ranges = True
 
-    def __init__(
-        self,
-        *,
-        blind: bool = False,
-        looks: int = 1,
-        epochs: int = EPOCHS,
-        epochs_scale: float = 1.0,
-        batch: int = 4,
-        learning_rate: float = 2e-3,
-        seed: int = 0,
-        width: int = 48,
-        start: str | Path | None = None,
-        lessons: int = LESSONS,
-        device: str = "auto",
-        progress: bool = True,
-    ) -> None:
-        if (
-            min(epochs, batch, width, lessons) < 1
-            or not 0 < epochs_scale <= 100
-            or not learning_rate > 0
-        ):
-            raise InputError(
-                "epochs, batch, width and lessons: whole numbers from 1 up; "
-                "epochs-scale and learning rate: above 0"
-            )
-        self.told = frozenset(() if blind else ("r", "discolor_ratio"))
-        self.name = "ringvote" + CAREFUL * (looks > 1) + "-told" * (not blind)
-        self.options: dict[str, Any] = {
-            "epochs": epochs, "epochs_scale": epochs_scale, "batch": batch,
-            "learning_rate": learning_rate, "seed": seed, "width": width,
-            "lessons": lessons,
-        }  # fmt: skip
-        self._looks, self._start = looks, start
-        self.device = device_of(device)
-        self.progress = console.progress if progress else console.no_progress
+    def __init__(self, *, image_only: bool = False, views: int = 1, **options: Any) -> None:
+        self.options = RingVoteOptions(**options)
+        self.told = frozenset(() if image_only else ("r", "discolor_ratio"))
+        self.takes_ranges = image_only
+        self.name = "ringvote" + CAREFUL * (views > 1) + "-told" * (not image_only)
+        self.device = device_of(self.options.device)
+        self.progress = console.progress if self.options.progress else console.no_progress
         self.network: RingVoteNet | None = None
+        self._views = views
 
     @property
     def parameters(self) -> int:
@@ -102,24 +72,24 @@ class RingVote:
         return sum(p.numel() for p in self.network.parameters()) if self.network else 0
 
     def fit(self, train: Source, val: Source, run: Path) -> None:
-        """Train, or resume an interrupted run; the weights of the best epoch are kept.
-
-        Raises:
-            InputError: a split is empty, or the run folder is of another training.
-        """
+        """Train; an interrupted run continues. The epoch with the least validation loss is kept."""
         for name, source in (("training", train), ("validation", val)):
             if not len(source):
                 raise InputError(f"the {name} split has no image with an anomaly to learn from")
-        batch, epochs = self.options["batch"], self.options["epochs"]
+        options, batch = self.options, self.options.batch
         every = min(EPOCH, -(-len(train) // batch))
-        steps = max(1, round(epochs * self.options["epochs_scale"])) * every
-        plan = loop.Plan(steps, batch, self.options["learning_rate"], every)
-        train = train.paced(steps * batch) if isinstance(train, Endless) else train
-        torch.manual_seed(self.options["seed"])
-        network = RingVoteNet(self.options["width"])
-        begun = self._begun(network)
+        steps = max(1, round(options.epochs * options.epochs_scale)) * every
+        plan = loop.Plan(steps, batch, options.learning_rate, every)
+        train = train.scheduled(steps * batch)
+        torch.manual_seed(options.seed)
+        network = RingVoteNet(options.width)
         val_batches = Batches(val, 0, min(VAL, len(val)), batch, 1)
-        about = {"method": self.name, "options": self.options, "source": described(train)} | begun
+        about = {
+            "method": self.name,
+            "options": options.recorded(),
+            "source": train.description(),
+            **self._load_start(network),
+        }
         with self.progress("training") as step:
             loop.train(network, train, val_batches, run, plan, about, self.device, step)
         try:
@@ -127,16 +97,16 @@ class RingVote:
         except InputError as error:
             raise runs.resumable(run, error) from None
         runs.finish(run, about, "val_loss")
-        self._use(network, run, "best")
+        self._load_weights(network, run, "best")
 
     def _fit_scores(self, network: RingVoteNet, val: Source, run: Path) -> None:
         """Fit the Platt scaling of all four forms and write it into both files of weights."""
-        pictures = max(1, round(self.options["lessons"] * self.options["epochs_scale"]))
-        for looks in (1, MOST):
-            network.flips = FLIPS[:looks]
-            with self.progress("odds") as step:
-                self._fit_odds(network, val, pictures, step)
-        network.flips = FLIPS[: self._looks]
+        images = max(1, round(self.options.calibration_images * self.options.epochs_scale))
+        for views in (1, MOST):
+            network.flips = FLIPS[:views]
+            with self.progress("calibration") as step:
+                self._calibrate(network, val, images, step)
+        network.flips = FLIPS[: self._views]
         fitted = {
             name: value.cpu() for name, value in network.state_dict().items() if "platt" in name
         }
@@ -144,21 +114,22 @@ class RingVote:
             path = run / f"{which}.safetensors"
             folders.write(path, save(current_keys(load_file(path)) | fitted))
 
-    def _begun(self, network: RingVoteNet) -> dict[str, Any]:
-        """Load the weights of ``start`` into a new network -> their entry in model.json."""
-        if self._start is None:
+    def _load_start(self, network: RingVoteNet) -> dict[str, Any]:
+        """Load the weights that training starts from -> their name and digest, for the run."""
+        start = self.options.start
+        if start is None:
             return {}
-        run = WEIGHTS / "ringvote" if str(self._start) == "ringvote" else path_of(self._start)
+        run = SHIPPED / "ringvote" if str(start) == "ringvote" else path_of(start)
         if not str(read_run(run)["method"]).startswith("ringvote"):
-            raise InputError(f"{run} is no run of ringvote: --start goes on from one")
+            raise InputError(f"{run} is no run of ringvote: --start needs one")
         load_weights(network, run, ignore=REMOVED)
         return {"start": {"name": run.name, "sha256": folders.sha256(run / "best.safetensors")}}
 
     @staticmethod
-    def _fit_odds(
-        network: RingVoteNet, source: Source, pictures: int, step: Callable[[int, int], None]
+    def _calibrate(
+        network: RingVoteNet, source: Source, images: int, step: Callable[[int, int], None]
     ) -> None:
-        """Fit the told and the image-only form for the network's present number of views."""
+        """Fit the scores of the told and the image-only form with the network's present views."""
         network.eval()
 
         def told(image: np.ndarray, truth: Anomaly) -> Tensor:
@@ -168,10 +139,10 @@ class RingVote:
         def image_only(image: np.ndarray, truth: Anomaly) -> Tensor:
             return platt.inputs(predict_image_only.find_candidates(network, image)[2])
 
-        platt.fit_on_source(network.platt(image_only=False), told, source, pictures, step)
-        platt.fit_on_source(network.platt(image_only=True), image_only, source, pictures, step)
+        platt.fit_on_source(network.platt(image_only=False), told, source, images, step)
+        platt.fit_on_source(network.platt(image_only=True), image_only, source, images, step)
 
-    def _use(self, network: RingVoteNet, run: Path, which: str) -> None:
+    def _load_weights(self, network: RingVoteNet, run: Path, which: str) -> None:
         load_weights(network, run, which, ignore=REMOVED)
         network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network = network.eval()
@@ -182,12 +153,13 @@ class RingVote:
         run: Path,
         which: str = "best",
         device: str = "auto",
-        blind: bool | None = None,
-        looks: int | None = None,
+        image_only: bool | None = None,
+        views: int | None = None,
     ) -> RingVote:
         """A run folder -> the method with its ``best`` or ``last`` weights.
 
-        Any form's weights serve all: ``blind`` and ``looks`` say which it shall be, else the run.
+        All forms have the same weights: ``image_only`` and ``views`` choose the form; None: the
+        form that was trained.
 
         Raises:
             InputError: the folder is damaged or of another method.
@@ -195,16 +167,16 @@ class RingVote:
         about = read_run(run)
         try:
             name = about["method"]
-            blind = not name.endswith("-told") if blind is None else blind
-            looks = (MOST if CAREFUL in name else 1) if looks is None else looks
-            options = {k: v for k, v in about["options"].items() if k not in OLD_OPTIONS}
-            localizer = cls(device=device, blind=blind, looks=looks, **options)
-            network = RingVoteNet(localizer.options["width"], looks)
+            image_only = not name.endswith("-told") if image_only is None else image_only
+            views = (MOST if CAREFUL in name else 1) if views is None else views
+            options = current_options(about["options"])
+            localizer = cls(device=device, image_only=image_only, views=views, **options)
+            network = RingVoteNet(localizer.options.width, views)
         except InputError:
             raise
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise InputError(f"{run}/model.json is damaged ({error}): train again") from None
-        localizer._use(network, run, which)
+        localizer._load_weights(network, run, which)
         return localizer
 
     def locate(
@@ -226,7 +198,7 @@ class RingVote:
         ]
 
     def seek(self, image: np.ndarray, known: Known) -> Finding:
-        """(H, W, 3) uint8 -> the likeliest region, px, of the possible radii and ratios.
+        """(H, W, 3) uint8 -> the likeliest region among those with a possible r and ratio, px.
 
         Raises:
             InputError: there are no weights yet.

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from localize.data.endless import Endless
 from localize.localizer import Source
 from localize.methods.hough.aggregation import TYPICAL_RADIUS
 from localize.methods.hough.candidates import Candidate
@@ -106,7 +105,7 @@ def fit_on_source(
     """
     rows, labels = [], []
     for number in range(count):
-        images = source.whole(SIZES[number % len(SIZES)]) if isinstance(source, Endless) else source
+        images = source.resized(SIZES[number % len(SIZES)])
         sample = images[number % len(images)]
         assert sample.truth is not None
         clean = sample.clean if number % 2 else None

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from localize.data.endless import FEW, Endless
+from localize.data.endless import FEW
 from localize.localizer import Source
 from localize.methods.hough.candidates import possible_centres
 from localize.methods.hough.outlines import KINDS, PLANES, SHAPES
@@ -149,12 +149,7 @@ class Batches(Dataset[list[Batch]]):
 
 def draw_picture(source: Source, number: int) -> Picture:
     """An image of a source, (H, W, 3) uint8, and its regions, all of one ratio."""
-    number %= len(source)
-    if isinstance(source, Endless):
-        return source.crowd(number)
-    sample = source[number]
-    assert sample.truth is not None
-    return sample.image, [sample.truth]
+    return source.multi_region(number % len(source))
 
 
 def make_batch(pictures: Sequence[Picture]) -> Batch:

@@ -1,0 +1,83 @@
+"""The options of `patchcore`, without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal, get_args
+
+from localize.options import LearnerOptions, option
+from synth.errors import InputError
+
+Convention = Literal["anomalib", "paper"]
+Place = Literal["peak", "centroid"]
+BACKBONE = "tf_efficientnet_lite0"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchCoreOptions(LearnerOptions):
+    """Options of ``patchcore``.
+
+    ``neighbours`` means for the convention ``anomalib`` the rows of the memory bank that weight an
+    image's score, 1 for no weight; for ``paper`` the rows over whose distances a patch's score is
+    averaged.
+    """
+
+    family: ClassVar[str] = "patchcore"
+
+    convention: Convention = field(
+        default="anomalib",
+        metadata=option(
+            "Implementation to follow: anomalib, or the paper by its authors' release."
+        ),
+    )
+    backbone: str = field(
+        default=BACKBONE, metadata=option("Name of the feature network in timm, or mobilenet_v2.")
+    )
+    weights: str | Path | None = field(
+        default=None,
+        metadata=option(
+            "File with the weights of the backbone.", default_text="those of a Python package"
+        ),
+    )
+    weights_sha256: str | None = field(
+        default=None, metadata=option("SHA-256 that the file of --weights must have.")
+    )
+    download: bool = field(
+        default=False, metadata=option("Download the weights of the backbone from its model hub.")
+    )
+    random_weights: bool = field(
+        default=False,
+        metadata=option("Leave the backbone untrained; every table then says so beside the name."),
+    )
+    coreset_ratio: float = field(
+        default=0.1, metadata=option("Share of the clean patches that the memory bank keeps.")
+    )
+    max_bank: int = field(
+        default=10_000, metadata=option("Largest number of patches in the memory bank.")
+    )
+    neighbours: int | None = field(
+        default=None,
+        metadata=option(
+            "Number of nearest patches that a score depends on.", default_text="9, paper 1"
+        ),
+    )
+    stream: bool = field(
+        default=False,
+        metadata=option(
+            "Select the patches in one pass, with bounded memory for any number of images."
+        ),
+    )
+    locate: Place = field(
+        default="peak",
+        metadata=option(
+            "Point of the map that is the answer: peak, or centroid of the blob around it."
+        ),
+    )
+
+    def __post_init__(self) -> None:
+        self.check_choice("convention", get_args(Convention))
+        self.check_choice("locate", get_args(Place))
+        if not 0 < self.coreset_ratio <= 1:
+            raise InputError(f"coreset-ratio is {self.coreset_ratio}: give a number in 0 to 1")
+        self.check_counts("max_bank", "neighbours")

@@ -1,0 +1,110 @@
+"""The files of a comparison's folder: tables, figures, ``comparison.json`` and the report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from localize.data.folder import Folder
+from localize.evaluation import provenance
+from localize.evaluation.baseline import centre_distance
+from localize.evaluation.results import Comparison
+from synth import dataset as datasets
+from synth import folders
+from synth.errors import InputError
+from synth.json_files import read_object
+from synth.paths import name_of
+from synth.text_escapes import escape_unprintable
+
+ABOUT = "comparison.json"
+MARKER = folders.Marker(
+    ABOUT, lambda about: about.keys() >= {"dataset", "table_sha256", "split", "versions"}
+)
+
+
+def request_of(source: Folder, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The request of a comparison in JSON types: the dataset, its split, the options."""
+    table = datasets.table_of(source.folder).read_bytes()
+    request = {
+        "dataset": escape_unprintable(name_of(source.folder)),
+        "table_sha256": hashlib.sha256(table).hexdigest(),
+        "split": source.split,
+        "options": {name: value for name, value in options.items() if name != "progress"},
+    }
+    same: dict[str, Any] = json.loads(json.dumps(request))
+    return same
+
+
+def write(
+    result: Comparison,
+    source: Folder,
+    options: Mapping[str, Any],
+    more: Mapping[str, Any] | None = None,
+) -> None:
+    """Write all files of a comparison into its folder.
+
+    Args:
+        source: the images that were scored.
+        options: of the methods, as given.
+        more: further entries of ``comparison.json``: ``methods``, ``command``.
+    """
+    from localize.report import page
+
+    more = dict(more or {})
+    _write_tables(result)
+    about = {
+        **request_of(source, options),
+        **more,
+        "bootstrap": provenance.BOOTSTRAP,
+        "versions": provenance.versions(),
+        "dataset_recipe": _recipe(source.folder),
+    }
+    folders.write(result.folder / ABOUT, json.dumps(about, indent=2) + "\n")
+    _draw_figures(result, source, more.get("methods", {}))
+    page.write(result.folder)
+
+
+def _write_tables(result: Comparison) -> None:
+    """The tables as CSV; those without rows are left out."""
+    tables = {"predictions": result.predictions, "scores": result.scores}
+    if len(result.history):
+        tables |= {"history": result.history, "scores-last-epoch": result.last}
+    if len(result.clean):
+        tables["clean"] = result.clean
+    if len(result.errors):
+        tables["errors"] = result.errors
+    for name, table in tables.items():
+        folders.write(result.folder / f"{name}.csv", datasets.to_csv(table).replace("\0", ""))
+
+
+def _recipe(dataset: Path) -> dict[str, Any] | None:
+    """The recipe of a dataset, where it has one."""
+    try:
+        return read_object(dataset / datasets.RECIPE)
+    except InputError:
+        return None
+
+
+def _draw_figures(
+    result: Comparison, source: Folder, methods: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """The figures as PNG and SVG; those with photos, which an SVG makes larger, as PNG alone."""
+    from localize.report import closeups, plots
+
+    folder = result.folder
+    if len(result.history):
+        guess = centre_distance(Folder(source.folder, "val"))
+        plots.save(plots.validation(result.history, guess), folder / "validation")
+    plots.save(plots.distances(result.scores), folder / "distance")
+    plots.save(plots.found_within(result.predictions), folder / "found")
+    if len(result.clean) and result.scores["image_auroc"].notna().any():
+        plots.save(plots.presence(result.predictions, result.clean), folder / "presence")
+    if calibrated := provenance.with_odds(methods, result.clean):
+        figure = plots.reliability(result.predictions, result.clean, calibrated)
+        plots.save(figure, folder / "reliability")
+    plots.save(plots.contact_sheet(result.predictions, source), folder / "contact", ("png",))
+    if misses := closeups.misses(result.predictions, source):
+        plots.save(misses, folder / "misses", ("png",))
