@@ -276,7 +276,7 @@ class Endless:
             try:
                 name.encode()
             except UnicodeEncodeError:
-                raise Skipped("its name is no Unicode text: rename it") from None
+                raise Skipped("its name is not Unicode text: rename it") from None
             photo = photos.read(
                 self.folder,
                 name,
