@@ -281,7 +281,7 @@ class Endless(Source):
             try:
                 name.encode()
             except UnicodeEncodeError:
-                raise Skipped("its name is no Unicode text: rename it") from None
+                raise Skipped("its name is not Unicode text: rename it") from None
             photo = photos.read(
                 self.folder,
                 name,
