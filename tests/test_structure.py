@@ -21,7 +21,7 @@ ROOMS = {
         "synth.recipe", "synth.folders", "synth.photo_search", "synth.decoding",
         "synth.near_duplicates", "synth.plain_ground", "synth.image_repair", "synth.colour",
         "synth.coordinate_units", "synth.tables", "synth.csv_text", "synth.csv_cells",
-        "synth.number_kinds", "synth.record_log", "synth.locks", "synth.json_files",
+        "synth.number_kinds", "synth.record_log", "synth.run_request", "synth.locks", "synth.json_files",
         "synth.json_shapes", "synth.file_names", "synth.paths", "synth.memory", "synth.workers",
         "synth.interrupts", "synth.text_escapes", "synth.limits", "synth.anomaly",
         "synth.errors",
@@ -29,10 +29,10 @@ ROOMS = {
     "localize": (
         "localize.__main__", "localize.cli", "localize", "localize.api", "localize.play",
         "localize.sharpness", "localize.external_predictions", "localize.comparison",
-        "localize.report", "localize.evaluation", "localize.external",
+        "localize.report", "localize.evaluation", "localize.registry", "localize.external",
         "localize.methods.ringvote", "localize.methods.patchcore", "localize.methods",
         "localize.methods.hough", "localize.training", "localize.data",
-        "localize.registry", "localize.localizer", "localize.run_files", "localize.names",
+        "localize.localizer", "localize.options", "localize.run_files", "localize.names",
     ),
 }  # fmt: skip
 
