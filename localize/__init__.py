@@ -1,17 +1,17 @@
-"""Read the chart: train, run and score anything that says where the hidden change is."""
+"""Trains, runs and scores localizers: programs that find the changed region of an image."""
 
 from __future__ import annotations
 
 import os
 
-TYPE_CHECKING = False  # spares the import of typing, before which Ctrl-C is not yet handled
+TYPE_CHECKING = False  # without importing typing, since Ctrl-C is handled only after the imports
 if TYPE_CHECKING:
     from typing import Any
 
     from localize.api import compare, describe, evaluate, load, locate, score, train
 
-# How long an idle thread of GNU's OpenMP keeps its core, in turns of a loop. By its own 300,000,
-# threads on a busy machine mostly take cores from those that they wait for.
+# How many loop iterations an idle thread of GNU OpenMP spins before it sleeps. With the default
+# of 300,000, spinning threads on a busy machine delay the threads that they wait for.
 if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
     os.environ["GOMP_SPINCOUNT"] = "10000"  # read when torch is loaded
 
@@ -19,7 +19,7 @@ __all__ = ["compare", "describe", "evaluate", "load", "locate", "score", "train"
 
 
 def __getattr__(name: str) -> Any:
-    """Import the API when it is first used: it brings torch, pandas and matplotlib."""
+    """Imports the API on first use, since it imports torch, pandas and matplotlib."""
     if name in __all__:
         from localize import api
 

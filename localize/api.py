@@ -14,7 +14,7 @@ from localize import registry
 from localize.comparison import centre_distance_of, compare, evaluate
 from localize.data import endless, unusable_photos
 from localize.data.folder import Folder
-from localize.evaluation.validity import usable
+from localize.evaluation.validity import validate
 from localize.external_predictions import score
 from localize.localizer import (
     Finding,
@@ -149,7 +149,7 @@ def locate(
     """
     if isinstance(localizer, str | Path):
         localizer = load(localizer)
-    finding, reason = usable(_ask(localizer, image, r, ratio))
+    finding, reason = validate(_ask(localizer, image, r, ratio))
     if reason:
         raise Skipped(reason)
     return finding

@@ -15,9 +15,9 @@ import pandas as pd
 
 from localize import registry
 from localize.data.folder import Folder
-from localize.evaluation import metrics, provenance
-from localize.evaluation.answer_log import Journal
-from localize.evaluation.results import FINISHED, Comparison, gather, read_comparison
+from localize.evaluation import metrics, provenance, tables
+from localize.evaluation.answer_log import AnswerLog
+from localize.evaluation.results import FINISHED, Comparison, collect_results, read_comparison
 from localize.evaluation.scoring import Answers, predict, score
 from localize.localizer import HISTORY, RUN_FILE, Localizer, Source
 from localize.names import file_stem
@@ -30,7 +30,6 @@ from synth.paths import name_of, path_of
 from synth.terminal import visible
 
 DEFAULT_METHODS = tuple(name for name, entry in registry.METHODS.items() if entry.compared)
-BASELINE = "centre"
 HISTORY_FILE = "history.csv"  # in the run folder of a method that learns by epochs
 ABOUT = "comparison.json"  # in every folder that we write
 MARKER = folders.Marker(
@@ -78,8 +77,8 @@ def evaluate(
     request = _request(source, {})
     if resume and not overwrite and (done := _finished_comparison(out, request, asked, say)):
         return done
-    methods: dict[str, Localizer] = {BASELINE: registry.load(BASELINE)}
-    answering: dict[str, str | Path] = {BASELINE: BASELINE}
+    methods: dict[str, Localizer] = {registry.BASELINE: registry.load(registry.BASELINE)}
+    answering: dict[str, str | Path] = {registry.BASELINE: registry.BASELINE}
     # What must be trained first is trained last: whatever else is wrong is known by then.
     learners = {str(spec) for spec in specs if str(spec).startswith(registry.ANOMALIB)}
     created = {spec: registry.create(spec) for spec in learners}
@@ -104,12 +103,12 @@ def evaluate(
                 _train(created[spec], spec, dataset, run, say)
                 ready[spec] = registry.load(run, time_limit=time_limit)
             name = registry.shown(registry.name_of(spec), ready[spec])
-            if name in methods and name != BASELINE:
+            if name in methods and name != registry.BASELINE:
                 raise InputError(f"two methods are called '{name}': rename a folder or function")
             methods[name], answering[name] = ready[spec], answers
         runs = _runs(answering)
         result = _scored(methods, source, answering, building, step)
-        about = {"methods": provenance.described(methods, runs), "command": asked}
+        about = {"methods": provenance.method_entries(methods, runs), "command": asked}
         write(result, source, {}, about)
     return replace(result, folder=Path(out))
 
@@ -138,7 +137,7 @@ def compare(
         InputError: bad input; nothing is left under the name ``out``.
     """
     methods, out = tuple(map(registry.expand, methods)), path_of(out)
-    entries = [registry.method(name) for name in dict.fromkeys((BASELINE, *methods))]
+    entries = [registry.method(name) for name in dict.fromkeys((registry.BASELINE, *methods))]
     source = choose_split(dataset, split)
     chosen = None if tuple(methods) == DEFAULT_METHODS else tuple(methods)
     asked = provenance.command("compare", dataset, methods=chosen, split=split, **options, out=out)
@@ -180,7 +179,7 @@ def compare(
             ready[name], answering[name] = localizer, run
         runs = _runs(answering)
         result = _scored(ready, source, answering, building, step)
-        about = {"methods": provenance.described(ready, runs), "command": asked}
+        about = {"methods": provenance.method_entries(ready, runs), "command": asked}
         write(result, source, options, about)
     return replace(result, folder=Path(out))
 
@@ -256,7 +255,7 @@ def _scored(
     def asked(localizer: Localizer, name: str, file: str, progress: Progress | None) -> Answers:
         request = {f"code or weights of {name}": provenance.fingerprint(answering[name])}
         path = folder / ANSWERS / f"{file_stem(file)}.jsonl"
-        with closing(Journal(path, request)) as journal:
+        with closing(AnswerLog(path, request)) as journal:
             return predict(localizer, name, source, progress, journal)
 
     (folder / ANSWERS).mkdir(exist_ok=True)
@@ -277,7 +276,7 @@ def _scored(
             epochs = pd.DataFrame(rows, columns=list(HISTORY)).astype({"epoch": int})
             epochs.insert(0, "method", name)
             history.append(epochs)
-    return gather(answers, scores, folder, history, last)
+    return collect_results(answers, scores, folder, history, last)
 
 
 def write(
@@ -289,21 +288,21 @@ def write(
     """Tables, pictures, what made them and the report, into the comparison's folder.
 
     Args:
-        more: what else to note: ``methods`` (record.described), ``command``.
+        more: what else to note: ``methods`` (provenance.method_entries), ``command``.
     """
     from localize.report import closeups, page, plots
 
     more = dict(more or {})
     folder = result.folder
-    tables = {"predictions": result.predictions, "scores": result.scores}
+    frames = {"predictions": result.predictions, "scores": result.scores}
     if len(result.history):
-        tables |= {"history": result.history, "scores-last-epoch": result.last}
+        frames |= {"history": result.history, "scores-last-epoch": result.last}
     if len(result.clean):
-        tables["clean"] = result.clean
+        frames["clean"] = result.clean
     if len(result.errors):
-        tables["errors"] = result.errors
-    for name, table in tables.items():
-        folders.write(folder / f"{name}.csv", datasets.to_csv(table).replace("\0", ""))
+        frames["errors"] = result.errors
+    for name, table in frames.items():
+        tables.write(table, folder / f"{name}.csv")
     try:
         recipe = read_object(source.folder / datasets.RECIPE)
     except InputError:
@@ -318,18 +317,19 @@ def write(
     folders.write(folder / ABOUT, json.dumps(about, indent=2) + "\n")
     if len(result.history):
         plots.save(
-            plots.validation(result.history, centre_distance(source.folder)), folder / "validation"
+            plots.validation_curves(result.history, centre_distance(source.folder)),
+            folder / "validation",
         )
-    plots.save(plots.distances(result.scores), folder / "distance")
-    plots.save(plots.found_within(result.predictions), folder / "found")
+    plots.save(plots.mean_distances(result.scores), folder / "distance")
+    plots.save(plots.hit_rate_curves(result.predictions), folder / "found")
     if len(result.clean) and result.scores["image_auroc"].notna().any():
-        plots.save(plots.presence(result.predictions, result.clean), folder / "presence")
-    if odds := provenance.with_odds(more.get("methods", {}), result.clean):
-        shown = plots.reliability(result.predictions, result.clean, odds)
+        plots.save(plots.roc_curves(result.predictions, result.clean), folder / "presence")
+    if odds := provenance.log_odds_methods(more.get("methods", {}), result.clean):
+        shown = plots.reliability_diagrams(result.predictions, result.clean, odds)
         plots.save(shown, folder / "reliability")
     # Photos in an SVG are larger than the PNG and no sharper.
     plots.save(plots.contact_sheet(result.predictions, source), folder / "contact", ("png",))
-    if missed := closeups.misses(result.predictions, source):
+    if missed := closeups.missed_regions(result.predictions, source):
         plots.save(missed, folder / "misses", ("png",))
     page.write(folder)
 

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from localize import comparison, registry
-from localize.comparison import BASELINE, MARKER
+from localize.comparison import MARKER
 from localize.data.folder import Folder
 from localize.evaluation import provenance, scoring
-from localize.evaluation.results import Comparison, gather
+from localize.evaluation.results import Comparison, collect_results
 from localize.evaluation.scoring import CLEAN, ERRORS, Answers
-from localize.evaluation.validity import NOTHING, usable
+from localize.evaluation.validity import NO_ANSWER, validate
 from localize.localizer import Finding
 from localize.names import plain
 from synth import dataset as datasets
@@ -109,9 +109,9 @@ def score(
     inside = [row for row in rows if row.file_name in names]
     if len(inside) < len(rows):
         say(f"{len(rows) - len(inside)} rows are not of split {source.split}: left out")
-    kept = [row for row in inside if row.method != BASELINE]
+    kept = [row for row in inside if row.method != registry.BASELINE]
     if len(kept) < len(inside):
-        say(f"{BASELINE}: scored anew, its rows in the file are left out")
+        say(f"{registry.BASELINE}: scored anew, its rows in the file are left out")
     asked = sorted({names.hidden[row.file_name] for row in inside if row.file_name in names.hidden})
     if not asked:
         raise InputError(f"{path} answers no image of split {source.split}: choose --split")
@@ -120,8 +120,8 @@ def score(
     if trials:
         say(f"trials of {len(shown)} of the {len(source)} images of split {source.split}")
 
-    baseline = registry.load(BASELINE)
-    answers = [scoring.predict(baseline, BASELINE, shown)]
+    baseline = registry.load(registry.BASELINE)
+    answers = [scoring.predict(baseline, registry.BASELINE, shown)]
     scores = [scoring.score(answers[0], shown, baseline.parameters)]
     for method in dict.fromkeys(row.method for row in kept if row.file_name in names.hidden):
         mine = [row for row in kept if row.method == method]
@@ -132,7 +132,7 @@ def score(
         scores.append(scoring.score(answered, its_source, None))
     reads = paths.inputs(predictions, dataset, clean)
     with folders.staged(Path(out), MARKER, reads=reads, overwrite=overwrite) as building:
-        result = gather(answers, scores, building)
+        result = collect_results(answers, scores, building)
         words = provenance.command(
             "score", predictions, dataset, clean=clean, split=split, unit=unit, out=out
         )
@@ -256,7 +256,7 @@ def _answers(
     errors += [
         (method, row.file_name, reason)
         for row in hidden
-        if not math.isnan(row.x_pred) and (reason := usable(row.finding)[1])
+        if not math.isnan(row.x_pred) and (reason := validate(row.finding)[1])
     ]
     if not trials:
         given = {row.file_name: row for row in hidden}
@@ -267,10 +267,10 @@ def _answers(
         said = list(hidden)
         places = [names.hidden[row.file_name] for row in hidden]
     asked = source.select(places)
-    predictions = scoring.predictions(
+    predictions = scoring.prediction_table(
         method,
         asked,
-        [usable(row.finding)[0] if row else NOTHING for row in said],
+        [validate(row.finding)[0] if row else NO_ANSWER for row in said],
         [row.seconds if row else math.nan for row in said],
     )
     own = np.array([row.discolor_ratio if row else math.nan for row in said])

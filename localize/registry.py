@@ -15,6 +15,7 @@ from localize.names import file_stem, plain
 from synth import paths
 from synth.errors import InputError
 
+BASELINE = "centre"  # the centre guess, scored beside every method
 WEIGHTS = Path(__file__).parent / "weights"  # run folders that come along
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of R, G, B; Source: ITU-R BT.601
 _MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # of Pillow, by the space of the profile
 _SAME = 1  # code values by which a profile that means sRGB may round differently
 

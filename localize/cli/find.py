@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -80,7 +79,7 @@ def find(
         chosen = overlays.without_drawings(chosen, overlay)
         if not chosen:
             raise InputError(f"all pictures are drawings of an earlier run in {overlay}")
-        targets = overlays.plan(chosen, overlay)
+        targets = overlays.output_paths(chosen, overlay)
         overlays.check(targets, chosen, overlay, overwrite)
     known = Known(
         None if r is None else console.pair(r, "--r"),
@@ -144,4 +143,6 @@ def _confidence(localizer: Localizer, finding: Finding) -> float | None:
     """How sure a method is, 0 to 1; None for one whose scores are no odds."""
     if getattr(localizer, "scores", "") != "log odds" or finding.score is None:
         return None
-    return 1 / (1 + math.exp(-max(-500.0, min(500.0, finding.score))))
+    from localize.evaluation.calibration import sigmoid
+
+    return float(sigmoid(finding.score))
