@@ -80,25 +80,25 @@ def build(
         "pictures": [],
     }
     left = max_bytes - len(_fill_template(about).encode()) - 20  # digits of the example's number
-    pictures: list[dict[str, Any]] = []
+    images: list[dict[str, Any]] = []
     difficulties: list[float] = []
     order = _row_order(source)
     wanted = len(order) if count is None else min(count, len(order))
-    for picture, difficulty in _embedded_images(source, order[:wanted]):
-        size = len(_json(picture)) + 1
+    for image, difficulty in _embedded_images(source, order[:wanted]):
+        size = len(_json(image)) + 1
         if size > left:
             break
         left -= size
-        pictures.append(picture)
+        images.append(image)
         difficulties.append(difficulty)
         if progress:
-            progress(len(pictures), wanted)
-    if not pictures:
+            progress(len(images), wanted)
+    if not images:
         raise InputError(
             f"no image of {dataset} fits into {max_bytes / 1e6:g} MB: make them smaller"
         )
-    html = _fill_template(about | {"pictures": pictures, "example": int(np.argmin(difficulties))})
-    return Page(html, len(pictures), len(source) - len(pictures))
+    html = _fill_template(about | {"pictures": images, "example": int(np.argmin(difficulties))})
+    return Page(html, len(images), len(source) - len(images))
 
 
 def is_page(path: Path) -> bool:
@@ -132,7 +132,7 @@ def _embedded_images(source: Folder, order: list[int]) -> Iterator[tuple[dict[st
                 f"{source.folder / row['clean_file_name']} is {twin.shape[1]}x{twin.shape[0]}, "
                 f"the table says {width}x{height}: synth verify checks the dataset"
             )
-        picture = {
+        image = {
             "file_name": row["file_name"],
             "photo": row["photo"],
             "width": width,
@@ -148,7 +148,7 @@ def _embedded_images(source: Folder, order: list[int]) -> Iterator[tuple[dict[st
             "checksum": zlib.adler32(twin.tobytes()),
             **_encode_image(twin),
         }
-        yield picture, _example_difficulty(twin, truth)
+        yield image, _example_difficulty(twin, truth)
 
 
 def _example_difficulty(pixels: np.ndarray, truth: Anomaly) -> float:

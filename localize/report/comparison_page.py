@@ -146,9 +146,9 @@ def _score_table(results: list[MethodResult], scores: pd.DataFrame, styles: Styl
     columns = [
         Column("method", False),
         Column("mean distance, px"),
-        Column("closer than the centre guess, px"),
-        Column("than the centre guess", False),
-        Column("median distance, px"),
+        Column("gain, px", about="how much closer than the centre guess of the same image"),
+        Column("verdict", False, about="better or worse if the interval of the gain excludes 0"),
+        Column("median, px"),
         Column("within 5 px"),
         Column("inside the region"),
         *([Column("answers")] if incomplete else []),
