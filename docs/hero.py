@@ -21,8 +21,8 @@ PICK = 48  # the test image to look at
 def main() -> None:
     source = Folder(DEMO / "set", "test")
     predictions = pd.read_csv(DEMO / "results" / "predictions.csv")
-    looks = plots.look(list(dict.fromkeys(predictions["method"])))
-    with style.styled():
+    looks = plots.method_styles(list(dict.fromkeys(predictions["method"])))
+    with style.figure_style():
         figure = Figure(figsize=(13, 4.6), dpi=130, layout="constrained")
         hidden, shown, curve = figure.subplots(1, 3, width_ratios=(1, 1, 1.25))
         sample, (truth, _) = source[PICK], source.truth(PICK)
@@ -55,7 +55,7 @@ def main() -> None:
         )
         style.plain_numbers(curve.xaxis)
         figure.legend(loc="outside lower center", ncols=7, frameon=False)
-    folders.write(ROOT / "docs" / "hero.png", plots.picture(figure, "png"))
+    folders.write(ROOT / "docs" / "hero.png", plots.figure_bytes(figure, "png"))
 
 
 if __name__ == "__main__":

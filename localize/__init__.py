@@ -1,17 +1,17 @@
-"""Train, run and score localizers: whatever answers where in an image the anomaly is."""
+"""Trains, runs and scores localizers: programs that find the changed region of an image."""
 
 from __future__ import annotations
 
 import os
 
-TYPE_CHECKING = False  # typing is not imported: Ctrl-C is not handled before
+TYPE_CHECKING = False  # without importing typing, since Ctrl-C is handled only after the imports
 if TYPE_CHECKING:
     from typing import Any
 
     from localize.api import compare, describe, evaluate, load, locate, score, train
 
-# How many turns of a loop an idle thread of GNU's OpenMP waits before it gives up its core. With
-# the default of 300,000, waiting threads slow down the others on a busy machine.
+# How many loop iterations an idle thread of GNU OpenMP spins before it sleeps. With the default
+# of 300,000, spinning threads on a busy machine delay the threads that they wait for.
 if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
     os.environ["GOMP_SPINCOUNT"] = "10000"  # read when torch is loaded
 
@@ -19,7 +19,7 @@ __all__ = ["compare", "describe", "evaluate", "load", "locate", "score", "train"
 
 
 def __getattr__(name: str) -> Any:
-    """Import the API when it is first used, because it imports torch, pandas and matplotlib."""
+    """Imports the API on first use, since it imports torch, pandas and matplotlib."""
     if name in __all__:
         from localize import api
 

@@ -15,7 +15,7 @@ from localize.comparison import compare, evaluate
 from localize.data import endless, unusable_photos
 from localize.data.folder import Folder
 from localize.evaluation.baseline import centre_distance
-from localize.evaluation.validity import usable
+from localize.evaluation.validity import validate
 from localize.external_predictions import score
 from localize.localizer import Finding, Known, Localizer, Range, Source, as_localizer
 from localize.registry import Method, load
@@ -146,7 +146,7 @@ def locate(
     """
     known = Known(_to_range(r), _to_range(ratio))
     localizer = load(localizer) if isinstance(localizer, str | Path) else as_localizer(localizer)
-    finding, fault = usable(_locate(localizer, image, known))
+    finding, fault = validate(_locate(localizer, image, known))
     if fault:
         raise Skipped(fault)
     return finding

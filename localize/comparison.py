@@ -18,8 +18,8 @@ import pandas as pd
 from localize import registry
 from localize.data.folder import Folder
 from localize.evaluation import provenance
-from localize.evaluation.answer_log import Journal
-from localize.evaluation.results import FINISHED, Comparison, gather, read_comparison
+from localize.evaluation.answer_log import AnswerLog
+from localize.evaluation.results import FINISHED, Comparison, collect_results, read_comparison
 from localize.evaluation.scoring import Answers, predict, score
 from localize.localizer import HISTORY, Localizer
 from localize.names import file_stem
@@ -160,7 +160,7 @@ def compare(
         InputError: bad input; nothing is left under the name ``out``.
     """
     methods, out = tuple(map(registry.expand, methods)), path_of(out)
-    entries = [registry.method(name) for name in dict.fromkeys((BASELINE, *methods))]
+    entries = [registry.method(name) for name in dict.fromkeys((registry.BASELINE, *methods))]
     source = choose_split(dataset, split)
     named = None if methods == DEFAULT_METHODS else methods
     command = provenance.command("compare", dataset, methods=named, split=split, **options, out=out)
@@ -251,7 +251,7 @@ def _score_and_write(
     result = _score(participants, source, building, step)
     localizers = {each.name: each.localizer for each in participants}
     runs = {each.name: each.run for each in participants if each.run}
-    about = {"methods": provenance.described(localizers, runs), "command": command}
+    about = {"methods": provenance.method_entries(localizers, runs), "command": command}
     write(result, source, options, about)
     return result
 
@@ -275,7 +275,7 @@ def _score(
             last_answers = _answers(last, source, folder, f"{each.name} last", None)
             last_scores.append(score(last_answers, source, last.localizer.parameters))
             histories.append(_history(each.name, each.run))
-    return gather(answers, scores, folder, histories, last_scores)
+    return collect_results(answers, scores, folder, histories, last_scores)
 
 
 def _answers(
@@ -285,7 +285,7 @@ def _answers(
     name = participant.name
     fingerprint = provenance.fingerprint(participant.loaded_from)
     path = folder / ANSWERS / f"{file_stem(file)}.jsonl"
-    with closing(Journal(path, {f"code or weights of {name}": fingerprint})) as journal:
+    with closing(AnswerLog(path, {f"code or weights of {name}": fingerprint})) as journal:
         return predict(participant.localizer, name, source, progress, journal)
 
 

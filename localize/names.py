@@ -1,4 +1,4 @@
-"""Names that people chose (methods, files), as text: for tables, drawings and file names."""
+"""Makes names of methods and files safe for tables, figures and file names."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from urllib.parse import quote
 
 from synth.text_escapes import escape_unprintable
 
-LONGEST = 48  # columns of a name in a drawing
-MOST_BYTES = 200  # of a file's name without its suffix: 255 bytes are the limit of file systems
+LONGEST = 48  # columns of a name in a figure
+MAX_BYTES = 200  # of a file name without suffix; file systems allow 255
 UNNAMED = "(no name)"
 
 
 def plain(text: str) -> str:
-    r"""Any text -> one line that can be printed and drawn, with escapes for what cannot be seen.
+    r"""Any text -> one printable line, with escapes for invisible characters.
 
     >>> print(plain("two\n lines"), plain("\x1b[1m"), plain(" "))
     two lines \x1b[1m (no name)
@@ -23,7 +23,7 @@ def plain(text: str) -> str:
 
 
 def display_width(text: str) -> int:
-    """How many columns a text takes in a font of fixed width.
+    """The number of columns of a text in a monospaced font.
 
     >>> display_width("ab"), display_width("中文")
     (2, 4)
@@ -35,7 +35,7 @@ def display_width(text: str) -> int:
 
 
 def short(text: str, longest: int = LONGEST) -> str:
-    """Any text -> one line of at most ``longest`` columns; an ellipsis stands for its middle.
+    """Any text -> one line of at most ``longest`` columns; an ellipsis replaces its middle.
 
     >>> short("x" * 30 + "y" * 30, 9), short("中文中文中文", 7), short("brief")
     ('xxxx…yyyy', '中…文', 'brief')
@@ -48,7 +48,7 @@ def short(text: str, longest: int = LONGEST) -> str:
 
 
 def _start(text: str, columns: int) -> str:
-    """The first characters that fit in so many columns."""
+    """The first characters that fit into ``columns``."""
     taken, used = [], 0
     for each in text:
         used += display_width(each)
@@ -59,13 +59,13 @@ def _start(text: str, columns: int) -> str:
 
 
 def file_stem(name: str) -> str:
-    """A name -> that of a file without suffix: every name its own, and none is too long.
+    """A name -> a file name without suffix, different for different names and never too long.
 
     >>> file_stem("mine:find"), file_stem("a/b"), len(file_stem("x" * 300))
     ('mine%3Afind', 'a%2Fb', 200)
     """
     quoted = quote(name, safe="", errors="surrogatepass")
-    if len(quoted) <= MOST_BYTES and name.strip(". ") == name != "":
+    if len(quoted) <= MAX_BYTES and name.strip(". ") == name != "":
         return quoted
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    return f"{quoted[: MOST_BYTES - 17].strip('.')}-{digest}"
+    return f"{quoted[: MAX_BYTES - 17].strip('.')}-{digest}"

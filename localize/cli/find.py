@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -79,7 +78,7 @@ def find(
         chosen = overlays.without_drawings(chosen, overlay)
         if not chosen:
             raise InputError(f"all images are drawings of an earlier run in {overlay}")
-        targets = overlays.plan(chosen, overlay)
+        targets = overlays.output_paths(chosen, overlay)
         overlays.check(targets, chosen, overlay, overwrite)
     known = Known(
         None if r is None else console.parse_range(r, "--r"),
@@ -143,4 +142,6 @@ def _confidence(localizer: Localizer, finding: Finding) -> float | None:
     """The probability of an anomaly that a score stands for; None where scores mean no odds."""
     if localizer.score_kind != "log odds" or finding.score is None:
         return None
-    return 1 / (1 + math.exp(-max(-500.0, min(500.0, finding.score))))
+    from localize.evaluation.calibration import sigmoid
+
+    return float(sigmoid(finding.score))

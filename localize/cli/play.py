@@ -13,35 +13,40 @@ from synth.text_escapes import escape_surrogates
 
 
 def play(
-    dataset: Annotated[Path, typer.Argument(help="Dataset folder with twins, from synth.")],
+    dataset: Annotated[
+        Path, typer.Argument(help="Dataset folder with clean twins, written by synth.")
+    ],
     out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("play.html"),
     scores: Annotated[
         Optional[Path],
-        typer.Option(help="Folder of sharpness, evaluate or compare: whom to play against."),
+        typer.Option(help="Result folder of sharpness, evaluate or compare, to compare with."),
     ] = None,
     split: Annotated[str, typer.Option(help="test, val, train or all.")] = "all",
     count: Annotated[
-        Optional[int], typer.Option(min=1, help="Pictures at most [what fits into 12 MB].")
+        Optional[int],
+        typer.Option(min=1, help="Maximum number of images [as many as fit into 12 MB]."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a page of ours.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace OUT if Acuity wrote it.")
+    ] = False,
 ) -> None:
-    """Make a page on which a person takes the test: open it in a browser, no server needed.
+    """Write an HTML page on which a person takes the test in a browser, without a server.
 
-    The page draws the changes itself, ever fainter, and offers the answers as a CSV file
-    that `localize score` and `localize sharpness --trials` read.
+    The page draws the changes, adapts their size to the answers and saves the answers as a CSV
+    file for `localize score` and `localize sharpness --trials`.
 
     Example: `localize play set --scores results --out play.html`
     """
     from localize.play import page
 
     if out.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"--out is '{out}': name a .html file")
+        raise InputError(f"--out is '{out}': give a .html file")
     output_file.check(out, page.is_page, overwrite)
-    with console.progress("pictures") as progress:
+    with console.progress("images") as progress:
         made = page.build(dataset, scores, split=split, count=count, progress=progress)
     output_file.write(out, escape_surrogates(made.html).encode(), overwrite)
     size = len(made.html.encode()) / 1e6
-    console.print_line(f"{out}: {made.shown} pictures, {size:.1f} MB")
+    console.print_line(f"{out}: {made.images} images, {size:.1f} MB")
     if made.left_out:
-        why = "" if made.shown == count else f", to stay below {page.BUDGET / 1e6:g} MB"
-        console.print_line(f"{made.left_out} pictures of the dataset were left out{why}")
+        why = "" if made.images == count else f", to stay below {page.MAX_BYTES / 1e6:g} MB"
+        console.print_line(f"{made.left_out} images of the dataset were left out{why}")

@@ -12,10 +12,10 @@ from synth import console
 
 def report(
     folder: Annotated[
-        Path, typer.Argument(help="What compare, evaluate, score or sharpness wrote.")
+        Path, typer.Argument(help="Result folder of compare, evaluate, score or sharpness.")
     ],
 ) -> None:
-    """Write FOLDER/report.html again: one page with the answer, tables and pictures.
+    """Write FOLDER/report.html again: one page with summary, tables and figures.
 
     Example: `localize report results`
     """

@@ -19,20 +19,23 @@ def score(
     out: Annotated[Path, typer.Option(help="Folder to write.")],
     clean: Annotated[
         Optional[Path],
-        typer.Option(help="CSV with the scores of clean pictures, if they are not in the other."),
+        typer.Option(help="CSV with the scores of clean images, if they are not in PREDICTIONS."),
     ] = None,
     split: Annotated[
-        Optional[str], typer.Option(help="test, val, train or all [the one the file is about].")
+        Optional[str],
+        typer.Option(
+            help="test, val, train or all [the split of the file's images, if it is one]."
+        ),
     ] = None,
     unit: Annotated[Optional[Unit], typer.Option(help=coordinate_units.HELP)] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace OUT if it is one of ours.")
+        bool, typer.Option("--overwrite", help="Replace OUT if Acuity wrote it.")
     ] = False,
 ) -> None:
-    """Score predictions that were made elsewhere, by a program or a person.
+    """Score the predictions of another program or of a person.
 
-    Further columns, where there are any: method, r_pred, ratio_pred, score, seconds,
-    discolor_ratio, trial. Pictures without an anomaly need a score alone.
+    Optional columns: method, r_pred, ratio_pred, score, seconds, discolor_ratio, trial. Rows of
+    clean images need only a score.
 
     Example: `localize score mine.csv set --out scores`
 

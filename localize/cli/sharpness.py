@@ -16,65 +16,88 @@ if TYPE_CHECKING:
     from localize.sharpness.design import Design
     from localize.sharpness.measurement import Measurement
 
-ASKED = "What is asked"
+TRIAL_PANEL = "Trials"
 SIDES = {"both": ("darker", "brighter"), "darker": ("darker",), "brighter": ("brighter",)}
 
 
-def _asked(help: str) -> Any:
-    return typer.Option(help=help, rich_help_panel=ASKED)
+def _trial_option(help: str) -> Any:
+    return typer.Option(help=help, rich_help_panel=TRIAL_PANEL)
 
 
 def sharpness(
     specs: Annotated[
         Optional[list[str]],
-        typer.Argument(help="Methods that learn nothing or come trained, run folders, or "
-                       "file.py:function.", metavar="SPEC…"),
+        typer.Argument(
+            help="Methods that need no training or come trained, run folders, or file.py:function.",
+            metavar="SPEC…",
+        ),
     ] = None,
     photos: Annotated[
-        Optional[Path], typer.Option(help="Folder of photos to hide changes in.")
+        Optional[Path], typer.Option(help="Folder of photos; the changes are made in them.")
     ] = None,
     out: Annotated[Optional[Path], typer.Option(help="Folder to write.")] = None,
     ratios: Annotated[
-        str, _asked("LO:HI:N on a log grid, or A,B,…, above 1; each also inverted.")
+        str,
+        _trial_option(
+            "LO:HI:N for a log grid, or A,B,…, all above 1; darker changes use the inverse."
+        ),
     ] = "1.01:1.35:8",
-    radii: Annotated[str, _asked("A,B,… or LO:HI:N, in px.")] = "20,40,80",
-    sides: Annotated[str, _asked("both, darker or brighter.")] = "both",
+    radii: Annotated[
+        str, _trial_option("Radii of the regions in px: A,B,… or LO:HI:N.")
+    ] = "20,40,80",
+    sides: Annotated[str, _trial_option("both, darker or brighter.")] = "both",
     per_cell: Annotated[
-        int, _asked("Trials of each ratio, side and radius; photos take turns.")
+        int, _trial_option("Trials of each ratio, side and radius, spread over the photos.")
     ] = 24,
     adaptive: Annotated[
         Optional[int],
-        _asked("Instead of the grid: so many trials a method, at ratios chosen from its answers."),
+        _trial_option(
+            "Instead of the grid: trials per method, at ratios that depend on its answers."
+        ),
     ] = None,
-    codecs: Annotated[str, _asked("Any of png, jpeg1 to jpeg100, joined by commas.")] = "jpeg90",
-    roundings: Annotated[str, _asked("Any of nearest,floor,stochastic.")] = "nearest",
-    feathers: Annotated[str, _asked("Widths of the soft edge in px, joined by commas.")] = "0",
-    shape: Annotated[str, _asked("circle or square.")] = "circle",
-    overflow: Annotated[str, _asked("clip or wrap.")] = "clip",
-    size: Annotated[str, _asked("WIDTHxHEIGHT of a random crop, or keep.")] = "512x512",
-    within: Annotated[float, _asked("A hit is at most so many px from the truth …")] = 5.0,
-    share: Annotated[float, _asked("… or this share of the radius, if that is more.")] = 0.5,
-    seed: Annotated[int, _asked("Of the places and the order of the photos.")] = 0,
-    curve: Annotated[str, typer.Option(help="weibull or logistic.")] = "weibull",
+    codecs: Annotated[
+        str, _trial_option("png or jpeg1 to jpeg100; several are separated by commas.")
+    ] = "jpeg90",
+    roundings: Annotated[
+        str, _trial_option("nearest, floor or stochastic; several are separated by commas.")
+    ] = "nearest",
+    feathers: Annotated[
+        str, _trial_option("Widths of the soft edge in px, separated by commas.")
+    ] = "0",
+    shape: Annotated[str, _trial_option("circle or square.")] = "circle",
+    overflow: Annotated[str, _trial_option("clip or wrap.")] = "clip",
+    size: Annotated[str, _trial_option("WIDTHxHEIGHT of a random crop, or keep.")] = "512x512",
+    within: Annotated[
+        float, _trial_option("An answer is a hit within this distance of the truth, px, …")
+    ] = 5.0,
+    share: Annotated[
+        float, _trial_option("… or within this share of the radius, if that is more.")
+    ] = 0.5,
+    seed: Annotated[int, _trial_option("Determines the places and the order of the photos.")] = 0,
+    curve: Annotated[
+        str, typer.Option(help="Psychometric curve: weibull or logistic.")
+    ] = "weibull",
     trials: Annotated[
         Optional[list[Path]],
-        typer.Option(help="CSV of trials made elsewhere (people's, say), as one method more; "
-                     "repeatable."),
+        typer.Option(
+            help="CSV of external trials, for instance of a person, as a further method; "
+            "repeatable."
+        ),
     ] = None,
     workers: Annotated[
-        int, typer.Option(help="Processes; 0: one a processor, 8 at most.")
+        int, typer.Option(help="Number of processes; 0: one per processor, at most 8.")
     ] = 0,
     time_limit: Annotated[
-        Optional[float], typer.Option(help="Seconds an image, for a SPEC file.py:function [60].")
+        Optional[float], typer.Option(help="Seconds per image, for a SPEC file.py:function [60].")
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace OUT if it is one of ours.")
+        bool, typer.Option("--overwrite", help="Replace OUT if Acuity wrote it.")
     ] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
-) -> None:  # fmt: skip
-    """How faint a change can it see? Hit rates, psychometric curves and thresholds.
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
+) -> None:
+    """Measure how small a change methods detect: hit rates, psychometric curves, thresholds.
 
-    Changes of many ratios and radii, and of ratio exactly 1 (chance), are hidden in the photos.
+    The trials have many ratios and radii, and ratio exactly 1 to measure chance.
 
     Example: `localize sharpness boundary ringvote-told --photos photos --out sharp`
 
@@ -82,7 +105,7 @@ def sharpness(
     """
     for flag, value in (("--photos", photos), ("--out", out)):
         if value is None:
-            raise InputError(f"{flag} is missing: name a folder")
+            raise InputError(f"{flag} is missing: give a folder")
     assert photos is not None
     assert out is not None
     from localize.sharpness import design as designs
@@ -91,12 +114,12 @@ def sharpness(
     if adaptive is not None and adaptive < 1:
         raise InputError(f"--adaptive is {adaptive}: give a number of trials from 1 up")
     chosen = designs.Design(
-        ratios=_grid(ratios, "--ratios", designs.log_grid),
-        radii=_grid(radii, "--radii", _radii),
-        sides=_one_of(SIDES, sides, "--sides"),
-        conditions=designs.conditions(
-            _words(codecs), _words(roundings),
-            [console.parse_number(word, "--feathers") for word in _words(feathers)],
+        ratios=_parse_grid(ratios, "--ratios", designs.log_grid),
+        radii=_parse_grid(radii, "--radii", _radius_grid),
+        sides=_choose(SIDES, sides, "--sides"),
+        conditions=designs.parse_conditions(
+            _split_list(codecs), _split_list(roundings),
+            [console.parse_number(word, "--feathers") for word in _split_list(feathers)],
         ),
         per_cell=per_cell,
         size="keep" if size == "keep" else console.parse_size(size),
@@ -113,28 +136,28 @@ def sharpness(
         workers=workers, time_limit=time_limit, overwrite=overwrite, resume=resume,
         step=console.progress,
     )  # fmt: skip
-    _report(result, chosen)
+    _print_thresholds(result, chosen)
 
 
-def _words(text: str) -> list[str]:
+def _split_list(text: str) -> list[str]:
     return [word.strip() for word in text.split(",")]
 
 
-def _one_of(known: dict[str, Any], word: str, flag: str) -> Any:
+def _choose(known: dict[str, Any], word: str, flag: str) -> Any:
     if word not in known:
         raise InputError(f"{flag} is '{word}': use {', '.join(known)}")
     return known[word]
 
 
-def _grid(
+def _parse_grid(
     text: str, flag: str, between: Callable[[float, float, int], tuple[float, ...]]
 ) -> tuple[float, ...]:
     """``LO:HI:N`` or ``A,B,…`` -> numbers."""
     if ":" not in text:
-        return tuple(console.parse_number(word, flag, text) for word in _words(text))
+        return tuple(console.parse_number(word, flag, text) for word in _split_list(text))
     words = text.split(":")
     if len(words) != 3 or not words[2].isdecimal():
-        raise InputError(f"{flag} is '{text}': give LO:HI:N, N a whole number, or A,B,…")
+        raise InputError(f"{flag} is '{text}': give LO:HI:N with a whole number N, or A,B,…")
     return between(
         console.parse_number(words[0], flag, text),
         console.parse_number(words[1], flag, text),
@@ -142,7 +165,7 @@ def _grid(
     )
 
 
-def _radii(low: float, high: float, count: int) -> tuple[float, ...]:
+def _radius_grid(low: float, high: float, count: int) -> tuple[float, ...]:
     """Radii of a geometric series, px."""
     if not 0 < low < high < math.inf or count < 2:
         raise InputError(f"radii are {low:g}:{high:g}:{count}: give LO:HI:N, 0 < LO < HI, N > 1")
@@ -150,39 +173,43 @@ def _radii(low: float, high: float, count: int) -> tuple[float, ...]:
     return tuple(round(low * step**k, 2) for k in range(count))
 
 
-def _report(result: Measurement, design: Design) -> None:
-    """Print the thresholds over all trials, and where everything is."""
+def _print_thresholds(result: Measurement, design: Design) -> None:
+    """Prints the thresholds over all trials and the paths of the results."""
     from rich.table import Table
 
     from localize.names import plain
 
     rows = result.thresholds[result.thresholds["cut"] == "all"].to_dict("records")
     photos, n = result.about["photos"], max(row["n"] for row in rows)
-    table = Table(title=f"up to {n} trials a method on {photos} photos; 95 % intervals over photos")
-    for heading in ("method", "side", "threshold", "in light", "slope", "guess"):
+    table = Table(
+        title=f"up to {n} trials per method on {photos} photos; 95 % intervals over photos"
+    )
+    for heading in ("method", "side", "threshold", "contrast", "slope", "guess"):
         table.add_column(heading, justify="left" if heading == "method" else "right", no_wrap=True)
     for row in rows:
-        known = not row["verdict"]
+        fitted = not row["verdict"]
         table.add_row(
             plain(row["method"]), row["side"],
-            _interval(row, "threshold", "threshold", ".3f") if known else row["verdict"],
-            _interval(row, "contrast_percent", "contrast", ".1f") + " %" if known else "",
-            f"{row['slope']:.2f}" if known else "",
+            _interval(row, "threshold", "threshold", ".3f") if fitted else row["verdict"],
+            _interval(row, "contrast_percent", "contrast", ".1f") + " %" if fitted else "",
+            f"{row['slope']:.2f}" if fitted else "",
             "–" if math.isnan(row["guess"]) else f"{row['guess']:.3f}",
         )  # fmt: skip
     console.print_table(table)
     console.print_line(
-        f"threshold: the ratio found half of the time, within {design.within:g} px or "
-        f"{design.share:g} r; in light: contrast of luminance"
+        "threshold: ratio with a hit rate halfway between chance and ceiling; hit: within "
+        f"{design.within:g} px or {design.share:g} r; contrast: of luminance"
     )
     if errors := sum(result.about["errors"].values()):
         console.print_line(
-            f"{errors} trials failed and count as misses, see {result.folder / 'trials.csv'}"
+            f"{errors} trials failed and count as misses: see {result.folder / 'trials.csv'}"
         )
     if skipped := result.about["skipped"]:
         where = result.folder / "sharpness.json"
-        console.print_line(f"{len(skipped)} photos or other files cannot be used, see {where}")
-    console.print_line(f"tables and pictures are in {result.folder}, all on one page: report.html")
+        console.print_line(f"{len(skipped)} photos or other files cannot be used: see {where}")
+    console.print_line(
+        f"tables and figures are in {result.folder}; report.html shows them on one page"
+    )
 
 
 def _interval(row: dict[Any, Any], value: str, name: str, form: str) -> str:

@@ -1,4 +1,4 @@
-"""Tables of scores on the terminal."""
+"""Prints tables of scores."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from synth import console
 
 
 def print_scores(result: Comparison, wanted: str | None) -> None:
-    """Print the scores, the last epoch's beside the best, and where everything is."""
+    """Prints the scores, of trained methods also those of the last epoch, and the output paths."""
     split = result.scores["split"].iloc[0]
     n = int(result.scores["n"].iloc[0])
     fallback = " (there is no test split)" if wanted is None and split == "val" else ""
@@ -36,17 +36,19 @@ def print_scores(result: Comparison, wanted: str | None) -> None:
         )
     console.print_table(table)
     if len(result.last):
-        print("last epoch: mean distance with the last epoch's weights; the others are the best's")
+        print(
+            "last epoch: mean distance with the last epoch's weights; other columns: best epoch's"
+        )
     if scored:
-        print("AUROC: of the score, anomalies against clean images; scores.csv has more")
+        print("AUROC: of the score, images with an anomaly against clean ones; more in scores.csv")
     if len(result.errors):
-        print(f"{len(result.errors)} answers are missing, see {result.folder / 'errors.csv'}")
-    print(f"tables and pictures are in {result.folder}")
-    print(f"all on one page: {result.folder / 'report.html'}")
+        print(f"{len(result.errors)} answers are missing: see {result.folder / 'errors.csv'}")
+    print(f"tables and figures are in {result.folder}")
+    print(f"report: {result.folder / 'report.html'}")
 
 
 def _number(value: float, form: str) -> str:
-    """A dash where there is no number; a large one with its exponent."""
+    """A number, with an exponent if it is large; a dash for NaN."""
     if math.isnan(value):
         return "–"
     return f"{value:{form}}" if abs(value) < 1e6 else f"{value:.2g}"

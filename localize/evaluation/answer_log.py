@@ -1,4 +1,4 @@
-"""Answers on disk while a run goes on, so that a run that is stopped can go on."""
+"""A log of answers on disk, from which an interrupted run continues."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import Any
 from synth.record_log import RecordLog
 
 
-class Journal:
-    """Answers in order, in JSON types.
+class AnswerLog:
+    """Reads the answers of an interrupted run in order, then appends new ones.
 
     Args:
-        path: the file; started where there is none.
-        request: what the run was asked for, in JSON types; a run that goes on must ask the same.
+        path: the log file; created if it does not exist.
+        request: what the run computes, in JSON types. A resumed run must have the same request.
 
     Raises:
-        InputError: the file was begun with another request, or is damaged from its beginning.
+        InputError: the file belongs to another request, or its first line is damaged.
     """
 
     def __init__(self, path: Path, request: dict[str, Any]) -> None:
         self._log = RecordLog(path, request)
-        self._known = self._log.read(self._log.count)
+        self._earlier = self._log.read(self._log.count)
 
     def take(self, count: int) -> list[Any]:
-        """Up to ``count`` of the answers that an earlier run left, in order."""
-        return list(islice(self._known, count))
+        """The next answers of the earlier run, at most ``count``."""
+        return list(islice(self._earlier, count))
 
     def add(self, answer: Any) -> None:
-        """Write an answer down; it is in the file when this returns."""
+        """Append an answer of JSON types; it is in the file when this returns."""
         self._log.append(answer)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Pure functions: distances, hit rates, bootstrap intervals."""
+"""Localization metrics: distances, hits, bootstrap intervals. Pure functions of arrays."""
 
 from __future__ import annotations
 
@@ -6,40 +6,44 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-FARTHEST = 1e9  # px: a place farther from the image's corner is no answer; no image is so large
+HIT_RADIUS = 5.0  # px: an answer at most this far from the true centre is a hit (hit@5)
+HIT_SHARE = 0.5  # of the region's radius: in sharpness and play, such an answer is a hit too
+FARTHEST = 1e9  # px: a place farther from the image's corner is no answer
+DRAWS = 4000  # bootstrap samples
+CHUNK = 1 << 21  # numbers that the bootstrap holds in memory at a time
 
 
-def places(found: np.ndarray) -> np.ndarray:
-    """(N, 2) px -> the same; a row that is not finite or farther than ``FARTHEST`` px is NaN.
+def finite_places(places: np.ndarray) -> np.ndarray:
+    """(N, 2) px -> (N, 2) px; rows that are not finite or exceed ``FARTHEST`` px become NaN.
 
-    So the sums of squares of all distances stay finite.
+    This keeps the sums of squared distances finite.
 
-    >>> places(np.array([[3.0, -4.0], [1e308, 0.0], [np.inf, 0.0]]))
+    >>> finite_places(np.array([[3.0, -4.0], [1e308, 0.0], [np.inf, 0.0]]))
     array([[ 3., -4.],
            [nan, nan],
            [nan, nan]])
     """
-    found = np.asarray(found, float)
-    return np.where((np.abs(found) <= FARTHEST).all(axis=1, keepdims=True), found, np.nan)
+    places = np.asarray(places, float)
+    return np.where((np.abs(places) <= FARTHEST).all(axis=1, keepdims=True), places, np.nan)
 
 
-def distance(found: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """(N, 2) px, (N, 2) px -> (N,) px: Euclidean.
+def distance(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """(N, 2) px, (N, 2) px -> (N,) px: Euclidean distance.
 
     >>> distance(np.array([[3.0, 4.0]]), np.array([[0.0, 0.0]]))
     array([5.])
     """
-    return np.hypot(*(np.asarray(found, float) - np.asarray(true, float)).T)
+    return np.hypot(*(np.asarray(predicted, float) - np.asarray(true, float)).T)
 
 
-def normalised_distance(found: np.ndarray, true: np.ndarray, size: np.ndarray) -> np.ndarray:
+def normalised_distance(predicted: np.ndarray, true: np.ndarray, size: np.ndarray) -> np.ndarray:
     """(N, 2) px, (N, 2) px, (N, 2) width and height px -> (N,), x over width and y over height.
 
     >>> normalised_distance(np.array([[60.0, 0]]), np.array([[0.0, 0]]), np.array([[200, 100]]))
     array([0.3])
     """
     size = np.asarray(size, float)
-    return distance(np.asarray(found) / size, np.asarray(true) / size)
+    return distance(np.asarray(predicted) / size, np.asarray(true) / size)
 
 
 def hit_rate(distances: np.ndarray, within: np.ndarray | float) -> float:
@@ -51,29 +55,41 @@ def hit_rate(distances: np.ndarray, within: np.ndarray | float) -> float:
     return float(np.mean(np.asarray(distances) <= within))
 
 
-DRAWS = 4000  # bootstrap samples
-AT_ONCE = 1 << 21  # numbers in memory at a time
+def is_hit(
+    distances: np.ndarray, r: np.ndarray, within: float = HIT_RADIUS, share: float = HIT_SHARE
+) -> np.ndarray:
+    """(N,) px, (N,) px -> (N,) bool: distance at most max(within, share * r); NaN is a miss.
+
+    >>> is_hit(np.array([5.0, 12.0, np.nan]), np.array([4.0, 20.0, 20.0]))
+    array([ True, False, False])
+    """
+    with np.errstate(invalid="ignore"):
+        hits: np.ndarray = np.asarray(distances) <= np.maximum(within, share * np.asarray(r))
+    return hits
 
 
 def resamples(
-    count: int, *, draws: int = DRAWS, seed: int = 0, wide: int = 1
+    count: int, *, draws: int = DRAWS, seed: int = 0, row_size: int = 1
 ) -> Iterator[np.ndarray]:
-    """-> (d, count) chunks, ``draws`` rows in all: how often a bootstrap sample has each group.
+    """Yields the bootstrap weights of ``count`` groups as (d, count) chunks of ``draws`` rows.
 
-    The numbers do not depend on the size of the chunks; ``wide`` is how many numbers the
-    caller makes of one row.
+    An entry says how often the sample of its row contains the group of its column. The weights
+    do not depend on the size of the chunks.
+
+    Args:
+        row_size: how many numbers the caller computes from one row, to limit its memory.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993).
     """
     rng = np.random.default_rng(seed)
-    step = max(1, AT_ONCE // max(count, wide))
+    step = max(1, CHUNK // max(count, row_size))
     for start in range(0, draws, step):
         size = min(step, draws - start)
         yield rng.multinomial(count, np.full(count, 1 / count), size=size)
 
 
 def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """(draws,) values of bootstrap samples -> the percentile interval; NaN is left out."""
+    """(draws,) bootstrap values -> the percentile interval; NaN values are left out."""
     values = values[~np.isnan(values)]
     if not len(values):
         return float("nan"), float("nan")
@@ -95,11 +111,11 @@ def bootstrap(
     all its rows. With fewer than two photos there is no interval: NaN, NaN.
     """
     values = np.asarray(values, float)
-    _, where = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
-    counts = np.bincount(where)
+    _, group_of = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+    counts = np.bincount(group_of)
     if len(counts) < 2:
         return float("nan"), float("nan")
-    sums = np.bincount(where, weights=values)
+    sums = np.bincount(group_of, weights=values)
     means = [
         (weights @ sums) / (weights @ counts)
         for weights in resamples(len(counts), draws=draws, seed=seed)

@@ -1,4 +1,4 @@
-"""What a comparison was asked for and what made it, for ``comparison.json``."""
+"""The record of a run (``comparison.json``): methods, versions, command, fingerprints."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ from synth import folders
 from synth.errors import InputError
 from synth.paths import name_of
 
-LOG_ODDS = "log odds"  # the ``score_kind`` of a method whose scores are that
+EXTERNAL_TRIALS = "trials made elsewhere"  # the ``note`` of methods from ``--trials`` files
+LOG_ODDS = "log odds"  # the value of ``scores`` for a method whose scores are log odds
 BOOTSTRAP = {"level": 0.95, "over": "photos", "samples": DRAWS, "seed": 0}
 _PACKAGES = ("acuity", "torch", "lightning", "numpy", "pandas", "pillow")
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the packages that the numbers depend on."""
-    found = {name: importlib.metadata.version(name) for name in _PACKAGES}
-    return {"python": platform.python_version(), **found}
+    """Versions of Python and of the packages that the results depend on."""
+    packages = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return {"python": platform.python_version(), **packages}
 
 
-def described(
+def method_entries(
     methods: Mapping[str, Localizer], runs: Mapping[str, Path]
 ) -> dict[str, dict[str, Any]]:
-    """What must be known of each method to read its numbers, by the name in the tables."""
+    """The record's entry of each method, by its name in the tables."""
     return {
         name: {
             "told": sorted(localizer.told),
@@ -46,9 +47,9 @@ def described(
 
 
 def fingerprint(spec: str | Path) -> str:
-    """SHA-256 of what answers for a SPEC: a run folder's files, or the file of a function.
+    """SHA-256 of the files behind a SPEC: those of a run folder, or the file of a function.
 
-    Empty for a method by its name, which comes with the package.
+    Empty for a registered name, since the package version stands for it.
     """
     path, _, _ = str(spec).rpartition(":")
     files = [Path(path)] if path.endswith(".py") else []
@@ -56,8 +57,8 @@ def fingerprint(spec: str | Path) -> str:
         files = sorted(each for each in Path(spec).rglob("*") if each.is_file())
     digest = hashlib.sha256()
     for file in files:
-        found = folders.sha256(file) if file.is_file() else "missing"  # its own code may delete it
-        digest.update(found.encode())
+        checksum = folders.sha256(file) if file.is_file() else "missing"  # deleted meanwhile
+        digest.update(checksum.encode())
     return digest.hexdigest() if files else ""
 
 
@@ -70,38 +71,40 @@ def _entry(name: str, runs: Mapping[str, Path]) -> Method | None:
         return None
 
 
-def with_odds(methods: Mapping[str, Mapping[str, Any]], clean: pd.DataFrame) -> list[str]:
-    """The methods that were asked about clean images and whose scores are log odds."""
-    asked = set(clean["method"])
+def log_odds_methods(methods: Mapping[str, Mapping[str, Any]], clean: pd.DataFrame) -> list[str]:
+    """The methods whose scores are log odds and that have scores of clean images."""
+    with_clean = set(clean["method"])
     return [
-        name for name, about in methods.items() if about["scores"] == LOG_ODDS and name in asked
+        name
+        for name, about in methods.items()
+        if about["scores"] == LOG_ODDS and name in with_clean
     ]
 
 
 def command(name: str, *inputs: object, **options: Any) -> list[str]:
-    """The words of the command that asks for the same."""
+    """The words of the command line that repeats the run."""
     return ["localize", name, *map(_word, inputs), *flags(options)]
 
 
 def flags(options: Mapping[str, Any]) -> list[str]:
-    """Options of methods -> the flags of the command that asks for the same.
+    """Options of methods -> the same as command-line flags.
 
     >>> flags({"input": (200, 100), "augment": ("flip", "crop"), "stream": True, "seed": None})
     ['--input', '200x100', '--augment', 'flip,crop', '--stream']
     """
-    found: list[str] = []
+    words: list[str] = []
     for name, value in options.items():
         if value is None or value is False or name == "progress":
             continue
-        found.append(f"--{name.replace('_', '-')}")
+        words.append(f"--{name.replace('_', '-')}")
         if isinstance(value, (tuple, list)):
-            found.append(("x" if name == "input" else ",").join(map(_word, value)))
+            words.append(("x" if name == "input" else ",").join(map(_word, value)))
         elif value is not True:
-            found.append(_word(value))
-    return found
+            words.append(_word(value))
+    return words
 
 
 def _word(value: object) -> str:
     word = str(value).removesuffix(".0") if isinstance(value, float) else str(value)
-    # What "." is depends on where the command was run.
+    # The meaning of "." depends on the directory in which the command runs.
     return name_of(word) if word and Path(word).name in ("", "..") else word

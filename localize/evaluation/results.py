@@ -1,4 +1,4 @@
-"""The tables of a comparison: made of answers and scores, or read again from its folder."""
+"""The tables of a comparison: built from answers and scores, or read from its folder."""
 
 from __future__ import annotations
 
@@ -28,11 +28,15 @@ TEXTS = ("method", "file_name", "photo", "reason", "split")  # columns of text
 
 @dataclass(frozen=True)
 class Comparison:
-    """The tables of one run: one row per method and image, per method, per method and epoch.
+    """The tables of one run.
 
-    ``clean`` has the images without an anomaly, for the methods that tell them apart.
-    ``last`` has the scores of the last epoch's weights, where the best epoch's are scored.
-    ``errors`` lists the images that a method failed on, with the reason.
+    Args:
+        predictions: one row per method and image with an anomaly.
+        clean: one row per method and clean image, for methods that give a score or a map.
+        scores: one row per method; of a trained method, the weights of its best epoch.
+        history: one row per trained method and epoch.
+        last: like ``scores``, with the weights of the last epoch.
+        errors: the images that a method failed on, with the reason.
     """
 
     predictions: pd.DataFrame
@@ -44,14 +48,14 @@ class Comparison:
     folder: Path
 
 
-def gather(
+def collect_results(
     answers: Sequence[Answers],
     scores: Sequence[dict[str, Any]],
     folder: Path,
     history: Sequence[pd.DataFrame] = (),
     last: Sequence[dict[str, Any]] = (),
 ) -> Comparison:
-    """The answers and scores of methods, one after the other, as tables."""
+    """Answers and scores, one entry per method -> the tables of the run."""
     clean = [each.clean for each in answers if len(each.clean)]
     return Comparison(
         pd.concat([each.predictions for each in answers], ignore_index=True),
@@ -69,24 +73,24 @@ def gather(
 def read_comparison(
     out: Path, name: str, request: dict[str, Any], command: list[str], scratch: Sequence[str] = ()
 ) -> Comparison | None:
-    """The tables of a run that is finished and was asked for the same; else None.
+    """The tables of a finished run with the same request; None if there is no such run.
 
     Args:
-        name: of the file in ``out`` that says what was asked for.
-        scratch: what only a resumed run needs in it.
+        name: the file in ``out`` that holds the request.
+        scratch: files in ``out`` that only an unfinished run needs.
     """
     if not (out / name).is_file() or not folders.is_finished(out, scratch):
         return None
-    about = tables.about(out / name)
+    record = tables.read_record(out / name)
     same = {**request, "command": command}
-    if any(about.get(key) != value for key, value in same.items()):
+    if any(record.get(key) != value for key, value in same.items()):
         return None
-    read = {
+    frames = {
         name: tables.read(out / f"{name}.csv", columns, [each for each in columns if each in TEXTS])
         for name, columns in TABLES.items()
     }
-    scores = read["scores"].astype({"parameters": "Int64"})
+    scores = frames["scores"].astype({"parameters": "Int64"})
     return Comparison(
-        read["predictions"], read["clean"], scores, read["history"], read["scores-last-epoch"],
-        read["errors"], out,
+        frames["predictions"], frames["clean"], scores, frames["history"],
+        frames["scores-last-epoch"], frames["errors"], out,
     )  # fmt: skip

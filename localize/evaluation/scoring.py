@@ -1,4 +1,4 @@
-"""One method on one dataset: its answers, and their scores."""
+"""One method on one dataset: its answers and their scores."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pandas as pd
 
 from localize.data.folder import Folder
 from localize.evaluation import detection, metrics, validity
-from localize.evaluation.answer_log import Journal
-from localize.evaluation.detection import Sketch
-from localize.evaluation.validity import NOTHING
+from localize.evaluation.answer_log import AnswerLog
+from localize.evaluation.detection import MapSummary
+from localize.evaluation.validity import NO_ANSWER
 from localize.external.worker import error_text
 from localize.localizer import Finding, Localizer, Told, as_localizer
 from synth import anomaly
@@ -31,7 +31,7 @@ CLEAN = ("method", "file_name", "photo", "score")
 ERRORS = ("method", "file_name", "reason")
 DETECTION = tuple(
     f"{metric}{end}"
-    for metric in (*detection.PRESENCE, *detection.PIXELS)
+    for metric in (*detection.IMAGE_METRICS, *detection.PIXEL_METRICS)
     for end in ("", "_low", "_high")
 )
 SCORES = (
@@ -40,31 +40,31 @@ SCORES = (
     "median_distance", "hit@5", "hit@r", "n_clean", *DETECTION, "best_f1_threshold",
     "parameters", "ms_per_image",
 )  # fmt: skip
-SAID = ("x", "y", "r", "ratio", "score")  # of a finding: all but its map
+FINDING_FIELDS = ("x", "y", "r", "ratio", "score")  # the fields of a Finding except its map
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Answers:
-    """All that one method said.
+    """The answers of one method.
 
     Args:
-        predictions: a row per image with an anomaly.
-        clean: a row per image without, if the method tells the two apart.
+        predictions: one row per image with an anomaly.
+        clean: one row per clean image, if the method gives a score or a map of the region.
         errors: the images that it failed on, with the reason.
-        maps: photo and sketch of every map, if its maps mark the region.
+        maps: photo and summary of every map, if its maps mark the region.
     """
 
     predictions: pd.DataFrame
     clean: pd.DataFrame
     errors: pd.DataFrame
-    maps: list[tuple[str, Sketch]] = field(default_factory=list)
+    maps: list[tuple[str, MapSummary]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class _Question:
-    """An image, what a told method is told, and the truth, None for a clean one."""
+    """An image, the r and ratio for a told method, and the truth (None for a clean image)."""
 
     name: str
     photo: str
@@ -75,34 +75,41 @@ class _Question:
 
 @dataclass(frozen=True)
 class _Answer:
-    """``sketch`` is of the worst map where there should be one and is none (``mapped``)."""
+    """The answer to one question.
+
+    Args:
+        reason: why there is no valid place or map, or "".
+        seconds: inference time.
+        summary: of the map; of the worst map where a method whose maps mark the region gave none.
+        mapped: whether the method gave a valid map.
+    """
 
     question: _Question
     finding: Finding
     reason: str
     seconds: float
-    sketch: Sketch | None = None
+    summary: MapSummary | None = None
     mapped: bool = False
 
-    def line(self) -> dict[str, Any]:
-        """JSON types: all but the question, for the journal."""
-        finding = {name: _plain(getattr(self.finding, name)) for name in SAID}
+    def to_json(self) -> dict[str, Any]:
+        """All fields but the question in JSON types, for the answer log."""
+        finding = {name: _float_or_none(getattr(self.finding, name)) for name in FINDING_FIELDS}
         return finding | {
             "reason": self.reason,
             "seconds": self.seconds,
-            "sketch": self.sketch and self.sketch.packed(),
+            "sketch": self.summary and self.summary.to_json(),
             "mapped": self.mapped,
         }
 
     @staticmethod
-    def of(question: _Question, line: dict[str, Any]) -> _Answer:
-        """What :meth:`line` gave, and the question -> the same again."""
-        sketch = line["sketch"] and Sketch.unpacked(line["sketch"])
-        finding = Finding(**{name: line[name] for name in SAID})
-        return _Answer(question, finding, line["reason"], line["seconds"], sketch, line["mapped"])
+    def from_json(question: _Question, line: dict[str, Any]) -> _Answer:
+        """The inverse of :meth:`to_json`."""
+        summary = line["sketch"] and MapSummary.from_json(line["sketch"])
+        finding = Finding(**{name: line[name] for name in FINDING_FIELDS})
+        return _Answer(question, finding, line["reason"], line["seconds"], summary, line["mapped"])
 
 
-def _plain(value: Any) -> float | None:
+def _float_or_none(value: Any) -> float | None:
     return None if value is None else float(value)
 
 
@@ -111,27 +118,29 @@ def predict(
     name: str,
     source: Folder,
     progress: Progress | None = None,
-    journal: Journal | None = None,
+    answer_log: AnswerLog | None = None,
 ) -> Answers:
-    """Ask a method about every image with an anomaly, then about clean ones if it can tell.
+    """Runs a method on every image with an anomaly, then on the clean images.
 
-    A method can tell if it gives a score or a map of the region. It gets r and discolor_ratio
-    only if it is told them; with a clean twin it gets its partner's. An image that it fails
-    on, or gives no place for that can be used (see ``validity.usable``), gets no answer, and a
-    line among the errors. A clean image needs no place.
+    Clean images are left out if the method gives neither a score nor a map of the region. Only a
+    told method gets r and discolor_ratio; for a clean twin it gets its partner's. An image for
+    which the method fails or returns no valid place (see ``validity.validate``) has no answer
+    and a row in the errors. A clean image needs no place.
 
     Args:
-        journal: where answers are kept, and those of a run that was stopped are.
+        answer_log: keeps the answers; answers of an interrupted run are taken from it.
     """
     localizer = as_localizer(localizer)
-    hidden = _asked(localizer, _hidden(source), 0, progress, journal)
-    tells = any(a.finding.score is not None or a.mapped for a in hidden)
-    questions = _clean(source, told=bool(localizer.told)) if tells else []
-    clean = _asked(localizer, questions, len(hidden), progress, journal)
-    both = hidden + clean
+    anomalous = _answer_questions(localizer, _anomaly_questions(source), 0, progress, answer_log)
+    detects = any(a.finding.score is not None or a.mapped for a in anomalous)
+    questions = _clean_questions(source, told=bool(localizer.told)) if detects else []
+    clean = _answer_questions(localizer, questions, len(anomalous), progress, answer_log)
+    both = anomalous + clean
     mapped = any(answer.mapped for answer in both)
     return Answers(
-        predictions(name, source, [a.finding for a in hidden], [a.seconds for a in hidden]),
+        prediction_table(
+            name, source, [a.finding for a in anomalous], [a.seconds for a in anomalous]
+        ),
         pd.DataFrame(
             [(name, a.question.name, a.question.photo, a.finding.score) for a in clean],
             columns=list(CLEAN),
@@ -139,101 +148,108 @@ def predict(
         pd.DataFrame(
             [(name, a.question.name, a.reason) for a in both if a.reason], columns=list(ERRORS)
         ),
-        [(a.question.photo, a.sketch) for a in both if mapped and a.sketch],
+        [(a.question.photo, a.summary) for a in both if mapped and a.summary],
     )
 
 
-def _hidden(source: Folder) -> list[_Question]:
+def _anomaly_questions(source: Folder) -> list[_Question]:
     questions = []
     for i, (name, photo) in enumerate(zip(source.table["file_name"], source.groups, strict=True)):
         truth, _ = source.truth(i)
         told = Told(truth.r, truth.discolor_ratio)
-        questions.append(_Question(name, photo, partial(_image, source, i), told, truth))
+        questions.append(_Question(name, photo, partial(_read_image, source, i), told, truth))
     return questions
 
 
-def _image(source: Folder, index: int) -> np.ndarray:
+def _read_image(source: Folder, index: int) -> np.ndarray:
     return source[index].image
 
 
-def _clean(source: Folder, told: bool) -> list[_Question]:
+def _clean_questions(source: Folder, told: bool) -> list[_Question]:
     questions = []
     for each in source.negatives(told):
         partner = None if each.partner is None else source.truth(each.partner)[0]
-        hint = Told(partner.r, partner.discolor_ratio) if partner else Told(np.nan, np.nan)
+        values = Told(partner.r, partner.discolor_ratio) if partner else Told(np.nan, np.nan)
         read = partial(source.read_image, each.name)
-        questions.append(_Question(each.name, each.photo, read, hint, None))
+        questions.append(_Question(each.name, each.photo, read, values, None))
     return questions
 
 
-def _asked(
+def _answer_questions(
     localizer: Localizer,
     questions: Sequence[_Question],
     before: int,
     progress: Progress | None,
-    journal: Journal | None,
+    answer_log: AnswerLog | None,
 ) -> list[_Answer]:
     chunk = localizer.batch_size
     groups = [questions[start : start + chunk] for start in range(0, len(questions), chunk)]
-    known = journal.take(len(groups)) if journal else []
+    known = answer_log.take(len(groups)) if answer_log else []
     answers = [
-        _Answer.of(*each)
+        _Answer.from_json(*each)
         for group, lines in zip(groups, known, strict=False)
         for each in zip(group, lines, strict=True)
     ]
-    for group in groups[len(known) :]:  # the same groups as ever, for the very same answers
-        some = _asked_together(localizer, group)
-        answers += some
-        if journal:
-            journal.add([answer.line() for answer in some])
+    for group in groups[len(known) :]:  # grouped as in an uninterrupted run: the same answers
+        batch = _answer_batch(localizer, group)
+        answers += batch
+        if answer_log:
+            answer_log.add([answer.to_json() for answer in batch])
         if progress:
             progress(before + len(answers), before + len(questions))
     return answers
 
 
-def _asked_together(localizer: Localizer, questions: Sequence[_Question]) -> list[_Answer]:
+def _answer_batch(localizer: Localizer, questions: Sequence[_Question]) -> list[_Answer]:
     answers, images, readable = [], [], []
     for question in questions:
         try:
             images.append(question.read())
             readable.append(question)
         except InputError as error:
-            if question.truth is not None:  # then the table is wrong too, and every score
+            if question.truth is not None:  # an unreadable row of the table makes all scores wrong
                 raise
-            answers.append(_Answer(question, NOTHING, str(error), 0.0))
+            answers.append(_Answer(question, NO_ANSWER, str(error), 0.0))
     told = [question.told for question in readable] if localizer.told else None
     began = time.perf_counter()
-    found, reasons = _located(localizer, images, told)
+    results, failures = _locate_batch(localizer, images, told)
     seconds = (time.perf_counter() - began) / max(1, len(images))
     marks_region = localizer.map_marks == "region"
-    for question, image, result, failure in zip(readable, images, found, reasons, strict=True):
-        finding, unusable = validity.usable(result)
-        if question.truth is None and validity.is_silent(result):
-            unusable = ""  # there is nothing to find
-        sketch, fault = _sketch(finding, question.truth, image) if marks_region else (None, "")
-        mapped = sketch is not None and finding.map is not None and not fault
-        # Maps of all images would not fit in memory.
-        kept = replace(finding, map=None)
-        reason = failure or fault or unusable
-        answers.append(_Answer(question, kept, reason, seconds, sketch, mapped))
+    for question, image, result, failure in zip(readable, images, results, failures, strict=True):
+        finding, invalid = validity.validate(result)
+        if question.truth is None and validity.has_no_place(result):
+            invalid = ""  # a clean image needs no place
+        summary, fault = (
+            _summarize_map(finding, question.truth, image) if marks_region else (None, "")
+        )
+        mapped = summary is not None and finding.map is not None and not fault
+        # The maps of all images would not fit in memory.
+        without_map = replace(finding, map=None)
+        reason = failure or fault or invalid
+        answers.append(_Answer(question, without_map, reason, seconds, summary, mapped))
     return answers
 
 
-def _sketch(finding: Finding, truth: Anomaly | None, image: np.ndarray) -> tuple[Sketch, str]:
-    """The sketch of a map that marks the region, or of the worst; what is wrong with the map."""
+def _summarize_map(
+    finding: Finding, truth: Anomaly | None, image: np.ndarray
+) -> tuple[MapSummary, str]:
+    """The summary of a map that marks the region, and why the map is invalid, or "".
+
+    A missing or invalid map is replaced by the worst one.
+    """
     shape = image.shape[:2]
     mask = np.zeros(shape, bool) if truth is None else anomaly.mask(truth, *shape)
     if finding.map is None:
-        return detection.sketch(detection.worst(mask), mask), ""
+        return detection.summarize_map(detection.worst_map(mask), mask), ""
     if fault := validity.map_fault(finding.map, shape):
-        return detection.sketch(detection.worst(mask), mask), fault
-    return detection.sketch(finding.map, mask), ""
+        return detection.summarize_map(detection.worst_map(mask), mask), fault
+    return detection.summarize_map(finding.map, mask), ""
 
 
-def _located(
+def _locate_batch(
     localizer: Localizer, images: list[np.ndarray], told: list[Told] | None
 ) -> tuple[list[Finding], list[str]]:
-    """Findings and reasons of failure; when a group fails, each image is tried alone."""
+    """Findings and reasons of failure; if the batch fails, each image is tried alone."""
     if not images:
         return [], []
     try:
@@ -245,17 +261,18 @@ def _located(
         if len(images) == 1 and is_out_of_memory(error):
             raise out_of_memory_error("an image") from None
         if len(images) == 1:
-            return [NOTHING], [error_text(error)]
+            return [NO_ANSWER], [error_text(error)]
     single = [
-        _located(localizer, [image], [told[i]] if told else None) for i, image in enumerate(images)
+        _locate_batch(localizer, [image], [told[i]] if told else None)
+        for i, image in enumerate(images)
     ]
-    return [found[0] for found, _ in single], [reasons[0] for _, reasons in single]
+    return [findings[0] for findings, _ in single], [reasons[0] for _, reasons in single]
 
 
-def predictions(
+def prediction_table(
     name: str, source: Folder, findings: Sequence[Finding], seconds: Sequence[float]
 ) -> pd.DataFrame:
-    """Truth and finding of every image with an anomaly, and the distance between them."""
+    """The rows of ``predictions.csv``: truth, finding and distance of each image."""
     rows = [
         {
             "method": name,
@@ -277,10 +294,10 @@ def predictions(
         )
     ]
     table = pd.DataFrame(rows)
-    found_at, true_at = table[["x_pred", "y_pred"]].to_numpy(), table[["x", "y"]].to_numpy()
+    predicted, true = table[["x_pred", "y_pred"]].to_numpy(), table[["x", "y"]].to_numpy()
     size = source.table[["width", "height"]].to_numpy(float)
-    table["distance"] = metrics.distance(found_at, true_at)
-    table["normalised_distance"] = metrics.normalised_distance(found_at, true_at, size)
+    table["distance"] = metrics.distance(predicted, true)
+    table["normalised_distance"] = metrics.normalised_distance(predicted, true, size)
     table = table.reindex(columns=list(PREDICTIONS))
     numbers = list(PREDICTIONS[3:])
     table[numbers] = table[numbers].astype(float)
@@ -288,10 +305,10 @@ def predictions(
 
 
 def score(answers: Answers, source: Folder, parameters: int | None) -> dict[str, Any]:
-    """One method's answers -> its row of ``scores.csv``; ``parameters`` None: not known.
+    """One method's answers -> its row of ``scores.csv``; ``parameters`` is None if unknown.
 
-    Means and medians are over the images that it gave coordinates for; an image without
-    counts as a miss. Intervals are 95 % bootstraps over photos, seed 0.
+    Means and medians are over the images with an answer; an image without one counts as a miss.
+    Intervals are 95 % bootstrap intervals over photos, seed 0.
     """
     table = answers.predictions
     photos = np.array(source.groups, dtype=object)
@@ -312,7 +329,7 @@ def score(answers: Answers, source: Folder, parameters: int | None) -> dict[str,
     distance = table["distance"].to_numpy()
     row |= {
         "median_distance": float(np.median(distance[given])) if given.any() else float("nan"),
-        "hit@5": metrics.hit_rate(distance, 5.0),
+        "hit@5": metrics.hit_rate(distance, metrics.HIT_RADIUS),
         "hit@r": metrics.hit_rate(distance, table["r"].to_numpy()),
         "parameters": parameters,
         "ms_per_image": float(table["seconds"].median() * 1000),
@@ -320,26 +337,30 @@ def score(answers: Answers, source: Folder, parameters: int | None) -> dict[str,
     return row | _detection(answers, source) if len(answers.clean) else row
 
 
-def ranked(predictions: pd.DataFrame, clean: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """One method's tables -> (N,) scores and (N,) bool, which have an anomaly; clean ones last.
+def labelled_scores(
+    predictions: pd.DataFrame, clean: pd.DataFrame
+) -> tuple[np.ndarray, np.ndarray]:
+    """One method's tables -> (N,) scores, (N,) bool: whether the image has an anomaly.
 
-    An image without a score counts as the worst answer: -inf with an anomaly, else inf.
+    Clean images come last. A missing score counts as the worst one: -inf for an image with an
+    anomaly, inf for a clean one.
     """
     scores = [predictions["score"].fillna(-np.inf), clean["score"].fillna(np.inf)]
     return np.concatenate(scores), np.arange(len(predictions) + len(clean)) < len(predictions)
 
 
 def _detection(answers: Answers, source: Folder) -> dict[str, float]:
-    """How well scores and maps tell anomalies from clean images, and regions from the rest."""
-    found: dict[str, detection.Estimate] = {}
+    """The columns of the detection metrics in ``scores.csv``."""
+    estimates: dict[str, detection.Estimate] = {}
     row: dict[str, float] = {"n_clean": len(answers.clean)}
     if answers.predictions["score"].notna().any():
-        scores, hidden = ranked(answers.predictions, answers.clean)
-        found |= detection.presence(scores, hidden, [*source.groups, *answers.clean["photo"]])
-        row["best_f1_threshold"] = detection.threshold(scores, hidden)
+        scores, anomalous = labelled_scores(answers.predictions, answers.clean)
+        photos = [*source.groups, *answers.clean["photo"]]
+        estimates |= detection.image_metrics(scores, anomalous, photos)
+        row["best_f1_threshold"] = detection.best_f1_threshold(scores, anomalous)
     if answers.maps:
-        photos, sketches = zip(*answers.maps, strict=True)
-        found |= detection.pixelwise(sketches, photos)
-    for name, (value, low, high) in found.items():
+        photos_of_maps, summaries = zip(*answers.maps, strict=True)
+        estimates |= detection.pixel_metrics(summaries, photos_of_maps)
+    for name, (value, low, high) in estimates.items():
         row |= {name: value, f"{name}_low": low, f"{name}_high": high}
     return row

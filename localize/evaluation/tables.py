@@ -1,4 +1,4 @@
-"""The files of a folder that we wrote, read again."""
+"""Reading and writing the tables and the JSON record of a result folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from synth import json_shapes, number_kinds, tables
+from synth import dataset, folders, json_shapes, number_kinds, tables
 from synth.errors import InputError
 from synth.json_files import Damaged, parse_object
 from synth.json_shapes import Object
@@ -23,21 +23,27 @@ def read(
     texts: Sequence[str] = (),
     numbers: Mapping[str, Number] | None = None,
 ) -> pd.DataFrame:
-    """A CSV -> its columns of text and of numbers; an empty table where there is no such file.
+    """Reads a CSV file with columns of text and of numbers; an empty table if there is no file.
 
     Args:
-        needed: columns without which it is refused.
-        texts: columns that are text, whatever stands there; empty is "".
-        numbers: what the others may hold; a needed column that is named nowhere is a number.
+        needed: columns that must be there.
+        texts: columns of text; an empty cell is "".
+        numbers: the permitted values of the other columns. A needed column that is neither
+            here nor in ``texts`` may hold any number.
 
     Raises:
-        InputError: it is damaged.
+        InputError: the file is damaged.
     """
     kinds = {**dict.fromkeys(needed, number_kinds.INFINITE), **(numbers or {})}
     kinds = {name: kind for name, kind in kinds.items() if name not in texts}
     if not path.is_file():
         return pd.DataFrame(columns=list(dict.fromkeys([*needed, *texts])))
     return tables.read(path, needed, advice=ADVICE).frame(kinds, texts, ADVICE)
+
+
+def write(table: pd.DataFrame, path: Path) -> None:
+    """Writes a table as CSV, without NUL characters, which CSV readers refuse."""
+    folders.write(path, dataset.to_csv(table).replace("\0", ""))
 
 
 _METHOD = Object({"told": ([str], None), "parameters": (float, None)})
@@ -53,7 +59,7 @@ _DESIGN = Object(
         "size": ([float], str),
     }
 )
-_ABOUT = Object(
+_RECORD = Object(
     {
         "methods": (Object(others=_METHOD), None),
         "versions": (Object(), None),
@@ -68,20 +74,20 @@ _ABOUT = Object(
 _RECIPE = Object({"recipe": Object({"size": ([float], str), "feather": float})})
 
 
-def about(path: Path) -> dict[str, Any]:
-    """The JSON object in ``comparison.json`` or ``sharpness.json``, its values of the right types.
+def read_record(path: Path) -> dict[str, Any]:
+    """Reads ``comparison.json`` or ``sharpness.json`` and checks the types of its values.
 
-    A recipe of the dataset that is none of ours is left out: it is shown, and no more.
+    A ``dataset_recipe`` that is not a recipe is left out, since the report only displays it.
 
     Raises:
-        InputError: it is damaged; the line names the key.
+        InputError: the file is damaged; the message names the key.
     """
     try:
-        found = parse_object(path.read_bytes())
+        record = parse_object(path.read_bytes())
     except (OSError, Damaged) as error:
         raise InputError(f"{path} is damaged ({error}): make it again") from None
-    if wrong := json_shapes.fault(found, _ABOUT):
+    if wrong := json_shapes.fault(record, _RECORD):
         raise InputError(f"{path} is damaged ({wrong}): make it again")
-    if json_shapes.fault(found.get("dataset_recipe"), _RECIPE):
-        found.pop("dataset_recipe", None)
-    return found
+    if json_shapes.fault(record.get("dataset_recipe"), _RECIPE):
+        record.pop("dataset_recipe", None)
+    return record

@@ -1,1 +1,1 @@
-"""An eye chart for people: one page that draws the anomalies itself."""
+"""The test for people: one HTML page that draws the anomalies in the browser."""

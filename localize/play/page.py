@@ -1,4 +1,4 @@
-"""The page: pictures of a dataset, the models' scores, and the game, in one HTML file."""
+"""Builds the play page: images of a dataset, scores of methods and scripts in one HTML file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from synth.errors import InputError
 from synth.paths import name_of, path_of
 from synth.text_escapes import escape_unprintable
 
-BUDGET = 12_000_000  # bytes of the whole page
+MAX_BYTES = 12_000_000  # of the whole page
 STYLE = "play.css"
 TITLE = "<title>How faint a change can you see?</title>"  # of page.html
 SCRIPTS = (
@@ -40,10 +40,10 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Page:
-    """The page's HTML; how many pictures it holds, and how many did not fit."""
+    """The page as HTML, the number of its images, and the number of images left out."""
 
     html: str
-    shown: int
+    images: int
     left_out: int
 
 
@@ -53,75 +53,76 @@ def build(
     *,
     split: str = "all",
     count: int | None = None,
-    budget: int = BUDGET,
+    max_bytes: int = MAX_BYTES,
     progress: Progress | None = None,
 ) -> Page:
-    """A dataset with clean twins -> a page on which a person looks for its anomalies.
+    """A dataset with clean twins -> a page on which a person searches for its anomalies.
 
-    Pictures are taken a photo at a time, those of the test split first, until ``count`` or
-    ``budget`` (bytes of the page) is reached.
+    Images of the test split come first, one per photo before any photo is repeated, until
+    ``count`` images or ``max_bytes`` of the page are reached.
 
     Args:
         scores: folder of ``localize sharpness`` or ``compare``, to compare the person with.
 
     Raises:
-        InputError: no dataset, no clean twins, or no scores in the folder named.
+        InputError: the dataset has no images with an anomaly or no clean twins, or the folder
+            has no scores.
     """
     source = Folder(dataset, split)
     if not len(source):
-        raise InputError(f"{dataset} has no image with an anomaly in split {split}: name another")
-    others = method_scores.read(path_of(scores)) if scores is not None else None
+        raise InputError(f"{dataset} has no image with an anomaly in split {split}: choose another")
+    method_data = method_scores.read(path_of(scores)) if scores is not None else None
     about = {
         "dataset": escape_unprintable(name_of(dataset)),
         "rows": len(source),
-        "rivals": others,
+        "scores": method_data,
         "example": 0,
         "pictures": [],
     }
-    left = budget - len(_filled(about).encode()) - 20  # for what the example's number may add
-    pictures: list[dict[str, Any]] = []
-    plain: list[float] = []
-    order = _order(source)
+    left = max_bytes - len(_fill_template(about).encode()) - 20  # digits of the example's number
+    images: list[dict[str, Any]] = []
+    difficulties: list[float] = []
+    order = _row_order(source)
     wanted = len(order) if count is None else min(count, len(order))
-    for picture, texture in _pictures(source, order[:wanted]):
-        size = len(_json(picture)) + 1
+    for image, difficulty in _embedded_images(source, order[:wanted]):
+        size = len(_json(image)) + 1
         if size > left:
             break
         left -= size
-        pictures.append(picture)
-        plain.append(texture)
+        images.append(image)
+        difficulties.append(difficulty)
         if progress:
-            progress(len(pictures), wanted)
-    if not pictures:
+            progress(len(images), wanted)
+    if not images:
         raise InputError(
-            f"no picture of {dataset} fits into {budget / 1e6:g} MB: make them smaller"
+            f"no image of {dataset} fits into {max_bytes / 1e6:g} MB: make them smaller"
         )
-    html = _filled(about | {"pictures": pictures, "example": int(np.argmin(plain))})
-    return Page(html, len(pictures), len(source) - len(pictures))
+    html = _fill_template(about | {"pictures": images, "example": int(np.argmin(difficulties))})
+    return Page(html, len(images), len(source) - len(images))
 
 
 def is_page(path: Path) -> bool:
-    """Whether a file is a page of ours."""
+    """Whether a file is a play page written by Acuity."""
     return output_file.contains(path, TITLE)
 
 
-def _order(source: Folder) -> list[int]:
-    """Row numbers: each photo once before any comes again, and the test split first."""
+def _row_order(source: Folder) -> list[int]:
+    """Row numbers: the test split first, each photo once before any is repeated."""
     rows = source.table
-    turn = rows.groupby(np.array(source.groups, dtype=object)).cumcount().to_numpy()
+    repetition = rows.groupby(np.array(source.groups, dtype=object)).cumcount().to_numpy()
     rank = rows["split"].map({"test": 0, "val": 1, "train": 2}).to_numpy()
     shuffle = np.random.default_rng(0).permutation(len(rows))
-    return [int(i) for i in np.lexsort((shuffle, turn, rank))]
+    return [int(i) for i in np.lexsort((shuffle, repetition, rank))]
 
 
-def _pictures(source: Folder, order: list[int]) -> Iterator[tuple[dict[str, Any], float]]:
-    """The pictures in that order, and how hard a change is to see in each."""
+def _embedded_images(source: Folder, order: list[int]) -> Iterator[tuple[dict[str, Any], float]]:
+    """Yields the page's data of each image, and how difficult the image is as an example."""
     rows = source.table.to_dict("records")
     for number in order:
         row = rows[number]
         if not row["clean_file_name"]:
             raise InputError(
-                f"{source.folder / row['file_name']} has no clean twin to draw on: "
+                f"{source.folder / row['file_name']} has no clean twin to draw the change on: "
                 "make the dataset with synth generate --twins"
             )
         twin = source.read_image(row["clean_file_name"])
@@ -131,7 +132,7 @@ def _pictures(source: Folder, order: list[int]) -> Iterator[tuple[dict[str, Any]
                 f"{source.folder / row['clean_file_name']} is {twin.shape[1]}x{twin.shape[0]}, "
                 f"the table says {width}x{height}: synth verify checks the dataset"
             )
-        picture = {
+        image = {
             "file_name": row["file_name"],
             "photo": row["photo"],
             "width": width,
@@ -145,21 +146,21 @@ def _pictures(source: Folder, order: list[int]) -> Iterator[tuple[dict[str, Any]
             "feather": truth.feather,
             "ratio": truth.discolor_ratio,
             "checksum": zlib.adler32(twin.tobytes()),
-            **_encoded(twin),
+            **_encode_image(twin),
         }
-        yield picture, _camouflage(twin, truth)
+        yield image, _example_difficulty(twin, truth)
 
 
-def _camouflage(pixels: np.ndarray, truth: Anomaly) -> float:
-    """(H, W, 3) uint8 -> how badly the place suits an example: textured, dark, large or small."""
-    around = replace(truth, r=truth.r + 20)
-    grey = pixels[anomalies.window(around, *pixels.shape[:2])].mean(axis=2)
+def _example_difficulty(pixels: np.ndarray, truth: Anomaly) -> float:
+    """(H, W, 3) uint8 -> higher for a textured, dark, bright, very large or very small region."""
+    surrounding = replace(truth, r=truth.r + 20)
+    grey = pixels[anomalies.window(surrounding, *pixels.shape[:2])].mean(axis=2)
     steps = np.abs(np.diff(grey, axis=1)).mean() + np.abs(np.diff(grey, axis=0)).mean()
     return float(steps + abs(grey.mean() - 130) / 20 + abs(truth.r - 45) / 10)
 
 
-def _encoded(pixels: np.ndarray) -> dict[str, str]:
-    """(H, W, 3) uint8 -> its bytes without loss, and their type."""
+def _encode_image(pixels: np.ndarray) -> dict[str, str]:
+    """(H, W, 3) uint8 -> lossless image file as base64, and its MIME type."""
     kind = "webp" if max(pixels.shape) <= WEBP_SIDE else "png"
     out = io.BytesIO()
     options = {"lossless": True, "quality": 50} if kind == "webp" else {}
@@ -167,13 +168,13 @@ def _encoded(pixels: np.ndarray) -> dict[str, str]:
     return {"type": f"image/{kind}", "data": base64.b64encode(out.getvalue()).decode()}
 
 
-def _filled(about: dict[str, Any]) -> str:
-    """The template with style, script and data in it."""
+def _fill_template(about: dict[str, Any]) -> str:
+    """The HTML template with style, script and data inserted."""
     style = _asset(STYLE)
     script = '"use strict";\n(() => {\n' + "\n".join(_asset(name) for name in SCRIPTS) + "})();\n"
     data = _json(about)
     parts = {
-        # Nothing is fetched, and no script but this one runs, whatever the data hold.
+        # The browser fetches nothing and runs no other script, whatever the data contain.
         "policy": (
             f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
             "img-src data: blob:; base-uri 'none'; form-action 'none'"
@@ -186,7 +187,7 @@ def _filled(about: dict[str, Any]) -> str:
 
 
 def _json(value: Any) -> str:
-    """JSON that cannot end the element it stands in."""
+    """JSON in which no text can close the surrounding HTML element."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 

@@ -1,1 +1,1 @@
-"""One self-contained HTML page of the tables and pictures in a folder, and its figures."""
+"""The HTML report of a result folder, and its figures."""

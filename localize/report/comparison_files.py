@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from localize.data.folder import Folder
-from localize.evaluation import provenance
+from localize.evaluation import provenance, tables
 from localize.evaluation.baseline import centre_distance
 from localize.evaluation.results import Comparison
 from synth import dataset as datasets
@@ -69,15 +69,15 @@ def write(
 
 def _write_tables(result: Comparison) -> None:
     """The tables as CSV; those without rows are left out."""
-    tables = {"predictions": result.predictions, "scores": result.scores}
+    frames = {"predictions": result.predictions, "scores": result.scores}
     if len(result.history):
-        tables |= {"history": result.history, "scores-last-epoch": result.last}
+        frames |= {"history": result.history, "scores-last-epoch": result.last}
     if len(result.clean):
-        tables["clean"] = result.clean
+        frames["clean"] = result.clean
     if len(result.errors):
-        tables["errors"] = result.errors
-    for name, table in tables.items():
-        folders.write(result.folder / f"{name}.csv", datasets.to_csv(table).replace("\0", ""))
+        frames["errors"] = result.errors
+    for name, table in frames.items():
+        tables.write(table, result.folder / f"{name}.csv")
 
 
 def _recipe(dataset: Path) -> dict[str, Any] | None:
@@ -97,14 +97,14 @@ def _draw_figures(
     folder = result.folder
     if len(result.history):
         guess = centre_distance(Folder(source.folder, "val"))
-        plots.save(plots.validation(result.history, guess), folder / "validation")
-    plots.save(plots.distances(result.scores), folder / "distance")
-    plots.save(plots.found_within(result.predictions), folder / "found")
+        plots.save(plots.validation_curves(result.history, guess), folder / "validation")
+    plots.save(plots.mean_distances(result.scores), folder / "distance")
+    plots.save(plots.hit_rate_curves(result.predictions), folder / "found")
     if len(result.clean) and result.scores["image_auroc"].notna().any():
-        plots.save(plots.presence(result.predictions, result.clean), folder / "presence")
-    if calibrated := provenance.with_odds(methods, result.clean):
-        figure = plots.reliability(result.predictions, result.clean, calibrated)
+        plots.save(plots.roc_curves(result.predictions, result.clean), folder / "presence")
+    if calibrated := provenance.log_odds_methods(methods, result.clean):
+        figure = plots.reliability_diagrams(result.predictions, result.clean, calibrated)
         plots.save(figure, folder / "reliability")
     plots.save(plots.contact_sheet(result.predictions, source), folder / "contact", ("png",))
-    if misses := closeups.misses(result.predictions, source):
+    if misses := closeups.missed_regions(result.predictions, source):
         plots.save(misses, folder / "misses", ("png",))

@@ -1,4 +1,4 @@
-"""The page of a comparison: who finds it."""
+"""The report page of a comparison."""
 
 from __future__ import annotations
 
@@ -11,14 +11,25 @@ import pandas as pd
 
 from localize.evaluation import scoring, tables
 from localize.evaluation.detection import Estimate
+from localize.evaluation.metrics import DRAWS
 from localize.evaluation.scoring import ERRORS
-from localize.report import sentences, standings
-from localize.report.contents import Contents, Looks, as_json, failures, known, named, repeat, told
+from localize.registry import BASELINE
+from localize.report import comparison_summary, ranking
+from localize.report.contents import (
+    Contents,
+    Styles,
+    failure_section,
+    inputs_text,
+    json_details,
+    method_entries,
+    method_label,
+    reproduction_section,
+)
 from localize.report.figures import figure
-from localize.report.markup import Cell, Column, Html, el, facts, section, table
+from localize.report.markup import Cell, Column, Html, definition_list, el, section, table
 from localize.report.numbers import interval, number, percent
-from localize.report.plots import look
-from localize.report.standings import BASELINE, Standing
+from localize.report.plots import method_styles
+from localize.report.ranking import MethodResult
 from synth.number_kinds import ABOVE_ZERO, DISTANCE, PIXELS, POSITIVE, SHARE, SIZE
 
 NUMBERS = {
@@ -27,187 +38,204 @@ NUMBERS = {
     **dict.fromkeys(("x", "y", "x_pred", "y_pred"), PIXELS),
     "distance": DISTANCE,
 }
-OF_SCORES = {
+SCORE_NUMBERS = {
     **dict.fromkeys(scoring.DETECTION, SHARE),
     **dict.fromkeys(("n_clean", "parameters", "ms_per_image"), ABOVE_ZERO),
 }
 SMALL = (
-    "In brackets: 95 % intervals, from 4000 bootstrap samples of whole photos (seed 0). Ranked by "
-    "how much nearer than the centre guess of the same image; an image without an answer "
-    "counts as that guess there, and as a miss in the shares."
+    f"In brackets: 95 % intervals from {DRAWS} bootstrap samples of {{unit}} (seed 0). Methods "
+    "are ranked by how much closer their answers are than the centre guess, averaged over the "
+    "images. An image without an answer counts as the centre guess in the ranking and as a miss "
+    "in the hit rates."
 )
-DETECTION = {
+DETECTION_COLUMNS = {
     "image_auroc": Column(
-        "AUROC", about="chance that an anomaly outscores a clean image; 0.5 is a guess"
+        "AUROC",
+        about="probability that an image with an anomaly scores above a clean one; chance is 0.5",
     ),
     "average_precision": Column("average precision"),
-    "best_f1": Column("best F1", about="at the threshold that suits these answers best"),
+    "best_f1": Column("best F1", about="at the threshold with the highest F1 on these images"),
     "pixel_auroc": Column("pixel AUROC"),
-    "aupro": Column("AUPRO", about="mean overlap with the region, up to 30 % false positives"),
+    "aupro": Column(
+        "AUPRO", about="mean overlap with the region, for false positive rates up to 30 %"
+    ),
 }
-SHOWN = ("dataset_recipe", "versions", "methods")  # in places of their own
+SHOWN_ELSEWHERE = ("dataset_recipe", "versions", "methods")  # parts of the record
 
 
 def contents(folder: Path) -> Contents:
-    """A folder that compare, evaluate or score wrote -> its page.
+    """A folder that compare, evaluate or score wrote -> the contents of its page.
 
     Raises:
-        InputError: a file in it is damaged.
+        InputError: a file in the folder is damaged.
     """
-    about = tables.about(folder / "comparison.json")
+    record = tables.read_record(folder / "comparison.json")
     predictions = tables.read(
         folder / "predictions.csv",
         ("method", "file_name", *NUMBERS),
         ("method", "file_name", "photo"),
         NUMBERS,
     )
-    scores = tables.read(folder / "scores.csv", ("method",), ("method",), OF_SCORES)
+    scores = tables.read(folder / "scores.csv", ("method",), ("method",), SCORE_NUMBERS)
     errors = tables.read(folder / "errors.csv", ERRORS, ERRORS)
     names = list(dict.fromkeys(predictions["method"]))
-    looks, methods = look(names), known(about.get("methods") or {}, names)
-    stand = standings.standings(predictions, methods)
-    recipe = about.get("dataset_recipe") or {}
+    styles, methods = method_styles(names), method_entries(record.get("methods") or {}, names)
+    results = ranking.rank_methods(predictions, methods)
+    recipe = record.get("dataset_recipe") or {}
+    request = {key: record[key] for key in record if key not in SHOWN_ELSEWHERE}
     return Contents(
-        "Who finds it?",
-        _subject(about, predictions),
-        sentences.answer(stand, partial(standings.lead, predictions)),
-        SMALL if _images(predictions)[1] else SMALL.replace("whole photos", "images"),
+        "Comparison of localizers",
+        _subject(record, predictions),
+        comparison_summary.summarize(results, partial(ranking.distance_gap, predictions)),
+        SMALL.format(unit="whole photos" if _count_images(predictions)[1] else "images"),
         [
-            section("Scores", _scores(stand, scores, looks), figure(
-                folder, "distance", "How far off on average; the line is the 95 % interval."
+            section("Scores", _score_table(results, scores, styles), figure(
+                folder, "distance", "Mean distance to the true centre with its 95 % interval."
             ), figure(
-                folder, "found", "How many are found within a distance; steep and left is sharp."
+                folder, "found", "Share of images with an answer within a distance of the true "
+                "centre, by that distance.",
             ), name="scores"),
-            section("Anomaly or clean?", _presence(scores, looks), figure(
-                folder, "presence", "How well the scores tell anomalies from clean images."
+            section("Detection of images with an anomaly", _detection_table(scores, styles), figure(
+                folder, "presence", "ROC curves: images with an anomaly against clean images."
             ), figure(
-                folder, "reliability",
-                "Whether a chance of 80 % comes true in 80 % of cases; larger dots, more cases.",
+                folder, "reliability", "Calibration: observed frequency by predicted probability, "
+                "with 95 % intervals. Larger dots stand for more cases.",
             ), name="presence"),
-            section("To look at", figure(
-                folder, "contact", "Some of the images, with the truth (white) and every answer.",
-                wide=True,
+            section("Examples", figure(
+                folder, "contact", "Some of the images with the truth (white outline) and the "
+                "answers of all methods.", wide=True,
             ), name="contact"),
-            _misses(folder, stand, predictions, looks),
-            failures(errors, looks),
-            section("Learning", figure(
-                folder, "validation", "Distance on the validation split, epoch by epoch."
+            _miss_section(folder, results, predictions, styles),
+            failure_section(errors, styles),
+            section("Training", figure(
+                folder, "validation", "Mean distance on the validation split after each epoch."
             ), name="learning"),
-            _asked(about, recipe, predictions, methods, looks),
-            repeat(
-                about, about.get("versions") or {}, as_json("The dataset's recipe", recipe),
-                as_json("What was asked, as JSON", {k: about[k] for k in about if k not in SHOWN}),
+            _setup_section(record, recipe, predictions, methods, styles),
+            reproduction_section(
+                record, record.get("versions") or {},
+                json_details("Recipe of the dataset (JSON)", recipe),
+                json_details("Settings of the run (JSON)", request),
             ),
         ],
     )  # fmt: skip
 
 
-def _images(predictions: pd.DataFrame) -> tuple[int, int]:
-    """How many images, and of how many photos; 0 where that is not known."""
+def _count_images(predictions: pd.DataFrame) -> tuple[int, int]:
+    """The numbers of images and of photos; 0 photos if these are unknown."""
     first = predictions.drop_duplicates("file_name")
     return len(first), first["photo"].replace("", math.nan).nunique()
 
 
-def _subject(about: dict[str, Any], predictions: pd.DataFrame) -> str:
-    images, photos = _images(predictions)
-    split = about.get("split", "")
+def _image_count_text(predictions: pd.DataFrame) -> str:
+    images, photos = _count_images(predictions)
+    return f"{images} images" + (f" of {photos} photos" if photos else "")
+
+
+def _subject(record: dict[str, Any], predictions: pd.DataFrame) -> str:
+    split = record.get("split", "")
     parts = [
-        str(about.get("dataset", "")),
+        str(record.get("dataset", "")),
         "all splits" if split == "all" else f"{split} split" if split else "",
-        f"{images} images" + (f" of {photos} photos" if photos else ""),
+        _image_count_text(predictions),
     ]
     return " · ".join(part for part in parts if part)
 
 
-def _scores(stand: list[Standing], scores: pd.DataFrame, looks: Looks) -> Html:
-    silent = any(each.answered < each.n for each in stand)
+def _score_table(results: list[MethodResult], scores: pd.DataFrame, styles: Styles) -> Html:
+    incomplete = any(each.answered < each.n for each in results)
     columns = [
         Column("method", False),
         Column("mean distance, px"),
-        Column("nearer than the centre, px"),
-        Column("beside the centre", False),
+        Column("gain, px", about="how much closer than the centre guess of the same image"),
+        Column("verdict", False, about="better or worse if the interval of the gain excludes 0"),
         Column("median, px"),
         Column("within 5 px"),
         Column("inside the region"),
-        *([Column("answers")] if silent else []),
-        Column("ms an image"),
+        *([Column("answers")] if incomplete else []),
+        Column("ms per image"),
         Column("parameters"),
     ]
-    more = scores.drop_duplicates("method").set_index("method")
+    score_rows = scores.drop_duplicates("method").set_index("method")
     rows = []
-    for each in stand:
-        other = more.loc[each.method] if each.method in more.index else pd.Series(dtype=float)
-        guess = each.method == BASELINE
+    for each in results:
+        known = each.method in score_rows.index
+        score = score_rows.loc[each.method] if known else pd.Series(dtype=float)
+        is_guess = each.method == BASELINE
         share = each.answered / max(1, each.n)
         rows.append([
-            Cell(named(each.method, looks), each.method, told(each.told)),
-            _estimate(each.mean),
-            Cell("–", 0.0) if guess else _estimate(each.gain),
-            Cell("–" if guess else each.verdict, kind=each.verdict.replace(" ", "-")),
+            Cell(method_label(each.method, styles), each.method, inputs_text(each.told)),
+            _estimate_cell(each.mean),
+            Cell("–", 0.0) if is_guess else _estimate_cell(each.gain),
+            Cell("–" if is_guess else each.verdict, kind=each.verdict.replace(" ", "-")),
             Cell(number(each.median), each.median),
-            _share(each.close),
-            _share(each.inside),
-            *([Cell(f"{each.answered} of {each.n}", share)] if silent else []),
-            _plain(other.get("ms_per_image"), 1),
-            _plain(other.get("parameters"), 0),
+            _share_cell(each.hit_5),
+            _share_cell(each.hit_r),
+            *([Cell(f"{each.answered} of {each.n}", share)] if incomplete else []),
+            _number_cell(score.get("ms_per_image"), 1),
+            _number_cell(score.get("parameters"), 0),
         ])  # fmt: skip
-    return table("All methods, the best first; under each, what it is told", columns, rows)
+    return table("All methods, the best first", columns, rows)
 
 
-def _estimate(value: Estimate, digits: int = 1) -> Cell:
-    return Cell(
-        number(value.value, digits), float(value.value), interval(value.low, value.high, digits)
-    )
+def _estimate_cell(value: Estimate, digits: int = 1) -> Cell:
+    limits = interval(value.low, value.high, digits)
+    return Cell(number(value.value, digits), float(value.value), limits)
 
 
-def _share(value: Estimate) -> Cell:
-    note = interval(value.low, value.high, 0, 100)
-    return Cell(percent(value.value), float(value.value), note)
+def _share_cell(value: Estimate) -> Cell:
+    limits = interval(value.low, value.high, 0, 100)
+    return Cell(percent(value.value), float(value.value), limits)
 
 
-def _plain(value: Any, digits: int) -> Cell:
-    shown = math.nan if value is None or pd.isna(value) else float(value)
-    return Cell(number(shown, digits), shown)
+def _number_cell(value: Any, digits: int) -> Cell:
+    as_float = math.nan if value is None or pd.isna(value) else float(value)
+    return Cell(number(as_float, digits), as_float)
 
 
-def _presence(scores: pd.DataFrame, looks: Looks) -> Html:
-    """What the scores say of whole images and pixels; only columns with a number in them."""
-    there = [name for name in DETECTION if name in scores and scores[name].notna().any()]
-    if not there:
+def _detection_table(scores: pd.DataFrame, styles: Styles) -> Html:
+    """The detection metrics of images and pixels; metrics that no method has are left out."""
+    metrics = [name for name in DETECTION_COLUMNS if name in scores and scores[name].notna().any()]
+    if not metrics:
         return Html("")
-    scored = scores[scores[there].notna().any(axis=1)]
+    scored = scores[scores[metrics].notna().any(axis=1)]
     rows = []
-    for row in scored.sort_values(there[0], ascending=False).to_dict("records"):
+    for row in scored.sort_values(metrics[0], ascending=False).to_dict("records"):
         estimates = (
             Estimate(row[name], row.get(f"{name}_low", math.nan), row.get(f"{name}_high", math.nan))
-            for name in there
+            for name in metrics
         )
         method = str(row["method"])
         rows.append([
-            Cell(named(method, looks), method), *(_estimate(each, 2) for each in estimates),
-            _plain(row.get("n_clean"), 0),
+            Cell(method_label(method, styles), method),
+            *(_estimate_cell(each, 2) for each in estimates),
+            _number_cell(row.get("n_clean"), 0),
         ])  # fmt: skip
     columns = [
         Column("method", False),
-        *(DETECTION[name] for name in there),
+        *(DETECTION_COLUMNS[name] for name in metrics),
         Column("clean images"),
     ]
-    return table("Methods that give a score or a map", columns, rows)
+    return table("Methods that give a score or a map of the region", columns, rows)
 
 
-def _misses(folder: Path, stand: list[Standing], predictions: pd.DataFrame, looks: Looks) -> Html:
-    """What the best method missed though it is visible, and who else missed it."""
-    rivals = [each for each in stand if each.method != BASELINE and each.answered]
-    if not rivals:
+def _miss_section(
+    folder: Path, results: list[MethodResult], predictions: pd.DataFrame, styles: Styles
+) -> Html:
+    """The most visible regions that the best method missed, and which others missed them."""
+    methods = [each for each in results if each.method != BASELINE and each.answered]
+    if not methods:
         return Html("")
-    best, rest = rivals[0].method, [each for each in rivals[1:] if each.verdict == "better"]
+    title, best = "Most visible misses", methods[0].method
     missed_by = {
-        each.method: set(standings.misses(predictions, each.method, len(predictions))["file_name"])
-        for each in rest
+        each.method: set(
+            ranking.visible_misses(predictions, each.method, len(predictions))["file_name"]
+        )
+        for each in methods[1:]
+        if each.verdict == "better"
     }
     rows = []
-    for row in standings.misses(predictions, best).to_dict("records"):
-        also = [name for name, files in missed_by.items() if row["file_name"] in files]
+    for row in ranking.visible_misses(predictions, best).to_dict("records"):
+        others = [name for name, files in missed_by.items() if row["file_name"] in files]
         ratio, r = row["discolor_ratio"], row["r"]
         rows.append([
             Cell(row["file_name"]),
@@ -217,76 +245,73 @@ def _misses(folder: Path, stand: list[Standing], predictions: pd.DataFrame, look
             Cell(f"{number(row['x'])}, {number(row['y'])}", row["x"]),
             Cell(f"{number(row['x_pred'])}, {number(row['y_pred'])}", row["x_pred"]),
             Cell(number(row["distance"]), row["distance"]),
-            Cell(", ".join(also) or "–", len(also)),
+            Cell(", ".join(others) or "–", len(others)),
         ])  # fmt: skip
     columns = [
         Column("image", False), Column("ratio"), Column("radius, px"),
         Column("visibility", about="|log ratio| · radius"),
         Column("truth x, y"), Column("answer x, y"), Column("distance, px"),
+        Column("also missed by", False),
     ]  # fmt: skip
-    columns.append(Column("also missed by", False))
     if not rows:
-        return section("Misses worth looking at", el("p", f"{best} missed none."), name="misses")
+        return section(title, el("p", f"{best} found all regions."), name="misses")
     return section(
-        "Misses worth looking at",
-        table(
-            f"The most visible regions that {best} missed: its answer lies outside", columns, rows
-        ),
-        figure(folder, "misses", "The same up close, the region in the middle.", wide=True),
+        title,
+        table(f"The most visible regions that {best} did not find", columns, rows),
+        figure(folder, "misses", "The same regions, each in the middle of its image.", wide=True),
         name="misses",
     )
 
 
-def _asked(
-    about: dict[str, Any],
-    recipe: dict[str, Any],
+def _setup_section(
+    record: dict[str, Any],
+    dataset_recipe: dict[str, Any],
     predictions: pd.DataFrame,
     methods: dict[str, dict[str, Any]],
-    looks: Looks,
+    styles: Styles,
 ) -> Html:
-    images, photos = _images(predictions)
-    drawn = recipe.get("recipe") or {}
-    size, feather = drawn.get("size"), drawn.get("feather")
-    quality = drawn.get("codec") == "jpeg" and drawn.get("quality")
-    options = about.get("options") or {}
-    one = predictions.drop_duplicates("file_name")
+    recipe = dataset_recipe.get("recipe") or {}
+    size, feather = recipe.get("size"), recipe.get("feather")
+    quality = recipe.get("codec") == "jpeg" and recipe.get("quality")
+    options = record.get("options") or {}
+    images = predictions.drop_duplicates("file_name")
     pairs = [
-        ("dataset", str(about.get("dataset", ""))),
-        ("split", str(about.get("split", ""))),
-        ("images", f"{images}" + (f" of {photos} photos" if photos else "")),
-        ("size", "as the photos" if size == "keep" else " × ".join(map(str, size or []))),
-        ("ratio", _range(one["discolor_ratio"], 3)),
-        ("radius", _range(one["r"], 0) + " px"),
-        ("region", _words(drawn.get("shape"), feather and f"feather {feather:g} px")),
-        ("values", _words(drawn.get("overflow"), drawn.get("rounding"))),
-        ("files", _words(drawn.get("codec"), quality)),
-        ("seed of the dataset", str(drawn.get("seed", ""))),
-        ("options", ", ".join(f"{name} {_option(value)}" for name, value in options.items())),
+        ("dataset", str(record.get("dataset", ""))),
+        ("split", str(record.get("split", ""))),
+        ("images", _image_count_text(predictions).replace(" images", "")),
+        ("size", "that of the photos" if size == "keep" else " × ".join(map(str, size or []))),
+        ("ratio", _range(images["discolor_ratio"], 3)),
+        ("radius", _range(images["r"], 0) + " px"),
+        ("region", _comma_list(recipe.get("shape"), feather and f"feather {feather:g} px")),
+        ("overflow, rounding", _comma_list(recipe.get("overflow"), recipe.get("rounding"))),
+        ("codec", _comma_list(recipe.get("codec"), quality)),
+        ("seed of the dataset", str(recipe.get("seed", ""))),
+        ("options", ", ".join(f"{name} {_option_text(each)}" for name, each in options.items())),
     ]
-    columns = [Column("method", False), Column("told", False), Column("learns from", False),
-               Column("what it does", False)]  # fmt: skip
+    columns = [Column("method", False), Column("input", False), Column("learns from", False),
+               Column("description", False)]  # fmt: skip
     rows = [
-        [Cell(named(name, looks), name), Cell(told(entry.get("told"))),
+        [Cell(method_label(name, styles), name), Cell(inputs_text(entry.get("told"))),
          Cell(str(entry.get("learns") or "–")), Cell(str(entry.get("summary") or "–"), kind="long")]
         for name, entry in methods.items()
     ]  # fmt: skip
     return section(
-        "What was asked",
-        facts(pairs),
-        table("The methods, and what each is told beside the picture", columns, rows),
+        "Dataset and methods",
+        definition_list(pairs),
+        table("The methods; a told method is given values beside the image", columns, rows),
         name="asked",
     )
 
 
 def _range(values: pd.Series, digits: int) -> str:
     low, high = float(values.min()), float(values.max())
-    shown = number(low, digits), number(high, digits)
-    return shown[0] if shown[0] == shown[1] else f"{shown[0]} to {shown[1]}"
+    ends = number(low, digits), number(high, digits)
+    return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
 
 
-def _words(*parts: object) -> str:
+def _comma_list(*parts: object) -> str:
     return ", ".join(str(part) for part in parts if part)
 
 
-def _option(value: object) -> str:
+def _option_text(value: object) -> str:
     return "×".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,4 +1,4 @@
-"""What a page consists of, and the parts that pages share."""
+"""The contents of a report page, and the sections that both kinds of pages share."""
 
 from __future__ import annotations
 
@@ -12,99 +12,105 @@ import pandas as pd
 
 from localize.registry import METHODS
 from localize.report import figures
-from localize.report.markup import Cell, Column, Html, el, folded, join, section, table
-from localize.report.numbers import listed
+from localize.report.markup import Cell, Column, Html, details, el, join, section, table
+from localize.report.numbers import enumerate_names
 
-MOST_ERRORS = 50  # rows of the table of errors
-Looks = dict[str, tuple[str, str]]  # colour and marker by method, as in the plots
+MAX_ERRORS = 50  # rows of the table of errors
+Styles = dict[str, tuple[str, str]]  # method -> colour and marker, as in the plots
 
 
 @dataclass(frozen=True)
 class Contents:
-    """A page: what it is about, the answer, and its sections; ``small`` says how to read it."""
+    """The contents of a page.
+
+    Args:
+        subject: the dataset or photos, and the number of images or trials.
+        summary: the main results in sentences.
+        small: definitions that are needed to read the summary and the tables.
+    """
 
     title: str
     subject: str
-    answer: list[Html]
+    summary: list[Html]
     small: str
     sections: list[Html]
 
 
-def known(noted: dict[str, Any], names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """What is known of each method: noted when it was asked, else from the registry."""
-    found: dict[str, dict[str, Any]] = {}
+def method_entries(recorded: dict[str, Any], names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The record's entry of each method; what it lacks comes from the registry."""
+    entries: dict[str, dict[str, Any]] = {}
     for name in names:
         entry = METHODS.get(name.partition(" (")[0])
         registered: dict[str, Any] = {"summary": entry.summary} if entry else {}
-        if entry and name not in noted:
+        if entry and name not in recorded:
             registered |= {"told": sorted(entry.told), "learns": entry.learns}
-        found[name] = registered | {
-            key: each for key, each in noted.get(name, {}).items() if each != ""
+        entries[name] = registered | {
+            key: each for key, each in recorded.get(name, {}).items() if each != ""
         }
-    return found
+    return entries
 
 
-def named(method: str, colours: Looks) -> Html:
-    """A method's name beside its colour in the plots."""
-    colour = figures.colour(colours.get(method, ("#000000", ""))[0])
+def method_label(method: str, styles: Styles) -> Html:
+    """A method's name after a dot in its colour of the plots."""
+    colour = figures.theme_colour(styles.get(method, ("#000000", ""))[0])
     return join(el("i", class_="dot", style=f"background: {colour}"), method)
 
 
-def told(what: Sequence[str] | frozenset[str] | None) -> str:
-    """What a method is told, in words."""
-    if what is None:
-        return "not known"
+def inputs_text(told: Sequence[str] | frozenset[str] | None) -> str:
+    """What a method is told beside the image, for a table."""
+    if told is None:
+        return "unknown"
     words = {"r": "radius", "discolor_ratio": "ratio"}
-    names = [words.get(each, each) for each in sorted(what, reverse=True)]
-    return listed(names or ["picture alone"])
+    names = [words.get(each, each) for each in sorted(told, reverse=True)]
+    return f"told {enumerate_names(names)}" if names else "image-only"
 
 
-def failures(errors: pd.DataFrame, colours: Looks) -> Html:
-    """Which method failed on which image, and why."""
+def failure_section(errors: pd.DataFrame, styles: Styles) -> Html:
+    """The images on which a method failed, with the reason."""
     rows = [
-        [Cell(named(str(row["method"]), colours), str(row["method"])), Cell(str(row["file_name"])),
-         Cell(str(row["reason"]))]
-        for row in errors.head(MOST_ERRORS).to_dict("records")
+        [Cell(method_label(str(row["method"]), styles), str(row["method"])),
+         Cell(str(row["file_name"])), Cell(str(row["reason"]))]
+        for row in errors.head(MAX_ERRORS).to_dict("records")
     ]  # fmt: skip
     columns = [Column("method", False), Column("image", False), Column("reason", False)]
     more = len(errors) - len(rows)
     return section(
-        "What failed",
-        table(f"{len(errors)} answers are missing; each counts as a miss", columns, rows)
+        "Failures",
+        table(f"{len(errors)} images without a valid answer; each counts as a miss", columns, rows)
         if rows
         else "",
-        el("p", f"The first {len(rows)}; errors.csv lists the other {more}.", class_="small")
+        el("p", f"The first {len(rows)}; {more} more are not shown.", class_="small")
         if more > 0
         else "",
         name="errors",
     )
 
 
-def repeat(about: dict[str, Any], versions: dict[str, Any], *more: Html) -> Html:
-    """The command, the request as JSON, and the versions."""
+def reproduction_section(about: dict[str, Any], versions: dict[str, Any], *more: Html) -> Html:
+    """The command that repeats the run, and the versions of the packages."""
     command = about.get("command")
     steps = el("pre", el("code", shlex.join(map(str, command)))) if command else ""
     lines = "\n".join(f"{name} {version}" for name, version in versions.items())
     return section(
-        "To repeat it",
+        "How to reproduce",
         steps,
-        folded("Versions", el("pre", el("code", lines))) if lines else "",
+        details("Versions", el("pre", el("code", lines))) if lines else "",
         *more,
         name="repeat",
     )
 
 
-def as_json(title: str, value: Any) -> Html:
-    """A JSON value, folded."""
+def json_details(title: str, value: Any) -> Html:
+    """A JSON value in a block that opens on click; empty without a value."""
     if not value:
         return Html("")
-    return folded(title, el("pre", el("code", pretty(value))))
+    return details(title, el("pre", el("code", format_json(value))))
 
 
-def pretty(value: Any, indent: str = "") -> str:
-    """A JSON value as text, lists in a line each.
+def format_json(value: Any, indent: str = "") -> str:
+    """A JSON value as text, with each list on one line.
 
-    >>> print(pretty({"a": [1, 2], "b": {"c": None}}))
+    >>> print(format_json({"a": [1, 2], "b": {"c": None}}))
     {
       "a": [1, 2],
       "b": {
@@ -115,5 +121,5 @@ def pretty(value: Any, indent: str = "") -> str:
     if not isinstance(value, dict) or not value:
         return json.dumps(value, ensure_ascii=False)
     inner = indent + "  "
-    lines = [f"{inner}{json.dumps(key)}: {pretty(each, inner)}" for key, each in value.items()]
+    lines = [f"{inner}{json.dumps(key)}: {format_json(each, inner)}" for key, each in value.items()]
     return "{\n" + ",\n".join(lines) + f"\n{indent}}}"

@@ -1,4 +1,4 @@
-"""Pictures inside the page: SVG that follows the theme, PNG and JPEG as data."""
+"""Embeds figures in the page: sanitized SVG in the page's colours, PNG and JPEG as data."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from localize.report.plots import COLOURS, GREY
 from localize.report.style import STYLE
 from synth.errors import InputError
 
-LARGE = 600_000  # bytes from which on a PNG is reduced
-MOST = 1_200_000  # bytes of what it becomes: the first of these that is not more, or the last
-STEPS = ((1800, 88), (1400, 80), (1000, 72))  # px wide at most, quality of the JPEG
-# What a plot is made of; nothing that runs, loads or says where it was made.
-KEPT = {
+MAX_PNG_BYTES = 600_000  # a larger PNG is converted to JPEG
+MAX_JPEG_BYTES = 1_200_000  # the first of the steps below that is not larger is used, or the last
+JPEG_STEPS = ((1800, 88), (1400, 80), (1000, 72))  # maximum width in px, JPEG quality
+# The elements of a plot; no scripts, links or metadata.
+ALLOWED_TAGS = {
     "svg", "g", "path", "use", "defs", "clipPath", "rect", "circle", "ellipse", "line",
     "polyline", "polygon", "image", "text", "tspan", "style", "linearGradient", "radialGradient",
     "stop", "pattern", "marker", "mask", "title",
@@ -36,10 +36,10 @@ _COLOUR = re.compile(r"#[0-9a-fA-F]{6}\b")
 _LINK = re.compile(r"url\(#([^)]*)\)")
 
 
-def colour(value: str) -> str:
-    """One of the plots' colours -> what it is on the page; a grey lies between paper and ink.
+def theme_colour(value: str) -> str:
+    """A colour of the plots -> its CSS value on the page; greys mix the page's paper and ink.
 
-    >>> colour("#000000"), colour("#cccccc"), colour("#123456")
+    >>> theme_colour("#000000"), theme_colour("#cccccc"), theme_colour("#123456")
     ('var(--ink)', 'color-mix(in srgb, var(--ink) 20%, var(--paper))', '#123456')
     """
     if value.lower() in THEME:
@@ -50,10 +50,15 @@ def colour(value: str) -> str:
 
 
 def svg(text: str, name: str, label: str, themed: bool = True) -> Html:
-    """An SVG document -> an element whose ids begin with ``name``; ``themed``: in our colours.
+    """An SVG document -> a sanitized element.
+
+    Args:
+        name: prefix of all ids, to keep them unique on the page.
+        label: text for screen readers.
+        themed: replace the plots' colours by the page's.
 
     Raises:
-        ValueError: it is no SVG.
+        ValueError: the text is not SVG.
     """
     try:
         root = ElementTree.fromstring(text)
@@ -61,7 +66,7 @@ def svg(text: str, name: str, label: str, themed: bool = True) -> Html:
         raise ValueError(str(error)) from None
     if _local(root.tag) != "svg":
         raise ValueError(f"the root is {_local(root.tag)}")
-    _clean(root, name, themed)
+    _sanitize(root, name, themed)
     size = root.get("viewBox", "").split()
     root.attrib = {"viewBox": root.get("viewBox", ""), "role": "img", "aria-label": label}
     root.set("class", "plot")
@@ -75,8 +80,8 @@ def _local(tag: object) -> str:
     return tag.rpartition("}")[2] if isinstance(tag, str) else ""
 
 
-def _clean(element: ElementTree.Element, name: str, themed: bool) -> None:
-    """Keep what a plot needs, in place, and rewrite ids, links and colours."""
+def _sanitize(element: ElementTree.Element, name: str, themed: bool) -> None:
+    """Removes everything but plot elements, in place, and rewrites ids, links and colours."""
     element.tag = _local(element.tag)
     for key in list(element.attrib):
         value = element.attrib.pop(key)
@@ -90,34 +95,34 @@ def _clean(element: ElementTree.Element, name: str, themed: bool) -> None:
                 continue
             value = f"#{name}-{value[1:]}" if value.startswith("#") else value
         else:
-            value = _linked(value, name, themed)
+            value = _rewrite_references(value, name, themed)
         element.set(key, value)
     if element.tag == "style":
-        rules = _linked(element.text or "", name, themed)
+        rules = _rewrite_references(element.text or "", name, themed)
         element.text = "" if "@" in rules or "://" in rules else rules.replace("*", ".plot *")
     for child in list(element):
-        if _local(child.tag) in KEPT:
-            _clean(child, name, themed)
+        if _local(child.tag) in ALLOWED_TAGS:
+            _sanitize(child, name, themed)
         else:
             element.remove(child)
 
 
-def _linked(value: str, name: str, themed: bool) -> str:
+def _rewrite_references(value: str, name: str, themed: bool) -> str:
     value = _LINK.sub(lambda link: f"url(#{name}-{link[1]})", value)
-    return _COLOUR.sub(lambda found: colour(found[0]), value) if themed else value
+    return _COLOUR.sub(lambda found: theme_colour(found[0]), value) if themed else value
 
 
-def picture(path: Path, label: str) -> Html:
-    """A PNG on disk -> an element that holds it; a large one becomes a smaller JPEG.
+def png_element(path: Path, label: str) -> Html:
+    """A PNG file -> an ``img`` element with its data; a large file becomes a JPEG.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: the file cannot be read.
     """
     try:
         data = path.read_bytes()
         with Image.open(io.BytesIO(data)) as image:
-            if len(data) > LARGE:
-                data, kind, size = _reduced(image)
+            if len(data) > MAX_PNG_BYTES:
+                data, kind, size = _to_jpeg(image)
             else:
                 image.load()
                 kind, size = "png", image.size
@@ -128,17 +133,17 @@ def picture(path: Path, label: str) -> Html:
     return el("img", src=source, alt=label, width=str(width), height=str(height))
 
 
-def _reduced(image: Image.Image) -> tuple[bytes, str, tuple[int, int]]:
-    """A picture on white as a JPEG, as large as may be."""
+def _to_jpeg(image: Image.Image) -> tuple[bytes, str, tuple[int, int]]:
+    """The image on white as JPEG of at most ``MAX_JPEG_BYTES`` -> data, type, size in px."""
     flat = Image.new("RGBA", image.size, "white")
     flat.alpha_composite(image.convert("RGBA"))
-    for widest, quality in STEPS:
+    for widest, quality in JPEG_STEPS:
         scale = min(1.0, widest / image.width)
         size = round(image.width * scale), max(1, round(image.height * scale))
         small = flat.convert("RGB").resize(size, Image.Resampling.LANCZOS)
         file = io.BytesIO()
         small.save(file, "JPEG", quality=quality, subsampling=0)
-        if file.tell() <= MOST:
+        if file.tell() <= MAX_JPEG_BYTES:
             break
     return file.getvalue(), "jpeg", size
 
@@ -152,11 +157,12 @@ def figure(
     wide: bool = False,
     card: bool = False,
 ) -> Html:
-    """``name``.svg of a folder, else ``name``.png, with a caption; nothing where neither is.
+    """``name``.svg of a folder, or ``name``.png, with a caption; empty if there is neither.
 
     Args:
-        wide: over both columns of the page.
-        card: on white in its own colours, since it writes on colours.
+        label: text for screen readers; the caption by default.
+        wide: over the full width of the page.
+        card: on white in its own colours, for figures with text on coloured areas.
 
     Raises:
         InputError: the file is damaged.
@@ -170,7 +176,7 @@ def figure(
             raise InputError(f"{drawn} is damaged ({error}): make it again, or remove it") from None
         kind = "drawn card" if card else "drawn"
     elif flat.is_file():
-        content, kind = picture(flat, label), "photo"
+        content, kind = png_element(flat, label), "photo"
     else:
         return Html("")
     frame = el("div", content, class_=kind, tabindex="0", role="button", aria_pressed="false")

@@ -1,4 +1,4 @@
-"""HTML from Python: whatever is not markup yet is escaped."""
+"""Builds HTML; text that is not :class:`Html` is escaped."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_EMPTY = {"br", "img", "meta", "hr"}
-# What XML and HTML have no character for, even escaped; and what turns text around.
-_UNPRINTABLE = re.compile(
+_VOID_TAGS = {"br", "img", "meta", "hr"}
+# Characters that XML and HTML do not allow even when escaped, and marks of text direction.
+_FORBIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufffe\uffff\ud800-\udfff]"
 )
 
 
 class Html(str):
-    """Text that is markup already."""
+    """Text that is HTML markup and is not escaped again."""
 
     __slots__ = ()
 
 
 def escape(text: str) -> Html:
-    """Text -> markup that shows it; markup stays as it is.
+    """Text -> HTML that displays it; markup is returned as it is.
 
     >>> escape("<b> & 'c'"), escape(Html("<b>"))
     ('&lt;b&gt; &amp; &#x27;c&#x27;', '<b>')
     """
-    return text if isinstance(text, Html) else Html(html.escape(_UNPRINTABLE.sub("\ufffd", text)))
+    return text if isinstance(text, Html) else Html(html.escape(_FORBIDDEN.sub("\ufffd", text)))
 
 
 def join(*parts: str, between: str = "") -> Html:
-    """Texts and markup, one after the other."""
+    """Concatenates texts and markup."""
     return Html(escape(between).join(escape(part) for part in parts))
 
 
 def el(name: str, /, *children: str, **attributes: str | bool | None) -> Html:
-    """An element; ``class_`` and ``aria_sort`` stand for ``class`` and ``aria-sort``.
+    """An HTML element; write ``class_`` and ``aria_sort`` for ``class`` and ``aria-sort``.
 
-    An attribute that is None or False is left out, one that is True has no value.
+    An attribute that is None or False is left out; one that is True gets no value.
 
     >>> el("p", "1 < 2", class_="note", hidden=True)
     '<p class="note" hidden>1 &lt; 2</p>'
@@ -49,7 +49,7 @@ def el(name: str, /, *children: str, **attributes: str | bool | None) -> Html:
             continue
         key = key.rstrip("_").replace("_", "-")
         opened += f" {key}" if value is True else f' {key}="{escape(str(value))}"'
-    if name in _EMPTY:
+    if name in _VOID_TAGS:
         return Html(f"<{opened}>")
     return Html(f"<{opened}>{join(*children)}</{name}>")
 
@@ -59,9 +59,10 @@ class Cell:
     """A cell of a table.
 
     Args:
-        text: what it shows.
-        value: what it is sorted by; None: the text. NaN comes last either way.
-        note: shown below, smaller: the interval.
+        text: the displayed text.
+        value: the sort key; None means the text. NaN comes last in either direction.
+        note: small text below, such as the interval.
+        kind: CSS class.
     """
 
     text: str
@@ -72,7 +73,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table; ``about`` is shown under the table, after the column's name."""
+    """A column of a table.
+
+    Args:
+        number: whether the cells are right-aligned numbers.
+        about: explanation of the heading, shown below the table.
+    """
 
     head: str
     number: bool = True
@@ -80,7 +86,7 @@ class Column:
 
 
 def table(caption: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> Html:
-    """A table that sorts by any column; its first column names the row."""
+    """A table with a caption, sortable by any column; its first column names the row."""
     body = [
         el(
             "tr",
@@ -126,21 +132,21 @@ def _cell(cell: Cell, column: Column, *, first: bool) -> Html:
     )  # fmt: skip
 
 
-def facts(pairs: Sequence[tuple[str, str]]) -> Html:
-    """Names and what they are, as a list; what is empty is left out."""
+def definition_list(pairs: Sequence[tuple[str, str]]) -> Html:
+    """Pairs of name and text as a definition list; pairs with an empty text are left out."""
     return el(
         "dl", *(el("div", el("dt", name), el("dd", text)) for name, text in pairs if text),
         class_="facts",
     )  # fmt: skip
 
 
-def folded(title: str, *children: str) -> Html:
-    """What is there for those who ask."""
+def details(title: str, *children: str) -> Html:
+    """A block that is hidden until its title is clicked."""
     return el("details", el("summary", title), *children)
 
 
 def section(title: str, *children: str, name: str) -> Html:
-    """A part of the page with its heading; empty where there is nothing to say."""
+    """A section of the page with a heading; empty if it has no content."""
     if not any(children):
         return Html("")
     return el("section", el("h2", title), *children, id=name)

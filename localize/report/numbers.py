@@ -1,4 +1,4 @@
-"""Numbers as people read them: as exact as their interval, minus signs, no NaN."""
+"""Formats numbers for the report: rounding, minus signs, a dash for NaN."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ DASH = "–"
 
 
 def number(value: float | None, digits: int = 1) -> str:
-    """A number with so many decimals; a dash where there is none.
+    """A number with ``digits`` decimals; a dash for None and NaN.
 
     >>> number(-3.25), number(float("nan")), number(2.0, 0), number(-0.04)
     ('−3.2', '–', '2', '0.0')
@@ -24,7 +24,7 @@ def number(value: float | None, digits: int = 1) -> str:
 
 
 def px(value: float | None) -> str:
-    """Pixels in a sentence: two digits that mean something.
+    """Pixels in a sentence, with about two significant digits.
 
     >>> px(0.116), px(3.14), px(20.35), px(-117.2)
     ('0.1', '3.1', '20', '−117')
@@ -34,7 +34,7 @@ def px(value: float | None) -> str:
 
 
 def percent(share: float | None, digits: int = 0) -> str:
-    """A share as per cent.
+    """A share as a percentage.
 
     >>> percent(0.867), percent(float("nan"))
     ('87\\xa0%', '–')
@@ -44,7 +44,7 @@ def percent(share: float | None, digits: int = 0) -> str:
 
 
 def interval(low: float, high: float, digits: int = 1, scale: float = 1.0) -> str:
-    """An interval in brackets; empty where there is none.
+    """An interval in brackets; empty if there is none.
 
     >>> interval(-2.0, 3.14159), interval(float("nan"), 1.0)
     ('[−2.0, 3.1]', '')
@@ -54,23 +54,26 @@ def interval(low: float, high: float, digits: int = 1, scale: float = 1.0) -> st
     return f"[{number(scale * low, digits)}, {number(scale * high, digits)}]"
 
 
-def spoken(estimate: Estimate, unit: str = "px") -> str:
-    """An estimate in a sentence, with its interval: pixels, or a share in ``%``.
+def estimate_text(estimate: Estimate, unit: str = "px") -> str:
+    """A value and its interval in a sentence.
 
-    >>> spoken(Estimate(20.3, 0.11, 45.9)), spoken(Estimate(0.5, 0.4, 0.6), "%")
+    Args:
+        unit: ``px``, or ``%`` for a share.
+
+    >>> estimate_text(Estimate(20.3, 0.11, 45.9)), estimate_text(Estimate(0.5, 0.4, 0.6), "%")
     ('20\\xa0px [0.1, 46]', '50\\xa0% [40, 60]')
     """
-    show = (lambda value: number(100 * value, 0)) if unit == "%" else px
-    text = f"{show(estimate.value)}\u00a0{unit}"
+    format_value = (lambda value: number(100 * value, 0)) if unit == "%" else px
+    text = f"{format_value(estimate.value)}\u00a0{unit}"
     if math.isnan(estimate.low) or math.isnan(estimate.high):
         return text
-    return f"{text} [{show(estimate.low)}, {show(estimate.high)}]"
+    return f"{text} [{format_value(estimate.low)}, {format_value(estimate.high)}]"
 
 
-def listed(names: list[str]) -> str:
-    """Names in a sentence.
+def enumerate_names(names: list[str]) -> str:
+    """Names as an enumeration.
 
-    >>> listed(["a"]), listed(["a", "b", "c"])
+    >>> enumerate_names(["a"]), enumerate_names(["a", "b", "c"])
     ('a', 'a, b and c')
     """
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

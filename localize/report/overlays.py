@@ -1,4 +1,4 @@
-"""The pictures that ``find --overlay DIR`` draws: their names, and that they replace no photo."""
+"""The PNGs of ``find --overlay DIR``: their paths, and checks that no other file is replaced."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     import numpy as np
 
 SOFTWARE = f"{output_file.MARK} (localize find)"
-ENDING = ".png"
+SUFFIX = ".png"
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo to look at: its path is ``name`` below the folder that the user gave."""
+    """A photo to analyse: ``name`` is its path relative to the folder that the user gave."""
 
     folder: Path
     name: str
@@ -35,7 +35,7 @@ class Photo:
 
 
 def without_drawings(photos: Iterable[Photo], out: Path) -> list[Photo]:
-    """Photos -> the same without the drawings of an earlier run in ``out``."""
+    """Removes the drawings of an earlier run in ``out`` from a list of photos."""
     if not out.is_dir():
         return list(photos)
     inside = Path(os.path.realpath(out))
@@ -49,62 +49,65 @@ def without_drawings(photos: Iterable[Photo], out: Path) -> list[Photo]:
     ]
 
 
-def plan(photos: Sequence[Photo], out: Path) -> list[Path]:
-    """-> the file to draw for each photo, no two alike, each below ``out``.
+def output_paths(photos: Sequence[Photo], out: Path) -> list[Path]:
+    """The output path of each photo's drawing below ``out``; all paths are different.
 
-    It has the photo's path below the folder given. Where two would be alike, even on a file
-    system that ignores case, both keep their suffix (``x.jpg.png``); where that does not tell
-    them apart, both lie in a folder of their folder's name; at last they are numbered.
+    A drawing has its photo's relative path with the suffix ``.png``. If two paths were equal, on
+    a file system that may ignore case, both keep the photo's suffix (``x.jpg.png``); if they
+    are still equal, both get a parent folder with the name of their folder; finally they are
+    numbered.
     """
     real = [os.path.realpath(photo.path) for photo in photos]
-    names = [_forms(photo) for photo in photos]
+    names = [_candidate_names(photo) for photo in photos]
     for level in range(len(names[0]) - 1 if names else 0):
         owners: dict[str, set[str]] = {}
-        for forms, file in zip(names, real, strict=True):
-            owners.setdefault(_key(forms[level]), set()).add(file)
-        for forms in names:
-            if len(owners[_key(forms[level])]) == 1:
-                forms[level + 1 :] = [forms[level]] * (len(forms) - level - 1)
-    return [out / name for name in _number_names([forms[-1] for forms in names], real)]
+        for candidates, file in zip(names, real, strict=True):
+            owners.setdefault(_comparison_key(candidates[level]), set()).add(file)
+        for candidates in names:
+            if len(owners[_comparison_key(candidates[level])]) == 1:
+                candidates[level + 1 :] = [candidates[level]] * (len(candidates) - level - 1)
+    return [out / name for name in _number_names([candidates[-1] for candidates in names], real)]
 
 
-def _forms(photo: Photo) -> list[PurePath]:
-    """The names that a drawing may have, the shortest first."""
+def _candidate_names(photo: Photo) -> list[PurePath]:
+    """The possible relative paths of a drawing, in order of preference."""
     path = PurePath(photo.name)
-    whole = path.name if path.suffix.lower() == ENDING else f"{path.name}{ENDING}"
-    plain = path.with_name(fit_name(path.stem, ENDING))
-    distinct = path.with_name(fit_name(whole[: -len(ENDING)], ENDING))
+    whole = path.name if path.suffix.lower() == SUFFIX else f"{path.name}{SUFFIX}"
+    plain = path.with_name(fit_name(path.stem, SUFFIX))
+    distinct = path.with_name(fit_name(whole[: -len(SUFFIX)], SUFFIX))
     return [plain, distinct, PurePath(name_of(photo.folder) or "photos", distinct)]
 
 
 def _number_names(names: Sequence[PurePath], real: Sequence[str]) -> list[PurePath]:
-    """Names -> the same, with a number where another file has the name already."""
+    """Adds a number to each name that another photo already has."""
     owner: dict[str, str] = {}
-    parents = {_key(parent) for name in names for parent in name.parents}
-    found = []
+    parents = {_comparison_key(parent) for name in names for parent in name.parents}
+    unique = []
     for name, file in zip(names, real, strict=True):
-        stem, number, chosen = name.name[: -len(ENDING)], 1, name
-        while owner.get(_key(chosen), file) != file or _key(chosen) in parents:
+        stem, number, chosen = name.name[: -len(SUFFIX)], 1, name
+        while (
+            owner.get(_comparison_key(chosen), file) != file or _comparison_key(chosen) in parents
+        ):
             number += 1
-            chosen = name.with_name(fit_name(stem, f"-{number}{ENDING}"))
-        owner[_key(chosen)] = file
-        found.append(chosen)
-    return found
+            chosen = name.with_name(fit_name(stem, f"-{number}{SUFFIX}"))
+        owner[_comparison_key(chosen)] = file
+        unique.append(chosen)
+    return unique
 
 
-def _key(path: PurePath) -> str:
-    """Equal for names that are one on some file system."""
+def _comparison_key(path: PurePath) -> str:
+    """A key that is equal for paths that are the same on some file system."""
     return unicodedata.normalize("NFC", str(path)).casefold()
 
 
 def check(targets: Sequence[Path], photos: Sequence[Photo], out: Path, overwrite: bool) -> None:
-    """Refuse drawings that would replace a file, before any work.
+    """Checks, before any work, that no drawing replaces another file.
 
     Args:
-        overwrite: allow it, if the file is a drawing of an earlier run and none of the photos.
+        overwrite: allow replacing drawings of an earlier run that are not among the photos.
 
     Raises:
-        InputError: one would, or a folder for them cannot be made.
+        InputError: a file would be replaced, or a folder for the drawings cannot be created.
     """
     if (out.exists() or out.is_symlink()) and not out.is_dir():
         raise InputError(f"--overlay {out} is a file: name a folder")
@@ -126,7 +129,7 @@ def check(targets: Sequence[Path], photos: Sequence[Photo], out: Path, overwrite
             )
         if not output_file.is_acuity_png(target):
             raise InputError(
-                f"{target} is no drawing of ours, so it is not overwritten: "
+                f"{target} is not a drawing by localize find and is not overwritten: "
                 "name another folder with --overlay"
             )
 
@@ -137,30 +140,30 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def prepare(targets: Iterable[Path]) -> None:
-    """Make the folders of the drawings, and see that files can be written there.
+    """Creates the folders of the drawings and checks that they are writable.
 
     Raises:
-        InputError: they cannot.
+        InputError: a folder is not writable.
     """
     for folder in Counter(target.parent for target in targets):
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
-            raise InputError(f"{folder} cannot be written to: check its rights")
+            raise InputError(f"{folder} is not writable: check its permissions")
 
 
 def draw(
     image: np.ndarray, method: str, place: tuple[float, float, float | None], target: Path
 ) -> None:
-    """(H, W, 3) uint8 and x, y, r (px) -> a PNG with the place drawn.
+    """Writes the image, (H, W, 3) uint8, with the place x, y, r (px) drawn on it as a PNG.
 
     Raises:
-        FileExistsError: a file has come to be there that is no drawing of ours.
+        FileExistsError: meanwhile another program created a file with this name.
     """
     from localize.report import plots
 
     data = io.BytesIO()
-    with plots.styled():
-        figure = plots.overlay(image, {method: place})
+    with plots.figure_style():
+        figure = plots.answer_overlay(image, {method: place})
         figure.savefig(data, format="png", metadata={"Software": SOFTWARE})
     if target.exists() and output_file.is_acuity_png(target):
         folders.write(target, data.getvalue())

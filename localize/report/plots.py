@@ -1,4 +1,4 @@
-"""Pictures of a comparison: figures from its tables, nothing else."""
+"""Figures of a comparison, drawn from its tables."""
 
 from __future__ import annotations
 
@@ -16,9 +16,16 @@ from matplotlib.patches import Circle, Rectangle
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MaxNLocator
 
+from localize.evaluation.metrics import HIT_RADIUS
 from localize.names import display_width, short
-from localize.registry import METHODS
-from localize.report.style import COLUMN, USUAL, legend, plain_numbers, styled
+from localize.registry import BASELINE, METHODS
+from localize.report.style import (
+    CHARACTER_WIDTH,
+    LEGEND_CHARACTERS,
+    figure_style,
+    legend,
+    plain_numbers,
+)
 from synth import folders
 
 if TYPE_CHECKING:
@@ -26,7 +33,7 @@ if TYPE_CHECKING:
 
     from localize.data.folder import Folder
 
-# Okabe and Ito's colours, told apart by all kinds of colour vision, and three; grey: the baseline.
+# Okabe and Ito's palette for all kinds of colour vision, and three more; grey is the baseline.
 COLOURS = (
     "#D55E00",
     "#8A6D00",
@@ -42,36 +49,35 @@ COLOURS = (
 )
 MARKERS = "sD^vPX*hpd<>"
 GREY = "#6B6B6B"
-BASELINE = "centre"
-FAR_OFF = 10.0  # times the mean distance of the centre guess: what is farther is an arrow
-FARTHEST_DRAWN = 1e5  # px: the end of the log axis
+AXIS_LIMIT = 10.0  # times the centre guess's mean distance; a larger distance becomes an arrow
+MAX_DISTANCE_DRAWN = 1e5  # px, where the log axis ends
 
 
-def look(methods: list[str]) -> dict[str, tuple[str, str]]:
-    """Colour and marker by method; a registered method looks the same in every picture."""
-    known = [name for name in METHODS if name != BASELINE]
-    others = [*known, *(name for name in methods if name not in METHODS)]
-    looks = {
+def method_styles(methods: list[str]) -> dict[str, tuple[str, str]]:
+    """Colour and marker by method; a registered method has the same ones in every figure."""
+    registered = [name for name in METHODS if name != BASELINE]
+    others = [*registered, *(name for name in methods if name not in METHODS)]
+    styles = {
         name: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)])
         for i, name in enumerate(others)
     }
-    return {BASELINE: (GREY, "o"), **looks}
+    return {BASELINE: (GREY, "o"), **styles}
 
 
 def _figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), dpi=150, layout="constrained")
 
 
-def validation(history: pd.DataFrame, centre: float) -> Figure:
-    """Validation distance (px) per epoch of every method; the centre guess is dashed."""
-    with styled():
+def validation_curves(history: pd.DataFrame, centre: float) -> Figure:
+    """Validation distance (px) after each epoch; a dashed line for the centre guess."""
+    with figure_style():
         figure = _figure(8, 4.5)
         axes = figure.subplots()
-        looks = look(list(dict.fromkeys(history["method"])))
+        styles = method_styles(list(dict.fromkeys(history["method"])))
         handles: list[Artist] = []
         labels: list[str] = []
         for name, epochs in history.groupby("method", sort=False):
-            colour, marker = looks[str(name)]
+            colour, marker = styles[str(name)]
             at, values = epochs["epoch"].to_numpy(), epochs["val_distance"].to_numpy()
             best = int(np.nan_to_num(values, nan=np.inf).argmin())
             handles += axes.plot(at, values, color=colour, label=name, lw=1.6)
@@ -80,11 +86,11 @@ def validation(history: pd.DataFrame, centre: float) -> Figure:
         if np.isfinite(centre):
             handles.append(axes.axhline(centre, color=GREY, ls="--", lw=1.6))
             labels.append("centre guess")
-        limit = FAR_OFF * centre if centre > 0 else sys.float_info.max  # some training diverges
-        seen = history["val_distance"].to_numpy(float)
-        top = np.max(seen[seen <= limit], initial=centre if centre > 0 else 0.0) or 1.0
+        limit = AXIS_LIMIT * centre if centre > 0 else sys.float_info.max  # for diverged training
+        distances = history["val_distance"].to_numpy(float)
+        top = np.max(distances[distances <= limit], initial=centre if centre > 0 else 0.0) or 1.0
         axes.set(
-            title="Validation distance per epoch (marker: best epoch)",
+            title="Mean distance on the validation split (marker: best epoch)",
             xlabel="epoch",
             ylabel="mean distance (px)",
             ylim=(0, 1.1 * top),
@@ -94,36 +100,38 @@ def validation(history: pd.DataFrame, centre: float) -> Figure:
     return figure
 
 
-def distances(scores: pd.DataFrame) -> Figure:
-    """Mean distance (px) of every method with its 95 % interval; the centre guess is dashed."""
-    with styled():
+def mean_distances(scores: pd.DataFrame) -> Figure:
+    """Mean distance (px) with its 95 % interval; a dashed line for the centre guess."""
+    with figure_style():
         names = [short(name) for name in scores["method"]]
         longest = max(map(display_width, names))
-        figure = _figure(8 + COLUMN * max(0, longest - USUAL), 1.4 + 0.42 * len(scores))
+        figure = _figure(
+            8 + CHARACTER_WIDTH * max(0, longest - LEGEND_CHARACTERS), 1.4 + 0.42 * len(scores)
+        )
         axes = figure.subplots()
-        looks = look(scores["method"].tolist())
+        styles = method_styles(scores["method"].tolist())
         ends = scores[["mean_distance", "mean_distance_high"]].to_numpy(float)
-        # One method that is far off must not press the others together.
+        # A method with very large distances must not compress the axis for the others.
         guess = float(scores.loc[scores["method"] == BASELINE, "mean_distance"].max())
-        limit = FAR_OFF * guess if guess > 0 else np.inf
+        limit = AXIS_LIMIT * guess if guess > 0 else np.inf
         far = float(np.max(ends[ends <= min(limit, sys.float_info.max)], initial=0)) or 1.0
         for i, row in enumerate(scores.to_dict("records")):
-            colour, marker = looks[row["method"]]
+            colour, marker = styles[row["method"]]
             mean = row["mean_distance"]
             if np.isfinite(row["mean_distance_low"]):
                 axes.plot(
                     [row["mean_distance_low"], row["mean_distance_high"]], [i, i],
                     color=colour, lw=2.5, solid_capstyle="round",
                 )  # fmt: skip
-            said = "no answer"
+            label = "no answer"
             if np.isfinite(mean):
                 beyond = mean > far
                 axes.plot(
                     far if beyond else mean, i, ">" if beyond else marker, color=colour, ms=8,
                     mec=colour if beyond else "white", mfc="white" if beyond else colour,
                 )  # fmt: skip
-                said = f"{mean:.0f}" if mean < 1e5 else f"{mean:.0e}"
-            axes.annotate(said, (1.01, i), xycoords=("axes fraction", "data"), va="center")
+                label = f"{mean:.0f}" if mean < 1e5 else f"{mean:.0e}"
+            axes.annotate(label, (1.01, i), xycoords=("axes fraction", "data"), va="center")
             if row["method"] == BASELINE:
                 axes.axvline(mean, color=GREY, ls="--", lw=1.2, zorder=0)
         axes.set_yticks(range(len(scores)), names)
@@ -132,37 +140,37 @@ def distances(scores: pd.DataFrame) -> Figure:
         axes.grid(visible=False, axis="y")
         n, split = int(scores["n"].max()), scores["split"].iloc[0]
         axes.set(
-            title=f"Mean distance on {n} images ({split}), 95 % intervals",
-            xlabel="mean distance (px); dashed: the centre guess",
+            title=f"Mean distance on {n} images ({split}) with 95 % intervals",
+            xlabel="mean distance (px); dashed line: centre guess",
             xlim=(0, 1.04 * far),
         )
     return figure
 
 
-def found_within(predictions: pd.DataFrame) -> Figure:
-    """Fraction of images found within d px, d on a log axis; 0 for a method without answers."""
-    with styled():
+def hit_rate_curves(predictions: pd.DataFrame) -> Figure:
+    """Share of images with an answer within d px of the truth, with d on a log axis."""
+    with figure_style():
         figure = _figure(8, 4.5)
         axes = figure.subplots()
-        looks = look(list(dict.fromkeys(predictions["method"])))
-        seen = predictions["distance"].to_numpy(float)
-        far = float(np.max(seen[seen <= FARTHEST_DRAWN], initial=10.0))
+        styles = method_styles(list(dict.fromkeys(predictions["method"])))
+        distances = predictions["distance"].to_numpy(float)
+        far = float(np.max(distances[distances <= MAX_DISTANCE_DRAWN], initial=10.0))
         handles: list[Artist] = []
         labels = []
         for name, rows in predictions.groupby("method", sort=False):
             at = np.sort(rows["distance"].dropna().clip(lower=0.1).to_numpy())
             at = at[at <= far]
             share = np.arange(len(at) + 1) / len(rows)
-            colour, _ = looks[str(name)]
+            colour, _ = styles[str(name)]
             handles += axes.step(
                 np.r_[0.1, at, far], np.r_[share, share[-1]], where="post", color=colour,
                 lw=1.8, ls="--" if name == BASELINE else "-", label=name,
             )  # fmt: skip
             labels.append(short(str(name)))
-        axes.axvline(5, color=GREY, lw=0.8, ls=":")
+        axes.axvline(HIT_RADIUS, color=GREY, lw=0.8, ls=":")
         axes.annotate(
-            "5 px",
-            (5, 1.0),
+            f"{HIT_RADIUS:g} px",
+            (HIT_RADIUS, 1.0),
             (3, 2),
             textcoords="offset points",
             color=GREY,
@@ -170,9 +178,9 @@ def found_within(predictions: pd.DataFrame) -> Figure:
             fontsize=8,
         )
         axes.set(
-            title="Found within d pixels",
+            title="Hit rate within a distance d",
             xlabel="distance d (px, log)",
-            ylabel="fraction of images",
+            ylabel="share of images",
             xscale="log",
             xlim=(0.1, far),
             ylim=(0, 1.04),
@@ -182,32 +190,32 @@ def found_within(predictions: pd.DataFrame) -> Figure:
     return figure
 
 
-def presence(predictions: pd.DataFrame, clean: pd.DataFrame) -> Figure:
-    """ROC curves: which share of the anomalies, at which share of clean images called so."""
+def roc_curves(predictions: pd.DataFrame, clean: pd.DataFrame) -> Figure:
+    """ROC curves of the scores: images with an anomaly against clean images."""
     from localize.evaluation import detection
-    from localize.evaluation.scoring import ranked
+    from localize.evaluation.scoring import labelled_scores
 
-    with styled():
+    with figure_style():
         figure = _figure(8, 4.5)
         axes = figure.subplots()
         handles: list[Artist] = []
         handles += axes.plot([0, 1], [0, 1], color=GREY, ls="--", lw=1.2)
         labels = ["chance  0.500"]
-        looks = look(list(dict.fromkeys(predictions["method"])))
-        without = dict(list(clean.groupby("method", sort=False)))
+        styles = method_styles(list(dict.fromkeys(predictions["method"])))
+        clean_of = dict(list(clean.groupby("method", sort=False)))
         for name, rows in predictions.groupby("method", sort=False):
-            if name not in without or rows["score"].isna().all():
+            if name not in clean_of or rows["score"].isna().all():
                 continue
-            scores, hidden = ranked(rows, without[name])
-            false, true = detection.roc(scores, hidden)
+            scores, anomalous = labelled_scores(rows, clean_of[name])
+            false, true = detection.roc(scores, anomalous)
             area = np.trapezoid(true, false)
-            colour, _ = looks[str(name)]
+            colour, _ = styles[str(name)]
             handles += axes.plot(false, true, color=colour, lw=1.8, label=name)
             labels.append(f"{short(str(name))}  {area:.3f}")
         axes.set(
-            title="Anomaly or clean? ROC of the scores",
-            xlabel="fraction of clean images called anomalous",
-            ylabel="fraction of anomalies called so",
+            title="ROC curves: images with an anomaly against clean images",
+            xlabel="false positive rate (share of clean images)",
+            ylabel="true positive rate (share of images with an anomaly)",
             xlim=(-0.01, 1.01),
             ylim=(-0.01, 1.01),
         )
@@ -215,60 +223,73 @@ def presence(predictions: pd.DataFrame, clean: pd.DataFrame) -> Figure:
     return figure
 
 
-def reliability(predictions: pd.DataFrame, clean: pd.DataFrame, methods: Collection[str]) -> Figure:
-    """Of methods whose scores are log odds: the chances they give against what was so.
+def reliability_diagrams(
+    predictions: pd.DataFrame, clean: pd.DataFrame, methods: Collection[str]
+) -> Figure:
+    """Reliability diagrams: predicted probability against observed frequency.
 
-    On the left: is there an anomaly at all? All images. On the right: is this the place (within
-    the region's radius)? Images with an anomaly. The grey diagonal is a method that keeps its word.
+    On the left, whether the image has an anomaly, for all images; on the right, whether the
+    answer lies inside the region, for images with an anomaly. The diagonal is perfect
+    calibration.
+
+    Args:
+        methods: those whose scores are log odds; others are left out.
     """
     from localize.evaluation import calibration
 
-    with styled():
+    with figure_style():
         figure = _figure(8, 4.4)
         both = figure.subplots(1, 2, sharey=True)
-        looks = look(list(dict.fromkeys(predictions["method"])))
-        without = dict(list(clean.groupby("method", sort=False)))
+        styles = method_styles(list(dict.fromkeys(predictions["method"])))
+        clean_of = dict(list(clean.groupby("method", sort=False)))
         handles: list[Artist] = []
         labels = []
         for name, rows in predictions.groupby("method", sort=False):
-            if name not in methods or name not in without:
+            if name not in methods or name not in clean_of:
                 continue
-            found = rows["score"].notna()
-            here = calibration.chance(rows["score"][found].to_numpy(float))
-            empty = calibration.chance(without[name]["score"].dropna().to_numpy(float))
+            scored = rows["score"].notna()
+            anomalous = calibration.sigmoid(rows["score"][scored].to_numpy(float))
+            clean_images = calibration.sigmoid(clean_of[name]["score"].dropna().to_numpy(float))
             cases = (
-                (np.r_[here, empty], np.r_[np.ones(len(here)), np.zeros(len(empty))]),
-                (here, (rows["distance"] <= rows["r"])[found].to_numpy(float)),
+                (
+                    np.r_[anomalous, clean_images],
+                    np.r_[np.ones(len(anomalous)), np.zeros(len(clean_images))],
+                ),
+                (anomalous, (rows["distance"] <= rows["r"])[scored].to_numpy(float)),
             )
-            colour, _ = looks[str(name)]
+            colour, _ = styles[str(name)]
             errors = []
-            for axes, (said, so) in zip(both, cases, strict=True):
-                bins = calibration.reliability(said, so.astype(bool))
-                axes.plot(bins.said, bins.so, color=colour, lw=1, alpha=0.5)
-                axes.vlines(bins.said, bins.low, bins.high, color=colour, lw=1.4)
+            for axes, (probabilities, positive) in zip(both, cases, strict=True):
+                bins = calibration.reliability_bins(probabilities, positive.astype(bool))
+                axes.plot(bins.predicted, bins.observed, color=colour, lw=1, alpha=0.5)
+                axes.vlines(bins.predicted, bins.low, bins.high, color=colour, lw=1.4)
                 sizes = 14 + 150 * bins.count / max(1, bins.count.sum())
-                axes.scatter(bins.said, bins.so, sizes, colour, ec="white", lw=0.8, zorder=3)
+                axes.scatter(
+                    bins.predicted, bins.observed, sizes, colour, ec="white", lw=0.8, zorder=3
+                )
                 errors.append(f"{bins.error:.2f}")
             labels.append(f"{short(str(name))}: calibration error {' and '.join(errors)}")
             handles.append(Line2D([], [], color=colour, marker="o", mec="white"))
-        for axes, title in zip(both, ("Is there an anomaly?", "Is this its place?"), strict=True):
+        for axes, title in zip(
+            both, ("The image has an anomaly", "The answer lies inside the region"), strict=True
+        ):
             axes.plot([0, 1], [0, 1], color=GREY, ls="--", lw=1.2, zorder=0)
-            axes.set(title=title, xlabel="chance that the score stands for")
+            axes.set(title=title, xlabel="predicted probability")
             axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
-        both[0].set_ylabel("share in which it was so")
+        both[0].set_ylabel("observed frequency")
         legend(figure, handles, labels, below=1)
     return figure
 
 
 def contact_sheet(predictions: pd.DataFrame, source: Folder, count: int = 12) -> Figure:
-    """Images with the truth (white outline) and every method's answer."""
+    """Some images with the truth (white outline) and the answers of all methods."""
     methods = list(dict.fromkeys(predictions["method"]))
-    looks = look(methods)
+    styles = method_styles(methods)
     picks = np.unique(np.linspace(0, len(source) - 1, min(count, len(source))).astype(int))
     columns = min(4, len(picks))
     rows = -(-len(picks) // columns)
     answers = dict(list(predictions.groupby("file_name", sort=False)))
-    with styled(grid=False):
+    with figure_style(grid=False):
         figure = _figure(3 * columns, 3 * rows + 0.6)
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes in grid:
@@ -287,7 +308,7 @@ def contact_sheet(predictions: pd.DataFrame, source: Folder, count: int = 12) ->
                     )
                 )
             for row in answers[sample.name].to_dict("records"):
-                colour, marker = looks[row["method"]]
+                colour, marker = styles[row["method"]]
                 if not np.isfinite(row["distance"]):
                     continue
                 x, y = np.clip([row["x_pred"], row["y_pred"]], 0, [across - 1, down - 1])
@@ -295,29 +316,31 @@ def contact_sheet(predictions: pd.DataFrame, source: Folder, count: int = 12) ->
             axes.set_title(
                 f"ratio {truth.discolor_ratio:.3g}, r {truth.r:.3g} px", fontsize=8, weight="normal"
             )
-        shown = [name for name in looks if name in methods]
+        in_order = [name for name in styles if name in methods]
         handles = [
-            Line2D([], [], ls="", marker=looks[name][1], color=looks[name][0], mec="white", ms=8)
-            for name in shown
+            Line2D([], [], ls="", marker=styles[name][1], color=styles[name][0], mec="white", ms=8)
+            for name in in_order
         ]
         truth_line = Line2D([], [], color="white", lw=1.3)
         truth_line.set_path_effects([Stroke(linewidth=2.6, foreground="black"), Normal()])
-        labels = ["truth", *map(short, shown)]
+        labels = ["truth", *map(short, in_order)]
         legend(figure, [truth_line, *handles], labels, below=4)
     return figure
 
 
-def overlay(image: np.ndarray, findings: dict[str, tuple[float, float, float | None]]) -> Figure:
-    """(H, W, 3) uint8 and x, y, r (px) by method -> the image with the answers drawn."""
+def answer_overlay(
+    image: np.ndarray, findings: dict[str, tuple[float, float, float | None]]
+) -> Figure:
+    """(H, W, 3) uint8, method -> x, y, r (px) -> the image with the answers drawn on it."""
     height, width = image.shape[:2]
-    looks = look(list(findings))
+    styles = method_styles(list(findings))
     figure = Figure(figsize=(width / 100, height / 100), dpi=100)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(image)
     axes.set_axis_off()
     size = max(4.0, min(width, height) / 60)
     for name, (x, y, r) in findings.items():
-        colour, _ = looks[name]
+        colour, _ = styles[name]
         for line, lw in (("white", 3.0), (colour, 1.5)):
             axes.plot(x, y, "+", color=line, ms=size * 2, mew=lw, scalex=False, scaley=False)
             if r is not None:
@@ -326,16 +349,16 @@ def overlay(image: np.ndarray, findings: dict[str, tuple[float, float, float | N
     return figure
 
 
-def picture(figure: Figure, kind: str) -> bytes:
-    """A figure as the bytes of a ``png`` or ``svg`` file, the same every time."""
+def figure_bytes(figure: Figure, kind: str) -> bytes:
+    """A figure as the bytes of a ``png`` or ``svg`` file; the same figure gives the same bytes."""
     data = io.BytesIO()
     metadata = {"Date": None} if kind == "svg" else {"Software": None}
-    with styled():
+    with figure_style():
         figure.savefig(data, format=kind, metadata=metadata)
     return data.getvalue()
 
 
 def save(figure: Figure, path: Path, kinds: Sequence[str] = ("png", "svg")) -> None:
-    """Write a figure as ``path``.png and ``path``.svg."""
+    """Writes a figure as ``path``.png and ``path``.svg."""
     for kind in kinds:
-        folders.write(path.with_name(f"{path.name}.{kind}"), picture(figure, kind))
+        folders.write(path.with_name(f"{path.name}.{kind}"), figure_bytes(figure, kind))

@@ -1,4 +1,4 @@
-"""The page of a measurement of sharpness: how faint a change is still seen."""
+"""The report page of a sharpness measurement."""
 
 from __future__ import annotations
 
@@ -10,15 +10,24 @@ import numpy as np
 import pandas as pd
 
 from localize.evaluation import tables
-from localize.evaluation.provenance import command
-from localize.report import thresholds
-from localize.report.contents import Contents, Looks, as_json, failures, known, named, repeat, told
+from localize.evaluation.provenance import EXTERNAL_TRIALS, command
+from localize.registry import BASELINE
+from localize.report import sharpness_summary
+from localize.report.contents import (
+    Contents,
+    Styles,
+    failure_section,
+    inputs_text,
+    json_details,
+    method_entries,
+    method_label,
+    reproduction_section,
+)
 from localize.report.figures import figure
-from localize.report.markup import Cell, Column, Html, facts, folded, section, table
-from localize.report.numbers import listed, number, percent
-from localize.report.plots import look
-from localize.report.standings import BASELINE
-from localize.report.thresholds import ELSEWHERE, SIDES, Threshold, estimate, limits
+from localize.report.markup import Cell, Column, Html, definition_list, details, section, table
+from localize.report.numbers import enumerate_names, number, percent
+from localize.report.plots import method_styles
+from localize.report.sharpness_summary import SIDES, Threshold, estimate_of, limits
 from synth.number_kinds import ABOVE_ZERO, DISTANCE, INFINITE, PIXELS, POSITIVE, SHARE, SIZE, STEP
 
 NUMBERS = {
@@ -28,105 +37,108 @@ NUMBERS = {
     "distance": DISTANCE,
     "hit": SHARE,
 }
-OF_THRESHOLDS = {
+THRESHOLD_NUMBERS = {
     "n": ABOVE_ZERO,
     **dict.fromkeys(("guess", "lapse"), SHARE),
-    **thresholds.NUMBERS,
+    **sharpness_summary.NUMBERS,
     **dict.fromkeys(("contrast_percent", "contrast_low", "contrast_high"), INFINITE),
     **dict.fromkeys(("slope", "slope_low", "slope_high"), INFINITE),
 }
-OF_PAIRS = {
+PAIR_NUMBERS = {
     "photos": ABOVE_ZERO,
     **dict.fromkeys(("factor", "factor_low", "factor_high"), STEP),
 }
 TEXTS = ("method", "cut", "level", "side", "verdict")
-SHOWN = ("versions", "definitions", "methods")  # in places of their own
-MOST_MISSES = 12
+SHOWN_ELSEWHERE = ("versions", "definitions", "methods")  # parts of the record
+MAX_MISSES = 12
 
 
 def contents(folder: Path) -> Contents:
-    """A folder that sharpness wrote -> its page.
+    """A folder that sharpness wrote -> the contents of its page.
 
     Raises:
-        InputError: a file in it is damaged.
+        InputError: a file in the folder is damaged.
     """
-    about = tables.about(folder / "sharpness.json")
-    cuts = ("method", "cut", "side", *OF_THRESHOLDS)
-    found = tables.read(folder / "thresholds.csv", cuts, TEXTS, OF_THRESHOLDS)
-    texts = ("method", "photo", "side", "error", "codec")
-    needed = ("method", "photo", "side", *NUMBERS)
-    trials = tables.read(folder / "trials.csv", needed, texts, NUMBERS)
-    two = ("method", "than", "side")
-    pairs = tables.read(folder / "pairs.csv", (*two, *OF_PAIRS), two, OF_PAIRS)
-    names = list(dict.fromkeys([*found["method"], *trials["method"]]))
-    methods = known(about.get("methods") or {}, names)
-    looks = look(names)
-    ranked = thresholds.ranked(found, methods)
-    defined = about.get("definitions") or {}
-    request = {key: value for key, value in about.items() if key not in SHOWN}
-    words = folded("What the words mean", facts(list(defined.items()))) if defined else Html("")
+    record = tables.read_record(folder / "sharpness.json")
+    columns = ["method", "cut", "side", *THRESHOLD_NUMBERS]
+    thresholds = tables.read(folder / "thresholds.csv", columns, TEXTS, THRESHOLD_NUMBERS)
+    columns, texts = ["method", "photo", "side"], ["error", "codec"]
+    trials = tables.read(folder / "trials.csv", [*columns, *NUMBERS], [*columns, *texts], NUMBERS)
+    columns = ["method", "than", "side"]
+    pairs = tables.read(folder / "pairs.csv", [*columns, *PAIR_NUMBERS], columns, PAIR_NUMBERS)
+    names = list(dict.fromkeys([*thresholds["method"], *trials["method"]]))
+    methods = method_entries(record.get("methods") or {}, names)
+    styles = method_styles(names)
+    ranking = sharpness_summary.rank_thresholds(thresholds, methods)
+    definitions = record.get("definitions") or {}
+    request = {key: value for key, value in record.items() if key not in SHOWN_ELSEWHERE}
+    glossary = details("Definitions", definition_list(list(definitions.items())))
     return Contents(
-        "How faint can it be?",
-        _subject(about, trials),
-        thresholds.answer(ranked, found, pairs),
-        _small(defined),
+        "Detection thresholds",
+        _subject(record, trials),
+        sharpness_summary.summarize(ranking, thresholds, pairs),
+        _small_print(definitions),
         [
-            section("Thresholds", _thresholds(found, ranked, looks), figure(
-                folder, "psychometric", "How often a change is found, by its strength; points are "
-                "what was counted, curves what was fitted.", wide=True,
-            ), _pairs(pairs, looks), name="thresholds"),
-            section("Of what it depends", figure(
-                folder, "acuity", "The acuity chart: the threshold by the size of the region."
-            ), _cuts(found, ranked, looks), name="cuts"),
+            section("Thresholds", _threshold_table(thresholds, ranking, styles), figure(
+                folder, "psychometric", "Hit rate by ratio: points are measured rates, curves are "
+                "fitted psychometric curves.", wide=True,
+            ), _pair_table(pairs, styles), name="thresholds"),
+            section("Influence of radius, texture, brightness and codec", figure(
+                folder, "acuity", "Acuity chart: threshold by the radius of the region."
+            ), _strata_table(thresholds, ranking, styles), name="cuts"),
             section("Hit rates", figure(
-                folder, "rates", "Hits in 100 trials, by ratio and radius.", wide=True, card=True
+                folder, "rates", "Hit rate in percent by ratio and radius.", wide=True, card=True
             ), name="rates"),
-            section("To look at", figure(
-                folder, "faintest-hits", "The faintest changes that were found.", wide=True
+            section("Examples", figure(
+                folder, "faintest-hits", "The smallest changes that were found.", wide=True
             ), figure(
-                folder, "strongest-misses", "The strongest changes that were not.", wide=True
+                folder, "strongest-misses", "The largest changes that were missed.", wide=True
             ), name="pictures"),
-            _misses(trials, ranked, looks),
-            failures(_errors(trials), looks),
-            _asked(about, methods, looks),
-            repeat(
-                {"command": about.get("command") or _command(about)}, about.get("versions") or {},
-                words, as_json("What was asked, as JSON", request),
+            _miss_section(trials, ranking, styles),
+            failure_section(_error_table(trials), styles),
+            _setup_section(record, methods, styles),
+            reproduction_section(
+                {"command": record.get("command") or _repeat_command(record)},
+                record.get("versions") or {},
+                glossary if definitions else Html(""),
+                json_details("Settings of the run (JSON)", request),
             ),
         ],
     )  # fmt: skip
 
 
-def _subject(about: dict[str, Any], trials: pd.DataFrame) -> str:
+def _subject(record: dict[str, Any], trials: pd.DataFrame) -> str:
     each = trials.groupby("method").size()
-    count = f"{number(float(each.max()), 0)} trials a method" if len(each) else ""
-    parts = [f"{about['photos']} photos" if "photos" in about else "", count]
+    count = f"{number(float(each.max()), 0)} trials per method" if len(each) else ""
+    parts = [f"{record['photos']} photos" if "photos" in record else "", count]
     return " · ".join(part for part in parts if part)
 
 
-def _small(defined: dict[str, str]) -> str:
+def _small_print(defined: dict[str, str]) -> str:
     hit = f"A hit: {defined['hit'].replace('<=', '≤')}. " if "hit" in defined else ""
     return (
-        f"{hit}The threshold stands halfway between the hit rate at ratio exactly 1 and the "
-        "ceiling; the farther from 1, the blunter. In brackets: 95 % intervals from bootstrap "
-        "samples of whole photos; 1 or ∞ where they end beyond what was tried."
+        f"{hit}The threshold is the ratio at which the hit rate is halfway between chance (the "
+        "hit rate at ratio exactly 1) and the ceiling; closer to 1 is better. Contrast is the "
+        "threshold as a difference in linear luminance. In brackets: 95 % intervals from "
+        "bootstrap samples of whole photos; 1 or ∞ stands for a limit beyond the ratios tried."
     )
 
 
-def _thresholds(found: pd.DataFrame, ranked: list[Threshold], looks: Looks) -> Html:
-    whole = found[found["cut"] == "all"]
+def _threshold_table(thresholds: pd.DataFrame, ranking: list[Threshold], styles: Styles) -> Html:
+    whole = thresholds[thresholds["cut"] == "all"]
     rows_of = {(row["method"], row["side"]): row for row in whole.to_dict("records")}
     sides = [side for side in SIDES if any(key[1] == side for key in rows_of)]
     if not sides:
         return Html("")
     rows = []
-    for each in ranked:
+    for each in ranking:
         main = rows_of[each.method, each.side]
-        what = ELSEWHERE if each.elsewhere else told(each.told)
-        row = [Cell(named(each.method, looks), each.method, what)]
-        row += [_ratio(rows_of.get((each.method, side))) for side in sides]
-        row.append(Cell(number(each.light.value), each.light.value, limits(each.light, 1)))
-        slope = estimate(main, "slope")
+        form = EXTERNAL_TRIALS if each.external else inputs_text(each.told)
+        row = [Cell(method_label(each.method, styles), each.method, form)]
+        row += [_ratio_cell(rows_of.get((each.method, side))) for side in sides]
+        contrast = each.contrast
+        row.append(Cell(number(contrast.value), contrast.value, limits(contrast, 1)))
+        slope = estimate_of(main, "slope")
         row += [
             Cell(number(slope.value, 2), slope.value, limits(slope, 2)),
             Cell(percent(main["guess"]), main["guess"]),
@@ -137,83 +149,87 @@ def _thresholds(found: pd.DataFrame, ranked: list[Threshold], looks: Looks) -> H
     columns = [
         Column("method", False),
         *(Column("ratio, both sides" if side == "both" else side) for side in sides),
-        Column("in light", about="contrast of luminance, per cent, of the first or better ratio"),
+        Column("contrast, %", about="for both sides together, or else for the better side"),
         Column("slope"),
-        Column("chance", about="hits at ratio exactly 1"),
+        Column("chance", about="hit rate at ratio exactly 1"),
         Column("ceiling", about="of the fitted curve"),
         Column("trials"),
     ]
-    return table("Half of the way from chance to ceiling, the faintest first", columns, rows)
+    return table("Thresholds of all methods, the lowest first", columns, rows)
 
 
-def _ratio(row: Any) -> Cell:
+def _ratio_cell(row: Any) -> Cell:
     if row is None:
         return Cell("–", math.nan)
     if row["verdict"]:
         return Cell(row["verdict"], math.nan, kind="words")
-    value = estimate(row, "threshold")
+    value = estimate_of(row, "threshold")
     return Cell(number(value.value, 3), value.value, limits(value, 3))
 
 
-def _pairs(pairs: pd.DataFrame, looks: Looks) -> Html:
-    """Two by two, on the same photos: how many times the step the blunter one needs."""
+def _pair_table(pairs: pd.DataFrame, styles: Styles) -> Html:
+    """Pairs of methods on the same photos: the quotient of their steps."""
     sides = [side for side in SIDES if (pairs["side"] == side).any()]
     if not sides:
         return Html("")
-    at = {(row["method"], row["than"], row["side"]): row for row in pairs.to_dict("records")}
+    row_of = {(row["method"], row["than"], row["side"]): row for row in pairs.to_dict("records")}
     rows = []
-    for method, than in dict.fromkeys((key[0], key[1]) for key in at):
-        row = [Cell(named(method, looks), method), Cell(named(than, looks), than)]
+    for method, than in dict.fromkeys((key[0], key[1]) for key in row_of):
+        row = [Cell(method_label(method, styles), method), Cell(method_label(than, styles), than)]
         for side in sides:
-            each = at.get((method, than, side))
+            each = row_of.get((method, than, side))
             if each is None:
                 row.append(Cell("–", math.nan))
                 continue
-            factor = estimate(each, "factor")
+            factor = estimate_of(each, "factor")
             row.append(Cell(f"{number(factor.value, 2)} ×", factor.value, limits(factor, 2)))
         rows.append(row)
     columns = [
-        Column("sharper", False),
-        Column("than", False),
+        Column("method", False),
+        Column("compared with", False),
         *(Column("both sides" if side == "both" else side) for side in sides),
     ]
-    caption = "How many times the step |log ratio| the second needs, on the same photos"
+    caption = (
+        "By what factor the second method's threshold |log ratio| is larger, on the same photos"
+    )
     return table(caption, columns, rows)
 
 
-def _cuts(found: pd.DataFrame, ranked: list[Threshold], looks: Looks) -> Html:
-    """The threshold of every method that has one, part by part."""
-    names = [each.method for each in ranked if each.method != BASELINE and not each.verdict]
-    parts = found[found["cut"] != "all"]
-    side = next((side for side in SIDES if (parts["side"] == side).any()), "")
-    parts = parts[parts["side"] == side]
-    if not names or not len(parts):
+def _strata_table(thresholds: pd.DataFrame, ranking: list[Threshold], styles: Styles) -> Html:
+    """The thresholds for each stratum of the trials, of the methods that have a threshold."""
+    names = [each.method for each in ranking if each.method != BASELINE and not each.verdict]
+    strata = thresholds[thresholds["cut"] != "all"]
+    side = next((side for side in SIDES if (strata["side"] == side).any()), "")
+    strata = strata[strata["side"] == side]
+    if not names or not len(strata):
         return Html("")
-    at = {(row["cut"], row["level"], row["method"]): row for row in parts.to_dict("records")}
+    row_of = {(row["cut"], row["level"], row["method"]): row for row in strata.to_dict("records")}
     rows = [
         [Cell(f"{cut}: {level}", f"{cut} {i:03}"),
-         *(_ratio(at.get((cut, level, name))) for name in names)]
-        for i, (cut, level) in enumerate(dict.fromkeys((key[0], key[1]) for key in at))
+         *(_ratio_cell(row_of.get((cut, level, name))) for name in names)]
+        for i, (cut, level) in enumerate(dict.fromkeys((key[0], key[1]) for key in row_of))
     ]  # fmt: skip
-    columns = [Column("part of the trials", False), *(Column(name) for name in names)]
-    caption = "Thresholds by radius, texture, brightness and how the file was made"
+    columns = [Column("trials", False), *(Column(name) for name in names)]
+    caption = "Thresholds by radius, texture, brightness, codec and feather"
     return table(caption + ("" if side == "both" else f"; {side}"), columns, rows)
 
 
-def _misses(trials: pd.DataFrame, ranked: list[Threshold], looks: Looks) -> Html:
-    """What the sharpest missed though it is strong."""
-    best = next((each.method for each in ranked if each.method != BASELINE), None)
-    mine = trials[(trials["method"] == best) & (trials["hit"] == 0)]
-    visible = np.abs(np.log(mine["discolor_ratio"].to_numpy(float))) * mine["r"].to_numpy(float)
-    order = np.argsort(-visible, kind="stable")[:MOST_MISSES]
+def _miss_section(trials: pd.DataFrame, ranking: list[Threshold], styles: Styles) -> Html:
+    """The most visible changes that the best method missed."""
+    best = next((each.method for each in ranking if each.method != BASELINE), None)
+    missed = trials[(trials["method"] == best) & (trials["hit"] == 0)]
+    visibility = np.abs(np.log(missed["discolor_ratio"].to_numpy(float))) * missed["r"].to_numpy(
+        float
+    )
+    order = np.argsort(-visibility, kind="stable")[:MAX_MISSES]
     rows = []
     for i in order:
-        row = mine.iloc[int(i)]
+        row = missed.iloc[int(i)]
         rows.append([
             Cell(str(row["photo"])),
             Cell(number(row["discolor_ratio"], 3), float(row["discolor_ratio"])),
             Cell(number(row["r"], 0), float(row["r"])),
-            Cell(number(float(visible[i]), 2), float(visible[i])),
+            Cell(number(float(visibility[i]), 2), float(visibility[i])),
             Cell(f"{number(row['x'])}, {number(row['y'])}", float(row["x"])),
             Cell(f"{number(row['x_pred'])}, {number(row['y_pred'])}", float(row["x_pred"])),
             Cell(number(row["distance"]), float(row["distance"])),
@@ -226,20 +242,20 @@ def _misses(trials: pd.DataFrame, ranked: list[Threshold], looks: Looks) -> Html
         Column("answer x, y"), Column("distance, px"),
     ]  # fmt: skip
     return section(
-        "Misses worth looking at",
-        table(f"The most visible changes that {best} missed", columns, rows),
+        "Most visible misses",
+        table(f"The most visibility changes that {best} missed", columns, rows),
         name="misses",
     )
 
 
-def _errors(trials: pd.DataFrame) -> pd.DataFrame:
+def _error_table(trials: pd.DataFrame) -> pd.DataFrame:
     failed = trials[trials["error"] != ""]
     names = failed["photo"] + ", ratio " + failed["discolor_ratio"].astype(str)
     return pd.DataFrame({"method": failed["method"], "file_name": names, "reason": failed["error"]})
 
 
-def _asked(about: dict[str, Any], methods: dict[str, Any], looks: Looks) -> Html:
-    design = about.get("design") or {}
+def _setup_section(record: dict[str, Any], methods: dict[str, Any], styles: Styles) -> Html:
+    design = record.get("design") or {}
     size = design.get("size")
     ratios = [number(ratio, 3) for ratio in design.get("ratios", [])]
     conditions = [
@@ -248,36 +264,38 @@ def _asked(about: dict[str, Any], methods: dict[str, Any], looks: Looks) -> Html
         for each in design.get("conditions", [])
     ]
     adaptive = design.get("adaptive")
-    skipped = about.get("skipped") or {}
+    skipped = record.get("skipped") or {}
     pairs = [
         ("ratios", f"{', '.join(ratios)} and 1" if ratios and not adaptive else ""),
-        ("mode", f"adaptive, {adaptive} trials a method" if adaptive else "grid"),
-        ("sides", listed(list(design.get("sides", [])) or ["–"])),
+        ("mode", f"adaptive, {adaptive} trials per method" if adaptive else "grid"),
+        ("sides", enumerate_names(list(design.get("sides", [])) or ["–"])),
         ("radii", f"{', '.join(f'{r:g}' for r in design.get('radii', []))} px"),
-        ("trials a cell", "" if adaptive else str(design.get("per_cell", ""))),
-        ("size", "as the photos" if size == "keep" else " × ".join(map(str, size or []))),
+        ("trials per cell", "" if adaptive else str(design.get("per_cell", ""))),
+        ("size", "that of the photos" if size == "keep" else " × ".join(map(str, size or []))),
         ("region", f"{design.get('shape', '')}, {design.get('overflow', '')}"),
-        ("files", "; ".join(conditions)),
-        ("photos", f"{about.get('photos', '–')}"),
+        ("codec, rounding", "; ".join(conditions)),
+        ("photos", f"{record.get('photos', '–')}"),
         ("photos left out", ", ".join(f"{name} ({why})" for name, why in skipped.items())),
         ("seed", str(design.get("seed", ""))),
-        ("curve", str(about.get("curve", ""))),
+        ("curve", str(record.get("curve", ""))),
     ]
-    columns = [Column("method", False), Column("told", False), Column("learns from", False),
+    columns = [Column("method", False), Column("input", False), Column("learns from", False),
                Column("parameters"), Column("note", False)]  # fmt: skip
     rows = [
-        [Cell(named(name, looks), name), Cell(told(each.get("told"))),
+        [Cell(method_label(name, styles), name), Cell(inputs_text(each.get("told"))),
          Cell(str(each.get("learns", "–"))), Cell(number(each.get("parameters"), 0),
          float(each.get("parameters") or 0)), Cell(str(each.get("note") or "–"))]
         for name, each in methods.items()
     ]  # fmt: skip
-    shown = table("The methods, and what each is told beside the picture", columns, rows)
-    return section("What was asked", facts(pairs), shown, name="asked")
+    methods_table = table(
+        "The methods; a told method is given values beside the image", columns, rows
+    )
+    return section("Trials and methods", definition_list(pairs), methods_table, name="asked")
 
 
-def _command(about: dict[str, Any]) -> list[str]:
-    """The words that ask for the same of other photos; folders are to be named."""
-    design = about.get("design") or {}
+def _repeat_command(record: dict[str, Any]) -> list[str]:
+    """The command that repeats the run, with PHOTOS and OUT for the folders."""
+    design = record.get("design") or {}
     conditions = design.get("conditions", [])
     each = {
         name: list(dict.fromkeys(condition[name] for condition in conditions))
@@ -290,7 +308,7 @@ def _command(about: dict[str, Any]) -> list[str]:
     sides = design.get("sides", [])
     size = design.get("size")
     adaptive = design.get("adaptive")
-    specs = [spec for name, spec in (about.get("specs") or {}).items() if name != BASELINE]
+    specs = [spec for name, spec in (record.get("specs") or {}).items() if name != BASELINE]
     return command(
         "sharpness", *specs, photos="PHOTOS",
         ratios=None if adaptive else design.get("ratios"),
@@ -304,5 +322,5 @@ def _command(about: dict[str, Any]) -> list[str]:
         shape=design.get("shape"), overflow=design.get("overflow"),
         size="x".join(map(str, size)) if isinstance(size, list) else size,
         within=design.get("within"), share=design.get("share"), seed=design.get("seed"),
-        curve=about.get("curve"), out="OUT",
+        curve=record.get("curve"), out="OUT",
     )  # fmt: skip

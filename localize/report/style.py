@@ -1,4 +1,4 @@
-"""How all our figures are drawn: style, fonts, and legends that show any name as it is."""
+"""Style of all figures: matplotlib settings, fonts, and legends that accept any label."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ STYLE: dict[Any, Any] = {
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
     "svg.hashsalt": "acuity",
-    # People's names are drawn as they are: a $ begins no formula.
+    # Names of methods and files are shown literally: a $ does not start a formula.
     "text.parse_math": False,
     "text.usetex": False,
 }
-# Of fonts that have what matplotlib's own has not (Chinese, Japanese, Korean, Devanagari, Thai,
-# emoji), those that are installed are used.
+# Fallback fonts for scripts that DejaVu Sans lacks (Chinese, Japanese, Korean, Devanagari, Thai,
+# emoji); the installed ones are used.
 FONTS = (
     "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans CJK KR", "Noto Sans SC", "Noto Sans JP",
     "Noto Sans KR", "Source Han Sans SC", "Source Han Sans", "WenQuanYi Micro Hei",
@@ -44,35 +44,38 @@ FONTS = (
     "Noto Sans Devanagari", "Lohit Devanagari", "Nirmala UI", "Noto Sans Thai", "Leelawadee UI",
     "Noto Emoji", "Symbola", "Segoe UI Symbol", "Segoe UI Emoji",
 )  # fmt: skip
-COLUMN = 0.085  # in: a column of text of 10 points
-USUAL = 26  # columns of a legend on the right that our figures have room for
-ROW = 0.24  # in: a row of a legend
+CHARACTER_WIDTH = 0.085  # inches, at 10 points
+LEGEND_CHARACTERS = 26  # width of a legend on the right that fits without widening the figure
+ROW_HEIGHT = 0.24  # inches, of a row of a legend
 
 
 @functools.cache
 def _fonts() -> list[str]:
-    """matplotlib's own font, and those that stand in for the characters that it lacks."""
+    """DejaVu Sans and the installed fallback fonts."""
     installed = set(font_manager.get_font_names())
     return ["DejaVu Sans", *(name for name in FONTS if name in installed)]
 
 
 @contextmanager
-def styled(grid: bool = True) -> Iterator[None]:
-    """Our look for the figures drawn in the block; a character without a font is a box."""
-    with mpl.rc_context(STYLE | {"axes.grid": grid, "font.family": _fonts()}), _quiet():
+def figure_style(grid: bool = True) -> Iterator[None]:
+    """The style for figures drawn in the block; a character without a font becomes a box."""
+    with (
+        mpl.rc_context(STYLE | {"axes.grid": grid, "font.family": _fonts()}),
+        _without_glyph_warnings(),
+    ):
         yield
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """No warning that a font lacks a character: it names no remedy that a user has."""
+def _without_glyph_warnings() -> Iterator[None]:
+    """Suppresses warnings about missing glyphs, which a user cannot act on."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from")
         yield
 
 
 def plain_numbers(axis: Axis) -> None:
-    """Name the major ticks of an axis 0.1, 1, 10: powers would be formulas, see ``STYLE``."""
+    """Labels the ticks of an axis 0.1, 1, 10; matplotlib's powers would need formulas."""
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 
@@ -86,31 +89,35 @@ def legend(
     fontsize: float = 10,
     **options: Any,
 ) -> Legend:
-    """A legend outside of the axes; the figure grows where the labels need the room.
+    """A legend outside the axes; the figure is enlarged if the labels need more room.
 
-    Any label is shown as it is, also one that begins with ``_``, which matplotlib leaves out.
+    Labels are shown literally, including those that begin with ``_``, which matplotlib skips.
 
     Args:
-        below: how many columns it has at most below the axes; 0: it stands on the right.
+        below: the maximum number of columns below the axes; 0 places the legend on the right.
         fontsize: points.
-        options: for ``figure.legend``.
+        options: passed to ``figure.legend``.
     """
-    column = COLUMN * fontsize / 10
+    column = CHARACTER_WIDTH * fontsize / 10
     longest = max(map(display_width, labels), default=0)
     wide, high = figure.get_size_inches()
     if below:
         columns = max(1, min(below, int(wide / (column * longest + 0.8))))
         rows = -(-len(labels) // columns)
-        figure.set_size_inches(max(wide, column * longest + 0.8), high + ROW * max(0, rows - 2))
+        figure.set_size_inches(
+            max(wide, column * longest + 0.8), high + ROW_HEIGHT * max(0, rows - 2)
+        )
         options |= {"loc": "outside lower center", "ncols": columns}
     else:
         rows = len(labels) + ("title" in options)
-        figure.set_size_inches(wide + column * max(0, longest - USUAL), max(high, ROW * rows + 0.8))
+        figure.set_size_inches(
+            wide + column * max(0, longest - LEGEND_CHARACTERS), max(high, ROW_HEIGHT * rows + 0.8)
+        )
         options |= {"loc": "outside right upper"}
-    found = figure.legend(
+    drawn = figure.legend(
         list(handles), [str(i) for i in range(len(labels))], frameon=False, fontsize=fontsize,
         **options,
     )  # fmt: skip
-    for text, label in zip(found.get_texts(), labels, strict=True):
+    for text, label in zip(drawn.get_texts(), labels, strict=True):
         text.set_text(label)
-    return found
+    return drawn

@@ -1,4 +1,4 @@
-"""The eye chart: how faint a change can a localizer, or a person, still find?"""
+"""Measures detection thresholds: the smallest change that a localizer or a person finds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Condition", "Design", "Measurement", "measure"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import when first used, so that the command's help needs no pandas."""
+    """Imports on first use, so that the command's help does not import pandas."""
     if name in ("Condition", "Design"):
         from localize.sharpness import design
 

@@ -1,9 +1,10 @@
-"""Fewer trials: each block is asked at the step whose answers are expected to tell most.
+"""Adaptive trials: each block has the ratio that is most informative about the threshold.
 
-A posterior over thresholds, slopes and lapse rates is kept; the next step is the one that is
-expected to leave the least entropy of the threshold. Each side has steps of its own, for a method
-may see one and not the other. A block has one trial of every radius and condition, all at the same
-step: so no cut of a side's trials is confounded with the step.
+A posterior over threshold, slope and lapse rate is updated with each block. The next step is the
+one for which the expected entropy of the threshold is smallest. Brighter and darker changes have
+posteriors of their own, since a method may detect only one of them. A block has one trial of
+every radius and condition, all with the same step, so that the step is not confounded with the
+strata.
 
 Source: Watson and Pelli, Perception & Psychophysics 33 (1983), QUEST; Kontsevich and Tyler,
 Vision Research 39 (1999), the expected entropy; Prins, Journal of Vision 13(7):3 (2013), entropy
@@ -18,91 +19,111 @@ from typing import Any
 
 import numpy as np
 
-from localize.sharpness.design import Design, Side, Trial, Turns, log_grid, of_row, on_side
-from localize.sharpness.psychometric import shape
+from localize.sharpness.design import (
+    Design,
+    PhotoOrder,
+    Side,
+    Trial,
+    condition_of_row,
+    log_grid,
+    ratio_on_side,
+)
+from localize.sharpness.psychometric import core_function
 
-FINE = 24  # steps to choose from, between the smallest and the largest ratio
-REST = 8  # every so many blocks is asked at ratio 1, from the second on
-MARGIN = 1.0  # natural logs of a step that the threshold may lie outside
+LEVELS = 24  # steps to choose from, between the smallest and the largest ratio
+CHANCE_EVERY = 8  # one in so many blocks, starting with the second, has ratio 1
+MARGIN = 1.0  # natural logs by which the threshold may lie outside the range of steps
 
 
 class Posterior:
-    """What the answers so far say.
+    """The posterior distribution of a psychometric curve, given the answers so far.
 
     Args:
-        levels: (L,) steps |log ratio| to choose from, rising.
-        guess: hit rate without a step, at the start.
+        levels: (L,) steps |log ratio| to choose from, ascending.
+        guess: prior mean of the hit rate at ratio 1.
     """
 
     def __init__(self, levels: np.ndarray, guess: float = 0.02) -> None:
         self.levels = np.asarray(levels, float)
         low, high = np.log(self.levels[[0, -1]])
-        self._middles = np.linspace(low - MARGIN, high + MARGIN, 61)
-        grid = product(self._middles, np.geomspace(0.8, 8, 9), (0.0, 0.025, 0.05))
-        middle, slope, self._lapse = np.array(list(grid)).T
-        self._value = shape(slope * (np.log(self.levels)[:, None] - middle), "weibull")[0]
+        self._thresholds = np.linspace(low - MARGIN, high + MARGIN, 61)
+        grid = product(self._thresholds, np.geomspace(0.8, 8, 9), (0.0, 0.025, 0.05))
+        threshold, slope, self._lapse = np.array(list(grid)).T
+        u = slope * (np.log(self.levels)[:, None] - threshold)
+        self._value = core_function(u, "weibull")[0]
         self._answers = np.zeros((2, len(self.levels)))  # misses, hits
-        self._still = np.array([1 - guess, guess])  # misses, hits at ratio 1, and one trial's worth
+        self._at_ratio_1 = np.array([1 - guess, guess])  # misses, hits; the prior counts as one
 
     def add(self, level: int | None, hits: int, misses: int) -> None:
-        """Answers at a level, by its index, or at ratio 1 (None)."""
+        """Adds answers at a level, given by its index, or at ratio 1 (None)."""
         if level is None:
-            self._still += (misses, hits)
+            self._at_ratio_1 += (misses, hits)
         else:
             self._answers[:, level] += (misses, hits)
 
-    def _rates(self) -> np.ndarray:
-        guess = min(0.9, self._still[1] / self._still.sum())
+    def _hit_rates(self) -> np.ndarray:
+        """(L, G): the hit rate at each level for each curve of the grid."""
+        guess = min(0.9, self._at_ratio_1[1] / self._at_ratio_1.sum())
         rates = guess + (1 - guess - self._lapse) * self._value
         return np.clip(rates, 1e-6, 1 - 1e-6)
 
     def _weights(self, rates: np.ndarray) -> np.ndarray:
+        """(G,): the posterior probability of each curve of the grid."""
         misses, hits = self._answers
         logs = hits @ np.log(rates) + misses @ np.log1p(-rates)
         weights = np.exp(logs - logs.max())
-        total: np.ndarray = weights / weights.sum()
-        return total
+        normalised: np.ndarray = weights / weights.sum()
+        return normalised
 
     def choose(self) -> int:
-        """The index of the level that is expected to tell most of the threshold."""
-        rates = self._rates()
+        """The index of the level with the smallest expected entropy of the threshold."""
+        rates = self._hit_rates()
         weights = self._weights(rates)
-        expected = np.zeros(len(self.levels))
-        for chance in (rates, 1 - rates):
-            joint = weights * chance
+        entropy = np.zeros(len(self.levels))
+        for outcome in (rates, 1 - rates):
+            joint = weights * outcome
             total = joint.sum(1)
-            of_middle = (joint / total[:, None]).reshape(len(joint), len(self._middles), -1).sum(2)
-            expected -= total * (of_middle * np.log(of_middle + 1e-300)).sum(1)
-        return int(expected.argmin())
+            marginal = (joint / total[:, None]).reshape(len(joint), len(self._thresholds), -1)
+            marginal = marginal.sum(2)
+            entropy -= total * (marginal * np.log(marginal + 1e-300)).sum(1)
+        return int(entropy.argmin())
 
 
-def trials(design: Design, names: Sequence[str]) -> Generator[list[Trial], list[bool], None]:
-    """One method's blocks of trials; send the hits of each to get the next."""
-    ratios = log_grid(design.ratios[0], design.ratios[-1], FINE)
+def trial_blocks(design: Design, names: Sequence[str]) -> Generator[list[Trial], list[bool], None]:
+    """Yields one method's blocks of trials; send the hits of a block to get the next one.
+
+    Args:
+        names: of the photos.
+    """
+    ratios = log_grid(design.ratios[0], design.ratios[-1], LEVELS)
     posteriors = {side: Posterior(np.log(ratios)) for side in design.sides}
-    order = Turns(names, design.seed)
+    order = PhotoOrder(names, design.seed)
     cells = list(product(design.sides, design.radii, design.conditions))
     number = block = 0
     while number < design.adaptive:
-        asked = cells[: design.adaptive - number]
-        rest = block % REST == 1
-        levels = {} if rest else {side: each.choose() for side, each in posteriors.items()}
-        batch = []
-        for (side, r, condition), photo in zip(asked, order.take(len(asked)), strict=True):
-            here: Side = "none" if rest else side
-            ratio = on_side(1.0 if rest else ratios[levels[side]], here)
-            batch.append(Trial(number, photo, here, ratio, r, condition, number))
+        block_cells = cells[: design.adaptive - number]
+        at_ratio_1 = block % CHANCE_EVERY == 1
+        levels = {} if at_ratio_1 else {side: each.choose() for side, each in posteriors.items()}
+        trials = []
+        photos = order.take(len(block_cells))
+        for (cell_side, r, condition), photo in zip(block_cells, photos, strict=True):
+            side: Side = "none" if at_ratio_1 else cell_side
+            ratio = ratio_on_side(1.0 if at_ratio_1 else ratios[levels[cell_side]], side)
+            trials.append(Trial(number, photo, side, ratio, r, condition, number))
             number += 1
-        hits = yield batch
-        for side, posterior in posteriors.items():
-            own = [h for h, cell in zip(hits, asked, strict=True) if rest or cell[0] == side]
-            posterior.add(levels.get(side), sum(own), len(own) - sum(own))
+        hits = yield trials
+        for posterior_side, posterior in posteriors.items():
+            own = [
+                hit
+                for hit, cell in zip(hits, block_cells, strict=True)
+                if at_ratio_1 or cell[0] == posterior_side
+            ]
+            posterior.add(levels.get(posterior_side), sum(own), len(own) - sum(own))
         block += 1
 
 
-def again(row: Mapping[Any, Any]) -> Trial:
+def trial_of_row(row: Mapping[Any, Any]) -> Trial:
     """A row of an adaptive run's ``trials.csv`` -> its trial."""
-    number = int(row["trial"])
-    return Trial(
-        number, row["photo"], row["side"], row["discolor_ratio"], row["r"], of_row(row), number
-    )
+    number, condition = int(row["trial"]), condition_of_row(row)
+    photo, side, ratio = row["photo"], row["side"], row["discolor_ratio"]
+    return Trial(number, photo, side, ratio, row["r"], condition, number)

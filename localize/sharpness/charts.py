@@ -1,4 +1,4 @@
-"""Pictures of a run's tables: psychometric curves, the acuity chart, hit rates as a map."""
+"""Figures of a measurement: psychometric curves, the acuity chart, maps of hit rates."""
 
 from __future__ import annotations
 
@@ -14,78 +14,81 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from localize.evaluation.verdicts import ABOVE, BELOW, NO_THRESHOLD, TOO_FEW
 from localize.names import short
-from localize.report.plots import GREY, look
-from localize.report.style import legend, styled
+from localize.report.plots import GREY, method_styles
+from localize.report.style import figure_style, legend
 from localize.sharpness import luminance
 from localize.sharpness import thresholds as tables
 from localize.sharpness.results import Measurement
-from localize.sharpness.thresholds import ABOVE, BELOW, NEVER, TOO_FEW, of_side, steps
+from localize.sharpness.thresholds import steps, trials_of_side
 
-MOST = 9  # points of a curve; more levels are drawn together
-FEW = 12  # trials that a point should stand for
-TICKS = {  # ratios named on an axis
+MAX_POINTS = 9  # per curve; further levels are averaged
+TRIALS_PER_POINT = 12  # at least
+RATIO_TICKS = {
     "brighter": np.array([1.001, 1.002, 1.005, 1.01, 1.02, 1.05, 1.1, 1.2, 1.35, 1.5, 2, 3, 5]),
     "darker": np.array(
         [0.999, 0.998, 0.995, 0.99, 0.98, 0.95, 0.9, 0.83, 0.75, 0.6, 0.5, 0.3, 0.2]
     ),
 }
-PERCENTS = np.array([0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500])  # of light
+CONTRAST_TICKS = np.array([0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500])  # percent
 
 
-def binned(trials: pd.DataFrame, most: int = MOST) -> np.ndarray:
-    """Trials -> (N,) the step |log ratio| to draw each at: its own, or its neighbours' mean."""
+def bin_steps(trials: pd.DataFrame, max_points: int = MAX_POINTS) -> np.ndarray:
+    """Trials -> (N,) steps |log ratio|; if there are too many levels, averaged in groups."""
     x = steps(trials["discolor_ratio"])
     levels, which = np.unique(x, return_inverse=True)
-    most = min(most, max(3, len(x) // FEW))
-    if len(levels) <= most:
+    max_points = min(max_points, max(3, len(x) // TRIALS_PER_POINT))
+    if len(levels) <= max_points:
         return x
     share = (np.cumsum(np.bincount(which)) - 0.5 * np.bincount(which)) / len(x)
-    group = np.floor(share * most).astype(int)[which]
+    group = np.floor(share * max_points).astype(int)[which]
     logs = np.log(np.maximum(x, 1e-12))
     mean = np.bincount(group, weights=logs) / np.maximum(np.bincount(group), 1)
     return np.where(x > 0, np.exp(mean[group]), 0.0)
 
 
-def named(thresholds: pd.DataFrame) -> dict[str, str]:
-    """Method -> its line in a legend: the name, and the threshold of each side."""
+def legend_labels(thresholds: pd.DataFrame) -> dict[str, str]:
+    """Method -> its label in the legend: the name and the threshold of each side."""
     lines = {}
     for name, rows in thresholds[thresholds["cut"] == "all"].groupby("method", sort=False):
-        of = {row["side"]: row for row in rows.to_dict("records")}
+        row_of = {row["side"]: row for row in rows.to_dict("records")}
         each = [
-            str(of[side]["verdict"]) or f"{of[side]['threshold']:.3f}"
+            str(row_of[side]["verdict"]) or f"{row_of[side]['threshold']:.3f}"
             for side in ("darker", "brighter")
-            if side in of
+            if side in row_of
         ]
         lines[str(name)] = f"{short(str(name))}   {' / '.join(dict.fromkeys(each))}"
     return lines
 
 
 def _ticks(side: str, low: float, high: float) -> tuple[np.ndarray, list[str]]:
-    """Steps |log ratio| between two, and the ratios to write there."""
-    steps_at = np.abs(np.log(TICKS[side]))
+    """Positions |log ratio| between two limits, and the ratios as tick labels."""
+    steps_at = np.abs(np.log(RATIO_TICKS[side]))
     inside = (steps_at > 0.999 * low) & (steps_at < 1.001 * high)
-    return steps_at[inside], [f"{ratio:g}" for ratio in TICKS[side][inside]]
+    return steps_at[inside], [f"{ratio:g}" for ratio in RATIO_TICKS[side][inside]]
 
 
-def _in_light(side: str, grey: float, low: float, high: float) -> tuple[np.ndarray, list[str]]:
-    """Steps |log ratio| between two where the contrast of luminance is a round number."""
+def _contrast_ticks(
+    side: str, grey: float, low: float, high: float
+) -> tuple[np.ndarray, list[str]]:
+    """Positions |log ratio| between two limits where the contrast is a round number, and labels."""
     sign = -1 if side == "darker" else 1
     fine = np.geomspace(low, high, 400)
     contrast = sign * luminance.contrast(np.exp(sign * fine), grey)
-    inside = np.searchsorted(contrast, PERCENTS) % len(fine) > 0
-    at = np.interp(PERCENTS[inside], contrast, fine)
-    return at, [f"{sign * percent:+g} %".replace("-", "−") for percent in PERCENTS[inside]]
+    inside = np.searchsorted(contrast, CONTRAST_TICKS) % len(fine) > 0
+    at = np.interp(CONTRAST_TICKS[inside], contrast, fine)
+    return at, [f"{sign * percent:+g} %".replace("-", "−") for percent in CONTRAST_TICKS[inside]]
 
 
-def _graduate(axis: Axis, ticks: tuple[np.ndarray, list[str]], **look: Any) -> None:
+def _set_ticks(axis: Axis, ticks: tuple[np.ndarray, list[str]], **text_style: Any) -> None:
     axis.set_major_locator(FixedLocator(ticks[0].tolist()))
     axis.set_minor_locator(NullLocator())
-    axis.set_ticklabels(ticks[1], **look)
+    axis.set_ticklabels(ticks[1], **text_style)
 
 
-def _grey(trials: pd.DataFrame, side: str) -> float:
-    """Mean grey level of the regions of a side; NaN where none is known."""
+def _mean_grey(trials: pd.DataFrame, side: str) -> float:
+    """Mean grey level of the regions of a side; NaN if unknown."""
     return float(trials.loc[trials["side"] == side, "brightness"].mean())
 
 
@@ -97,65 +100,69 @@ def _suptitle(figure: Figure, text: str) -> None:
     figure.suptitle(text, x=0.01, ha="left", fontweight="bold", fontsize=12)
 
 
-def psychometric(result: Measurement) -> Figure:
-    """Hit rate against ratio: points with 95 % intervals, fitted curves with theirs."""
-    trials, found = result.trials, result.thresholds
+def psychometric_curves(result: Measurement) -> Figure:
+    """Hit rate by ratio: observed rates and fitted curves, with 95 % intervals."""
+    trials, thresholds = result.trials, result.thresholds
     sides = _sides(trials)
     x = steps(trials["discolor_ratio"])
     low, high = 0.8 * float(x[x > 0].min()), 1.25 * float(x.max())
     methods = list(dict.fromkeys(trials["method"]))
-    looks, unasked = look(methods), tables.unasked_guess(trials)
-    with styled():
+    styles, guess = method_styles(methods), tables.default_guess(trials)
+    with figure_style():
         figure = Figure(figsize=(2.4 + 4 * len(sides), 5.6), dpi=150, layout="constrained")
         order: list[str] = [*sides[:1], "none", *sides[1:]] if len(sides) > 1 else ["none", *sides]
         widths = [0.16 if side == "none" else 1.0 for side in order]
         panels = figure.subplots(1, len(order), sharey=True, width_ratios=widths, squeeze=False)[0]
         for axes, side in zip(panels, order, strict=True):
             if side == "none":
-                _chance(axes, trials, methods, looks)
+                _chance_panel(axes, trials, methods, styles)
                 continue
             for number, name in enumerate(methods):
                 own = trials[trials["method"] == name]
                 if (own["side"] == side).any():
-                    row = found.query("method == @name and cut == 'all' and side == @side").iloc[0]
-                    nudge = 1 + 0.012 * (number - (len(methods) - 1) / 2)
-                    _curve(axes, own, row, result.about["curve"], looks[name], nudge, unasked)
+                    row = thresholds.query(
+                        "method == @name and cut == 'all' and side == @side"
+                    ).iloc[0]
+                    offset = 1 + 0.012 * (number - (len(methods) - 1) / 2)
+                    _curve(axes, own, row, result.about["curve"], styles[name], offset, guess)
             axes.set(xscale="log", xlim=(low, high) if side == "brighter" else (high, low))
-            _graduate(axes.xaxis, _ticks(side, low, high))
-            grey = _grey(trials, side)
+            _set_ticks(axes.xaxis, _ticks(side, low, high))
+            grey = _mean_grey(trials, side)
             if np.isfinite(grey):
                 top = axes.secondary_xaxis("top")
-                _graduate(top.xaxis, _in_light(side, grey, low, high), fontsize=8, color=GREY)
+                _set_ticks(
+                    top.xaxis, _contrast_ticks(side, grey, low, high), fontsize=8, color=GREY
+                )
                 top.tick_params(color=GREY, length=3)
                 top.spines["top"].set_visible(False)
-                top.set_xlabel("in light", fontsize=8, color=GREY)
+                top.set_xlabel("contrast of luminance", fontsize=8, color=GREY)
             axes.set_title(side, fontsize=10, pad=10)
             axes.set_xlabel(f"ratio, {side}")
         panels[0].set(ylim=(-0.03, 1.03), ylabel="hit rate")
-        lines = named(found)
+        lines = legend_labels(thresholds)
         handles = [
-            Line2D([], [], color=looks[name][0], marker=looks[name][1], mec="white", ms=7, lw=1.8)
+            Line2D([], [], color=styles[name][0], marker=styles[name][1], mec="white", ms=7, lw=1.8)
             for name in methods
         ]
         legend(
             figure, handles, [lines.get(name) or short(name) for name in methods],
             below=2, fontsize=9,
-            title="threshold, darker / brighter: the diamond on the curve, with its 95 % interval",
+            title="threshold, darker / brighter (diamond with 95 % interval)",
             title_fontsize=9,
         )  # fmt: skip
-        _suptitle(figure, "How faint a change is found?")
+        _suptitle(figure, "Psychometric curves: hit rate by ratio")
     return figure
 
 
-def _chance(
-    axes: Axes, trials: pd.DataFrame, methods: list[str], looks: dict[str, tuple[str, str]]
+def _chance_panel(
+    axes: Axes, trials: pd.DataFrame, methods: list[str], styles: dict[str, tuple[str, str]]
 ) -> None:
-    """The narrow panel of ratio 1: what luck alone finds."""
+    """The narrow panel of ratio 1: hit rates by chance."""
     for number, name in enumerate(methods):
         own = trials[(trials["method"] == name) & (trials["side"] == "none")]
         if len(own):
             at = (number + 1) / (len(methods) + 1)
-            colour, marker = looks[name]
+            colour, marker = styles[name]
             axes.plot(at, own["hit"].mean(), marker, color=colour, ms=6, mec="white", mew=0.8)
     axes.set(xlim=(0, 1), xlabel="1")
     axes.set_xticks([])
@@ -164,27 +171,27 @@ def _chance(
 
 
 def _curve(
-    axes: Axes, own: pd.DataFrame, row: pd.Series, curve: Any, looks: tuple[str, str],
-    nudge: float, unasked: float,
+    axes: Axes, own: pd.DataFrame, row: pd.Series, curve: Any, styles: tuple[str, str],
+    offset: float, guess: float,
 ) -> None:  # fmt: skip
-    """One method on one side, and its row of ``thresholds.csv``."""
-    colour, marker = looks
+    """Draws one method on one side; ``row`` is its row of ``thresholds.csv``."""
+    colour, marker = styles
     side = str(row["side"])
     trials = own[own["side"] == side]
-    rates = tables.all_rates(
-        trials.assign(discolor_ratio=np.exp(binned(trials)), side=side, r=np.nan)
+    rates = tables.rate_table(
+        trials.assign(discolor_ratio=np.exp(bin_steps(trials)), side=side, r=np.nan)
     )
     at = np.log(rates["discolor_ratio"].to_numpy())
     middle = rates["hit_rate"].to_numpy()
     error = np.maximum(0, [middle - rates["low"], rates["high"] - middle])
-    axes.errorbar(at * nudge, middle, error, color=colour, fmt=marker, ms=5.5, mec="white",
+    axes.errorbar(at * offset, middle, error, color=colour, fmt=marker, ms=5.5, mec="white",
                   mew=0.8, elinewidth=0.9, alpha=0.9)  # fmt: skip
     fine = np.geomspace(at.min() * 0.9, at.max() * 1.1, 120)
-    chosen = of_side(own, side)
-    if row["verdict"] in (NEVER, TOO_FEW):
+    chosen = trials_of_side(own, side)
+    if row["verdict"] in (NO_THRESHOLD, TOO_FEW):
         axes.plot(fine, np.full_like(fine, chosen["hit"].mean()), color=colour, lw=1.4, ls="--")
         return
-    value, low, high = tables.band(chosen, fine, curve, unasked)
+    value, low, high = tables.band(chosen, fine, curve, guess)
     axes.fill_between(fine, low, high, color=colour, alpha=0.13, lw=0)
     axes.plot(fine, value, color=colour, lw=2.0)
     if not row["verdict"]:
@@ -195,48 +202,48 @@ def _curve(
 
 
 def _as_steps(ratios: pd.Series | pd.DataFrame) -> np.ndarray:
-    """Ratios, 0 and inf among them -> finite steps |log ratio|."""
+    """Ratios, possibly 0 or inf -> finite steps |log ratio|."""
     return np.abs(np.log(np.clip(ratios.to_numpy(float), 1e-6, 1e6)))
 
 
-def acuity(result: Measurement) -> Figure:
-    """Threshold against radius, with 95 % intervals: lower is sharper."""
-    trials, found = result.trials, result.thresholds
-    rows = found[found["cut"] == "radius"]
+def acuity_chart(result: Measurement) -> Figure:
+    """Threshold by radius, with 95 % intervals."""
+    trials, thresholds = result.trials, result.thresholds
+    rows = thresholds[thresholds["cut"] == "radius"]
     if not len(rows):  # one radius: all trials have it
-        rows = found[found["cut"] == "all"].assign(level=f"{trials['r'].iloc[0]:g} px")
+        rows = thresholds[thresholds["cut"] == "all"].assign(level=f"{trials['r'].iloc[0]:g} px")
     rows = rows.assign(r=rows["level"].str.removesuffix(" px").astype(float))
-    rows = rows[rows["r"].isin(_usual(trials))]
+    rows = rows[rows["r"].isin(_most_common_radii(trials))]
     x = steps(trials["discolor_ratio"])
     low, high = float(x[x > 0].min()), float(x.max())
     sides = _sides(trials)
-    verdicts = {str(name): of["verdict"] for name, of in rows.groupby("method", sort=False)}
-    looks = look(list(verdicts))
-    methods = [name for name, each in verdicts.items() if not _unseen(each)]
-    with styled():
+    verdicts = {str(name): own["verdict"] for name, own in rows.groupby("method", sort=False)}
+    styles = method_styles(list(verdicts))
+    methods = [name for name, each in verdicts.items() if not _reason_not_drawn(each)]
+    with figure_style():
         figure = Figure(figsize=(1.6 + 4.4 * len(sides), 5.4), dpi=150, layout="constrained")
         panels = figure.subplots(1, len(sides), sharey=False, squeeze=False)[0]
         for axes, side in zip(panels, sides, strict=True):
-            _acuity(axes, rows[rows["side"] == side], methods, looks, low, high)
-            _graduate(axes.yaxis, _ticks(side, low * 0.65, high))
+            _acuity_panel(axes, rows[rows["side"] == side], methods, styles, low, high)
+            _set_ticks(axes.yaxis, _ticks(side, low * 0.65, high))
             axes.set_title(side, fontsize=10)
-            grey = _grey(trials, side)
+            grey = _mean_grey(trials, side)
             if np.isfinite(grey):
                 right = axes.secondary_yaxis("right")
-                light_ticks = _in_light(side, grey, low * 0.65, high * 1.02)
-                _graduate(right.yaxis, light_ticks, fontsize=8, color=GREY)
+                contrast_ticks = _contrast_ticks(side, grey, low * 0.65, high * 1.02)
+                _set_ticks(right.yaxis, contrast_ticks, fontsize=8, color=GREY)
                 right.tick_params(color=GREY, length=3)
                 right.spines["right"].set_visible(False)
-                right.set_ylabel("in light", fontsize=8, color=GREY)
-        panels[0].set_ylabel("threshold: the ratio found half of the time\n(lower is sharper)")
+                right.set_ylabel("contrast of luminance", fontsize=8, color=GREY)
+        panels[0].set_ylabel("threshold (ratio)\nlower is better")
         handles = [
-            Line2D([], [], color=looks[name][0], marker=looks[name][1], mec="white", ms=8, lw=1.2)
+            Line2D([], [], color=styles[name][0], marker=styles[name][1], mec="white", ms=8, lw=1.2)
             for name in methods
         ]
         lines = []
-        for why in (NEVER, TOO_FEW):
+        for why in (NO_THRESHOLD, TOO_FEW):
             names = ", ".join(
-                short(name) for name, each in verdicts.items() if _unseen(each) == why
+                short(name) for name, each in verdicts.items() if _reason_not_drawn(each) == why
             )
             if names:
                 text = f"{why}: {names}"
@@ -245,33 +252,33 @@ def acuity(result: Measurement) -> Figure:
             figure, handles, list(map(short, methods)), below=4,
             title="\n".join(lines) or None, title_fontsize=9,
         )  # fmt: skip
-        _suptitle(figure, "Acuity chart: the faintest change found, by size of the region")
+        _suptitle(figure, "Acuity chart: threshold by radius of the region")
     return figure
 
 
-def _unseen(verdicts: pd.Series) -> str:
-    """Why the chart shows nothing of a method; nothing where it shows something."""
-    if not verdicts.isin((NEVER, TOO_FEW)).all():
+def _reason_not_drawn(verdicts: pd.Series) -> str:
+    """Why a method is not in the chart, or ""."""
+    if not verdicts.isin((NO_THRESHOLD, TOO_FEW)).all():
         return ""
-    return NEVER if (verdicts == NEVER).any() else TOO_FEW
+    return NO_THRESHOLD if (verdicts == NO_THRESHOLD).any() else TOO_FEW
 
 
-def _usual(trials: pd.DataFrame, most: int = 12) -> np.ndarray:
-    """The radii to draw; people's trials may have hundreds, and then the commonest."""
+def _most_common_radii(trials: pd.DataFrame, most: int = 12) -> np.ndarray:
+    """The most common radii; trials of people may have hundreds of radii."""
     return trials["r"].value_counts().index[:most].to_numpy()
 
 
-def _acuity(
-    axes: Axes, rows: pd.DataFrame, methods: list[str], looks: dict[str, tuple[str, str]],
+def _acuity_panel(
+    axes: Axes, rows: pd.DataFrame, methods: list[str], styles: dict[str, tuple[str, str]],
     low: float, high: float,
 ) -> None:  # fmt: skip
-    """One side of the acuity chart."""
+    """Draws one side of the acuity chart."""
     radii = np.sort(rows["r"].unique())
     axes.axhspan(high, high * 2, color="#F1F1F1", lw=0)
-    axes.text(0.01, high * 1.9, "beyond the largest ratio tried", fontsize=8, color=GREY,
+    axes.text(0.01, high * 1.9, "above the largest ratio tried", fontsize=8, color=GREY,
               va="top", transform=axes.get_yaxis_transform())  # fmt: skip
     for number, name in enumerate(methods):
-        colour, marker = looks[name]
+        colour, marker = styles[name]
         own = rows[rows["method"] == name].sort_values("r")
         at = own["r"].to_numpy() * np.exp(0.025 * (number - (len(methods) - 1) / 2))
         y = _as_steps(own["threshold"])
@@ -286,24 +293,24 @@ def _acuity(
                       mew=1.6, ms=8)  # fmt: skip
     axes.set(xscale="log", yscale="log", ylim=(low * 0.65, high * 2))
     axes.set_xlim(radii[0] / 1.2, radii[-1] * 1.2)
-    _graduate(axes.xaxis, (radii, [f"{r:g}" for r in radii]))
+    _set_ticks(axes.xaxis, (radii, [f"{r:g}" for r in radii]))
     axes.set_xlabel("radius of the region (px)")
 
 
-def hit_rates(result: Measurement) -> Figure:
-    """Hit rate of every ratio and radius, a map for each method."""
+def hit_rate_maps(result: Measurement) -> Figure:
+    """Hit rate by ratio and radius, one map per method."""
     trials = result.trials
     sign = np.where(trials["side"] == "darker", -1, 1)
     signed = np.zeros(len(trials))
     for side in ("darker", "brighter"):
-        of = (trials["side"] == side).to_numpy()
-        if of.any():
-            signed[of] = binned(trials[of])
-    signed = (signed * sign).round(tables.SAME)
+        on_side = (trials["side"] == side).to_numpy()
+        if on_side.any():
+            signed[on_side] = bin_steps(trials[on_side])
+    signed = (signed * sign).round(tables.STEP_DECIMALS)
     columns, radii = np.unique(signed), np.sort(trials["r"].dropna().unique())
     methods = list(dict.fromkeys(trials["method"]))
     cells = trials.assign(step=signed).groupby(["method", "r", "step"])["hit"].mean()
-    with styled(grid=False):
+    with figure_style(grid=False):
         height = 0.36 * len(radii) + 0.55
         figure = Figure(
             figsize=(2.6 + 0.5 * len(columns), 1.0 + height * len(methods)), dpi=150,
@@ -328,5 +335,5 @@ def hit_rates(result: Measurement) -> Figure:
         panels[-1].set_xticks(range(len(columns)), labels, rotation=45, fontsize=8)
         panels[-1].set_xlabel("ratio")
         figure.supylabel("radius (px)", fontsize=10)
-        _suptitle(figure, "Hits in 100 trials, by ratio and radius")
+        _suptitle(figure, "Hit rate in percent, by ratio and radius")
     return figure

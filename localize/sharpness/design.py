@@ -1,4 +1,4 @@
-"""What is asked: the grids of ratios and radii, the trials, and the picture of a trial."""
+"""The design of a measurement: grids of ratios and radii, the trials, and their images."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from typing import Any, Literal
 
 import numpy as np
 
+from localize.evaluation import metrics
 from synth import anomaly as anomalies
 from synth import renderer
 from synth.anomaly import Anomaly, Overflow, Rounding, Shape
+from synth.colour import LUMA
 from synth.errors import InputError
 from synth.photos import Photo
 from synth.recipe import Codec, Recipe
 
 Side = Literal["brighter", "darker", "none"]
-LUMA = np.array([0.299, 0.587, 0.114])
-DECIMALS = 6  # of ratios
+RATIO_DECIMALS = 6
 RATIOS = (1.01, 1.35, 8)
 RADII = (20.0, 40.0, 80.0)
 
 
 @dataclass(frozen=True)
 class Condition:
-    """How a change is made and its picture written, beside its place, radius and ratio."""
+    """The properties of a trial's anomaly and file other than place, radius and ratio."""
 
     codec: Codec = "jpeg"
     quality: int = 90  # of JPEG
@@ -37,20 +38,22 @@ class Condition:
 
 @dataclass(frozen=True)
 class Design:
-    """What a run asks. The defaults make a run of minutes with a quick method.
+    """The trials of a run. With the defaults, a fast method takes minutes.
 
     Args:
-        ratios: above 1; each is asked as it is (brighter) and inverted (darker).
+        ratios: above 1; each is used as it is (brighter) and inverted (darker).
         radii: px.
         sides: ``brighter``, ``darker`` or both.
-        conditions: each is asked at the same places.
-        per_cell: trials of each ratio, side, radius and condition; photos take turns.
+        conditions: each is used at the same places.
+        per_cell: trials of each ratio, side, radius and condition, spread over the photos.
         size: width and height in px of a random crop of the photo, or ``keep``.
-        within: px; a hit is at most so far from the truth, or ``share`` of the radius.
-        adaptive: trials a method in the adaptive mode; 0: the whole grid.
+        within: an answer is a hit if its distance is at most this, px, ...
+        share: ... or at most this share of the radius.
+        adaptive: trials per method in the adaptive mode; 0 for the whole grid.
+        seed: of the places and of the order of the photos.
 
     Raises:
-        InputError: a field has no usable value.
+        InputError: a field has an invalid value.
     """
 
     ratios: tuple[float, ...] = ()
@@ -61,21 +64,21 @@ class Design:
     size: tuple[int, int] | Literal["keep"] = (512, 512)
     shape: Shape = "circle"
     overflow: Overflow = "clip"
-    within: float = 5.0
-    share: float = 0.5
+    within: float = metrics.HIT_RADIUS
+    share: float = metrics.HIT_SHARE
     adaptive: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        ratios = self.ratios or log_grid(*RATIOS, decimals=DECIMALS)
+        ratios = self.ratios or log_grid(*RATIOS, decimals=RATIO_DECIMALS)
         object.__setattr__(self, "ratios", tuple(sorted(ratios)))
         object.__setattr__(self, "radii", tuple(sorted(self.radii)))
         for name, good, advice in (
             ("ratios", len(self.ratios) > 1 and self.ratios[0] > 1, "give two above 1 or more"),
-            ("ratios", _once(self.ratios), "name each once"),
-            ("radii", bool(self.radii) and _once(self.radii), "name one or more, each once"),
-            ("sides", bool(self.sides) and _once(self.sides), "darker, brighter or both"),
-            ("conditions", bool(self.conditions) and _once(self.conditions), "name each once"),
+            ("ratios", _distinct(self.ratios), "name each once"),
+            ("radii", bool(self.radii) and _distinct(self.radii), "name one or more, each once"),
+            ("sides", bool(self.sides) and _distinct(self.sides), "darker, brighter or both"),
+            ("conditions", bool(self.conditions) and _distinct(self.conditions), "name each once"),
             ("per_cell", self.per_cell >= 1, "give a whole number from 1 up"),
             ("within", 0 <= self.within < math.inf, "give a distance in px from 0 up"),
             ("share", 0 <= self.share < math.inf, "give a share of the radius from 0 up"),
@@ -84,29 +87,22 @@ class Design:
         ):
             if not good:
                 raise InputError(f"sharpness: {name} is {getattr(self, name)}: {advice}")
-        for r, condition in product(self.radii, self.conditions):  # the recipe knows the rest
+        for r, condition in product(
+            self.radii, self.conditions
+        ):  # the recipe checks the other fields
             self.recipe(r, self.ratios[-1], condition)
 
-    @property
-    def levels(self) -> np.ndarray:
-        """(L,) the steps |log ratio|, rising."""
-        return np.log(self.ratios)
-
     def recipe(self, r: float, ratio: float, condition: Condition) -> Recipe:
-        """The recipe that draws the trials of one cell."""
+        """The recipe for the trials of one cell."""
         return Recipe(
             size=self.size, ratio=(ratio, ratio), radius=(r, r), shape=self.shape,
-            overflow=self.overflow, seed=self.seed, ratio_decimals=DECIMALS,
+            overflow=self.overflow, seed=self.seed, ratio_decimals=RATIO_DECIMALS,
             **dataclasses.asdict(condition),
         )  # fmt: skip
 
     def is_hit(self, distance: np.ndarray, r: np.ndarray) -> np.ndarray:
-        """(N,) px, (N,) px -> (N,) bool; no answer (NaN) is a miss."""
-        with np.errstate(invalid="ignore"):
-            hits: np.ndarray = np.asarray(distance) <= np.maximum(
-                self.within, self.share * np.asarray(r)
-            )
-        return hits
+        """(N,) distances px, (N,) radii px -> (N,) bool; NaN is a miss."""
+        return metrics.is_hit(distance, r, self.within, self.share)
 
     def to_dict(self) -> dict[str, Any]:
         """The design in JSON types."""
@@ -115,11 +111,11 @@ class Design:
 
 @dataclass(frozen=True)
 class Trial:
-    """One question.
+    """One trial.
 
     Args:
-        number: in the run, from 0; in grid mode the same picture for every method.
-        place: seeds the place, with the photo and the run's seed.
+        number: in the run, from 0; in grid mode all methods get the same image.
+        place: number that, with the photo and the run's seed, determines the place.
     """
 
     number: int
@@ -132,13 +128,14 @@ class Trial:
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
-    """What a trial shows, and what is known of its region before the change.
+class TrialImage:
+    """The image of a trial, and statistics of its region before the change.
 
     Args:
         image: (H, W, 3) uint8.
-        brightness: mean grey level inside, 0 to 255.
-        texture: mean absolute step of grey levels between neighbours inside.
+        clean: the same without the anomaly.
+        brightness: mean grey level in the region, 0 to 255.
+        texture: mean absolute difference of grey levels of neighbouring pixels in the region.
     """
 
     image: np.ndarray
@@ -148,12 +145,14 @@ class Picture:
     texture: float
 
 
-def _once(values: Sequence[object]) -> bool:
+def _distinct(values: Sequence[object]) -> bool:
     return len(set(values)) == len(values)
 
 
-def log_grid(low: float, high: float, count: int, decimals: int = DECIMALS) -> tuple[float, ...]:
-    """Ratios above 1 whose steps |log ratio| are a geometric series.
+def log_grid(
+    low: float, high: float, count: int, decimals: int = RATIO_DECIMALS
+) -> tuple[float, ...]:
+    """``count`` ratios above 1 whose steps |log ratio| are a geometric series.
 
     >>> log_grid(1.01, 1.1, 3, 3)
     (1.01, 1.031, 1.1)
@@ -164,37 +163,37 @@ def log_grid(low: float, high: float, count: int, decimals: int = DECIMALS) -> t
     return tuple(round(math.exp(step), decimals) for step in steps)
 
 
-def on_side(ratio: float, side: Side) -> float:
-    """A ratio above 1 -> that of a side."""
-    return {"brighter": ratio, "darker": round(1 / ratio, DECIMALS), "none": 1.0}[side]
+def ratio_on_side(ratio: float, side: Side) -> float:
+    """A ratio above 1 -> the same change on a side."""
+    return {"brighter": ratio, "darker": round(1 / ratio, RATIO_DECIMALS), "none": 1.0}[side]
 
 
-def grid(design: Design, names: Sequence[str]) -> list[Trial]:
-    """All trials of the grid mode, photo by photo.
+def grid_trials(design: Design, names: Sequence[str]) -> list[Trial]:
+    """All trials of the grid mode, sorted by photo.
 
-    At ratio 1 there are as many trials of a radius as in a cell of each side together.
+    For each radius there are as many trials at ratio 1 as in one cell of each side together.
     """
     trials = []
-    order = Turns(names, design.seed)
-    for number, (r, (side, ratio)) in enumerate(product(design.radii, _steps(design))):
+    order = PhotoOrder(names, design.seed)
+    for number, (r, (side, ratio)) in enumerate(product(design.radii, _sides_and_ratios(design))):
         count = design.per_cell * (len(design.sides) if side == "none" else 1)
         for k, photo in enumerate(order.take(count)):
             place = number * 1_000_000 + k
             for condition in design.conditions:
-                trials.append((photo, side, on_side(ratio, side), r, condition, place))
-    trials.sort(key=lambda trial: trial[0])  # stable; a photo is decoded once
+                trials.append((photo, side, ratio_on_side(ratio, side), r, condition, place))
+    trials.sort(key=lambda trial: trial[0])  # stable, so that each photo is decoded once
     return [Trial(i, *trial) for i, trial in enumerate(trials)]
 
 
-def _steps(design: Design) -> Iterator[tuple[Side, float]]:
+def _sides_and_ratios(design: Design) -> Iterator[tuple[Side, float]]:
     yield "none", 1.0
     for side in design.sides:
         for ratio in design.ratios:
             yield side, ratio
 
 
-class Turns:
-    """Photos in a random order, each once before any comes again."""
+class PhotoOrder:
+    """A random order of photos in which each photo comes once before any is repeated."""
 
     def __init__(self, names: Sequence[str], seed: int) -> None:
         self._names = list(names)
@@ -202,15 +201,15 @@ class Turns:
         self._left: list[str] = []
 
     def take(self, count: int) -> list[str]:
-        """The next ``count``."""
+        """The next ``count`` photos."""
         while len(self._left) < count:
             self._left += [self._names[i] for i in self._rng.permutation(len(self._names))]
-        taken, self._left = self._left[:count], self._left[count:]
-        return taken
+        names, self._left = self._left[:count], self._left[count:]
+        return names
 
 
-def picture(design: Design, trial: Trial, photo: Photo) -> Picture:
-    """The picture of a trial: of the seed, the photo and the trial alone.
+def render_trial(design: Design, trial: Trial, photo: Photo) -> TrialImage:
+    """Renders a trial; the result depends on the design's seed, the photo and the trial only.
 
     Raises:
         Skipped: the photo is too small.
@@ -220,42 +219,42 @@ def picture(design: Design, trial: Trial, photo: Photo) -> Picture:
     draw = recipe.draw(*photo.picture.size, rng)
     painted = renderer.paint(photo, draw)
     truth = draw.anomaly
-    assert truth is not None  # the recipe leaves no row clean
+    assert truth is not None  # the recipe makes no clean rows
     codec, quality = trial.condition.codec, trial.condition.quality
     image, clean = (
         renderer.decode(renderer.encode(pixels, codec, quality))
         for pixels in (painted.image, painted.clean)
     )
-    return Picture(image, clean, truth, *_described(painted.clean, truth))
+    return TrialImage(image, clean, truth, *_region_statistics(painted.clean, truth))
 
 
-def _described(clean: np.ndarray, truth: Anomaly) -> tuple[float, float]:
-    """(H, W, 3) uint8 and a region -> mean grey level inside, mean step between neighbours."""
+def _region_statistics(clean: np.ndarray, truth: Anomaly) -> tuple[float, float]:
+    """(H, W, 3) uint8, region -> mean grey level, mean absolute difference of neighbours."""
     where = anomalies.window(truth, *clean.shape[:2])
     inside = anomalies.weight(truth, where) >= 0.5
-    luma = clean[where] @ LUMA
-    steps = np.concatenate([
-        np.abs(np.diff(luma, axis=axis))[both]
+    grey = clean[where] @ LUMA.astype(float).round(3)  # exactly 0.299, 0.587, 0.114
+    differences = np.concatenate([
+        np.abs(np.diff(grey, axis=axis))[both]
         for axis, both in ((0, inside[1:] & inside[:-1]), (1, inside[:, 1:] & inside[:, :-1]))
     ])  # fmt: skip
-    return round(float(luma[inside].mean()), 4), round(float(steps.mean()), 4)
+    return round(float(grey[inside].mean()), 4), round(float(differences.mean()), 4)
 
 
-def conditions(
+def parse_conditions(
     codecs: Sequence[str], roundings: Sequence[str], feathers: Sequence[float]
 ) -> tuple[Condition, ...]:
-    """``jpeg90``, ``png``; roundings; feathers in px -> each with each.
+    """Codecs such as ``jpeg90`` or ``png``, roundings, feathers in px -> all combinations.
 
     Raises:
-        InputError: a word is unknown.
+        InputError: a codec is unknown.
     """
     return tuple(
-        Condition(*_codec(word), rounding, feather)  # type: ignore[arg-type]
+        Condition(*_parse_codec(word), rounding, feather)  # type: ignore[arg-type]
         for word, rounding, feather in product(codecs, roundings, feathers)
     )
 
 
-def _codec(word: str) -> tuple[Codec, int]:
+def _parse_codec(word: str) -> tuple[Codec, int]:
     if word == "png":
         return "png", Condition.quality
     digits = word.removeprefix("jpeg")
@@ -264,7 +263,7 @@ def _codec(word: str) -> tuple[Codec, int]:
     raise InputError(f"codec '{word}' is unknown: use png, or jpeg and a quality as in jpeg90")
 
 
-def of_row(row: Mapping[str, Any]) -> Condition:
-    """A row of trials.csv -> its condition."""
+def condition_of_row(row: Mapping[str, Any]) -> Condition:
+    """A row of ``trials.csv`` -> its condition."""
     quality = Condition.quality if row["codec"] == "png" else int(row["quality"])
     return Condition(row["codec"], quality, row["rounding"], float(row["feather"]))

@@ -1,4 +1,4 @@
-"""Trials made elsewhere, by people or other programs: CSV files, each one method more."""
+"""Reads external trials, of people or other programs, from CSV files."""
 
 from __future__ import annotations
 
@@ -28,42 +28,46 @@ NUMBERS = {
     ),
     "score": number_kinds.INFINITE,
 }
-WHOLE = {"width", "height", "quality"}
+INTEGERS = {"width", "height", "quality"}
 TEXTS = tuple(name for name in TRIALS if name not in NUMBERS)
 
 
 def read(path: str | Path, design: Design, taken: Collection[str] = ()) -> pd.DataFrame:
-    """A CSV of trials -> rows as in ``trials.csv``.
+    """A CSV file of trials -> rows as in ``trials.csv``.
 
-    It needs ``r`` and ``discolor_ratio``, a ``photo`` or ``file_name``, and either ``x, y, x_pred,
-    y_pred``, or ``distance``, or ``hit``. Where distances can be known the run's own rule says
-    what a hit is, so that all methods are judged alike. Without ``method`` it is the file's name.
+    The file needs the columns ``r`` and ``discolor_ratio``, ``photo`` or ``file_name``, and
+    either ``x, y, x_pred, y_pred``, or ``distance``, or ``hit``. Where the distance is known,
+    hits are computed by the rule of the design, as for all other methods. The column
+    ``method`` defaults to the file's name.
+
+    Args:
+        taken: names of other methods.
 
     Raises:
-        InputError: it cannot be read, a column is missing, or a method's name is taken.
+        InputError: the file cannot be read, a column is missing, or a method's name is taken.
     """
     path = path_of(path)
     cells = tables.read(path, known=(*NUMBERS, *TEXTS, "file_name"))
-    there = set(cells.columns)
-    photo = next((name for name in ("photo", "file_name") if name in there), None)
-    for name, found in (
-        ("r", "r" in there),
-        ("discolor_ratio", "discolor_ratio" in there),
+    columns = set(cells.columns)
+    photo = next((name for name in ("photo", "file_name") if name in columns), None)
+    for name, present in (
+        ("r", "r" in columns),
+        ("discolor_ratio", "discolor_ratio" in columns),
         ("photo or file_name", photo is not None),
         (
             "x, y, x_pred, y_pred (or distance, or hit)",
-            set(PLACES) <= there or "distance" in there or "hit" in there,
+            set(PLACES) <= columns or "distance" in columns or "hit" in columns,
         ),
         ("row", len(cells) > 0),
     ):
-        if not found:
+        if not present:
             raise InputError(f"{path} has no {name}: trials need it")
     table = cells.frame(NUMBERS, TEXTS)
     table[list(TEXTS)] = table[list(TEXTS)].replace("", np.nan)
-    for name in WHOLE & there:
+    for name in INTEGERS & columns:
         if (table[name] % 1 == 0).all():
             table[name] = table[name].astype(int)
-    if set(PLACES) <= there:
+    if set(PLACES) <= columns:
         x, y = ([*table[one], *table[other]] for one, other in (("x", "x_pred"), ("y", "y_pred")))
         units.refuse_fractions(path, x, y, advice="give px")
     table["photo"] = cells.column(photo or "photo")
@@ -75,16 +79,16 @@ def read(path: str | Path, design: Design, taken: Collection[str] = ()) -> pd.Da
         ["brighter", "darker"],
         "none",
     )
-    table = _judged(table, design)
-    if "trial" not in there:
+    table = _add_hits(table, design)
+    if "trial" not in columns:
         table["trial"] = range(len(table))
     return table.reindex(columns=list(TRIALS))
 
 
-def _judged(table: pd.DataFrame, design: Design) -> pd.DataFrame:
-    """Fill in distance and hit."""
+def _add_hits(table: pd.DataFrame, design: Design) -> pd.DataFrame:
+    """Computes the columns distance and hit where the file allows it."""
     if set(PLACES) <= set(table):
-        table[["x_pred", "y_pred"]] = metrics.places(table[["x_pred", "y_pred"]].to_numpy())
+        table[["x_pred", "y_pred"]] = metrics.finite_places(table[["x_pred", "y_pred"]].to_numpy())
         table["distance"] = metrics.distance(
             table[["x_pred", "y_pred"]].to_numpy(), table[["x", "y"]].to_numpy()
         )

@@ -1,4 +1,4 @@
-"""What a ratio of code values is in light: sRGB code values are no linear measure of it."""
+"""Converts ratios of sRGB code values, which are not linear in light, to luminance contrast."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def luminance(code: np.ndarray | float) -> Any:
-    """Grey level, a code value from 0 (255 is white) -> relative luminance, 1 for white.
+    """Grey level (code value, 255 is white) -> relative luminance, 1 for white.
 
     Source: IEC 61966-2-1 (sRGB), the transfer function.
 
@@ -20,11 +20,11 @@ def luminance(code: np.ndarray | float) -> Any:
 
 
 def contrast(ratio: np.ndarray | float, grey: np.ndarray | float) -> Any:
-    """A ratio of code values at a grey level -> Weber contrast of luminance, per cent.
+    """A ratio of code values at a grey level -> Weber contrast of luminance, percent.
 
-    That is 100 (L(ratio x grey) - L(grey)) / L(grey), before anything is clipped or rounded.
-    The same ratio is more light in bright regions than in dark ones: near white a step of
-    1 % in code values is 2.3 % in light, in the linear foot of the curve (grey 10) it is 1 %.
+    Computed as 100 (L(ratio x grey) - L(grey)) / L(grey), without clipping or rounding. The same
+    ratio means a larger contrast in bright regions than in dark ones: 1 % in code values is
+    2.3 % in luminance near white, and 1 % in the linear part of the curve (grey 10).
 
     >>> [round(float(contrast(1.01, grey)), 2) for grey in (5, 50, 128, 240)]
     [1.0, 1.88, 2.18, 2.28]

@@ -1,4 +1,4 @@
-"""Measure how sharp localizers see: ask, write the trials down, fit, draw."""
+"""Measures thresholds: runs the trials, fits the curves, writes tables and figures."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ import numpy as np
 import pandas as pd
 
 from localize import registry
-from localize.evaluation import provenance
+from localize.evaluation import provenance, tables, verdicts
 from localize.sharpness import adaptive, external_trials, paired, runner, thresholds
-from localize.sharpness.design import Design, Picture, grid, picture
+from localize.sharpness.design import Design, TrialImage, grid_trials, render_trial
 from localize.sharpness.psychometric import Curve
 from localize.sharpness.results import Measurement
-from localize.sharpness.runner import TRIALS, Asker
-from synth import dataset as datasets
+from localize.sharpness.runner import TRIALS, TrialRunner
 from synth import folders, paths, photos
 from synth.console import ProgressFactory, no_progress
 from synth.errors import InputError, Skipped
@@ -28,10 +27,9 @@ from synth.paths import path_of
 from synth.text_escapes import escape_surrogates
 from synth.workers import require_main_guard
 
-ABOUT = "sharpness.json"  # in every folder that we write
-MARKER = folders.Marker(ABOUT, lambda about: about.keys() >= {"specs", "design", "versions"})
-JOURNAL = "journal.jsonl"  # in an unfinished one
-BASELINE = registry.BASELINE
+ABOUT = "sharpness.json"  # the record, in every result folder
+MARKER = folders.Marker(ABOUT, lambda record: record.keys() >= {"specs", "design", "versions"})
+ANSWER_LOG = "journal.jsonl"  # in an unfinished result folder
 
 
 def measure(
@@ -48,16 +46,16 @@ def measure(
     resume: bool = False,
     step: ProgressFactory = no_progress,
 ) -> Measurement:
-    """Ask methods to find ever fainter changes in photos; write tables and pictures to ``out``.
+    """Measures how small a change in photos methods detect; writes tables and figures to ``out``.
 
-    The constant-centre guess is always asked too. The result depends on the photos, the design
-    and its seed alone, not on ``workers``. A run that was interrupted goes on with ``resume``.
+    The centre guess is always included. The result depends on the photos, the design and its
+    seed only, not on ``workers``. With ``resume`` an interrupted run continues.
 
     Args:
-        trials: CSV files of trials made elsewhere, each one method more.
+        trials: CSV files of external trials, for instance of people; each is a further method.
         curve: the form of the psychometric curve, ``weibull`` or ``logistic``.
-        workers: processes; 0: as many as there are processors, up to 8.
-        time_limit: seconds an image, for a SPEC ``file.py:function`` [60].
+        workers: number of processes; 0 for one per processor, at most 8.
+        time_limit: seconds per image, for a SPEC ``file.py:function`` [60].
 
     Raises:
         InputError: a SPEC, the photos or the design cannot be used; nothing is written.
@@ -68,62 +66,64 @@ def measure(
     if curve not in get_args(Curve):
         raise InputError(f"curve '{curve}' is unknown: use {' or '.join(get_args(Curve))}")
     if workers < 0:
-        raise InputError(f"workers is {workers}: give a number of processes, or 0 for all")
+        raise InputError(
+            f"workers is {workers}: give a number of processes, or 0 for one per processor"
+        )
     if not specs and not trials:
-        raise InputError("nothing to measure: name a method (SPEC), or a file with --trials")
-    asker = _asker(specs, folder, design, time_limit)
-    others: list[pd.DataFrame] = []
+        raise InputError("nothing to measure: give a method (SPEC) or a file with --trials")
+    trial_runner = _load_methods(specs, folder, design, time_limit)
+    external: list[pd.DataFrame] = []
     for path in trials:
-        names = {name for each in others for name in each["method"]}
-        others.append(external_trials.read(path, design, names | set(asker.specs)))
+        names = {name for table in external for name in table["method"]}
+        external.append(external_trials.read(path, design, names | set(trial_runner.specs)))
     reads = paths.inputs(folder, list(specs), list(trials))
     with folders.stage(
-        out, MARKER, reads=reads, overwrite=overwrite, resume=resume, scratch=[JOURNAL]
+        out, MARKER, reads=reads, overwrite=overwrite, resume=resume, scratch=[ANSWER_LOG]
     ) as building:
-        usable, skipped = _survey(folder, design)
+        usable, skipped = _survey_photos(folder, design)
         request = {
-            "specs": {name: str(spec) for name, spec in asker.specs.items()},
+            "specs": {name: str(spec) for name, spec in trial_runner.specs.items()},
             "design": design.to_dict(),
             "photos_sha256": hashlib.sha256(json.dumps(usable).encode()).hexdigest(),
         }
-        many = workers or min(os.cpu_count() or 1, 8)
+        processes = workers or min(os.cpu_count() or 1, 8)
         with step("trials") as progress:
-            rows = runner.run(
-                asker, list(usable), building / JOURNAL, request, many, progress
+            rows = runner.run_trials(
+                trial_runner, list(usable), building / ANSWER_LOG, request, processes, progress
             )  # fmt: skip
-        asked = pd.DataFrame(rows, columns=list(TRIALS))
-        table = pd.concat([asked, *others], ignore_index=True) if others else asked
+        own = pd.DataFrame(rows, columns=list(TRIALS))
+        table = pd.concat([own, *external], ignore_index=True) if external else own
         with step("thresholds") as progress:
-            found = thresholds.all_thresholds(table, curve, not design.adaptive, progress)
-        about = {**request, "curve": curve} | _about(asker, usable, skipped, table)
-        rates, compared = thresholds.all_rates(table), paired.all_pairs(table, found, curve)
-        result = Measurement(table, rates, found, compared, about, building)
+            fitted = thresholds.threshold_table(table, curve, not design.adaptive, progress)
+        record = {**request, "curve": curve} | _record(trial_runner, usable, skipped, table)
+        rates, pairs = thresholds.rate_table(table), paired.pair_table(table, fitted, curve)
+        result = Measurement(table, rates, fitted, pairs, record, building)
         _write(result)
-        _draw(result, asker, list(usable))
+        _draw(result, trial_runner, list(usable))
     return replace(result, folder=out)
 
 
-def _asker(
+def _load_methods(
     specs: Sequence[str | Path], folder: Path, design: Design, time_limit: float | None
-) -> Asker:
-    """Load all methods once: what is wrong with one shows before anything is asked."""
-    asker = Asker({}, folder, design, time_limit)
-    for spec in dict.fromkeys([BASELINE, *map(registry.expand, specs)]):
+) -> TrialRunner:
+    """Loads all methods, so that an invalid SPEC is reported before any trial."""
+    trial_runner = TrialRunner({}, folder, design, time_limit)
+    for spec in dict.fromkeys([registry.BASELINE, *map(registry.expand, specs)]):
         localizer = registry.load(spec, time_limit=time_limit)
         name = registry.label(registry.name_of(spec), localizer)
-        if name in asker.specs:
+        if name in trial_runner.specs:
             raise InputError(f"two methods are called '{name}': rename one of the run folders")
-        asker.specs[name] = spec
-        asker.ready[name] = localizer
-    return asker
+        trial_runner.specs[name] = spec
+        trial_runner.localizers[name] = localizer
+    return trial_runner
 
 
-def _survey(folder: Path, design: Design) -> tuple[dict[str, str], dict[str, str]]:
-    """Photos -> digest by name of those that all trials fit in; reason by name of the others."""
+def _survey_photos(folder: Path, design: Design) -> tuple[dict[str, str], dict[str, str]]:
+    """Photos that fit all trials, name -> digest; the others, name -> reason."""
     usable: dict[str, str] = {}
     skipped: dict[str, str] = {}
-    found = photos.require_photos(photos.search(folder), folder)
-    for name in found.names:
+    survey = photos.require_photos(photos.search(folder), folder)
+    for name in survey.names:
         try:
             photo = photos.read(folder, name)
             for condition in design.conditions:
@@ -137,27 +137,29 @@ def _survey(folder: Path, design: Design) -> tuple[dict[str, str], dict[str, str
         raise InputError(
             f"none of the {len(skipped)} photos in {folder} can be used; the first: {first}"
         )
-    return usable, skipped | found.passed_over
+    return usable, skipped | survey.passed_over
 
 
-def _about(
-    asker: Asker, usable: dict[str, str], skipped: dict[str, str], table: pd.DataFrame
+def _record(
+    trial_runner: TrialRunner, usable: dict[str, str], skipped: dict[str, str], table: pd.DataFrame
 ) -> dict[str, Any]:
-    """What there is to know of a run beside its tables."""
+    """The record of a run: methods, photos, definitions of the columns, versions."""
     runs = {
-        name: Path(spec) for name, spec in asker.specs.items() if registry.is_folder(Path(spec))
+        name: Path(spec)
+        for name, spec in trial_runner.specs.items()
+        if registry.is_folder(Path(spec))
     }
-    methods: dict[str, dict[str, Any]] = provenance.described(asker.ready, runs)
-    for name, localizer in asker.ready.items():
+    methods: dict[str, dict[str, Any]] = provenance.method_entries(trial_runner.localizers, runs)
+    for name, localizer in trial_runner.localizers.items():
         methods[name] |= {
             "parameters": localizer.parameters,
             "note": localizer.note,
         }
     for name in dict.fromkeys(table["method"]):
-        methods.setdefault(name, {"note": "trials made elsewhere"})
+        methods.setdefault(name, {"note": provenance.EXTERNAL_TRIALS})
     return {
         "methods": methods,
-        "mode": "adaptive" if asker.design.adaptive else "grid",
+        "mode": "adaptive" if trial_runner.design.adaptive else "grid",
         "photos": len(usable),
         "skipped": skipped,
         "errors": {
@@ -166,62 +168,70 @@ def _about(
             .value_counts()
             .items()
         },
-        "definitions": {
-            "hit": f"distance <= max({asker.design.within:g} px, {asker.design.share:g} r)",
-            "threshold": "ratio where the hit rate is halfway between guess and 1 - lapse; "
-            "side both: |log ratio| of brighter and darker together, as a ratio above 1",
-            "guess": "hit rate at ratio exactly 1, counted",
-            "factor": "how many times the step |log ratio| of the sharper method the other needs, "
-            "on the same bootstrap samples of photos",
-            "slope": "exponent of the Weibull curve, or steepness of the logistic one, in log "
-            "|log ratio|",
-            "contrast_percent": "Weber contrast of luminance through the sRGB curve at the mean "
-            "grey level of the regions before the change, before clipping",
-            "verdict": f"{thresholds.NEVER}: the hit rate is not shown to rise with the step "
-            "(Armitage's trend test, one-sided, 1 in 1000); "
-            f"{thresholds.TOO_FEW}: likewise, with fewer than {thresholds.LEAST}; "
-            f"{thresholds.ABOVE} / {thresholds.BELOW}: the fitted curve's threshold lies there",
-            "intervals": f"95 %, bootstrap over photos, {thresholds.DRAWS} samples, seed 0; a "
-            "limit beyond what was tried is 1, 0 or inf",
-        },
+        "definitions": _definitions(trial_runner.design),
         "versions": provenance.versions(),
     }
 
 
+def _definitions(design: Design) -> dict[str, str]:
+    """Definitions of the terms and columns, for the report."""
+    return {
+        "hit": f"distance <= max({design.within:g} px, {design.share:g} r)",
+        "threshold": "ratio at which the hit rate is halfway between guess and 1 - lapse; "
+        "side both: fitted to |log ratio| of both sides together, as a ratio above 1",
+        "guess": "observed hit rate at ratio exactly 1",
+        "factor": "|log ratio| at the threshold of the second method divided by that of the "
+        "first; its interval uses the same bootstrap samples of photos for both",
+        "slope": "exponent of the Weibull curve, or steepness of the logistic curve, as a "
+        "function of log |log ratio|",
+        "contrast_percent": "Weber contrast of luminance for the threshold at the mean grey level "
+        "of the regions, by the sRGB transfer function, without clipping",
+        "verdict": f"{verdicts.NO_THRESHOLD}: the hit rate does not rise significantly with the "
+        f"step (Armitage's trend test, one-sided, p = 0.001); {verdicts.TOO_FEW}: the same, with "
+        f"fewer than {thresholds.MIN_TRIALS} trials with a change; {verdicts.ABOVE} / "
+        f"{verdicts.BELOW}: the fitted threshold lies there",
+        "intervals": f"95 %, bootstrap over photos, {thresholds.DRAWS} samples, seed 0; a "
+        "limit beyond the ratios tried is 1, 0 or inf",
+    }
+
+
 def _write(result: Measurement) -> None:
-    """The tables, and what made them."""
+    """Writes the tables and the record."""
     for name in ("trials", "rates", "thresholds", "pairs"):
-        table = datasets.to_csv(getattr(result, name))
-        folders.write(result.folder / f"{name}.csv", table.replace("\0", ""))
+        tables.write(getattr(result, name), result.folder / f"{name}.csv")
     folders.write(result.folder / ABOUT, json.dumps(result.about, indent=2) + "\n")
 
 
-def _draw(result: Measurement, asker: Asker, names: Sequence[str]) -> None:
-    """Pictures and the report."""
+def _draw(result: Measurement, trial_runner: TrialRunner, names: Sequence[str]) -> None:
+    """Writes the figures and the report."""
     from localize.report import page, plots
     from localize.sharpness import charts, sheets
 
-    plots.save(charts.psychometric(result), result.folder / "psychometric")
-    plots.save(charts.acuity(result), result.folder / "acuity")
-    plots.save(charts.hit_rates(result), result.folder / "rates")
-    asked = result.trials[result.trials["method"].isin(list(asker.specs))]
-    for name, figure in sheets.both(asked, result.thresholds, _painter(asker, names)).items():
+    plots.save(charts.psychometric_curves(result), result.folder / "psychometric")
+    plots.save(charts.acuity_chart(result), result.folder / "acuity")
+    plots.save(charts.hit_rate_maps(result), result.folder / "rates")
+    own = result.trials[result.trials["method"].isin(list(trial_runner.specs))]
+    for name, figure in sheets.draw_sheets(
+        own, result.thresholds, _trial_renderer(trial_runner, names)
+    ).items():
         # Photos in an SVG are larger than the PNG and no sharper.
         plots.save(figure, result.folder / name, ("png",))
     page.write(result.folder)
 
 
-def _painter(asker: Asker, names: Sequence[str]) -> Callable[[Mapping[Any, Any]], Picture]:
-    """-> a function that makes the picture of a row of trials again."""
-    design = asker.design
-    trials = [] if design.adaptive else grid(design, names)
-    file_of = {escape_surrogates(name): name for name in names}  # as the table writes it -> on disk
+def _trial_renderer(
+    trial_runner: TrialRunner, names: Sequence[str]
+) -> Callable[[Mapping[Any, Any]], TrialImage]:
+    """A function that renders the image of a row of ``trials.csv`` again."""
+    design = trial_runner.design
+    trials = [] if design.adaptive else grid_trials(design, names)
+    file_of = {escape_surrogates(name): name for name in names}  # name in the table -> name on disk
 
-    def paint(row: Mapping[Any, Any]) -> Picture:
+    def render(row: Mapping[Any, Any]) -> TrialImage:
         number = int(row["trial"])
-        trial = adaptive.again(row) if design.adaptive else trials[number]
-        return picture(
-            design, trial, photos.read(asker.folder, file_of.get(trial.photo, trial.photo))
+        trial = adaptive.trial_of_row(row) if design.adaptive else trials[number]
+        return render_trial(
+            design, trial, photos.read(trial_runner.folder, file_of.get(trial.photo, trial.photo))
         )
 
-    return paint
+    return render

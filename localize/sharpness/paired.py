@@ -1,4 +1,4 @@
-"""How many times as strong a change one method needs as another does, photo by photo."""
+"""Compares the thresholds of two methods on the same photos."""
 
 from __future__ import annotations
 
@@ -15,48 +15,53 @@ from localize.sharpness.thresholds import Counts
 PAIRS = ("method", "than", "side", "photos", "factor", "factor_low", "factor_high")
 
 
-def all_pairs(trials: pd.DataFrame, found: pd.DataFrame, curve: Curve = "weibull") -> pd.DataFrame:
+def pair_table(
+    trials: pd.DataFrame, threshold_rows: pd.DataFrame, curve: Curve = "weibull"
+) -> pd.DataFrame:
     """All trials and their ``thresholds.csv`` -> ``pairs.csv``.
 
-    A row says that ``than`` needs ``factor`` times the step \\|log ratio\\| of ``method``, the
-    sharper one. The interval is that of the quotient over bootstrap samples of photos, the same
-    samples for both: a photo that is hard for one is mostly hard for the other, so that two
-    methods may differ clearly though their intervals overlap. Only methods that have a
-    threshold and saw the same photos are compared.
+    A row says that the step \\|log ratio\\| at the threshold of ``than`` is ``factor`` times that
+    of ``method``, which has the smaller one. Its interval is that of the quotient over bootstrap
+    samples of photos, the same samples for both methods. A photo that is difficult for one
+    method is usually difficult for the other, so two methods may differ significantly although
+    their intervals overlap. Only methods that have a threshold and saw the same photos are
+    compared.
     """
-    unasked = thresholds.unasked_guess(trials)
-    whole = found[(found["cut"] == "all") & (found["verdict"] == "")]
+    guess = thresholds.default_guess(trials)
+    fitted = threshold_rows[(threshold_rows["cut"] == "all") & (threshold_rows["verdict"] == "")]
     rows: list[dict[str, Any]] = []
-    for side, of_side in whole.groupby("side", sort=False):
+    for side, rows_of_side in fitted.groupby("side", sort=False):
         steps = {
             str(row["method"]): abs(float(np.log(row["threshold"])))
-            for row in of_side.to_dict("records")
+            for row in rows_of_side.to_dict("records")
         }
         counts = {name: _counts(trials, name, str(side)) for name in steps}
-        draws = {
-            name: thresholds.drawn(each, curve, unasked).threshold
+        samples = {
+            name: thresholds.bootstrap_fits(each, curve, guess).threshold
             for name, each in counts.items()
-            if len(each.names) > 1
+            if len(each.photos) > 1
         }
-        for sharp, blunt in combinations(sorted(draws, key=lambda name: steps[name]), 2):
-            if counts[sharp].names != counts[blunt].names:
+        for better, worse in combinations(sorted(samples, key=lambda name: steps[name]), 2):
+            if counts[better].photos != counts[worse].photos:
                 continue
-            low, high = _limits(draws[sharp], draws[blunt])
+            low, high = _quotient_limits(samples[better], samples[worse])
             rows.append({
-                "method": sharp, "than": blunt, "side": side, "photos": len(counts[sharp].names),
-                "factor": steps[blunt] / steps[sharp], "factor_low": low, "factor_high": high,
+                "method": better, "than": worse, "side": side,
+                "photos": len(counts[better].photos), "factor": steps[worse] / steps[better],
+                "factor_low": low, "factor_high": high,
             })  # fmt: skip
     return pd.DataFrame(rows, columns=list(PAIRS))
 
 
 def _counts(trials: pd.DataFrame, name: str, side: str) -> Counts:
-    return thresholds.counted(thresholds.of_side(trials[trials["method"] == name], side))
+    own = trials[trials["method"] == name]
+    return thresholds.count_by_photo(thresholds.trials_of_side(own, side))
 
 
-def _limits(sharp: np.ndarray, blunt: np.ndarray) -> tuple[float, float]:
-    """(DRAWS,), (DRAWS,) -> the limits of 95 % of the quotients."""
+def _quotient_limits(better: np.ndarray, worse: np.ndarray) -> tuple[float, float]:
+    """(DRAWS,), (DRAWS,) bootstrap thresholds -> the 95 % interval of worse / better."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        quotients = blunt / sharp
+        quotients = worse / better
     quotients = quotients[~np.isnan(quotients)]
     if not len(quotients):
         return np.nan, np.nan

@@ -11,7 +11,7 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Measurement:
-    """The tables of a run, and what made them; see the columns of each in their modules."""
+    """The tables of a run, its record (``about``) and its folder."""
 
     trials: pd.DataFrame
     rates: pd.DataFrame

@@ -1,7 +1,7 @@
-"""Ask the methods: trial by trial, in parallel, each answer written down at once.
+"""Runs trials: in order or in parallel, with each answer logged before the next one.
 
-A plan is a generator of batches of trials that is sent the answers to the last batch: so the
-grid (one batch) and the adaptive mode (many) run, stop and go on in the same way.
+A plan is a generator of batches of tasks that is sent the rows of the previous batch. This
+covers both the grid (one batch) and the adaptive mode (many batches), also when a run resumes.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 
 from localize import registry
-from localize.evaluation.answer_log import Journal
-from localize.evaluation.validity import NOTHING, is_silent, usable
+from localize.evaluation.answer_log import AnswerLog
+from localize.evaluation.validity import NO_ANSWER, has_no_place, validate
 from localize.external.worker import error_text
 from localize.localizer import Localizer, Told
 from localize.sharpness import adaptive
-from localize.sharpness.design import Design, Picture, Trial, grid, picture
+from localize.sharpness.design import Design, Trial, TrialImage, grid_trials, render_trial
 from synth import photos
 from synth.console import Progress
 from synth.memory import is_out_of_memory, out_of_memory_error
@@ -36,76 +36,79 @@ TRIALS = (
     "quality", "width", "height", "x", "y", "r", "discolor_ratio", "brightness", "texture",
     "x_pred", "y_pred", "r_pred", "ratio_pred", "score", "distance", "hit", "seconds", "error",
 )  # fmt: skip
-KEPT = 8  # decoded photos in memory
+MAX_PHOTOS = 8  # decoded photos in memory
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Item:
-    """A trial, and the names of the methods that get it."""
+class Task:
+    """A trial and the names of the methods to run on it."""
 
     trial: Trial
     methods: tuple[str, ...]
 
 
-Plan = Generator[list[Item], list[list[Row]], None]
+Plan = Generator[list[Task], list[list[Row]], None]
 
 
 @dataclass
-class Asker:
-    """Methods, and the photos that trials are drawn on.
+class TrialRunner:
+    """Renders trials and runs methods on them.
 
     Args:
-        specs: by the name under which a method stands in the tables.
-        time_limit: seconds an image, of what runs in a process of its own.
+        specs: SPECs by the methods' names in the tables.
+        folder: of the photos.
+        time_limit: seconds per image for methods that run in a process of their own.
+        localizers: the methods loaded so far, by name.
+        photos: the photos decoded so far, by name.
     """
 
     specs: dict[str, str]
     folder: Path
     design: Design
     time_limit: float | None = None
-    ready: dict[str, Localizer] = field(default_factory=dict)
+    localizers: dict[str, Localizer] = field(default_factory=dict)
     photos: dict[str, Photo] = field(default_factory=dict)
 
     def load(self) -> None:
-        """Load the methods that are not there yet."""
+        """Loads the methods that are not loaded yet."""
         for name, spec in self.specs.items():
-            if name not in self.ready:
-                self.ready[name] = registry.load(spec, time_limit=self.time_limit)
+            if name not in self.localizers:
+                self.localizers[name] = registry.load(spec, time_limit=self.time_limit)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "ready": {}, "photos": {}}  # each process loads its own
+        return {**self.__dict__, "localizers": {}, "photos": {}}  # each process loads its own
 
-    def ask(self, item: Item) -> list[Row]:
-        """Show one picture to some methods -> their rows."""
-        trial = item.trial
-        shown = picture(self.design, trial, self._photo(trial.photo))
-        return [self._answer(name, trial, shown) for name in item.methods]
+    def run(self, task: Task) -> list[Row]:
+        """Renders a trial and runs the task's methods on it -> one row per method."""
+        trial = task.trial
+        rendered = render_trial(self.design, trial, self._read_photo(trial.photo))
+        return [self._locate(name, trial, rendered) for name in task.methods]
 
-    def _photo(self, name: str) -> Photo:
+    def _read_photo(self, name: str) -> Photo:
         if name not in self.photos:
-            while len(self.photos) >= KEPT:
+            while len(self.photos) >= MAX_PHOTOS:
                 del self.photos[next(iter(self.photos))]
             self.photos[name] = photos.read(self.folder, name)
         return self.photos[name]
 
-    def _answer(self, name: str, trial: Trial, shown: Picture) -> Row:
-        """A method that fails, or gives no place, has missed; the reason is recorded."""
-        localizer, truth = self.ready[name], shown.truth
+    def _locate(self, name: str, trial: Trial, rendered: TrialImage) -> Row:
+        """Runs one method; a failure or an answer without a place is a miss with a reason."""
+        localizer, truth = self.localizers[name], rendered.truth
         told = [Told(truth.r, truth.discolor_ratio)] if localizer.told else None
         began = time.perf_counter()
         try:
-            answer = localizer.locate([shown.image], told)[0]
-            found, error = usable(answer)
-            if truth.discolor_ratio == 1 and is_silent(answer):
-                error = ""  # there is nothing to find
-        except Exception as reason:  # of anybody's code: it must not end the run
+            answer = localizer.locate([rendered.image], told)[0]
+            finding, error = validate(answer)
+            if truth.discolor_ratio == 1 and has_no_place(answer):
+                error = ""  # an unchanged image needs no place
+        except Exception as reason:  # one method's failure must not stop the run
             if is_out_of_memory(reason):
-                raise out_of_memory_error(f"a picture of {trial.photo}") from None
-            found, error = NOTHING, error_text(reason)
+                raise out_of_memory_error(f"an image of {trial.photo}") from None
+            finding, error = NO_ANSWER, error_text(reason)
         seconds = time.perf_counter() - began
-        distance = math.hypot(found.x - truth.x, found.y - truth.y)
-        height, width = shown.image.shape[:2]
+        distance = math.hypot(finding.x - truth.x, finding.y - truth.y)
+        height, width = rendered.image.shape[:2]
         condition = trial.condition
         return {
             "method": name, "trial": trial.number, "photo": escape_surrogates(trial.photo),
@@ -113,115 +116,117 @@ class Asker:
             "rounding": truth.rounding, "feather": truth.feather, "codec": condition.codec,
             "quality": condition.quality if condition.codec == "jpeg" else None,
             "width": width, "height": height, "x": truth.x, "y": truth.y, "r": truth.r,
-            "discolor_ratio": truth.discolor_ratio, "brightness": shown.brightness,
-            "texture": shown.texture, "x_pred": _number(found.x), "y_pred": _number(found.y),
-            "r_pred": _number(found.r), "ratio_pred": _number(found.ratio),
-            "score": _number(found.score), "distance": _number(distance),
+            "discolor_ratio": truth.discolor_ratio, "brightness": rendered.brightness,
+            "texture": rendered.texture, "x_pred": _finite(finding.x),
+            "y_pred": _finite(finding.y), "r_pred": _finite(finding.r),
+            "ratio_pred": _finite(finding.ratio), "score": _finite(finding.score),
+            "distance": _finite(distance),
             "hit": int(self.design.is_hit(np.array([distance]), np.array([truth.r]))[0]),
             "seconds": round(seconds, 4), "error": error,
         }  # fmt: skip
 
 
-def _number(value: float | None) -> float | None:
-    """None for what is no finite number: JSON has no other word for it."""
+def _finite(value: float | None) -> float | None:
+    """A finite number as it is, else None, since JSON has no NaN and no infinity."""
     return float(value) if value is not None and math.isfinite(value) else None
 
 
-def plan(asker: Asker, names: Sequence[str]) -> Plan:
-    """The batches of a run: all at once, or each method's own blocks."""
-    methods = tuple(asker.specs)
-    if not asker.design.adaptive:
-        yield [Item(trial, methods) for trial in grid(asker.design, names)]
+def plan_tasks(runner: TrialRunner, photo_names: Sequence[str]) -> Plan:
+    """Yields the tasks of a run: the whole grid at once, or each method's blocks in turn."""
+    methods = tuple(runner.specs)
+    if not runner.design.adaptive:
+        yield [Task(trial, methods) for trial in grid_trials(runner.design, photo_names)]
         return
     for method in methods:
-        blocks = adaptive.trials(asker.design, names)
-        batch = next(blocks)
-        while batch:
-            answers = yield [Item(trial, (method,)) for trial in batch]
+        blocks = adaptive.trial_blocks(runner.design, photo_names)
+        block = next(blocks)
+        while block:
+            answers = yield [Task(trial, (method,)) for trial in block]
             try:
-                batch = blocks.send([bool(rows[0]["hit"]) for rows in answers])
+                block = blocks.send([bool(rows[0]["hit"]) for rows in answers])
             except StopIteration:
                 break
 
 
-def total(asker: Asker, names: Sequence[str]) -> int:
-    """How many items the plan has."""
-    if asker.design.adaptive:
-        return len(asker.specs) * asker.design.adaptive
-    return len(grid(asker.design, names))
+def count_tasks(runner: TrialRunner, photo_names: Sequence[str]) -> int:
+    """The number of tasks in the plan."""
+    if runner.design.adaptive:
+        return len(runner.specs) * runner.design.adaptive
+    return len(grid_trials(runner.design, photo_names))
 
 
-def run(
-    asker: Asker,
-    names: Sequence[str],
-    journal: Path,
+def run_trials(
+    runner: TrialRunner,
+    photo_names: Sequence[str],
+    log_path: Path,
     request: dict[str, Any],
     workers: int,
     progress: Progress,
 ) -> list[Row]:
-    """Ask everything that the journal does not know yet -> all rows, by method and trial."""
-    asker.load()
-    count, rows = total(asker, names), []
-    with closing(Journal(journal, request)) as written, _asking(asker, workers) as ask:
+    """Runs all tasks that the answer log does not contain yet -> all rows, by method and trial."""
+    runner.load()
+    count = count_tasks(runner, photo_names)
+    all_rows: list[Row] = []
+    with closing(AnswerLog(log_path, request)) as log, _task_function(runner, workers) as run:
         progress(0, count)
-        batches = plan(asker, names)
+        batches = plan_tasks(runner, photo_names)
         answers: list[list[Row]] = []
         done = 0
         while True:
             try:
-                items = batches.send(answers) if done else next(batches)
+                tasks = batches.send(answers) if done else next(batches)
             except StopIteration:
                 break
-            answers = written.take(len(items))
-            with closing(ask(items[len(answers) :])) as coming:
-                for number, found in enumerate(coming, done + len(answers) + 1):
-                    written.add(found)
-                    answers.append(found)
+            answers = log.take(len(tasks))
+            with closing(run(tasks[len(answers) :])) as results:
+                for number, rows in enumerate(results, done + len(answers) + 1):
+                    log.add(rows)
+                    answers.append(rows)
                     progress(number, count)
-            done += len(items)
-            rows += [row for found in answers for row in found]
-    order = {name: i for i, name in enumerate(asker.specs)}
-    return sorted(rows, key=lambda row: (order[row["method"]], row["trial"]))
+            done += len(tasks)
+            all_rows += [row for rows in answers for row in rows]
+    order = {name: i for i, name in enumerate(runner.specs)}
+    return sorted(all_rows, key=lambda row: (order[row["method"]], row["trial"]))
 
 
-Ask = Callable[[Sequence[Item]], Generator[list[Row], None, None]]
+RunTasks = Callable[[Sequence[Task]], Generator[list[Row], None, None]]
 
 
 @contextmanager
-def _asking(asker: Asker, workers: int) -> Iterator[Ask]:
-    """Give a function that yields the answers to items in order."""
+def _task_function(runner: TrialRunner, workers: int) -> Iterator[RunTasks]:
+    """A function that yields the rows of tasks in order, computed by ``workers`` processes."""
     if workers == 1:
-        before = _threads(1)  # results must not depend on the number of workers
+        before = _set_torch_threads(1)  # results must not depend on the number of workers
 
-        def one_by_one(items: Sequence[Item]) -> Generator[list[Row], None, None]:
-            yield from map(asker.ask, items)
+        def run_in_order(tasks: Sequence[Task]) -> Generator[list[Row], None, None]:
+            yield from map(runner.run, tasks)
 
         try:
-            yield one_by_one
+            yield run_in_order
         finally:
-            _threads(before)
+            _set_torch_threads(before)
         return
-    with worker_pool(workers, _begin, asker) as run:
-        yield lambda items: run(_ask, ((item,) for item in items))
+    with worker_pool(workers, _start_worker, runner) as run:
+        yield lambda tasks: run(_run_task, ((task,) for task in tasks))
 
 
-_asker: Asker | None = None  # of a worker process
+_worker_runner: TrialRunner | None = None  # in a worker process
 
 
-def _begin(asker: Asker) -> None:
-    global _asker
-    asker.load()
-    _threads(1)
-    _asker = asker
+def _start_worker(runner: TrialRunner) -> None:
+    global _worker_runner
+    runner.load()
+    _set_torch_threads(1)
+    _worker_runner = runner
 
 
-def _ask(item: Item) -> list[Row]:
-    assert _asker is not None
-    return _asker.ask(item)
+def _run_task(task: Task) -> list[Row]:
+    assert _worker_runner is not None
+    return _worker_runner.run(task)
 
 
-def _threads(count: int | None) -> int | None:
-    """Set the number of threads of torch, if a method has brought it -> what it was before."""
+def _set_torch_threads(count: int | None) -> int | None:
+    """Sets torch's number of threads, if a method has imported torch -> the number before."""
     torch = sys.modules.get("torch")
     if torch is None or count is None:
         return None

@@ -1,4 +1,4 @@
-"""Parts of the trials that get a threshold of their own: by radius, texture, brightness, codec."""
+"""Strata: groups of trials by radius, texture, brightness, codec or feather."""
 
 from __future__ import annotations
 
@@ -8,46 +8,52 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-Labels = dict[str, pd.Series]  # level -> which trials are of it
-THIRDS = {"texture": ("smooth", "medium", "busy"), "brightness": ("dark", "medium", "bright")}
+Masks = dict[str, pd.Series]  # level -> which trials belong to it
+LEVEL_NAMES = {"texture": ("smooth", "medium", "busy"), "brightness": ("dark", "medium", "bright")}
 
 
 @dataclass(frozen=True)
-class Part:
-    """A cut's name, its level, and (N,) bool: which trials."""
+class Stratum:
+    """A group of trials.
 
-    cut: str
+    Args:
+        variable: the column ``cut`` of ``thresholds.csv``: what the trials are grouped by.
+        level: the group's value.
+        mask: (N,) bool, which trials belong to the group.
+    """
+
+    variable: str
     level: str
-    of: np.ndarray
+    mask: np.ndarray
 
 
-def parts(trials: pd.DataFrame) -> Iterator[Part]:
-    """All trials first, then every cut that parts them in two or more."""
-    yield Part("all", "", np.ones(len(trials), bool))
-    for cut, label in _CUTS.items():
-        labels = label(trials)
-        levels = [level for level, of in labels.items() if of.any()]
+def all_strata(trials: pd.DataFrame) -> Iterator[Stratum]:
+    """All trials together, then the strata of every variable with two levels or more."""
+    yield Stratum("all", "", np.ones(len(trials), bool))
+    for variable, group in _GROUPINGS.items():
+        masks = group(trials)
+        levels = [level for level, mask in masks.items() if mask.any()]
         for level in levels if len(levels) > 1 else []:
-            yield Part(cut, level, labels[level].to_numpy())
+            yield Stratum(variable, level, masks[level].to_numpy())
 
 
-def _by_value(column: str, unit: str) -> Callable[[pd.DataFrame], Labels]:
-    def labels(trials: pd.DataFrame) -> Labels:
+def _by_value(column: str, unit: str) -> Callable[[pd.DataFrame], Masks]:
+    def group(trials: pd.DataFrame) -> Masks:
         values = sorted(trials[column].dropna().unique())
         return {f"{value:g}{unit}": trials[column] == value for value in values}
 
-    return labels
+    return group
 
 
-def _by_third(column: str) -> Callable[[pd.DataFrame], Labels]:
-    """Thirds of the pictures, each picture counted once."""
+def _by_third(column: str) -> Callable[[pd.DataFrame], Masks]:
+    """Groups trials at the terciles of a column, in which every region counts once."""
 
-    def labels(trials: pd.DataFrame) -> Labels:
-        once = trials.drop_duplicates(["photo", "x", "y", "r"])[column].dropna()
-        if once.nunique() < 3:
+    def group(trials: pd.DataFrame) -> Masks:
+        regions = trials.drop_duplicates(["photo", "x", "y", "r"])[column].dropna()
+        if regions.nunique() < 3:
             return {}
-        low, high = (float(f"{edge:.2g}") for edge in np.quantile(once, [1 / 3, 2 / 3]))
-        names = THIRDS[column]
+        low, high = (float(f"{edge:.2g}") for edge in np.quantile(regions, [1 / 3, 2 / 3]))
+        names = LEVEL_NAMES[column]
         values = trials[column]
         return {
             f"{names[0]} (below {low:g})": values < low,
@@ -55,25 +61,25 @@ def _by_third(column: str) -> Callable[[pd.DataFrame], Labels]:
             f"{names[2]} (above {high:g})": values > high,
         }
 
-    return labels
+    return group
 
 
-def _by_codec(trials: pd.DataFrame) -> Labels:
-    """Codec and rounding. A PNG keeps the gaps that ``nearest`` leaves in the histogram."""
-    known = trials[["codec", "quality", "rounding"]].drop_duplicates().dropna(subset="codec")
-    labels: Labels = {}
-    for codec, quality, rounding in sorted(known.itertuples(index=False), key=str):
-        of = (trials["codec"] == codec) & (trials["rounding"] == rounding)
+def _by_codec(trials: pd.DataFrame) -> Masks:
+    """Groups trials by codec and rounding; PNG keeps the histogram gaps of ``nearest``."""
+    kinds = trials[["codec", "quality", "rounding"]].drop_duplicates().dropna(subset="codec")
+    masks: Masks = {}
+    for codec, quality, rounding in sorted(kinds.itertuples(index=False), key=str):
+        mask = (trials["codec"] == codec) & (trials["rounding"] == rounding)
         name = "PNG"
         if codec == "jpeg":
-            of &= trials["quality"] == quality
+            mask &= trials["quality"] == quality
             name = f"JPEG {quality:g}"
-        leak = " (histogram gaps)" if codec == "png" and rounding != "stochastic" else ""
-        labels[f"{name}, {rounding}{leak}"] = of
-    return labels
+        gaps = " (histogram gaps)" if codec == "png" and rounding != "stochastic" else ""
+        masks[f"{name}, {rounding}{gaps}"] = mask
+    return masks
 
 
-_CUTS: dict[str, Callable[[pd.DataFrame], Labels]] = {
+_GROUPINGS: dict[str, Callable[[pd.DataFrame], Masks]] = {
     "radius": _by_value("r", " px"),
     "texture": _by_third("texture"),
     "brightness": _by_third("brightness"),

@@ -1,4 +1,4 @@
-"""From trials to tables: hit rates, and the threshold of every method, cut and side."""
+"""The tables of hit rates and of thresholds, by method, stratum and side."""
 
 from __future__ import annotations
 
@@ -10,18 +10,15 @@ import numpy as np
 import pandas as pd
 
 from localize.evaluation import metrics
+from localize.evaluation.verdicts import ABOVE, BELOW, NO_THRESHOLD, TOO_FEW
+from localize.registry import BASELINE
 from localize.sharpness import luminance, psychometric, strata
 from localize.sharpness.psychometric import Curve, Fits
 
-BASELINE = "centre"
-CHANCE = 3.09  # z of a rise that chance alone shows once in a thousand
+MIN_TREND_Z = 3.09  # z of the trend test: one-sided p = 0.001
 DRAWS = 1000  # bootstrap samples
-SAME = 5  # decimals to which two steps |log ratio| are one level
-LEAST = 30  # trials with a change below which that test says little
-NEVER = "no threshold"
-TOO_FEW = "too few trials"
-ABOVE = "above the largest tried"
-BELOW = "below the smallest tried"
+STEP_DECIMALS = 5  # steps |log ratio| that agree to so many decimals are one level
+MIN_TRIALS = 30  # with fewer trials with a change, the trend test has too little power
 THRESHOLDS = (
     "method", "cut", "level", "side", "n", "photos", "guess", "lapse", "threshold",
     "threshold_low", "threshold_high", "contrast_percent", "contrast_low", "contrast_high",
@@ -31,22 +28,29 @@ RATES = ("method", "side", "discolor_ratio", "r", "n", "photos", "hit_rate", "lo
 
 
 def steps(ratios: pd.Series) -> np.ndarray:
-    """Ratios -> (N,) steps |log ratio|, equal ones to the last bit."""
-    return np.abs(np.log(ratios.to_numpy(float))).round(SAME)
+    """Ratios -> (N,) steps |log ratio|, rounded so that equal steps are equal exactly."""
+    return np.abs(np.log(ratios.to_numpy(float))).round(STEP_DECIMALS)
 
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """(L,) steps; (P, L) trials and hits of every photo; the photos' names."""
+    """Trials and hits by photo and step.
+
+    Args:
+        x: (L,) steps |log ratio|, ascending.
+        n: (P, L) number of trials.
+        hits: (P, L) number of hits.
+        photos: P names.
+    """
 
     x: np.ndarray
     n: np.ndarray
     hits: np.ndarray
-    names: tuple[str, ...]
+    photos: tuple[str, ...]
 
 
-def counted(trials: pd.DataFrame) -> Counts:
-    """Trials -> how many each photo had at each step."""
+def count_by_photo(trials: pd.DataFrame) -> Counts:
+    """Counts the trials and hits of each photo at each step."""
     x, level = np.unique(steps(trials["discolor_ratio"]), return_inverse=True)
     names, photo = np.unique(trials["photo"].astype(str), return_inverse=True)
     n = np.zeros((len(names), len(x)))
@@ -57,46 +61,46 @@ def counted(trials: pd.DataFrame) -> Counts:
 
 
 def verdict(trials: pd.DataFrame, counts: Counts, fits: Fits) -> str:
-    """Why a curve has no threshold, or nothing."""
+    """Why a curve has no threshold, or ""."""
     x = steps(trials["discolor_ratio"])
-    if psychometric.rises(x, trials["hit"].to_numpy()) < CHANCE:
-        return NEVER if np.count_nonzero(x) >= LEAST else TOO_FEW
+    if psychometric.trend_z(x, trials["hit"].to_numpy()) < MIN_TREND_Z:
+        return NO_THRESHOLD if np.count_nonzero(x) >= MIN_TRIALS else TOO_FEW
     if fits.threshold[0] > counts.x[-1]:
         return ABOVE
     return BELOW if fits.threshold[0] < counts.x[counts.x > 0][0] else ""
 
 
-def threshold(
-    trials: pd.DataFrame, side: str, curve: Curve = "weibull", unasked: float = 0.0
+def fit_threshold(
+    trials: pd.DataFrame, side: str, curve: Curve = "weibull", guess: float = 0.0
 ) -> dict[str, Any]:
-    """The trials of one method, cut and side -> the numbers of a row of ``thresholds.csv``.
+    """The trials of one method, stratum and side -> the numbers of a row of ``thresholds.csv``.
 
-    A limit of an interval that lies beyond what was tried is 1 (no change at all) or infinite.
+    A limit of an interval beyond the ratios tried is 1 (no change), 0 or infinite.
     """
-    counts = counted(trials)
+    counts = count_by_photo(trials)
     n, hits = counts.n.sum(0), counts.hits.sum(0)
     row: dict[str, Any] = {"n": len(trials), "photos": len(counts.n)}
     if not counts.x.any():
         return row | {"verdict": TOO_FEW}
-    fits = psychometric.fit(counts.x, n, hits, curve, unasked)
+    fits = psychometric.fit(counts.x, n, hits, curve, guess)
     row |= {"guess": fits.guess[0], "verdict": verdict(trials, counts, fits)}
     if row["verdict"]:
         return row
-    low, high = _intervals(counts, curve, unasked)
+    low, high = _intervals(counts, curve, guess)
     sign = -1 if side == "darker" else 1
-    found = np.exp(sign * np.array([fits.threshold[0], low.threshold[0], high.threshold[0]]))
-    found[1:].sort()
+    ratios = np.exp(sign * np.array([fits.threshold[0], low.threshold[0], high.threshold[0]]))
+    ratios[1:].sort()
     grey = float(trials["brightness"].mean())
     with np.errstate(invalid="ignore"):
-        weber = luminance.contrast(np.minimum(found, 1e6), grey)
+        contrast = luminance.contrast(np.minimum(ratios, 1e6), grey)
     return row | {
         "lapse": fits.lapse[0],
-        "threshold": found[0],
-        "threshold_low": found[1],
-        "threshold_high": found[2],
-        "contrast_percent": weber[0],
-        "contrast_low": weber[1],
-        "contrast_high": np.inf if np.isinf(found[2]) else weber[2],
+        "threshold": ratios[0],
+        "threshold_low": ratios[1],
+        "threshold_high": ratios[2],
+        "contrast_percent": contrast[0],
+        "contrast_low": contrast[1],
+        "contrast_high": np.inf if np.isinf(ratios[2]) else contrast[2],
         "slope": fits.slope[0],
         "slope_low": low.slope[0],
         "slope_high": high.slope[0],
@@ -104,18 +108,18 @@ def threshold(
     }
 
 
-def _resampled(counts: Counts) -> tuple[np.ndarray, np.ndarray]:
-    """-> (DRAWS, L) trials and hits of bootstrap samples of photos."""
+def _resample(counts: Counts) -> tuple[np.ndarray, np.ndarray]:
+    """(DRAWS, L) trials and (DRAWS, L) hits of bootstrap samples of photos."""
     weights = np.concatenate(list(metrics.resamples(len(counts.n), draws=DRAWS)))
     return weights @ counts.n, weights @ counts.hits
 
 
-def _intervals(counts: Counts, curve: Curve, unasked: float) -> tuple[Fits, Fits]:
-    """The limits of 95 % of bootstrap samples of photos; NaN with fewer than two photos."""
+def _intervals(counts: Counts, curve: Curve, guess: float) -> tuple[Fits, Fits]:
+    """Lower and upper limits of the parameters' 95 % intervals; NaN with fewer than two photos."""
     if len(counts.n) < 2:
-        nothing = np.full(1, np.nan)
-        return (Fits(*[nothing] * 5),) * 2
-    fields = vars(drawn(counts, curve, unasked))
+        undefined = np.full(1, np.nan)
+        return (Fits(*[undefined] * 5),) * 2
+    fields = vars(bootstrap_fits(counts, curve, guess))
     low, high = (
         Fits(**{name: np.atleast_1d(quantile(v, q)) for name, v in fields.items()})
         for q in (0.025, 0.975)
@@ -123,51 +127,51 @@ def _intervals(counts: Counts, curve: Curve, unasked: float) -> tuple[Fits, Fits
     return low, high
 
 
-def drawn(counts: Counts, curve: Curve, unasked: float) -> Fits:
-    """-> the curves of DRAWS bootstrap samples of photos.
+def bootstrap_fits(counts: Counts, curve: Curve, guess: float) -> Fits:
+    """The curves fitted to DRAWS bootstrap samples of photos.
 
-    Thresholds above the largest step that was tried are infinite, those below the least 0.
+    Thresholds above the largest step tried are infinite, and those below the smallest one 0.
     """
-    fits = psychometric.fit(counts.x, *_resampled(counts), curve, unasked)
-    x, found = counts.x[counts.x > 0], fits.threshold
-    clear = np.where(found > x[-1], np.inf, np.where(found < x[0], 0.0, found))
-    return replace(fits, threshold=clear)
+    fits = psychometric.fit(counts.x, *_resample(counts), curve, guess)
+    x, values = counts.x[counts.x > 0], fits.threshold
+    values = np.where(values > x[-1], np.inf, np.where(values < x[0], 0.0, values))
+    return replace(fits, threshold=values)
 
 
 def quantile(values: np.ndarray, q: float) -> float:
-    """(N,) values, infinite ones as well -> one of them."""
+    """The q-quantile of (N,) values, which may be infinite: always one of the values."""
     return float(np.quantile(values, q, method="inverted_cdf"))
 
 
-def band(trials: pd.DataFrame, x: np.ndarray, curve: Curve, unasked: float) -> np.ndarray:
-    """(L,) steps -> (3, L): the curve of one method and side, and its 95 % limits."""
-    counts = counted(trials)
-    fits = psychometric.fit(counts.x, counts.n.sum(0), counts.hits.sum(0), curve, unasked)
+def band(trials: pd.DataFrame, x: np.ndarray, curve: Curve, guess: float) -> np.ndarray:
+    """(L,) steps -> (3, L) hit rates: the curve of one method and side, and its 95 % limits."""
+    counts = count_by_photo(trials)
+    fits = psychometric.fit(counts.x, counts.n.sum(0), counts.hits.sum(0), curve, guess)
     rates = fits.rate(x, curve)[0]
     if len(counts.n) < 2:
         return np.stack([rates, rates, rates])
-    many = psychometric.fit(counts.x, *_resampled(counts), curve, unasked).rate(x, curve)
-    return np.stack([rates, *np.quantile(many, [0.025, 0.975], axis=0)])
+    samples = psychometric.fit(counts.x, *_resample(counts), curve, guess).rate(x, curve)
+    return np.stack([rates, *np.quantile(samples, [0.025, 0.975], axis=0)])
 
 
-def of_side(trials: pd.DataFrame, side: str) -> pd.DataFrame:
-    """The trials of a side, or of both, with those at ratio 1."""
+def trials_of_side(trials: pd.DataFrame, side: str) -> pd.DataFrame:
+    """The trials of a side, or of both, including those at ratio 1."""
     return trials if side == "both" else trials[trials["side"].isin((side, "none"))]
 
 
 def sides(trials: pd.DataFrame, together: bool = True) -> list[str]:
-    """The sides to report: both where there are both and that is wanted, and each."""
+    """The sides to report: each side, preceded by "both" if there are two and ``together``."""
     single = [side for side in ("brighter", "darker") if (trials["side"] == side).any()]
     return ["both", *single] if together and len(single) > 1 else single
 
 
-def unasked_guess(trials: pd.DataFrame) -> float:
-    """The guess rate of a method that was never asked at ratio 1: the centre guess's."""
+def default_guess(trials: pd.DataFrame) -> float:
+    """The guess rate of methods without trials at ratio 1: the hit rate of the centre guess."""
     baseline = trials.loc[trials["method"] == BASELINE, "hit"]
     return float(baseline.mean()) if len(baseline) else 0.0
 
 
-def all_thresholds(
+def threshold_table(
     trials: pd.DataFrame,
     curve: Curve = "weibull",
     together: bool = True,
@@ -176,37 +180,38 @@ def all_thresholds(
     """All trials -> ``thresholds.csv``.
 
     Args:
-        together: fit both sides as one too; not where each has steps chosen for it.
+        together: also fit both sides together; not for adaptive trials, whose sides have
+            different steps.
     """
-    unasked = unasked_guess(trials)
-    parts = list(_parts(trials))
+    guess = default_guess(trials)
+    groups = list(_groups(trials))
     rows = []
-    for done, (name, part, of) in enumerate(parts):
-        for side in sides(of, together):
-            chosen = of_side(of, side)
-            numbers = threshold(chosen, side, curve, unasked)
+    for done, (name, stratum, own) in enumerate(groups):
+        for side in sides(own, together):
+            numbers = fit_threshold(trials_of_side(own, side), side, curve, guess)
             rows.append(
-                {"method": name, "cut": part.cut, "level": part.level, "side": side} | numbers
+                {"method": name, "cut": stratum.variable, "level": stratum.level, "side": side}
+                | numbers
             )
-        progress(done + 1, len(parts))
+        progress(done + 1, len(groups))
     return pd.DataFrame(rows).reindex(columns=list(THRESHOLDS))
 
 
-def _parts(trials: pd.DataFrame) -> Iterator[tuple[str, strata.Part, pd.DataFrame]]:
-    """Each method with each part; the limits of a cut are the same for all methods."""
-    parts = list(strata.parts(trials))
+def _groups(trials: pd.DataFrame) -> Iterator[tuple[str, strata.Stratum, pd.DataFrame]]:
+    """The trials of each method in each stratum; strata are the same for all methods."""
+    all_strata = list(strata.all_strata(trials))
     for name in dict.fromkeys(trials["method"]):
-        for part in parts:
-            of = trials[part.of & (trials["method"] == name).to_numpy()]
-            if len(of):
-                yield str(name), part, of
+        for stratum in all_strata:
+            own = trials[stratum.mask & (trials["method"] == name).to_numpy()]
+            if len(own):
+                yield str(name), stratum, own
 
 
-def all_rates(trials: pd.DataFrame) -> pd.DataFrame:
-    """All trials -> ``rates.csv``: hit rates by ratio, at all radii and at each."""
+def rate_table(trials: pd.DataFrame) -> pd.DataFrame:
+    """All trials -> ``rates.csv``: hit rates by ratio, over all radii and for each radius."""
     rows = []
-    for r, of in [(np.nan, trials), *trials.groupby("r")]:
-        cells = of.groupby(["method", "side", "discolor_ratio"], sort=False)
+    for r, of_radius in [(np.nan, trials), *trials.groupby("r")]:
+        cells = of_radius.groupby(["method", "side", "discolor_ratio"], sort=False)
         for (method, side, ratio), cell in cells:
             low, high = metrics.bootstrap(
                 cell["hit"].to_numpy(), cell["photo"].tolist(), draws=DRAWS

@@ -357,7 +357,7 @@ def test_centre_distance_by_hand(small_set: Path) -> None:
 
 
 def test_found_within_ends_at_the_share_of_answers(compared: Comparison) -> None:
-    figure = plots.found_within(compared.predictions)
+    figure = plots.hit_rate_curves(compared.predictions)
     steps = [line for line in figure.axes[0].lines if len(line.get_xdata()) > 2]
     assert {line.get_label() for line in steps} == set(compared.scores["method"])
     for line in steps:
@@ -366,9 +366,9 @@ def test_found_within_ends_at_the_share_of_answers(compared: Comparison) -> None
 
 def test_the_legend_covers_no_data(compared: Comparison) -> None:
     for figure in (
-        plots.found_within(compared.predictions),
-        plots.validation(compared.history, 30.0),
-        plots.presence(compared.predictions, compared.clean),
+        plots.hit_rate_curves(compared.predictions),
+        plots.validation_curves(compared.history, 30.0),
+        plots.roc_curves(compared.predictions, compared.clean),
     ):
         figure.draw_without_rendering()
         legend = figure.legends[0].get_window_extent()
@@ -376,9 +376,12 @@ def test_the_legend_covers_no_data(compared: Comparison) -> None:
 
 
 def test_colours_stay_with_their_method() -> None:
-    few, many = plots.look(["cnn-slow", "mine"]), plots.look(["centre", "boundary", "cnn-slow"])
+    few, many = (
+        plots.method_styles(["cnn-slow", "mine"]),
+        plots.method_styles(["centre", "boundary", "cnn-slow"]),
+    )
     assert few["cnn-slow"] == many["cnn-slow"]
-    assert len(set(plots.look(list(registry.METHODS)).values())) == len(registry.METHODS)
+    assert len(set(plots.method_styles(list(registry.METHODS)).values())) == len(registry.METHODS)
     assert few["mine"] not in many.values()
 
 

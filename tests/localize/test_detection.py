@@ -51,17 +51,17 @@ def slow_aupro(maps: list[np.ndarray], masks: list[np.ndarray], limit: float = 0
 @given(TIED)
 def test_presence_agrees_with_scikit_learn(rows: list[tuple[int, bool]]) -> None:
     scores, hidden = split(rows)
-    found = detection.presence(scores, hidden, range(len(rows)), draws=3)
+    found = detection.image_metrics(scores, hidden, range(len(rows)), draws=3)
     if hidden.all() or not hidden.any():
         assert all(math.isnan(v) for estimate in found.values() for v in estimate)
-        assert math.isnan(detection.threshold(scores, hidden))
+        assert math.isnan(detection.best_f1_threshold(scores, hidden))
         return
     assert found["image_auroc"].value == pytest.approx(roc_auc_score(hidden, scores))
     assert found["average_precision"].value == pytest.approx(
         average_precision_score(hidden, scores)
     )
     assert found["best_f1"].value == pytest.approx(oracle_f1(hidden, scores))
-    called = scores >= detection.threshold(scores, hidden)
+    called = scores >= detection.best_f1_threshold(scores, hidden)
     by_hand = 2 * (called & hidden).sum() / (called.sum() + hidden.sum())
     assert by_hand == pytest.approx(found["best_f1"].value)
 
@@ -81,20 +81,20 @@ def test_only_the_order_of_scores_counts() -> None:
     rng = np.random.default_rng(0)
     scores, hidden = rng.normal(size=60).round(1), rng.random(60) < 0.4
     photos = np.arange(60) // 3
-    plain = detection.presence(scores, hidden, photos)
-    assert detection.presence(np.exp(3 * scores), hidden, photos) == plain
+    plain = detection.image_metrics(scores, hidden, photos)
+    assert detection.image_metrics(np.exp(3 * scores), hidden, photos) == plain
     ends = np.where(scores == scores.max(), np.inf, np.where(scores < -1, -np.inf, scores))
-    assert np.isfinite(detection.presence(ends, hidden, photos)["image_auroc"]).all()
+    assert np.isfinite(detection.image_metrics(ends, hidden, photos)["image_auroc"]).all()
 
 
 def test_no_answers_no_metrics() -> None:
-    found = detection.presence(np.empty(0), np.empty(0, bool), [])
+    found = detection.image_metrics(np.empty(0), np.empty(0, bool), [])
     assert all(math.isnan(v) for estimate in found.values() for v in estimate)
-    assert all(math.isnan(v) for e in detection.pixelwise([], []).values() for v in e)
+    assert all(math.isnan(v) for e in detection.pixel_metrics([], []).values() for v in e)
 
 
 def test_one_photo_has_no_interval() -> None:
-    found = detection.presence(np.arange(4.0), np.arange(4) > 1, ["a"] * 4)["image_auroc"]
+    found = detection.image_metrics(np.arange(4.0), np.arange(4) > 1, ["a"] * 4)["image_auroc"]
     assert found.value == 1
     assert math.isnan(found.low)
     assert math.isnan(found.high)
@@ -131,7 +131,9 @@ def test_intervals_cover_the_known_area_about_as_often_as_they_say() -> None:
     for _ in range(200):
         hidden = np.arange(120) % 2 == 1
         scores = rng.normal(size=120) + hidden
-        found = detection.presence(scores, hidden, np.arange(120) // 2, draws=300)["image_auroc"]
+        found = detection.image_metrics(scores, hidden, np.arange(120) // 2, draws=300)[
+            "image_auroc"
+        ]
         covered += found.low <= true <= found.high
     assert 0.88 <= covered / 200 <= 0.985
 
@@ -141,8 +143,8 @@ def test_rows_of_one_photo_widen_the_interval() -> None:
     photos = np.repeat(np.arange(20), 10)
     hidden = np.arange(200) % 2 == 1
     scores = rng.normal(size=20)[photos] * np.where(hidden, 1, -1) + 0.1 * rng.normal(size=200)
-    shared = detection.presence(scores, hidden, photos)["image_auroc"]
-    alone = detection.presence(scores, hidden, range(200))["image_auroc"]
+    shared = detection.image_metrics(scores, hidden, photos)["image_auroc"]
+    alone = detection.image_metrics(scores, hidden, range(200))["image_auroc"]
     assert shared.value == alone.value
     assert shared.high - shared.low > 1.5 * (alone.high - alone.low)
 
@@ -167,8 +169,8 @@ def pictures(
 def pixelwise(
     maps: list[np.ndarray], masks: list[np.ndarray], draws: int = 5
 ) -> dict[str, Estimate]:
-    sketches = [detection.sketch(m, mask) for m, mask in zip(maps, masks, strict=True)]
-    return detection.pixelwise(sketches, range(len(maps)), draws)
+    sketches = [detection.summarize_map(m, mask) for m, mask in zip(maps, masks, strict=True)]
+    return detection.pixel_metrics(sketches, range(len(maps)), draws)
 
 
 def flat(arrays: list[np.ndarray]) -> np.ndarray:
@@ -235,7 +237,7 @@ def test_thinned_ranks_are_off_by_at_most_their_bound(values: list[float], point
     array = np.array(values, "f4")
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(detection, "POINTS", points)
-        thin = detection.Thinned.of(array)
+        thin = detection.ValueQuantiles.from_values(array)
         weights = thin.weights
     assert len(thin.values) == len(weights) == min(points, len(array))
     assert weights.sum() == len(array)
@@ -245,19 +247,19 @@ def test_thinned_ranks_are_off_by_at_most_their_bound(values: list[float], point
 
 
 def test_regions_weigh_the_same_whatever_their_size() -> None:
-    """Two in one mask, joined at a corner only if 8-connected; all of the small one is found."""
+    """A small region that is found completely and a large one that is missed count equally."""
     mask = np.zeros((30, 30), bool)
     mask[2:4, 2:4] = True
     mask[10:26, 10:26] = True
     heat = np.zeros((30, 30), np.float32)
     heat[2:4, 2:4] = 1
-    drawn = detection.sketch(heat, mask)
+    drawn = detection.summarize_map(heat, mask)
     assert sorted(region.count for region in drawn.regions) == [4, 256]
-    found = detection.pixelwise([drawn], ["a"])
-    assert found["aupro"].value == pytest.approx(slow_regions := 0.5 + 0.5 * 0.15)
-    assert slow_regions == 0.575  # half at once, then along the diagonal to (1, 1)
+    found = detection.pixel_metrics([drawn], ["a"])
+    # The mean overlap is 0.5 at rate 0 and rises linearly to 1 at rate 1: up to 0.3, 0.575.
+    assert found["aupro"].value == pytest.approx(0.575)
     mask[4:10, 4:10] = np.eye(6, dtype=bool)
-    assert len(detection.sketch(heat, mask).regions) == 1
+    assert len(detection.summarize_map(heat, mask).regions) == 1
 
 
 def test_the_limit_may_be_one() -> None:
@@ -269,9 +271,9 @@ def test_the_limit_may_be_one() -> None:
 
 def test_the_worst_map_is_the_worst() -> None:
     _, masks = pictures(6)
-    found = pixelwise([detection.worst(mask) for mask in masks], masks)
+    found = pixelwise([detection.worst_map(mask) for mask in masks], masks)
     assert found["pixel_auroc"].value == found["aupro"].value == 0
-    best = pixelwise([-detection.worst(mask) for mask in masks], masks)
+    best = pixelwise([-detection.worst_map(mask) for mask in masks], masks)
     assert best["pixel_auroc"].value == best["aupro"].value == 1
 
 

@@ -23,8 +23,8 @@ from localize import comparison
 from localize.cli import main
 from localize.data.folder import Folder
 from localize.evaluation import scoring
-from localize.evaluation.answer_log import Journal
-from localize.evaluation.detection import Sketch, Thinned
+from localize.evaluation.answer_log import AnswerLog
+from localize.evaluation.detection import MapSummary, ValueQuantiles
 from localize.evaluation.provenance import fingerprint
 from localize.localizer import Finding, Learns, Localizer, Told
 from synth import InputError, console
@@ -88,8 +88,10 @@ def same(one: Path, other: Path) -> None:
 @given(arrays.arrays(np.float32, st.integers(0, 3000), elements=st.floats(width=32)))
 def test_a_packed_sketch_is_the_same_again(values: np.ndarray) -> None:
     inside = np.arange(len(values)) % 3 == 0
-    drawn = Sketch(Thinned.of(values[~inside]), (Thinned.of(values[inside]),))
-    again = Sketch.unpacked(drawn.packed())
+    drawn = MapSummary(
+        ValueQuantiles.from_values(values[~inside]), (ValueQuantiles.from_values(values[inside]),)
+    )
+    again = MapSummary.from_json(drawn.to_json())
     for before, after in zip(
         (drawn.clean, *drawn.regions), (again.clean, *again.regions), strict=True
     ):
@@ -110,15 +112,15 @@ def test_what_was_answered_is_not_asked_again(
     assert len(whole.errors)
     assert whole.maps
     path = tmp_path / "marking.jsonl"
-    with closing(Journal(path, {})) as journal, pytest.raises(KeyboardInterrupt):
-        scoring.predict(Marking(most), "marking", source, journal=journal)
+    with closing(AnswerLog(path, {})) as journal, pytest.raises(KeyboardInterrupt):
+        scoring.predict(Marking(most), "marking", source, answer_log=journal)
     with closing(RecordLog(path, {})) as log:
         kept = sum(map(len, log.read()))
     assert kept == 0 if most == 0 else 0 < kept <= most
     path.write_bytes(path.read_bytes() + b'[{"x": 1.0, "y"')  # as if killed while it wrote
     rest = Marking(1000)
-    with closing(Journal(path, {})) as journal:
-        resumed = scoring.predict(rest, "marking", source, journal=journal)
+    with closing(AnswerLog(path, {})) as journal:
+        resumed = scoring.predict(rest, "marking", source, answer_log=journal)
     assert len(rest.seen) == len(whole.predictions) + len(whole.clean) - kept
     for name in ("predictions", "clean", "errors"):
         pd.testing.assert_frame_equal(

@@ -74,7 +74,7 @@ def test_bootstrap_is_seeded() -> None:
 
 def test_resamples_do_not_depend_on_the_size_of_chunks() -> None:
     whole = list(metrics.resamples(7, draws=50, seed=3))
-    parts = list(metrics.resamples(7, draws=50, seed=3, wide=metrics.AT_ONCE // 8))
+    parts = list(metrics.resamples(7, draws=50, seed=3, row_size=metrics.CHUNK // 8))
     assert len(whole) == 1
     assert [len(part) for part in parts] == [8] * 6 + [2]
     np.testing.assert_array_equal(whole[0], np.concatenate(parts))

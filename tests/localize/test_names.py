@@ -16,7 +16,7 @@ from matplotlib.text import Text
 
 from localize import registry
 from localize.evaluation.scoring import SCORES
-from localize.names import LONGEST, MOST_BYTES, display_width, file_stem, plain, short
+from localize.names import LONGEST, MAX_BYTES, display_width, file_stem, plain, short
 from localize.report import plots, style
 from localize.report.figures import svg
 
@@ -48,7 +48,7 @@ def test_any_text_becomes_one_line_that_can_be_stored(text: str) -> None:
 @given(texts, texts)
 def test_file_names_are_short_and_differ(one: str, other: str) -> None:
     stems = [file_stem(one), file_stem(other)]
-    assert all(0 < len(stem.encode()) <= MOST_BYTES for stem in stems)
+    assert all(0 < len(stem.encode()) <= MAX_BYTES for stem in stems)
     assert all(stem.strip(". ") == stem and "/" not in stem for stem in stems)
     assert (stems[0] == stems[1]) == (one == other)
 
@@ -92,18 +92,18 @@ def test_names_are_drawn_as_they_are_and_without_a_warning() -> None:
     predictions, clean, scores = comparison(names)
     history = pd.DataFrame({"method": names, "epoch": 1, "val_distance": 3.0})
     figures = [
-        plots.found_within(predictions),
-        plots.distances(scores),
-        plots.presence(predictions, clean),
-        plots.reliability(predictions, clean, names),
-        plots.validation(history, 30.0),
+        plots.hit_rate_curves(predictions),
+        plots.mean_distances(scores),
+        plots.roc_curves(predictions, clean),
+        plots.reliability_diagrams(predictions, clean, names),
+        plots.validation_curves(history, 30.0),
     ]
     for figure in figures:
-        plots.picture(figure, "png")
+        plots.figure_bytes(figure, "png")
         named = [text for text in figure.findobj(Text) if "$" in text.get_text()]
         assert named
         assert not any(text.get_parse_math() for text in named)
-    drawn = plots.picture(figures[0], "svg").decode()
+    drawn = plots.figure_bytes(figures[0], "svg").decode()
     svg(drawn, "plot", "a plot")  # as the report reads it
     assert labels(figures[0]) == [short(name) for name in names]
     assert "_mine" in labels(figures[0])
@@ -118,12 +118,15 @@ def test_names_are_drawn_as_they_are_and_without_a_warning() -> None:
 def test_axes_keep_their_room_beside_any_legend(name: str, count: int) -> None:
     names = ["centre", *(f"{i}{name}{i}" for i in range(count))]
     predictions, clean, _ = comparison(names)
-    for figure in (plots.found_within(predictions), plots.reliability(predictions, clean, names)):
-        plots.picture(figure, "png")
+    for figure in (
+        plots.hit_rate_curves(predictions),
+        plots.reliability_diagrams(predictions, clean, names),
+    ):
+        plots.figure_bytes(figure, "png")
         box = figure.axes[0].get_window_extent()
         assert min(box.width, box.height) > 200  # of 1200 x 675 px
         for legend in figure.legends:
-            with style.styled():
+            with style.figure_style():
                 whole, inside = figure.bbox, legend.get_window_extent()
             assert whole.x0 <= inside.x0
             assert inside.x1 <= whole.x1
@@ -136,8 +139,8 @@ def test_axes_keep_their_room_beside_any_legend(name: str, count: int) -> None:
 def test_training_that_diverges_is_drawn(values: list[float], centre: float) -> None:
     epochs = range(1, len(values) + 1)
     history = pd.DataFrame({"method": "cnn-fast", "epoch": epochs, "val_distance": values})
-    with style.styled():
-        figure = plots.validation(history, centre)
+    with style.figure_style():
+        figure = plots.validation_curves(history, centre)
         figure.draw_without_rendering()
     assert 0 < figure.axes[0].get_ylim()[1] < 1e301
 
@@ -147,14 +150,14 @@ def test_a_method_far_off_leaves_room_for_the_others(mean: float) -> None:
     scores = comparison(["centre", "near", "far"])[2]
     ends = ["mean_distance", "mean_distance_low", "mean_distance_high"]
     scores.loc[2, ends] = mean
-    with style.styled():
-        figure = plots.distances(scores)
+    with style.figure_style():
+        figure = plots.mean_distances(scores)
         figure.draw_without_rendering()
     assert figure.axes[0].get_xlim()[1] == pytest.approx(1.04 * 30)
 
 
 def test_fonts_are_those_that_are_installed() -> None:
-    with style.styled():
+    with style.figure_style():
         text = Text(text="中")
     first, *others = text.get_fontfamily()
     assert first == "DejaVu Sans"
@@ -162,7 +165,7 @@ def test_fonts_are_those_that_are_installed() -> None:
 
 
 def test_a_log_axis_has_plain_numbers() -> None:
-    figure = plots.found_within(comparison(["centre"])[0])
-    plots.picture(figure, "png")
+    figure = plots.hit_rate_curves(comparison(["centre"])[0])
+    plots.figure_bytes(figure, "png")
     ticks = [text.get_text() for text in figure.axes[0].get_xticklabels()]
     assert {"0.1", "1", "10"} <= set(ticks)

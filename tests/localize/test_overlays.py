@@ -52,7 +52,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 def plan(*names: str) -> list[str]:
     photos = [Photo(Path(folder), name) for folder, _, name in (n.partition("//") for n in names)]
-    return [str(path.relative_to("/out")) for path in overlays.plan(photos, Path("/out"))]
+    return [str(path.relative_to("/out")) for path in overlays.output_paths(photos, Path("/out"))]
 
 
 def test_names_of_drawings() -> None:
@@ -82,11 +82,11 @@ def test_names_of_drawings() -> None:
 def test_no_two_photos_share_a_drawing(parts: list[tuple[str, str, str, str]]) -> None:
     names = sorted({f"{folder}//{sub}{stem}{suffix}" for folder, sub, stem, suffix in parts})
     found = plan(*names)
-    keys = [overlays._key(Path(name)) for name in found]
+    keys = [overlays._comparison_key(Path(name)) for name in found]
     assert len(set(keys)) == len(names)
-    assert not {overlays._key(parent) for name in found for parent in Path(name).parents} & set(
-        keys
-    )
+    assert not {
+        overlays._comparison_key(parent) for name in found for parent in Path(name).parents
+    } & set(keys)
     assert all(len(os.fsencode(Path(name).name)) <= 255 for name in found)
     assert all(name.endswith(".png") for name in found)
 

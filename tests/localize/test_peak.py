@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localize.evaluation.validity import FLAT, is_silent, usable
+from localize.evaluation.validity import FLAT, has_no_place, validate
 from localize.external import caller
 from localize.external.function import finding
 from localize.methods.patchcore import scoring
@@ -148,8 +148,8 @@ def test_another_shape_is_no_map(shape: tuple[int, int]) -> None:
 
 def test_a_flat_map_is_silence_with_a_score() -> None:
     found = finding(caller.told(np.full(SHAPE, 0.5), SHAPE), SHAPE)
-    assert is_silent(found)
-    kept, reason = usable(found)
+    assert has_no_place(found)
+    kept, reason = validate(found)
     assert (kept.score, reason) == (0.5, FLAT)
 
 

@@ -37,7 +37,7 @@ def test_the_page_holds_the_clean_twins_without_loss(small_set: Path) -> None:
     made = page.build(small_set)
     data = embedded(made.html)
     table = pd.read_csv(small_set / "metadata.csv").set_index("file_name")
-    assert made.shown == len(data["pictures"]) == (table["label"] == 1).sum()
+    assert made.images == len(data["pictures"]) == (table["label"] == 1).sum()
     assert made.left_out == 0
     for picture in data["pictures"]:
         row = table.loc[picture["file_name"]]
@@ -57,16 +57,16 @@ def test_the_page_holds_the_clean_twins_without_loss(small_set: Path) -> None:
 
 def test_what_does_not_fit_is_left_out_and_told(small_set: Path) -> None:
     everything = page.build(small_set)
-    budget = len(everything.html.encode()) - 1
-    less = page.build(small_set, budget=budget)
-    assert less.shown == everything.shown - 1
+    max_bytes = len(everything.html.encode()) - 1
+    less = page.build(small_set, max_bytes=max_bytes)
+    assert less.images == everything.images - 1
     assert less.left_out == 1
-    assert len(less.html.encode()) <= budget
+    assert len(less.html.encode()) <= max_bytes
     chosen = page.build(small_set, split="train", count=3)
-    assert chosen.shown == 3
+    assert chosen.images == 3
     assert len({picture["photo"] for picture in embedded(chosen.html)["pictures"]}) == 3
     with pytest.raises(InputError, match="smaller"):
-        page.build(small_set, budget=1000)
+        page.build(small_set, max_bytes=1000)
 
 
 def test_bad_input(small_set: Path, tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_bad_input(small_set: Path, tmp_path: Path) -> None:
     bare = shutil.copytree(small_set, tmp_path / "bare")
     table = pd.read_csv(bare / "metadata.csv").drop(columns="clean_file_name")
     table.to_csv(bare / "metadata.csv", index=False)
-    with pytest.raises(InputError, match=r"no clean twin to draw on.*--twins"):
+    with pytest.raises(InputError, match=r"no clean twin to draw the change on.*--twins"):
         page.build(bare)
     other = shutil.copytree(small_set, tmp_path / "other")
     for path in (other / "clean").iterdir():
@@ -198,7 +198,7 @@ def test_the_command(small_set: Path, tmp_path: Path, capsys: pytest.CaptureFixt
 
     assert run("--out", out, "--count", 2) == 0
     assert re.search(
-        r"2 pictures, 0\.\d MB\n\d+ pictures of the .* left out$", capsys.readouterr().out.strip()
+        r"2 images, 0\.\d MB\n\d+ images of the .* left out$", capsys.readouterr().out.strip()
     )
     first = out.read_bytes()
     assert run("--out", out) == 2

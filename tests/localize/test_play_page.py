@@ -20,7 +20,7 @@ from synth import Anomaly, apply, photos
 
 Browse = Callable[..., Any]
 OPEN = "#trial[data-state=open]"
-TOLD = "#trial[data-state=told]"
+ANSWERED = "#trial[data-state=answered]"
 # What is on the screen, and the place where it is.
 NOW = """() => {
   const { row, ratio, place, unchanged, panes } = acuity.trial;
@@ -125,7 +125,7 @@ def test_the_screen_shows_what_synth_draws(
         shot = Image.open(io.BytesIO(page.screenshot(clip=box, scale="device"))).convert("RGB")
         assert np.array_equal(np.asarray(shot), expected.repeat(pixel, 0).repeat(pixel, 1))
         page.click("#second")
-        page.wait_for_selector(TOLD)
+        page.wait_for_selector(ANSWERED)
         page.click("#first")
 
 
@@ -165,7 +165,7 @@ def test_played_with_the_mouse_then_scored(
     page.click("#go")
     for number in range(7):
         page.wait_for_selector(OPEN)
-        assert page.inner_text("#count") == f"Picture {number + 1} of 7"
+        assert page.inner_text("#count") == f"Image {number + 1} of 7"
         now = page.evaluate(NOW)
         picture, scale = now["picture"], now["scale"]
         if number == 4:  # what was answered is kept over a reload
@@ -175,7 +175,7 @@ def test_played_with_the_mouse_then_scored(
             assert page.evaluate(NOW) == now
         x, y = (round(picture["x"]), round(picture["y"])) if number % 3 else (1, 1)
         page.locator(".picture").click(position={"x": (x + 0.5) * scale, "y": (y + 0.5) * scale})
-        page.wait_for_selector(TOLD)
+        page.wait_for_selector(ANSWERED)
         outlines = 0 if now["unchanged"] else 1
         assert page.locator(".truth .halo:not(line)").count() == outlines
         words = "Nothing was changed" if now["unchanged"] else "Found" if number % 3 else "Missed"
@@ -191,7 +191,7 @@ def test_played_with_the_mouse_then_scored(
     assert set(table["x_pred"]) >= {1.0}
     assert (table["distance"] < 1).sum() == 4
     page.click("#again")
-    assert page.inner_text("#supply") == "0 of 7 pictures are new to you"
+    assert page.inner_text("#supply") == "0 of 7 images are new to you"
 
     from localize import external_predictions
     from localize.sharpness import design, external_trials
@@ -224,7 +224,7 @@ def test_played_with_the_keyboard(
                 for press in [key] * (abs(steps) // 12) + [f"Shift+{key}"] * (abs(steps) % 12):
                     page.keyboard.press(press)
             page.keyboard.press("Enter")
-        page.wait_for_selector(TOLD)
+        page.wait_for_selector(ANSWERED)
         page.keyboard.press("Enter")  # next
     page.wait_for_selector("#results h1")
     table = played(page, tmp_path)
@@ -266,7 +266,7 @@ def test_two_pictures_with_a_finger_on_a_phone(
         page.touchscreen.tap(at["x"] + x, at["y"] + y)
         assert page.locator(".cross").count() == 1
         page.locator("#first").tap()
-        page.wait_for_selector(TOLD)
+        page.wait_for_selector(ANSWERED)
         assert page.locator("#stage").bounding_box() == stage  # nothing moved
         page.locator("#first").tap()
     page.wait_for_selector("#results h1")
@@ -336,7 +336,7 @@ def test_the_models_beside_the_person(browse: Browse, dataset: Path, tmp_path: P
             page.click("#first")
         page.click("#finish")
         chart = (
-            page.locator("section", has_text="You and the machines").locator("svg").text_content()
+            page.locator("section", has_text="You and the methods").locator("svg").text_content()
         )
         for word in (*words, "<img", "You"):
             assert word in chart

@@ -21,12 +21,12 @@ from localize.cli import main
 from localize.data.folder import Folder
 from localize.evaluation import calibration
 from localize.methods.boundary import Boundary
-from localize.report import closeups, figures, markup, plots, sentences, standings
+from localize.report import closeups, comparison_summary, figures, markup, plots, ranking
 from localize.report import page as report
 from localize.report.markup import Cell, Column, Html
 from synth import InputError
 
-UNTOLD: dict[str, Any] = {"told": []}
+IMAGE_ONLY: dict[str, Any] = {"told": []}
 TOLD: dict[str, Any] = {"told": ["discolor_ratio", "r"]}
 
 
@@ -51,21 +51,21 @@ def predictions(photos: int = 10, **distances: Any) -> pd.DataFrame:
 
 
 def answer(table: pd.DataFrame, **methods: Any) -> list[str]:
-    stand = standings.standings(table, methods)
-    said = sentences.answer(stand, partial(standings.lead, table))
-    return [re.sub("<[^>]+>", "", sentence).replace("\u00a0", " ") for sentence in said]
+    results = ranking.rank_methods(table, methods)
+    sentences = comparison_summary.summarize(results, partial(ranking.distance_gap, table))
+    return [re.sub("<[^>]+>", "", sentence).replace("\u00a0", " ") for sentence in sentences]
 
 
 def test_three_sentences_from_known_numbers() -> None:
     noise = np.resize([90.0, 110.0], 10)
     table = predictions(sharp=1.0, second=11.0, blind=20.0, noisy=noise, bad=120.0, silent=math.nan)
-    assert answer(table, sharp=TOLD, second=TOLD, blind=UNTOLD, noisy=UNTOLD) == [
-        "sharp is best: 1.0 px [1.0, 1.0] off on average, within 5 px in 100 % [100, 100] of the "
-        "images; 99 px [99, 99] nearer than always guessing the centre.",
-        "Next is second, 10 px [10, 10] farther off; told nothing but the picture, blind is best: "
-        "20 px [20, 20] off on average, within 5 px in 0 % [0, 0].",
-        "No better than the centre (the interval of the difference includes zero): noisy; worse "
-        "than the centre: bad; without any answer: silent.",
+    assert answer(table, sharp=TOLD, second=TOLD, blind=IMAGE_ONLY, noisy=IMAGE_ONLY) == [
+        "sharp is best: mean distance 1.0 px [1.0, 1.0], within 5 px in 100 % [100, 100] of the "
+        "images; on average 99 px [99, 99] closer than the centre guess.",
+        "Second is second, 10 px [10, 10] farther; among image-only methods, blind is best: mean "
+        "distance 20 px [20, 20], within 5 px in 0 % [0, 0] of the images.",
+        "Not significantly different from the centre guess: noisy; worse than the centre guess: "
+        "bad; no answers: silent.",
     ]
 
 
@@ -73,28 +73,27 @@ def test_three_sentences_from_known_numbers() -> None:
     ("photos", "distances", "expected"),
     [
         (10, {"a": np.resize([80.0, 110.0], 10), "b": 120.0},
-         ["None of the 2 methods is better than always guessing the centre, which is 100 px "
-          "[100, 100] off on average: the nearest, a, gains 5.0 px [−4.0, 14] on that.",
-          "No better than the centre (the interval of the difference includes zero): a; worse "
-          "than the centre: b."]),
+         ["None of the 2 methods is better than the centre guess (mean distance 100 px "
+          "[100, 100]). The first in the ranking, a, is 5.0 px [−4.0, 14] closer.",
+          "Not significantly different from the centre guess: a; worse than the centre guess: b."]),
         (10, {"a": 101.0},
-         ["a is worse than always guessing the centre, which is 100 px [100, 100] off on average: "
-          "it gains −1.0 px [−1.0, −1.0] on that."]),
+         ["a is worse than the centre guess (mean distance 100 px [100, 100]): it is 1.0 px "
+          "[1.0, 1.0] farther."]),
         (10, {"a": np.resize([5.0, 195.0], 10)},
-         ["a is no better than always guessing the centre, which is 100 px [100, 100] off on "
-          "average: it gains 0.0 px [−57, 57] on that; yet it is inside the region in 50 % "
-          "[20, 80] of the images, the centre in 0 % [0, 0]."]),
+         ["a is no better than the centre guess (mean distance 100 px [100, 100]): it is 0.0 px "
+          "[−57, 57] closer; however, its answer lies inside the region in 50 % [20, 80] of the "
+          "images, that of the centre guess in 0 % [0, 0]."]),
         (1, {"a": 2.0},
-         ["a comes nearest: 2.0 px off on average, within 5 px in 100 % of the images, where "
-          "always guessing the centre is 100 px off; with one photo there is no interval, it may "
-          "be luck."]),
-        (10, {"a": math.nan}, ["No method gave any answer: the reasons are below."]),
-        (10, {}, ["There is nothing to compare: it takes a method, and the centre guess."]),
+         ["a has the smallest distance: mean distance 2.0 px, within 5 px in 100 % of the images; "
+          "the mean distance of the centre guess is 100 px. With one photo there is no interval, "
+          "so the difference may be due to chance."]),
+        (10, {"a": math.nan}, ["No method gave an answer; the reasons are listed below."]),
+        (10, {}, ["Nothing to compare: a comparison needs a method and the centre guess."]),
         (10, {"a": 1.0, "b": 2.0},
-         ["a is best: 1.0 px [1.0, 1.0] off on average, within 5 px in 100 % [100, 100] of the "
-          "images; 99 px [99, 99] nearer than always guessing the centre.",
-          "Next is b, 1.0 px [1.0, 1.0] farther off.",
-          "Both are better than always guessing the centre."]),
+         ["a is best: mean distance 1.0 px [1.0, 1.0], within 5 px in 100 % [100, 100] of the "
+          "images; on average 99 px [99, 99] closer than the centre guess.",
+          "Second is b, 1.0 px [1.0, 1.0] farther.",
+          "Both methods are better than the centre guess."]),
     ],
 )  # fmt: skip
 def test_sentences_at_and_below_chance(
@@ -106,35 +105,35 @@ def test_sentences_at_and_below_chance(
 def test_silence_is_no_skill() -> None:
     """One exact answer and nine missing: worth a tenth of the gain, and a tenth of the hits."""
     table = predictions(rare=[0.0, *[math.nan] * 9], steady=50.0)
-    first, second = (each for each in standings.standings(table, {}) if each.method != "centre")
+    first, second = (each for each in ranking.rank_methods(table, {}) if each.method != "centre")
     assert (first.method, second.method) == ("steady", "rare")
     assert second.gain.value == pytest.approx(10)
-    assert second.close.value == pytest.approx(0.1)
+    assert second.hit_5.value == pytest.approx(0.1)
     assert second.mean.value == 0
     assert second.verdict == "no better"
 
 
 def test_far_on_average_but_often_inside_is_said() -> None:
     table = predictions(a=1.0, torn=np.resize([5.0, 195.0], 10))
-    assert "torn (though inside the region in 50 % [20, 80])" in answer(table)[-1]
+    assert "torn (but inside the region in 50 % [20, 80])" in answer(table)[-1]
 
 
 def test_a_difference_is_paired() -> None:
     """Photos differ far more than the methods do: only image by image is the lead clear."""
     rng = np.random.default_rng(0)
     hard = rng.uniform(0, 90, 10)
-    gap = standings.lead(predictions(a=hard, b=hard + 1), "a", "b")
+    gap = ranking.distance_gap(predictions(a=hard, b=hard + 1), "a", "b")
     assert gap == pytest.approx((1, 1, 1))
 
 
 def test_misses_come_by_visibility() -> None:
     table = predictions(a=[0.0, 300.0, math.nan, *[300.0] * 7])
     table.loc[(table["method"] == "a") & (table["photo"] == "5.png"), "discolor_ratio"] = 0.5
-    missed = standings.misses(table, "a")
+    missed = ranking.visible_misses(table, "a")
     assert missed["photo"].tolist()[:4] == ["5.png", "5.png", "9.png", "9.png"]
     assert len(missed) == 12
-    assert "2.png" in set(standings.misses(table, "a", 99)["photo"])
-    assert "0.png" not in set(standings.misses(table, "a", 99)["photo"])
+    assert "2.png" in set(ranking.visible_misses(table, "a", 99)["photo"])
+    assert "0.png" not in set(ranking.visible_misses(table, "a", 99)["photo"])
 
 
 NASTY = "<script>alert('x')</script>&\"--><b>"
@@ -166,8 +165,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "dataset_recipe": {"recipe": {"size": [96, 80], "seed": 3, "shape": NASTY}},
     }  # fmt: skip
     (folder / "comparison.json").write_text(json.dumps(about))
-    plots.save(plots.distances(scores), folder / "distance")
-    plots.save(plots.found_within(table), folder / "found")
+    plots.save(plots.mean_distances(scores), folder / "distance")
+    plots.save(plots.hit_rate_curves(table), folder / "found")
     noise = np.random.default_rng(0).integers(0, 255, (1300, 2000, 3), np.uint8)
     Image.fromarray(noise).save(folder / "contact.png", compress_level=1)
     report.write(folder)
@@ -240,7 +239,7 @@ def test_plots_take_the_colours_of_the_page(folder: Path) -> None:
     assert "#ffffff" not in drawn
     assert "#000000" not in drawn
     assert "var(--m0)" in drawn  # boundary's orange
-    assert {figures.colour(colour) for colour in plots.COLOURS if colour != "#000000"} == {
+    assert {figures.theme_colour(colour) for colour in plots.COLOURS if colour != "#000000"} == {
         f"var(--m{i})" for i in range(len(plots.COLOURS)) if plots.COLOURS[i] != "#000000"
     }
     style = (Path(report.__file__).parent / "web" / "page.css").read_text(encoding="utf-8")
@@ -315,7 +314,7 @@ def test_a_page_of_somebody_else_is_kept(folder: Path, tmp_path: Path) -> None:
     page = report.write(tmp_path)
     assert report.write(tmp_path) == page  # ours is written again
     page.write_text("<html><title>My report</title>")
-    with pytest.raises(InputError, match="no report of ours"):
+    with pytest.raises(InputError, match="was not written by Acuity"):
         report.write(tmp_path)
     assert "My report" in page.read_text()
 
@@ -369,40 +368,40 @@ def test_up_close_are_the_misses_of_the_best(small_set: Path) -> None:
     table.loc[0, "distance"] = 0.5
     table.loc[1, "discolor_ratio"] += 0.1  # a trial of its own: there is no such picture
     centre = table.assign(method="centre", distance=60.0)
-    figure = closeups.misses(pd.concat([table, centre]), source)
+    figure = closeups.missed_regions(pd.concat([table, centre]), source)
     assert figure is not None
     assert len([axes for axes in figure.axes if axes.images]) == 8
     image = figure.axes[0].images[0]
     assert image.get_array().shape[0] == image.get_array().shape[1]
     hit = pd.concat([table.assign(distance=0.0), centre])
-    assert closeups.misses(hit, source) is None
+    assert closeups.missed_regions(hit, source) is None
 
 
 def test_calibration_by_hand() -> None:
-    found = calibration.reliability(np.array([0.1, 0.1, 0.9, 1.0]), np.array([0, 1, 1, 1]))
-    np.testing.assert_allclose(found.said, [0.1, 0.95])
-    np.testing.assert_allclose(found.so, [0.5, 1])
+    found = calibration.reliability_bins(np.array([0.1, 0.1, 0.9, 1.0]), np.array([0, 1, 1, 1]))
+    np.testing.assert_allclose(found.predicted, [0.1, 0.95])
+    np.testing.assert_allclose(found.observed, [0.5, 1])
     assert found.count.tolist() == [2, 2]
     assert found.error == pytest.approx((0.4 + 0.05) / 2)
-    assert (found.low < found.so).all()
-    assert (found.so <= found.high).all()
+    assert (found.low < found.observed).all()
+    assert (found.observed <= found.high).all()
 
 
 def test_odds_that_are_kept_have_little_error() -> None:
     rng = np.random.default_rng(0)
     odds = rng.normal(0, 2, 20000)
-    so = rng.random(20000) < calibration.chance(odds)
-    kept = calibration.reliability(calibration.chance(odds), so)
-    boast = calibration.reliability(calibration.chance(3 * odds), so)
+    so = rng.random(20000) < calibration.sigmoid(odds)
+    kept = calibration.reliability_bins(calibration.sigmoid(odds), so)
+    boast = calibration.reliability_bins(calibration.sigmoid(3 * odds), so)
     assert kept.error < 0.015 < 0.1 < boast.error
-    assert np.mean((kept.low <= kept.said) & (kept.said <= kept.high)) >= 0.8
+    assert np.mean((kept.low <= kept.predicted) & (kept.predicted <= kept.high)) >= 0.8
 
 
 def test_the_reliability_plot_shows_those_that_give_odds() -> None:
     table = predictions(sure=1.0, other=5.0)
     table["score"] = np.where(table["method"] == "sure", np.inf, 3.0)
     clean = pd.DataFrame({"method": ["sure", "sure", "other"], "score": [-np.inf, np.nan, 1.0]})
-    figure = plots.reliability(table, clean, ["sure"])
+    figure = plots.reliability_diagrams(table, clean, ["sure"])
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == ["sure: calibration error 0.00 and 0.00"]
 

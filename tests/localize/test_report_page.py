@@ -52,8 +52,8 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table.to_csv(folder / "predictions.csv", index=False)
     scores.to_csv(folder / "scores.csv", index=False)
     (folder / "comparison.json").write_text('{"dataset": "set", "dataset_recipe": {"seed": 1}}')
-    plots.save(plots.distances(scores[:3]), folder / "distance")
-    plots.save(plots.found_within(table[table["method"] != "mute"]), folder / "found")
+    plots.save(plots.mean_distances(scores[:3]), folder / "distance")
+    plots.save(plots.hit_rate_curves(table[table["method"] != "mute"]), folder / "found")
     return report.write(folder)
 
 
@@ -134,6 +134,10 @@ def test_it_reads_from_anywhere(page_file: Path, browse: Browse, tmp_path: Path)
     """The page alone, without its folder."""
     alone = shutil.copy(page_file, tmp_path / "alone.html")
     page = browse(alone)
-    assert page.title() == "Who finds it? · set · 24 images of 12 photos"
+    assert page.title() == "Comparison of localizers · set · 24 images of 12 photos"
     assert page.locator("img").count() == 0
-    assert page.locator(".answer p").first.inner_text().startswith("boundary is best: 10")
+    assert (
+        page.locator(".answer p")
+        .first.inner_text()
+        .startswith("boundary is best: mean distance 10")
+    )

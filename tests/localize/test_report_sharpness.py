@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from localize.report import page as report
-from localize.report import sharpness_page, thresholds
+from localize.report import sharpness_page, sharpness_summary
 from localize.sharpness import paired
 from synth import InputError
 
@@ -64,20 +64,20 @@ PAIRS = pd.DataFrame(
 
 def answer(*names: str, more: Sequence[Any] = (), **instead: Any) -> list[str]:
     table = pd.DataFrame([*(instead.get(name, FOUND[name]) for name in names), *more])
-    said = thresholds.answer(thresholds.ranked(table, METHODS), table, PAIRS)
-    return [re.sub("<[^>]+>", "", sentence).replace("\u00a0", " ") for sentence in said]
+    sentences = sharpness_summary.summarize(
+        sharpness_summary.rank_thresholds(table, METHODS), table, PAIRS
+    )
+    return [re.sub("<[^>]+>", "", sentence).replace("\u00a0", " ") for sentence in sentences]
 
 
 def test_three_sentences_from_known_numbers() -> None:
     assert answer(*reversed(FOUND)) == [
-        "told sees the faintest change: it is halfway between chance and its ceiling at a ratio "
-        "of 1.020 [1.018, 1.024], 4.4 % [4.0, 5.3] in light.",
-        "Next is other, at a ratio of 1.023 [1.020, 1.030], 5.1 % [4.4, 6.6] in light "
-        "(1.15 [0.98, 1.40] times the step, no clear difference); told nothing but the picture, "
-        "blind is best, at a ratio of 1.060 [1.040, ∞], 13 % [9, ∞] in light; &lt;Ann&gt;, whose "
-        "trials were made elsewhere, at a ratio of 1.100 [1.080, 1.150], 22 % [18, 33] in light.",
-        "No threshold (the hit rate does not rise with the change): flat; above the largest "
-        "tried: weak.",
+        "told has the lowest threshold: ratio 1.020 [1.018, 1.024], contrast 4.4 % [4.0, 5.3].",
+        "Second is other: ratio 1.023 [1.020, 1.030], contrast 5.1 % [4.4, 6.6] "
+        "(1.15 [0.98, 1.40] times the step, no significant difference); among image-only methods, "
+        "blind is best: ratio 1.060 [1.040, ∞], contrast 13 % [9, ∞]; &lt;Ann&gt; (trials made "
+        "elsewhere): ratio 1.100 [1.080, 1.150], contrast 22 % [18, 33].",
+        "No threshold (no significant rise of the hit rate): flat; above the largest tried: weak.",
     ]
 
 
@@ -85,30 +85,27 @@ def test_three_sentences_from_known_numbers() -> None:
     ("names", "instead", "expected"),
     [
         (("centre", "flat"), {},
-         ["No threshold (the hit rate does not rise with the change): flat."]),
+         ["No threshold (no significant rise of the hit rate): flat."]),
         (("centre", "flat", "weak"), {},
-         ["None of the 2 methods reaches a threshold with the changes tried.",
-          "No threshold (the hit rate does not rise with the change): flat; above the largest "
-          "tried: weak."]),
+         ["None of the 2 methods has a threshold among the ratios tried.",
+          "No threshold (no significant rise of the hit rate): flat; above the largest tried: "
+          "weak."]),
         (("centre", "blind"), {},
-         ["blind is halfway between chance and its ceiling at a ratio of 1.060 [1.040, ∞], 13 % "
-          "[9, ∞] in light."]),
+         ["blind has a threshold: ratio 1.060 [1.040, ∞], contrast 13 % [9, ∞]."]),
         (("told", "blind"), {},
-         ["told sees the faintest change: it is halfway between chance and its ceiling at a "
-          "ratio of 1.020 [1.018, 1.024], 4.4 % [4.0, 5.3] in light.",
-          "Next is blind, told nothing but the picture, at a ratio of 1.060 [1.040, ∞], 13 % "
-          "[9, ∞] in light (2.94 [2.10, ∞] times the step)."]),
+         ["told has the lowest threshold: ratio 1.020 [1.018, 1.024], contrast 4.4 % [4.0, 5.3].",
+          "Second is blind, which is image-only: ratio 1.060 [1.040, ∞], contrast 13 % [9, ∞] "
+          "(2.94 [2.10, ∞] times the step)."]),
         (("other", "<Ann>"), {"<Ann>": row("<Ann>", 1.028, 1.02, 1.04)},
-         ["other sees the faintest change: it is halfway between chance and its ceiling at a "
-          "ratio of 1.023 [1.020, 1.030], 5.1 % [4.4, 6.6] in light.",
-          "Next is &lt;Ann&gt;, at a ratio of 1.028 [1.020, 1.040], 6.2 % [4.4, 8.8] in light (the "
+         ["other has the lowest threshold: ratio 1.023 [1.020, 1.030], contrast 5.1 % [4.4, 6.6].",
+          "Second is &lt;Ann&gt;: ratio 1.028 [1.020, 1.040], contrast 6.2 % [4.4, 8.8] (the "
           "intervals overlap)."]),
         (("told", "blind"), {"blind": row("blind", verdict="below the smallest tried")},
-         ["blind sees even the smallest change that was tried: its threshold lies below, so ask "
-          "for fainter ones.",
-          "Next is told, at a ratio of 1.020 [1.018, 1.024], 4.4 % [4.0, 5.3] in light."]),
+         ["blind finds even the smallest change tried: its threshold is below the ratios tried, "
+          "so try smaller ones.",
+          "Second is told: ratio 1.020 [1.018, 1.024], contrast 4.4 % [4.0, 5.3]."]),
         (("centre",), {},
-         ["Only the centre guess was asked: there is nothing to compare it with."]),
+         ["Nothing to compare: only the centre guess was measured."]),
     ],
 )  # fmt: skip
 def test_sentences_without_a_threshold(
@@ -123,8 +120,8 @@ def test_the_last_sentence_is_about_size_where_all_see_it() -> None:
         for r, value in ((20, 1.08), (40, 1.04), (80, 1.02))
     ]
     assert answer("centre", "told", "other", more=sizes)[-1] == (
-        "told needs 1.080 [1.070, 1.090] at a radius of 20 px, and 1.020 [1.010, 1.030] at "
-        "a radius of 80 px."
+        "The threshold of told is ratio 1.080 [1.070, 1.090] for regions of radius 20 px, and "
+        "ratio 1.020 [1.010, 1.030] for regions of radius 80 px."
     )
 
 
@@ -133,7 +130,10 @@ def test_darker_alone_ranks_by_the_step() -> None:
     table = pd.DataFrame(
         [row("blind", 0.90, 0.88, 0.95, **dark), row("told", 0.97, 0.95, 0.98, **dark)]
     )
-    assert [each.method for each in thresholds.ranked(table, METHODS)] == ["told", "blind"]
+    assert [each.method for each in sharpness_summary.rank_thresholds(table, METHODS)] == [
+        "told",
+        "blind",
+    ]
 
 
 def test_sides_that_were_not_taken_together_count_by_the_better() -> None:
@@ -145,7 +145,7 @@ def test_sides_that_were_not_taken_together_count_by_the_better() -> None:
             row("told", 0.97, 0.95, 0.98, side="darker"),
         ]
     )
-    found = thresholds.ranked(table, METHODS)
+    found = sharpness_summary.rank_thresholds(table, METHODS)
     assert [(each.method, each.ratio.value) for each in found] == [("told", 1.02), ("blind", 0.9)]
 
 
@@ -208,7 +208,7 @@ def test_the_command_asks_for_the_same(folder: Path) -> None:
     from localize.cli import main
 
     about = json.loads((folder / "sharpness.json").read_text())
-    words = sharpness_page._command(about)
+    words = sharpness_page._repeat_command(about)
     assert shlex.join(words).startswith(
         "localize sharpness told 'runs/my blind' --photos PHOTOS --ratios 1.01,1.35 --radii 20,40 "
         "--sides both --per-cell 4 --codecs jpeg90,png --roundings nearest --feathers 0 "

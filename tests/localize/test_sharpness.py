@@ -1,4 +1,4 @@
-"""`localize sharpness`: what is asked, what is written, interruptions, clear errors."""
+"""`localize sharpness`: its trials, its files, resuming, error messages."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from localize import registry, sharpness
 from localize.cli import main
 from localize.localizer import Finding, Learns, Localizer, Told
-from localize.sharpness import adaptive, design, measurement, runner, thresholds
-from localize.sharpness.design import Condition, Design, grid
-from localize.sharpness.runner import Asker
+from localize.report import page, plots
+from localize.sharpness import adaptive, charts, design, measurement, runner, sheets, thresholds
+from localize.sharpness.design import Condition, Design, grid_trials
+from localize.sharpness.runner import TrialRunner
 from synth import InputError, console, photos
 
 FILES = {
@@ -36,20 +38,20 @@ SMALL = Design(
 SMALL_BUT_LATER = replace(SMALL, seed=6)
 
 
-class Seer(Localizer):
-    """Knows the truth where the change is strong; fails at ratio 1; else answers the corner."""
+class DetectsLargeChanges(Localizer):
+    """Finds large changes in a grey image; fails at ratio 1; otherwise answers the corner."""
 
     told = frozenset({"r", "discolor_ratio"})
     learns: Learns = "nothing"
     parameters = 3
 
     def __init__(self) -> None:
-        self.heard: list[tuple[int, Sequence[Told] | None]] = []
+        self.calls: list[tuple[int, Sequence[Told] | None]] = []
 
     def locate(
         self, images: Sequence[np.ndarray], told: Sequence[Told] | None = None
     ) -> list[Finding]:
-        self.heard.append((len(images), told))
+        self.calls.append((len(images), told))
         assert told is not None
         if told[0].discolor_ratio == 1:
             raise RuntimeError("nothing to see")
@@ -58,21 +60,21 @@ class Seer(Localizer):
         return [Finding(cols.mean(), rows.mean()) if len(rows) else Finding(0, 0)]
 
 
-class Deaf(Seer):
-    """Is told nothing and always answers the corner."""
+class AnswersCorner(DetectsLargeChanges):
+    """Image-only; always answers the corner."""
 
     told = frozenset()
 
     def locate(
         self, images: Sequence[np.ndarray], told: Sequence[Told] | None = None
     ) -> list[Finding]:
-        self.heard.append((len(images), told))
+        self.calls.append((len(images), told))
         return [Finding(0.0, 0.0)]
 
 
 @pytest.fixture
 def loads(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Methods that SPECs load instead of the registered ones."""
+    """Localizers by the SPEC that loads them instead of a registered method."""
     known: dict[str, Any] = {}
     original = registry.load
 
@@ -84,28 +86,35 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Few bootstrap samples and, but for one test, no pictures; gives the function that draws."""
-    draw = measurement._draw
+def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few bootstrap samples."""
     monkeypatch.setattr(thresholds, "DRAWS", 60)
-    monkeypatch.setattr(measurement, "_draw", lambda *arguments: None)
-    return draw
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No figures and no report, which take most of a small run's time."""
+    for name in ("psychometric_curves", "acuity_chart", "hit_rate_maps"):
+        monkeypatch.setattr(charts, name, lambda result: Figure())
+    monkeypatch.setattr(sheets, "draw_sheets", lambda *tables: {})
+    monkeypatch.setattr(plots, "save", lambda *arguments: None)
+    monkeypatch.setattr(page, "write", lambda folder: None)
 
 
 @pytest.fixture(scope="module")
 def grey_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four grey pictures, each of its own size, and a file that is none."""
+    """Four grey photos of different sizes, and a file that is no image."""
     from PIL import Image
 
     folder = tmp_path_factory.mktemp("grey")
     for i in range(4):
         Image.new("RGB", (90 + i, 70), (100, 100, 100)).save(folder / f"{i}.png")
-    (folder / "broken.png").write_bytes(b"no picture")
+    (folder / "broken.png").write_bytes(b"no image")
     return folder
 
 
 def same_but_for_time(first: Path, second: Path) -> None:
-    """The files of two runs hold the same bytes, but for the seconds that the methods took."""
+    """The files of two runs are equal except for the inference times."""
     names = {path.name for path in first.iterdir()}
     assert names == {path.name for path in second.iterdir()}
     for name in names - {"trials.csv"}:
@@ -114,20 +123,18 @@ def same_but_for_time(first: Path, second: Path) -> None:
     pd.testing.assert_frame_equal(*(table.drop(columns="seconds") for table in tables))
 
 
-def test_a_run_of_a_method_that_sees_and_one_that_does_not(
-    loads: dict[str, Any], grey_photos: Path, tmp_path: Path, quick: Any,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    monkeypatch.setattr(measurement, "_draw", quick)
-    loads |= {"seer": Seer(), "deaf": Deaf()}
+def test_a_method_that_detects_large_changes_and_one_that_detects_none(
+    loads: dict[str, Any], grey_photos: Path, tmp_path: Path
+) -> None:
+    loads |= {"good": DetectsLargeChanges(), "bad": AnswersCorner()}
     result = sharpness.measure(
-        ["seer", "deaf"], grey_photos, tmp_path / "out", replace(SMALL, per_cell=8), workers=1
+        ["good", "bad"], grey_photos, tmp_path / "out", replace(SMALL, per_cell=8), workers=1
     )
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
     trials = pd.read_csv(tmp_path / "out" / "trials.csv")
     assert tuple(trials.columns) == runner.TRIALS
-    assert list(dict.fromkeys(trials["method"])) == ["centre", "seer", "deaf"]
-    # The same pictures for all; each cell full; every photo asked.
+    assert list(dict.fromkeys(trials["method"])) == ["centre", "good", "bad"]
+    # All methods get the same images; each cell is full; every photo is used.
     cells = trials.groupby(["method", "side", "discolor_ratio", "r"]).size()
     assert set(cells) == {8, 16}
     assert len(cells) == 3 * 2 * 5
@@ -136,36 +143,37 @@ def test_a_run_of_a_method_that_sees_and_one_that_does_not(
     assert all((rows == per_method[0]).all() for rows in per_method)
     assert trials["photo"].nunique() == 4
     assert trials["brightness"].eq(100).all()
-    # Nobody is told more than it should be.
-    assert all(told is None and count == 1 for count, told in loads["deaf"].heard)
-    told = [(each[0].r, each[0].discolor_ratio) for _, each in loads["seer"].heard]
-    seer = trials[trials["method"] == "seer"]
-    assert told == list(seer[["r", "discolor_ratio"]].itertuples(index=False, name=None))
-    # What fails is recorded as a miss and ends nothing.
-    failed = seer[seer["side"] == "none"]
+    # Image-only methods get no values, told methods those of each trial.
+    assert all(told is None and count == 1 for count, told in loads["bad"].calls)
+    told = [(each[0].r, each[0].discolor_ratio) for _, each in loads["good"].calls]
+    rows = trials[trials["method"] == "good"]
+    assert told == list(rows[["r", "discolor_ratio"]].itertuples(index=False, name=None))
+    # A failure is recorded as a miss, and the run continues.
+    failed = rows[rows["side"] == "none"]
     assert failed["error"].eq("RuntimeError: nothing to see").all()
     assert failed["hit"].eq(0).all()
     assert failed["x_pred"].isna().all()
-    assert result.about["errors"] == {"seer": 32}
+    assert result.about["errors"] == {"good": 32}
     assert list(result.about["skipped"]) == ["broken.png"]
-    strong = seer[(seer["discolor_ratio"] - 1).abs() > 0.2]
-    assert strong["hit"].all()
-    assert not seer[(seer["discolor_ratio"] - 1).abs() < 0.2]["hit"].any()
-    # And so to the tables.
+    large = (rows["discolor_ratio"] - 1).abs() > 0.2
+    assert rows[large]["hit"].all()
+    assert not rows[~large]["hit"].any()
+    # The tables follow from the trials.
     whole = result.thresholds.query("cut == 'all'").set_index(["method", "side"])
-    assert whole.loc[("deaf", "both"), "verdict"] == "no threshold"
-    assert np.isnan(whole.loc[("deaf", "both"), "threshold"])
-    assert 1.05 < whole.loc[("seer", "brighter"), "threshold"] < 1.5
-    assert 1 / 1.5 < whole.loc[("seer", "darker"), "threshold"] < 1 / 1.05
-    rates = pd.read_csv(tmp_path / "out" / "rates.csv").query("method == 'seer' and r != r")
+    assert whole.loc[("bad", "both"), "verdict"] == "no threshold"
+    assert np.isnan(whole.loc[("bad", "both"), "threshold"])
+    assert 1.05 < whole.loc[("good", "brighter"), "threshold"] < 1.5
+    assert 1 / 1.5 < whole.loc[("good", "darker"), "threshold"] < 1 / 1.05
+    rates = pd.read_csv(tmp_path / "out" / "rates.csv").query("method == 'good' and r != r")
     assert rates["hit_rate"].tolist() == [1, 0, 0, 0, 1]
     assert rates["discolor_ratio"].is_monotonic_increasing
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_conditions_share_their_places_and_get_rows_of_their_own(
     photo_folder: Path, tmp_path: Path
 ) -> None:
-    conditions = design.conditions(["jpeg90", "png"], ["nearest", "stochastic"], [0, 2])
+    conditions = design.parse_conditions(["jpeg90", "png"], ["nearest", "stochastic"], [0, 2])
     asked = replace(SMALL, conditions=conditions, per_cell=2, radii=(12.0,))
     result = sharpness.measure(["centre"], photo_folder, tmp_path / "out", asked, workers=1)
     trials = result.trials
@@ -183,44 +191,51 @@ def test_conditions_share_their_places_and_get_rows_of_their_own(
     assert {"smooth", "busy"} <= {level.split()[0] for level in thirds["level"]}
 
 
-def test_a_picture_can_be_made_again_and_ratio_one_changes_nothing(photo_folder: Path) -> None:
-    asker = Asker({"centre": "centre"}, photo_folder, SMALL)
-    asker.load()
+def test_a_trial_renders_the_same_image_again_and_ratio_one_changes_nothing(
+    photo_folder: Path,
+) -> None:
+    trial_runner = TrialRunner({"centre": "centre"}, photo_folder, SMALL)
+    trial_runner.load()
     names = photos.find(photo_folder)
     for asked in (SMALL, replace(SMALL, adaptive=14)):
-        asker.design = asked
-        trials = next(adaptive.trials(asked, names)) if asked.adaptive else grid(asked, names)
-        paint = measurement._painter(asker, names)
+        trial_runner.design = asked
+        trials = (
+            next(adaptive.trial_blocks(asked, names))
+            if asked.adaptive
+            else grid_trials(asked, names)
+        )
+        render = measurement._trial_renderer(trial_runner, names)
         for trial in trials[::7]:
-            row = asker.ask(runner.Item(trial, ("centre",)))[0]
-            shown = paint(row)
-            assert (shown.truth.x, shown.truth.y) == (row["x"], row["y"])
-            assert (shown.brightness, shown.texture) == (row["brightness"], row["texture"])
-            assert np.array_equal(shown.image, shown.clean) == (row["side"] == "none")
+            row = trial_runner.run(runner.Task(trial, ("centre",)))[0]
+            rendered = render(row)
+            assert (rendered.truth.x, rendered.truth.y) == (row["x"], row["y"])
+            assert (rendered.brightness, rendered.texture) == (row["brightness"], row["texture"])
+            assert np.array_equal(rendered.image, rendered.clean) == (row["side"] == "none")
 
 
+@pytest.mark.usefixtures("no_figures")
 @pytest.mark.parametrize("asked", [SMALL, replace(SMALL, adaptive=20)], ids=["grid", "adaptive"])
-def test_the_seed_alone_decides_and_a_stopped_run_goes_on(
+def test_results_depend_on_the_seed_alone_and_an_interrupted_run_resumes(
     asked: Design, photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def measure(name: str, **options: Any) -> None:
         sharpness.measure(["boundary"], photo_folder, tmp_path / name, asked, **options)
 
     measure("whole", workers=2)
-    original, left = Asker.ask, iter(range(13))
+    original, left = TrialRunner.run, iter(range(13))
 
-    def interrupted(self: Asker, item: runner.Item) -> list[runner.Row]:
+    def interrupt_after_13(self: TrialRunner, task: runner.Task) -> list[runner.Row]:
         if next(left, None) is None:
             raise KeyboardInterrupt
-        return original(self, item)
+        return original(self, task)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Asker, "ask", interrupted)
+        patched.setattr(TrialRunner, "run", interrupt_after_13)
         with pytest.raises(KeyboardInterrupt):
             measure("stopped", workers=1)
-    journal = tmp_path / "stopped.partial" / measurement.JOURNAL
+    journal = tmp_path / "stopped.partial" / measurement.ANSWER_LOG
     assert len(journal.read_bytes().splitlines()) == 1 + 13
-    journal.write_bytes(journal.read_bytes()[:-20])  # as if it was killed while it wrote
+    journal.write_bytes(journal.read_bytes()[:-20])  # as if killed during a write
     with pytest.raises(InputError, match="holds an unfinished run"):
         measure("stopped", workers=1)
     with pytest.raises(InputError, match="started with another design"):
@@ -231,13 +246,14 @@ def test_the_seed_alone_decides_and_a_stopped_run_goes_on(
     same_but_for_time(tmp_path / "whole", tmp_path / "stopped")
 
 
-def test_a_killed_command_goes_on(photo_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("no_figures")
+def test_a_killed_command_resumes(photo_folder: Path, tmp_path: Path) -> None:
     flags = ["--size", "keep", "--radii", "12", "--ratios", "1.1,1.3", "--per-cell", "8"]
     line = [
         sys.executable, "-m", "localize", "sharpness", "boundary", "--photos", str(photo_folder),
         *flags, "--out",
     ]  # fmt: skip
-    journal = tmp_path / "killed.partial" / measurement.JOURNAL
+    journal = tmp_path / "killed.partial" / measurement.ANSWER_LOG
     with subprocess.Popen([*line, str(tmp_path / "killed"), "--workers", "2"]) as process:
         while not journal.is_file() or journal.read_bytes().count(b"\n") < 10:
             assert process.poll() is None
@@ -251,8 +267,9 @@ def test_a_killed_command_goes_on(photo_folder: Path, tmp_path: Path) -> None:
     same_but_for_time(tmp_path / "whole", tmp_path / "killed")
 
 
-def test_trials_made_elsewhere_are_one_method_more(photo_folder: Path, tmp_path: Path) -> None:
-    """Judged by the run's own rule; the file is as the page that people play on writes it."""
+@pytest.mark.usefixtures("no_figures")
+def test_external_trials_are_a_further_method(photo_folder: Path, tmp_path: Path) -> None:
+    """Hits are computed by the run's own rule; the file is as the play page writes it."""
     ratios = np.repeat([1.02, 1.05, 1.1, 1.2, 1.4], 12)
     seen = np.repeat([0.0, 0.25, 0.5, 0.75, 1.0], 12) > np.tile(np.arange(12) / 12, 5)
     people = pd.DataFrame({
@@ -272,7 +289,7 @@ def test_trials_made_elsewhere_are_one_method_more(photo_folder: Path, tmp_path:
     row = result.thresholds.query("method == 'person' and cut == 'all'").iloc[0]
     assert row["verdict"] == ""
     assert 1.05 < row["threshold"] < 1.2
-    assert np.isnan(row["contrast_percent"])  # how bright the regions were is not known
+    assert np.isnan(row["contrast_percent"])  # the brightness of the regions is unknown
 
 
 @pytest.mark.parametrize(
@@ -299,7 +316,7 @@ def test_trials_made_elsewhere_are_one_method_more(photo_folder: Path, tmp_path:
         ("", "cannot be read: it is empty"),
     ],
 )
-def test_bad_trials_get_one_clear_line(
+def test_invalid_trials_give_one_clear_line(
     table: str, message: str, photo_folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "t.csv").write_text(table)
@@ -341,7 +358,7 @@ def test_bad_trials_get_one_clear_line(
         (["--trials", "none.csv"], "no table at none.csv"),
     ],
 )
-def test_bad_input_gets_one_clear_line(
+def test_invalid_input_gives_one_clear_line(
     arguments: list[str], message: str, photo_folder: Path, tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -365,9 +382,9 @@ def test_the_defaults_are_the_ones_that_the_command_shows() -> None:
 
     shown = {n: p.default for n, p in inspect.signature(sharpness.sharpness).parameters.items()}
     default = Design()
-    assert sharpness._grid(shown["ratios"], "", design.log_grid) == default.ratios
-    assert sharpness._grid(shown["radii"], "", sharpness._radii) == default.radii
-    assert design.conditions([shown["codecs"]], [shown["roundings"]], [0.0]) == (Condition(),)
+    assert sharpness._parse_grid(shown["ratios"], "", design.log_grid) == default.ratios
+    assert sharpness._parse_grid(shown["radii"], "", sharpness._radius_grid) == default.radii
+    assert design.parse_conditions([shown["codecs"]], [shown["roundings"]], [0.0]) == (Condition(),)
     assert sharpness.SIDES[shown["sides"]] == default.sides
     for name in ("per_cell", "within", "share", "shape", "overflow", "seed"):
         assert shown[name] == getattr(default, name), name

@@ -34,7 +34,7 @@ def chart(seeing: int, blind: int) -> Figure:
         ]
     )
     result = SimpleNamespace(trials=trials, thresholds=pd.DataFrame(rows))
-    figure = charts.acuity(cast(Measurement, result))
+    figure = charts.acuity_chart(cast(Measurement, result))
     FigureCanvasAgg(figure).draw()
     return figure
 

@@ -50,8 +50,8 @@ def test_known_curves_are_recovered(curve: Curve, truth: tuple[float, float, flo
 @pytest.mark.parametrize("curve", CURVES)
 def test_no_other_optimiser_finds_a_likelier_curve(curve: Curve) -> None:
     rng = np.random.default_rng(2)
-    low = (np.log(STEPS[1]) - psychometric.BEYOND, np.log(0.3), 0.0)
-    high = (np.log(STEPS[-1]) + psychometric.BEYOND, np.log(20), 0.05)
+    low = (np.log(STEPS[1]) - psychometric.THRESHOLD_MARGIN, np.log(0.3), 0.0)
+    high = (np.log(STEPS[-1]) + psychometric.THRESHOLD_MARGIN, np.log(20), 0.05)
     for _ in range(6):
         truth = rng.uniform(0, 0.1), rng.uniform(0, 0.05), rng.uniform(0.02, 0.15)
         n = rng.integers(10, 100, len(STEPS))
@@ -113,7 +113,9 @@ def test_intervals_hold_the_threshold_where_photos_differ(
     many = np.full((1, len(STEPS)), 1_000_000)
     mean = np.average(rates, axis=1, weights=weights)
     truth = np.exp(psychometric.fit(STEPS, many, (many * mean).round()).threshold[0])
-    found = [thresholds.threshold(observer(rng, 0.05, spread=0.6), "brighter") for _ in range(30)]
+    found = [
+        thresholds.fit_threshold(observer(rng, 0.05, spread=0.6), "brighter") for _ in range(30)
+    ]
     held = [row["threshold_low"] <= truth <= row["threshold_high"] for row in found]
     assert np.mean(held) >= 0.85
     for row in found:
@@ -125,7 +127,7 @@ def test_intervals_hold_the_threshold_where_photos_differ(
 def test_what_never_leaves_chance_has_no_threshold() -> None:
     rng = np.random.default_rng(4)
     verdicts = [
-        thresholds.threshold(observer(rng, None, guess=g), "brighter")["verdict"]
+        thresholds.fit_threshold(observer(rng, None, guess=g), "brighter")["verdict"]
         for g in np.linspace(0.0, 0.5, 50)
     ]
     assert "" not in verdicts
@@ -135,10 +137,10 @@ def test_what_never_leaves_chance_has_no_threshold() -> None:
 def test_a_clear_rise_shows_in_two_trials_a_photo() -> None:
     """As the adaptive mode leaves them: a slow method is asked little about each photo."""
     few = observer(np.random.default_rng(9), 0.08).groupby("photo").sample(2, random_state=9)
-    assert thresholds.threshold(few, "brighter")["verdict"] == ""
+    assert thresholds.fit_threshold(few, "brighter")["verdict"] == ""
     blind = few.assign(hit=0)
-    assert thresholds.threshold(blind, "brighter")["verdict"] == "no threshold"
-    assert thresholds.threshold(blind[:20], "brighter")["verdict"] == "too few trials"
+    assert thresholds.fit_threshold(blind, "brighter")["verdict"] == "no threshold"
+    assert thresholds.fit_threshold(blind[:20], "brighter")["verdict"] == "too few trials"
 
 
 @pytest.mark.parametrize(
@@ -146,7 +148,7 @@ def test_a_clear_rise_shows_in_two_trials_a_photo() -> None:
     [(0.05, ""), (0.6, "above the largest tried"), (0.002, "below the smallest tried")],
 )
 def test_a_threshold_must_lie_among_the_ratios_tried(middle: float, verdict: str) -> None:
-    row = thresholds.threshold(observer(np.random.default_rng(5), middle), "brighter")
+    row = thresholds.fit_threshold(observer(np.random.default_rng(5), middle), "brighter")
     assert row["verdict"] == verdict
     assert ("threshold" in row) == (verdict == "")
 
@@ -157,19 +159,19 @@ def test_darkening_counts_the_other_way_round() -> None:
         side=bright["side"].replace("brighter", "darker"),
         discolor_ratio=(1 / bright["discolor_ratio"]).round(6),
     )
-    up = thresholds.threshold(bright, "brighter")
-    down = thresholds.threshold(dark, "darker")
+    up = thresholds.fit_threshold(bright, "brighter")
+    down = thresholds.fit_threshold(dark, "darker")
     assert down["threshold"] == pytest.approx(1 / up["threshold"], rel=1e-3)
     assert down["threshold_low"] == pytest.approx(1 / up["threshold_high"], rel=1e-3)
     assert down["contrast_low"] < down["contrast_percent"] < down["contrast_high"] < 0
-    both = thresholds.all_thresholds(pd.concat([bright, dark], ignore_index=True))
+    both = thresholds.threshold_table(pd.concat([bright, dark], ignore_index=True))
     rows = both.query("cut == 'all'").set_index("side")
     assert rows.loc["both", "threshold"] == pytest.approx(up["threshold"], rel=1e-3)
     assert set(rows.index) == {"both", "brighter", "darker"}
 
 
 def test_one_photo_has_no_interval() -> None:
-    row = thresholds.threshold(observer(np.random.default_rng(7), 0.05, photos=1), "brighter")
+    row = thresholds.fit_threshold(observer(np.random.default_rng(7), 0.05, photos=1), "brighter")
     assert row["verdict"] == ""
     assert np.isnan(row["threshold_low"])
 
@@ -195,7 +197,7 @@ def test_a_third_of_the_trials_finds_the_same_threshold(
     grid = psychometric.fit(STEPS, n, rng.binomial(n, hit_rate(STEPS, *truth, "weibull")))
     adapted = []
     for _ in range(20):
-        blocks = adaptive.trials(design, ["a", "b", "c"])
+        blocks = adaptive.trial_blocks(design, ["a", "b", "c"])
         batch, asked, answers = next(blocks), [], []
         while batch:
             x = np.log([trial.ratio for trial in batch])
@@ -222,7 +224,7 @@ def next_batch(blocks: Generator[list[Trial], list[bool], None], hits: list[bool
 
 def test_the_adaptive_mode_keeps_its_cuts_apart_from_the_steps() -> None:
     design = Design(adaptive=96, seed=3)
-    blocks = adaptive.trials(design, [f"p{i}" for i in range(5)])
+    blocks = adaptive.trial_blocks(design, [f"p{i}" for i in range(5)])
     batch, all_trials = next(blocks), []
     while batch:
         assert len({(t.side, t.r) for t in batch}) in (3, 6)
@@ -254,13 +256,13 @@ def two_observers(seed: int, factor: float, photos: int = 24) -> pd.DataFrame:
 
 
 def compared(trials: pd.DataFrame) -> pd.DataFrame:
-    return paired.all_pairs(trials, thresholds.all_thresholds(trials))
+    return paired.pair_table(trials, thresholds.threshold_table(trials))
 
 
 def test_methods_are_compared_on_the_same_photos() -> None:
     """What photos have in common is no doubt about a difference: the intervals may overlap."""
     trials = two_observers(11, 1.5)
-    found = thresholds.all_thresholds(trials).query("cut == 'all'").set_index("method")
+    found = thresholds.threshold_table(trials).query("cut == 'all'").set_index("method")
     assert found.loc["blunt", "threshold_low"] < found.loc["sharp", "threshold_high"]
     (row,) = compared(trials).to_dict("records")
     assert (row["method"], row["than"], row["side"], row["photos"]) == (

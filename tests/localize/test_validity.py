@@ -20,18 +20,18 @@ from localize.cli import main
 from localize.data.folder import Folder
 from localize.evaluation import metrics, scoring
 from localize.evaluation.metrics import FARTHEST
-from localize.evaluation.validity import FLAT, NOTHING, usable
-from localize.localizer import Finding, Learns, Told
+from localize.evaluation.validity import FLAT, NO_ANSWER, validate
+from localize.localizer import Finding, Learns, Localizer, Told
 from localize.play import method_scores
-from localize.report import standings
-from localize.sharpness.design import Design, grid
-from localize.sharpness.runner import Asker
+from localize.report import ranking
+from localize.sharpness.design import Design, grid_trials
+from localize.sharpness.runner import Task, TrialRunner
 from synth import InputError, console
 
 NAN, INF = math.nan, math.inf
 ANSWERS: dict[str, Any] = {
     "none": None,
-    "nan": NOTHING,
+    "nan": NO_ANSWER,
     "half": Finding(NAN, 3.0),
     "inf": Finding(INF, 3.0),
     "huge": Finding(1e308, 1e308),
@@ -81,7 +81,7 @@ def test_what_is_no_place_is_a_miss_with_a_reason(name: str, small_set: Path) ->
     row = scoring.score(answers, source, None)
     assert row["hit@5"] == row["hit@r"] == 0
     assert math.isnan(row["mean_distance"])
-    stand = standings.standings(answers.predictions, {})[0]
+    stand = ranking.rank_methods(answers.predictions, {})[0]
     assert (stand.answered, stand.verdict) == (0, "no answer")
 
 
@@ -119,17 +119,17 @@ numbers = st.floats() | st.integers() | st.none() | st.complex_numbers() | st.te
 
 @given(st.tuples(*[numbers] * 5))
 def test_whatever_is_returned_becomes_plain_numbers(values: tuple[Any, ...]) -> None:
-    finding, reason = usable(Finding(*values))
+    finding, reason = validate(Finding(*values))
     placed = not reason
     assert placed == all(math.isfinite(value) for value in (finding.x, finding.y))
     assert placed or (math.isnan(finding.x) and math.isnan(finding.y))
-    assert usable(finding)[0] == finding or not placed
+    assert validate(finding)[0] == finding or not placed
     assert not any(
         value is not None and not abs(value) <= FARTHEST for value in (finding.r, finding.ratio)
     )
     assert finding.score is None or not math.isnan(finding.score)
     found = np.array([[finding.x, finding.y]])
-    np.testing.assert_array_equal(metrics.places(found), found)
+    np.testing.assert_array_equal(metrics.finite_places(found), found)
 
 
 SILENT = """
@@ -170,7 +170,7 @@ def test_methods_without_answers_are_rows_of_misses(silent: Path) -> None:
         f"no place: x is 1e+308 px, farther than {FARTHEST:g} px",
     ]
     page = (silent / "report.html").read_text()
-    assert "No method gave any answer" in page
+    assert "No method gave an answer" in page
     assert ">nan" not in page.lower()
     for name in ("distance", "found", "contact"):
         assert (silent / f"{name}.png").stat().st_size > 5000
@@ -210,12 +210,13 @@ def test_a_file_without_a_place_is_scored(small_set: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize("name", ANSWERS)
 def test_sharpness_judges_answers_likewise(name: str, photo_folder: Path) -> None:
     design = Design(ratios=(1.2, 1.3), radii=(10.0,), per_cell=1, size=(96, 80))
-    asker = Asker({name: name}, photo_folder, design, ready={name: Answering(ANSWERS[name])})
-    trials = grid(design, ["scene-0000.png"])
-    picture = next(each for each in trials if each.side != "none")
-    shown = asker.ask(SimpleNamespace(trial=picture, methods=(name,)))  # type: ignore[arg-type]
-    assert (shown[0]["hit"], shown[0]["x_pred"], shown[0]["distance"]) == (0, None, None)
-    assert shown[0]["error"]
+    localizers: dict[str, Localizer] = {name: Answering(ANSWERS[name])}
+    trial_runner = TrialRunner({name: name}, photo_folder, design, localizers=localizers)
+    trials = grid_trials(design, ["scene-0000.png"])
+    trial = next(each for each in trials if each.side != "none")
+    rows = trial_runner.run(Task(trial, (name,)))
+    assert (rows[0]["hit"], rows[0]["x_pred"], rows[0]["distance"]) == (0, None, None)
+    assert rows[0]["error"]
 
 
 def test_find_says_why_there_is_no_place(silent: Path, small_set: Path) -> None:

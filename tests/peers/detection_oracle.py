@@ -51,8 +51,8 @@ def draw(rng: np.random.Generator, kind: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def ours(maps: np.ndarray, masks: np.ndarray) -> dict[str, float]:
-    sketches = [detection.sketch(m, mask) for m, mask in zip(maps, masks, strict=True)]
-    found = detection.pixelwise(sketches, range(len(maps)), draws=1)
+    sketches = [detection.summarize_map(m, mask) for m, mask in zip(maps, masks, strict=True)]
+    found = detection.pixel_metrics(sketches, range(len(maps)), draws=1)
     return {name: found[name].value for name in BOUND}
 
 

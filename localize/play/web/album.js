@@ -1,8 +1,8 @@
-// The pictures that this page holds, and how each looks with its change at any ratio.
+// The embedded images, and each with its change at any ratio.
 const album = (() => {
   const data = JSON.parse(shell.find("data").textContent);
   const { pictures, example } = data;
-  // The picture of the example is no question, as its place is shown, unless there are hardly any.
+  // The example shows its region, so it is no trial, unless there are very few images.
   const rows = pictures.map((_, i) => i).filter((i) => pictures.length < 6 || i !== example);
   const key = `acuity-play ${pictures.map((picture) => picture.checksum).join(" ")}`;
   const decoded = new Map();
@@ -19,14 +19,14 @@ const album = (() => {
   function checked({ values, exact }) {
     if (!exact) {
       shell.notify(
-        "This browser alters the pixels of pictures, so that the test is not exact. " +
-          "A setting against fingerprinting does that: try another browser.",
+        "This browser changes the pixels of images, so the test is not exact. " +
+          "The cause is protection against fingerprinting: use another browser.",
       );
     }
     return values;
   }
 
-  // A row and a ratio -> the values with the change, and the mean inside before and after.
+  // A row and a ratio -> the RGBA values with the change, and the mean in the region before and after.
   async function changed(row, ratio) {
     const picture = pictures[row];
     return pixels.apply(await clean(row), picture.width, picture.height, { ...picture, ratio });

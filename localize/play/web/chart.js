@@ -1,9 +1,9 @@
-// Charts of a session as SVG, drawn for the width that they get.
+// Charts of a session as SVG, for a given width.
 const chart = (() => {
   const { element } = view;
   const percent = (share, digits = 0) => `${(100 * share).toFixed(digits)}\u00a0%`;
 
-  // A level as the change of code values in per cent, as read on an axis.
+  // A level |log ratio| as the change of code values in percent.
   function strength(level, side) {
     const change = side === "darker" ? 1 - Math.exp(-level) : Math.exp(level) - 1;
     return `${(100 * change).toFixed(change < 0.0995 ? 1 : 0)}\u00a0%`;
@@ -21,7 +21,7 @@ const chart = (() => {
     return (value) => from + ((Math.log(value) - Math.log(low)) / (Math.log(high) - Math.log(low))) * (to - from);
   }
 
-  // Change in per cent -> level, for the axis.
+  // Axis ticks: change in percent -> level.
   const TICKS = [0.5, 1, 2, 5, 10, 20, 50, 100];
   const tickLevel = (tick, side) => (side === "darker" ? -Math.log(1 - Math.min(tick, 99) / 100) : Math.log(1 + tick / 100));
 
@@ -31,8 +31,8 @@ const chart = (() => {
       .filter(([, level]) => level >= low * 0.999 && level <= high * 1.001);
   }
 
-  // The ticks that have room on an axis, round numbers first.
-  function roomy(all, x) {
+  // The ticks that fit on an axis without overlap, round numbers first.
+  function spacedTicks(all, x) {
     const kept = [];
     for (const wanted of [1, 10, 5, 50, 20, 2, 100, 0.5]) {
       const tick = all.find(([value]) => value === wanted);
@@ -43,7 +43,7 @@ const chart = (() => {
 
   const path = (points) => points.map(([x, y], i) => `${i ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
 
-  // Trials so far: how strong the change was, found or not; the line is the threshold so far.
+  // The change in each trial so far, found or missed, and the threshold estimate as a line.
   function trace(answers, estimates, length, width, height, small) {
     const side = answers.length && answers.every((a) => a.side === "darker") ? "darker" : "brighter";
     const shown = answers.filter((answer) => answer.level > 0);
@@ -55,7 +55,7 @@ const chart = (() => {
     const x = (i) => left + 8 + (i / Math.max(1, length - 1)) * (width - left - 18);
     const y = logScale(low, high, bottom, 8);
     const found = shown.filter((answer) => answer.good).length;
-    const svg = frame(width, height, `Strength of the change by trial: ${found} of ${shown.length} found`);
+    const svg = frame(width, height, `Size of the change by trial: ${found} of ${shown.length} found`);
     for (const [tick, level] of ticks(low, high, side)) {
       svg.append(element("line", { class: "grid", x1: left, x2: width, y1: y(level), y2: y(level) }));
       svg.append(text(left - 6, y(level) + 4, `${tick} %`, "end"));
@@ -72,31 +72,31 @@ const chart = (() => {
     return svg;
   }
 
-  // Hit rate against the strength of the change: yours with its 95 % band, and the models'.
-  function curve(side, trials, guess, rivals, width) {
+  // Hit rate by the size of the change: the player's curve with its 95 % band, and the methods'.
+  function curve(side, trials, guess, methods, width) {
     const height = Math.max(260, Math.min(380, width * 0.55));
     const [left, right, top, bottom] = [46, width - 14, 12, height - 46];
     const [low, high] = [0.005, side === "darker" ? Math.LN2 : 0.7];
     const x = logScale(low, high, left, right);
     const y = (rate) => bottom - rate * (bottom - top);
     const { probabilities, middle } = staircase.estimate(trials, guess);
-    const svg = frame(width, height, `Hit rate against the strength of the change, ${side}; your threshold is ${strength(middle, side)}`);
+    const svg = frame(width, height, `Hit rate by the size of the change, ${side}; your threshold is ${strength(middle, side)}`);
     for (const rate of [0, 0.25, 0.5, 0.75, 1]) {
       svg.append(element("line", { class: "grid", x1: left, x2: right, y1: y(rate), y2: y(rate) }));
       svg.append(text(left - 6, y(rate) + 4, percent(rate), "end"));
     }
-    const marks = roomy(ticks(low, high, side), x);
+    const marks = spacedTicks(ticks(low, high, side), x);
     for (const [tick, level] of marks) svg.append(text(x(level), bottom + 18, `${tick} %`, "middle"));
-    svg.append(text((left + right) / 2, height - 4, `code values changed by (${side}, log)`, "middle"));
+    svg.append(text((left + right) / 2, height - 4, `change of code values (${side}, log scale)`, "middle"));
     const levels = Array.from({ length: 80 }, (_, i) => low * (high / low) ** (i / 79));
     const rates = levels.map((level) => staircase.expected(level, probabilities, guess));
     const band = [...rates.map((r, i) => [x(levels[i]), y(r[0])]), ...rates.map((r, i) => [x(levels[i]), y(r[2])]).reverse()];
     svg.append(element("path", { class: "band", d: `${path(band)}Z` }));
-    for (const rival of rivals) {
-      const points = rival[side].rates.map(([ratio, rate]) => [Math.abs(Math.log(ratio)), rate]).filter(([l]) => l >= low && l <= high);
+    for (const method of methods) {
+      const points = method[side].rates.map(([ratio, rate]) => [Math.abs(Math.log(ratio)), rate]).filter(([l]) => l >= low && l <= high);
       const line = element("path", { class: "theirs", d: path(points.sort((a, b) => a[0] - b[0]).map(([l, r]) => [x(l), y(r)])) });
-      line.style.stroke = rival.colour;
-      line.append(element("title", {}, rival.name));
+      line.style.stroke = method.colour;
+      line.append(element("title", {}, method.name));
       svg.append(line);
     }
     svg.append(element("path", { class: "yours", d: path(rates.map((r, i) => [x(levels[i]), y(r[1])])) }));
@@ -107,7 +107,7 @@ const chart = (() => {
     return svg;
   }
 
-  // Trials, [level, hit] each -> up to six groups of neighbours: mean level, hit rate, count.
+  // Trials, [level, hit] each -> up to six groups of similar level: mean level, hit rate, count.
   function binned(trials) {
     const sorted = [...trials].sort((a, b) => a[0] - b[0]);
     const groups = Math.max(1, Math.min(6, Math.floor(sorted.length / 3)));
@@ -118,7 +118,7 @@ const chart = (() => {
     });
   }
 
-  // Rows of {name, value, low, high, note, colour, you} -> dots with intervals, best first.
+  // Rows of {name, value, low, high, note, colour, you} -> a chart of dots with intervals.
   function ranking(rows, axis, width) {
     const room = Math.min(170, width * 0.34);
     const [left, right, step, top] = [room + 8, width - 74, 34, 8];
@@ -127,7 +127,7 @@ const chart = (() => {
     const inside = (value) => x(Math.min(axis.high, Math.max(axis.low, value)));
     const svg = frame(width, height, axis.label);
     const bottom = top + rows.length * step;
-    const marks = axis.log ? roomy(ticks(axis.low, axis.high, axis.side), x).map(([tick, level]) => [level, `${tick} %`]) : axis.ticks;
+    const marks = axis.log ? spacedTicks(ticks(axis.low, axis.high, axis.side), x).map(([tick, level]) => [level, `${tick} %`]) : axis.ticks;
     for (const [value, words] of marks) {
       svg.append(element("line", { class: "grid", x1: x(value), x2: x(value), y1: top, y2: bottom }));
       svg.append(text(x(value), bottom + 16, words, "middle"));
@@ -139,7 +139,7 @@ const chart = (() => {
       if (row.you) group.append(element("rect", { class: "lane", x: 0, y: y - step / 2 + 2, width, height: step - 4, rx: 6 }));
       const key = element("circle", { class: "key", cx: 14, cy: y, r: 4 });
       if (!row.you) key.style.fill = row.colour;
-      group.append(key, fitted(text(26, y + 4, row.name), row.name, room - 22));
+      group.append(key, shorten(text(26, y + 4, row.name), row.name, room - 22));
       if (row.value === null) {
         group.append(text(left, y + 4, row.note, "start", "faint"));
       } else {
@@ -156,8 +156,8 @@ const chart = (() => {
     return svg;
   }
 
-  // Shortens a name that is wider than its room; the whole one stays as a title.
-  function fitted(node, name, room) {
+  // Shortens a name that is too wide; the full name becomes its tooltip.
+  function shorten(node, name, room) {
     const most = Math.floor(room / 7.2);
     if (name.length <= most) return node;
     node.textContent = `${name.slice(0, Math.max(3, most - 1))}…`;

@@ -1,7 +1,7 @@
-// What an anomaly does to pixels: the arithmetic of synth/anomaly.py, value for value.
+// Applies an anomaly to pixels, with the same results as synth/anomaly.py.
 // x = column, y = row, pixel centres at integers.
 const pixels = (() => {
-  // Ties to even, as numpy's rint.
+  // Rounds to nearest, ties to even, like numpy's rint.
   function rint(value) {
     const low = Math.floor(value);
     const rest = value - low;
@@ -9,7 +9,7 @@ const pixels = (() => {
     return low % 2 === 0 ? low : low + 1;
   }
 
-  // Stochastic rounding is drawn as nearest: its random numbers are numpy's own.
+  // Stochastic rounding is drawn as nearest, since it depends on numpy's random numbers.
   function changed(value, anomaly) {
     const rounded = anomaly.rounding === "floor" ? Math.floor(value) : rint(value);
     return anomaly.overflow === "wrap" ? rounded & 255 : Math.min(rounded, 255);
@@ -34,8 +34,8 @@ const pixels = (() => {
     return [start, Math.max(start, Math.min(side, Math.floor(centre + reach) + 1))];
   }
 
-  // RGBA values of a width x height picture -> a copy with the anomaly in it, and the mean
-  // code value inside before and after.
+  // RGBA values of a width x height image -> a copy with the anomaly, and the mean code value in
+  // the region before and after.
   function apply(values, width, height, anomaly) {
     const result = new Uint8ClampedArray(values);
     const ratio = anomaly.ratio;
@@ -63,7 +63,7 @@ const pixels = (() => {
     return { values: result, before: count ? before / count : 0, after: count ? after / count : 0 };
   }
 
-  // Adler-32 of the RGB values: tells whether this browser decodes to the pixels that were embedded.
+  // Adler-32 of the RGB values, to check that this browser decodes the image exactly.
   function checksum(values) {
     let a = 1;
     let b = 0;

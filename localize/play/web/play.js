@@ -1,12 +1,12 @@
-// The game: start, pictures one after the other, the truth, the end.
+// The course of a session: start, trials with feedback, end.
 (() => {
   const { strength } = chart;
   const { find, notify, screen, store } = shell;
   const { key, pictures } = album;
-  const READY = 150; // ms of plain grey before a picture
+  const READY = 150; // ms of plain grey before an image
 
   let session = null; // { settings, seed, plan, answers }
-  let trial = null; // what is on the screen: what was planned, ratio, panes, clean and changed values, cross
+  let trial = null; // the current trial: plan entry, ratio, panes, clean and changed values, cross
   const seen = new Set(store.read(key)?.seen ?? []);
 
   function begin() {
@@ -14,7 +14,7 @@
     const seed = chosen.seed ?? 0;
     const sides = chosen.side === "both" ? ["brighter", "darker"] : [chosen.side];
     session = { settings: chosen, seed, answers: [], plan: staircase.plan(album.rows, seen, chosen.length, sides, seed) };
-    ask();
+    startTrial();
   }
 
   // ---- a trial
@@ -27,7 +27,7 @@
     });
   }
 
-  async function ask() {
+  async function startTrial() {
     const number = session.answers.length;
     const planned = session.plan[number];
     const { settings } = session;
@@ -38,19 +38,19 @@
     trial = { ...planned, ratio, number, level: Math.abs(Math.log(ratio)), open: false, cross: null, original: false };
     find("trial").dataset.mode = settings.mode;
     find("trial").dataset.state = "coming";
-    const labels = compare ? ["First picture of pair", "Second picture of pair"] : ["Picture"];
-    trial.panes = labels.map((label) => new view.Pane(`${label} ${number + 1} of ${session.plan.length}`, pointed));
+    const labels = compare ? ["First image of pair", "Second image of pair"] : ["Image"];
+    trial.panes = labels.map((label) => new view.Pane(`${label} ${number + 1} of ${session.plan.length}`, onPoint));
     find("stage").replaceChildren(...trial.panes.map((pane) => pane.root));
     screen("trial");
-    find("count").textContent = `Picture ${number + 1} of ${session.plan.length}`;
+    find("count").textContent = `Image ${number + 1} of ${session.plan.length}`;
     find("progress").max = session.plan.length;
     find("progress").value = number;
     const words = { brighter: "brighter", darker: "darker", both: "changed" }[settings.side];
     say(
-      compare ? `Which picture has a ${words} region, and where?` : `Where is the ${words} region?`,
-      matchMedia("(pointer: coarse)").matches ? "Tap it; tap again to correct, then answer." : "Click its middle.",
+      compare ? `Which image has a ${words} region, and where?` : `Where is the ${words} region?`,
+      matchMedia("(pointer: coarse)").matches ? "Tap its centre; tap again to correct, then answer." : "Click its centre.",
     );
-    buttons("I can’t see it", pass, "Answer here", answerCross, true);
+    buttons("I can’t see it", answerNothing, "Answer here", answerCross, true);
     find("trace").replaceChildren();
     trial.clean = await album.clean(planned.row);
     const { values, before, after } = await album.changed(planned.row, ratio);
@@ -79,7 +79,7 @@
   }
 
   function scrolled(pane) {
-    if (!trial.panes.includes(pane)) return; // a late event of the picture before
+    if (!trial.panes.includes(pane)) return; // a late event of the previous trial
     const { root } = pane;
     for (const other of trial.panes) {
       if (other === pane) continue;
@@ -113,8 +113,8 @@
     find("first").disabled = off;
   }
 
-  // A mouse answers at once; a finger, which hides what it points at, sets the cross first.
-  function pointed(pane, place, touch) {
+  // A mouse click answers at once; a tap first sets the cross, since the finger hides the place.
+  function onPoint(pane, place, touch) {
     if (!trial.open) return;
     if (touch) setCross(pane, place);
     else answer(pane, place);
@@ -130,7 +130,7 @@
     if (trial.open && trial.cross) answer(trial.cross.pane, trial.cross.place);
   }
 
-  function pass() {
+  function answerNothing() {
     if (trial.open) answer(null, null);
   }
 
@@ -151,13 +151,13 @@
     });
     seen.add(row);
     store.write(key, { session, seen: [...seen] });
-    told(session.answers.at(-1));
+    showFeedback(session.answers.at(-1));
   }
 
-  function told(given) {
+  function showFeedback(given) {
     const picture = pictures[given.row];
     const compare = trial.panes.length === 2;
-    find("trial").dataset.state = "told";
+    find("trial").dataset.state = "answered";
     find("progress").value = session.answers.length;
     trial.panes.forEach((pane, i) => {
       const mine = compare ? given.choice === ["left", "right"][i] : true;
@@ -169,14 +169,14 @@
     const what = `${strength(given.level, given.side)} ${given.side}, radius ${picture.r.toFixed(0)} px`;
     const values = `mean code value ${given.before.toFixed(1)} → ${given.after.toFixed(1)}`;
     if (given.unchanged) {
-      say(given.answer ? "Nothing was changed here" : "Right: nothing was changed", "Such pictures measure how often a guess hits by chance. They do not move your threshold.");
+      say(given.answer ? "Nothing was changed here" : "Correct: nothing was changed", "Unchanged images measure how often a guess hits by chance. They do not affect your threshold.");
     } else {
-      const place = given.hit ? `Found, ${off} off` : given.answer ? `Missed by ${off}` : "Here it was";
-      const which = !compare || !given.answer ? "" : given.choiceRight ? "Correct picture. " : "The other picture. ";
+      const place = given.hit ? `Found, ${off} off` : given.answer ? `Missed by ${off}` : "The region was here";
+      const which = !compare || !given.answer ? "" : given.choiceRight ? "Correct image. " : "Wrong image. ";
       say(which + place, `${what}; ${values}.`);
     }
     const last = session.answers.length === session.plan.length;
-    buttons("See original", original, last ? "See the result" : "Next", last ? finish : ask, false);
+    buttons("See original", original, last ? "See the result" : "Next", last ? finish : startTrial, false);
     find("second").disabled = given.unchanged;
     find("second").setAttribute("aria-pressed", "false");
     find("trace").replaceChildren(chart.trace(session.answers, estimates(), session.plan.length, 268, 120, true));
@@ -195,15 +195,15 @@
 
   const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-  function pressed(event) {
+  function onKey(event) {
     if (document.body.dataset.screen !== "trial" || event.ctrlKey || event.metaKey || event.altKey) return;
     const key = event.key.toLowerCase();
-    if (key === "enter" && event.repeat) event.preventDefault(); // held down it would skip the truth
-    if (key === "o" && find("trial").dataset.state === "told" && !find("second").disabled) original();
+    if (key === "enter" && event.repeat) event.preventDefault(); // a held key would skip the feedback
+    if (key === "o" && find("trial").dataset.state === "answered" && !find("second").disabled) original();
     if (!trial?.open) return;
     const pane = trial.panes.find((each) => each.root === document.activeElement);
     if (key === "c") {
-      pass();
+      answerNothing();
     } else if (pane && ARROWS[event.key]) {
       const step = event.shiftKey ? 1 : 12;
       const from = trial.cross?.pane === pane ? trial.cross.place : (trial.cross?.place ?? pane.middle());
@@ -246,9 +246,9 @@
 
   let width = innerWidth;
 
-  function resized() {
+  function onResize() {
     const zoomed = (visualViewport?.scale ?? 1) > 1.01;
-    if (zoomed) notify("The page is zoomed in: pinch back to its own size, pictures are blurred now.");
+    if (zoomed) notify("The page is zoomed in, which blurs the images: zoom back to 100 %.");
     else if (find("notice").textContent.startsWith("The page is zoomed")) notify("");
     const name = document.body.dataset.screen;
     if (name === "start") start.sample();
@@ -260,14 +260,14 @@
   find("go").addEventListener("click", begin);
   find("resume").addEventListener("click", () => {
     session = store.read(key).session;
-    if (session.answers.length < session.plan.length) ask();
+    if (session.answers.length < session.plan.length) startTrial();
     else finish();
   });
   find("finish").addEventListener("click", finish);
-  document.addEventListener("keydown", pressed);
-  addEventListener("resize", resized);
-  visualViewport?.addEventListener("resize", resized);
+  document.addEventListener("keydown", onKey);
+  addEventListener("resize", onResize);
+  visualViewport?.addEventListener("resize", onResize);
   welcome();
-  // For tests and the curious: what is on the screen now.
+  // For tests and the console: the state of the page.
   globalThis.acuity = { album, pixels, staircase, results, get session() { return session; }, get trial() { return trial; } };
 })();

@@ -1,4 +1,4 @@
-// The end of a session: the threshold, the models beside it, every trial, and the CSV.
+// The result screen: the threshold, the methods for comparison, all trials, and the CSV.
 const results = (() => {
   const { element } = view;
   const { percent, strength } = chart;
@@ -7,10 +7,10 @@ const results = (() => {
     "method", "trial", "file_name", "photo", "x", "y", "r", "discolor_ratio", "x_pred", "y_pred",
     "distance", "hit", "seconds", "choice", "choice_right", "zoom", "started",
   ];
-  const FEW = 4; // trials of a side, below which no threshold is told
-  const NEVER = 0.5; // a threshold above this level is none: the strongest change is 0.69
+  const FEW = 4; // trials of a side, below which no threshold is shown
+  const NEVER = 0.5; // a higher level counts as no threshold; the largest change is 0.69
 
-  const VAGUE = 9; // high end over low end, above which the interval is told, not its middle
+  const VAGUE = 9; // if high / low of the interval is larger, the interval is shown, not the median
 
   const trialsOf = (answers, side) =>
     answers.filter((a) => a.side === side && !a.unchanged).map((a) => [a.level, a.good]);
@@ -27,7 +27,7 @@ const results = (() => {
     return grey > 0 ? linear(ratio * grey) / linear(grey) - 1 : 0;
   }
 
-  // -> by side that was played: its trials, estimate, and whether that says anything.
+  // A session -> for each side: its trials, the threshold estimate, and whether it is usable.
   function summary(session) {
     const { answers, settings } = session;
     const guess = staircase.GUESS[settings.mode];
@@ -66,7 +66,7 @@ const results = (() => {
 
   function headline(parts) {
     const known = parts.filter((part) => part.enough && !part.never);
-    if (!known.length) return parts.some((part) => part.enough) ? "No threshold this time" : "Too few pictures for a threshold";
+    if (!known.length) return parts.some((part) => part.enough) ? "No threshold" : "Too few images for a threshold";
     const values = known.map(({ side, estimate: { low, middle, high } }) =>
       high / low > VAGUE
         ? `between ${strength(low, side)} and ${strength(high, side)} ${side}`
@@ -75,46 +75,46 @@ const results = (() => {
     return `Your threshold: ${values.join(", ")}`;
   }
 
-  function told(part, grey) {
+  function thresholdText(part, grey) {
     const { estimate, side, enough, never, guess } = part;
-    if (!enough) return `${part.trials.length} ${side} pictures are too few to tell a threshold.`;
-    if (never) return `Of the ${side} changes hardly any was found, not even the strongest: that is no threshold.`;
+    if (!enough) return `${part.trials.length} ${side} images are too few to estimate a threshold.`;
+    if (never) return `Hardly any ${side} change was found, not even the largest, so there is no threshold.`;
     const ratio = (level) => staircase.ratio(level, side).toFixed(3);
     const ends = [ratio(estimate.low), ratio(estimate.high)].sort();
-    const what = guess < 0.5 ? "you find every second change" : "you pick the changed picture three times out of four";
+    const what = guess < 0.5 ? "you find half of the changes" : "you choose the changed image in three of four trials";
     const more = Math.abs(light(staircase.ratio(estimate.middle, side), grey));
     return (
       `At a ratio of ${ratio(estimate.middle)} ${what} (95 % interval ${ends[0]} to ${ends[1]}). ` +
-      `In light that is ${percent(more, 1)} ${side === "darker" ? "less" : "more"}.`
+      `That is ${percent(more, 1)} ${side === "darker" ? "less" : "more"} luminance.`
     );
   }
 
-  // Rows and axis of the chart that puts a person among the models.
-  function standing(parts, part, session, rivals, width) {
+  // The chart that ranks the player among the methods.
+  function rankingChart(parts, part, session, scores, width) {
     const you = { name: session.settings.name || "You", you: true };
-    if (rivals.kind === "comparison") {
+    if (scores.kind === "comparison") {
       const at = (side) => parts.find((p) => p.side === side) ?? part;
-      const levels = Object.entries(rivals.ratios).flatMap(([side, list]) => list.map((q) => [side, Math.abs(Math.log(q))]));
+      const levels = Object.entries(scores.ratios).flatMap(([side, list]) => list.map((q) => [side, Math.abs(Math.log(q))]));
       const rates = levels.map(([side, l]) => staircase.expected(l, at(side).estimate.probabilities, staircase.GUESS.find));
       const mean = (i) => rates.reduce((sum, rate) => sum + rate[i], 0) / rates.length;
-      const rows = rivals.methods.map(({ name, colour, overall: [value, low, high] }) => ({ name, colour, value, low, high }));
+      const rows = scores.methods.map(({ name, colour, overall: [value, low, high] }) => ({ name, colour, value, low, high }));
       rows.push({ ...you, value: mean(1), low: mean(0), high: mean(2) });
       for (const row of rows) row.note = percent(row.value);
       const ticks = [0, 0.25, 0.5, 0.75, 1].map((rate) => [rate, percent(rate)]);
-      const axis = { low: 0, high: 1, ticks, label: "found, at the ratios of the dataset" };
+      const axis = { low: 0, high: 1, ticks, label: "hit rate at the ratios of the dataset" };
       return chart.ranking(rows.sort((a, b) => b.value - a.value), axis, width);
     }
     const { side, estimate } = part;
-    const rows = rivals.methods.map((rival) => {
-      const values = (rival[side].threshold ?? []).map((ratio) => Math.abs(Math.log(ratio))).sort((a, b) => a - b);
-      if (!values.length) return { name: rival.name, colour: rival.colour, value: null, note: "no threshold" };
-      return { name: rival.name, colour: rival.colour, low: values[0], value: values[1], high: values[2], note: strength(values[1], side) };
+    const rows = scores.methods.map((method) => {
+      const values = (method[side].threshold ?? []).map((ratio) => Math.abs(Math.log(ratio))).sort((a, b) => a - b);
+      if (!values.length) return { name: method.name, colour: method.colour, value: null, note: "no threshold" };
+      return { name: method.name, colour: method.colour, low: values[0], value: values[1], high: values[2], note: strength(values[1], side) };
     });
     rows.push({ ...you, value: estimate.middle, low: estimate.low, high: estimate.high, note: strength(estimate.middle, side) });
     const known = rows.filter((row) => row.value !== null);
     const low = Math.max(0.004, Math.min(0.02, ...known.map((row) => row.low)) / 1.2);
     const high = Math.min(2, Math.max(0.25, ...known.map((row) => row.high)) * 1.2);
-    const axis = { low, high, log: true, side, label: `threshold, ${side} (log; left is sharper)` };
+    const axis = { low, high, log: true, side, label: `threshold, ${side} (log scale; left is better)` };
     return chart.ranking(rows.sort((a, b) => (a.value ?? 9) - (b.value ?? 9)), axis, width);
   }
 
@@ -133,19 +133,19 @@ const results = (() => {
     const found = changed.filter((a) => a.hit);
     const lucky = blank.filter((a) => a.hit).length;
     const pairs = [
-      ["Changed pictures", `${found.length} of ${changed.length} places found`],
-      ["Unchanged pictures", blank.length ? `${lucky} of ${blank.length} places hit by chance` : "none came"],
-      ["When found", found.length ? `${median(found.map((a) => a.distance)).toFixed(1)} px off (median)` : "–"],
-      ["Time", `${median(answers.map((a) => a.seconds)).toFixed(1)} s a picture (median)`],
-      ["Drawn at", `${[...new Set(answers.map((a) => a.zoom))].join(", ")} screen px a pixel`],
+      ["Changed images", `${found.length} of ${changed.length} regions found`],
+      ["Unchanged images", blank.length ? `${lucky} of ${blank.length} hit by chance` : "none"],
+      ["Median distance of hits", found.length ? `${median(found.map((a) => a.distance)).toFixed(1)} px` : "–"],
+      ["Median time per image", `${median(answers.map((a) => a.seconds)).toFixed(1)} s`],
+      ["Screen pixels per image pixel", [...new Set(answers.map((a) => a.zoom))].join(", ")],
       ["Seed", String(seed)],
     ];
-    if (settings.mode === "compare") pairs.splice(1, 0, ["Correct picture", `${changed.filter((a) => a.choiceRight).length} of ${changed.length}`]);
+    if (settings.mode === "compare") pairs.splice(1, 0, ["Correct image", `${changed.filter((a) => a.choiceRight).length} of ${changed.length}`]);
     return element("dl", { class: "facts" }, ...pairs.map(([k, v]) => element("div", {}, element("dt", {}, k), element("dd", {}, v))));
   }
 
   function table(session) {
-    const head = ["", "picture", "ratio", "radius", "off by", "time", ""];
+    const head = ["", "image", "ratio", "radius", "distance", "time", "result"];
     const rows = session.answers.map((a, i) => {
       const picture = pictures[a.row];
       const off = a.distance === null ? "can’t see it" : `${a.distance.toFixed(1)} px`;
@@ -155,10 +155,10 @@ const results = (() => {
     });
     const header = element("tr", {}, ...head.map((words) => element("th", { scope: "col" }, words)));
     const body = element("table", {}, element("thead", {}, header), element("tbody", {}, ...rows));
-    return element("details", {}, element("summary", {}, "Every picture"), element("div", { class: "scroll" }, body));
+    return element("details", {}, element("summary", {}, "All trials"), element("div", { class: "scroll" }, body));
   }
 
-  // Cut-outs of the faintest finds and the strongest misses, as they were shown.
+  // Crops of trials, as they were shown.
   function gallery(title, chosen, pixel) {
     if (!chosen.length) return "";
     const row = element("div", { class: "crops" });
@@ -175,9 +175,9 @@ const results = (() => {
     return element("div", { class: "gallery" }, element("h3", {}, title), row);
   }
 
-  // Fills the screen; "again" is what its second button does.
+  // Fills the screen; the button "Play again" calls again().
   function show(root, session, estimates, again) {
-    const { rivals } = album.data;
+    const { scores } = album.data;
     const compare = session.settings.mode === "compare";
     const parts = summary(session);
     const good = parts.filter((part) => part.enough && !part.never);
@@ -192,33 +192,33 @@ const results = (() => {
         "div",
         { class: "verdict" },
         element("h1", { tabindex: "-1" }, headline(parts)),
-        ...parts.map((part) => element("p", { class: "lead" }, told(part, grey))),
+        ...parts.map((part) => element("p", { class: "lead" }, thresholdText(part, grey))),
         element("p", { class: "go" }, save, more),
-        element("p", { class: "small" }, "For the tables and curves: ", element("code", {}, "localize score play.csv DATASET"), " or ", element("code", {}, "localize sharpness … --trials play.csv")),
+        element("p", { class: "small" }, "To score the CSV: ", element("code", {}, "localize score play.csv DATASET"), " or ", element("code", {}, "localize sharpness … --trials play.csv")),
       ),
       facts(session),
     );
     const width = Math.min(1120, root.clientWidth - parseFloat(getComputedStyle(root).paddingLeft) * 2);
-    if (rivals && good.length) {
-      const shown = rivals.kind === "comparison" ? good.slice(0, 1) : good;
+    if (scores && good.length) {
+      const shown = scores.kind === "comparison" ? good.slice(0, 1) : good;
       const caption =
-        rivals.kind === "comparison"
-          ? "Dots with 95 % intervals. Yours is read off your curve, at the ratios that the models met; theirs are their answers on the dataset, hits within 5 px or half the radius."
-          : "Dots with 95 % intervals: the change that is found halfway between chance and certainty.";
-      root.append(section("You and the machines", ...shown.map((part) => figure(standing(parts, part, session, rivals, width), caption + (compare ? " You had the original beside it, which the models had not." : "")))));
+        scores.kind === "comparison"
+          ? "Hit rates with 95 % intervals. Yours is computed from your curve for the ratios of the dataset; those of the methods are measured on the dataset, with hits within 5 px or half the radius."
+          : "Thresholds with 95 % intervals: the change with a hit rate halfway between chance and the ceiling.";
+      root.append(section("You and the methods", ...shown.map((part) => figure(rankingChart(parts, part, session, scores, width), caption + (compare ? " You saw the original beside the changed image; the methods did not." : "")))));
     }
-    const title = compare ? "How often you pick the changed picture" : "How often you find it";
+    const title = compare ? "Choosing the changed image: rate of correct choices" : "Hit rate by the size of the change";
     for (const part of good) {
-      // Picking one of two is another task than the models': their curves would mislead.
-      const methods = compare ? [] : (rivals?.methods ?? []);
-      const caption = `Thick: you, with a 95 % band (slope and lapses are assumed); dots: your trials in groups.${methods.length ? " Thin: the models." : ""}`;
+      // Choosing one of two images is a different task than the methods', so their curves are left out.
+      const methods = compare ? [] : (scores?.methods ?? []);
+      const caption = `Thick line: you, with a 95 % band (slope and lapse rate are assumed); dots: your trials in groups.${methods.length ? " Thin lines: the methods." : ""}`;
       root.append(section(`${title}, ${part.side}`, figure(chart.curve(part.side, part.trials, part.guess, methods, width), caption)));
     }
-    const steps = figure(chart.trace(session.answers, estimates, session.answers.length, width, 240, false), "Change in code values by trial. Filled: found; open: missed; grey, at the bottom: nothing was changed. Line: the threshold so far.");
+    const steps = figure(chart.trace(session.answers, estimates, session.answers.length, width, 240, false), "Change of code values by trial. Filled: found; open: missed; grey, at the bottom: unchanged image. Line: threshold estimate.");
     const changed = session.answers.filter((a) => !a.unchanged);
     const faint = changed.filter((a) => a.hit).sort((a, b) => a.level - b.level).slice(0, 4);
     const strong = changed.filter((a) => !a.hit).sort((a, b) => b.level - a.level).slice(0, 4);
-    root.append(section("From easy to hard", steps), section("Worth another look", gallery("Your faintest finds", faint, session.settings.pixel), gallery("The strongest that you missed", strong, session.settings.pixel), table(session)));
+    root.append(section("All trials in order", steps), section("Examples", gallery("The smallest changes that you found", faint, session.settings.pixel), gallery("The largest changes that you missed", strong, session.settings.pixel), table(session)));
     root.querySelector("h1").focus({ preventScroll: true });
   }
 

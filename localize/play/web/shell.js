@@ -1,8 +1,8 @@
-// What all screens share: elements by their id, notices, the theme, what is kept between visits.
+// Shared by all screens: elements by id, notices, the theme, and storage between visits.
 const shell = (() => {
   const find = (id) => document.getElementById(id);
 
-  // Progress is kept where the browser lets a local file do so.
+  // Local storage, if the browser allows it for local files.
   const store = {
     read(key) {
       try {
@@ -15,7 +15,7 @@ const shell = (() => {
       try {
         localStorage.setItem(key, JSON.stringify(value));
       } catch {
-        // Private windows and full stores: the game goes on without.
+        // In private windows and with full storage, nothing is stored.
       }
     },
   };

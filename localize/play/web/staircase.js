@@ -1,19 +1,19 @@
-// Which picture comes next and how strong its change is: seeded, so that a session can be repeated.
+// The order of the trials and the size of each change; seeded, so that a session can be repeated.
 // A level is |ln ratio|: 0.05 is a ratio of about 1.05, or 0.95.
 const staircase = (() => {
-  const SLOPE = 2; // of the Weibull curve on the level, assumed
-  const LAPSE = 0.04; // misses that have nothing to do with the level, assumed
+  const SLOPE = 2; // of the Weibull curve, assumed
+  const LAPSE = 0.04; // miss rate for arbitrarily large changes, assumed
   const GUESS = { find: 0.02, compare: 0.5 };
   const WEAKEST = 0.004;
   const STRONGEST = Math.LN2;
-  const EASY = [0.35, 0.25]; // the first levels: to see what is looked for
-  const AROUND = [0.8, 1.2, 1.7]; // times the threshold so far: misses, hits and the slope between
-  const BLOCK = 8; // one picture in each block is left unchanged
+  const EASY = [0.35, 0.25]; // levels of the first trials, to introduce the task
+  const AROUND = [0.8, 1.2, 1.7]; // levels of later trials, as multiples of the threshold estimate
+  const BLOCK = 8; // one trial in each block has no change
 
-  // The level grid on which the threshold's probability is kept.
+  // The grid of thresholds for the posterior.
   const GRID = Array.from({ length: 160 }, (_, i) => WEAKEST * (STRONGEST / WEAKEST) ** (i / 159));
 
-  // Seed -> a function that gives numbers from 0 to 1 (mulberry32).
+  // Seeds -> a random number generator for 0 to 1 (mulberry32).
   function random(...seeds) {
     let state = 0x9e3779b9;
     for (const seed of seeds) {
@@ -37,8 +37,8 @@ const staircase = (() => {
     return result;
   }
 
-  // Rows to show -> one entry a trial: the row, whether it stays unchanged, the side of the
-  // ratio, and on which side of the screen the changed picture is. Rows not yet seen come first.
+  // Rows -> one entry per trial: the row, whether it stays unchanged, the side of the ratio, and
+  // on which side of the screen the changed image is. Rows not seen before come first.
   function plan(rows, seen, length, sides, seed) {
     const next = random(seed, 1);
     const fresh = shuffled(rows, next);
@@ -57,13 +57,13 @@ const staircase = (() => {
     return trials;
   }
 
-  // The probability of a hit at a level, for a threshold: halfway between guessing and 1 - lapse.
+  // The hit rate at a level; at the threshold it is halfway between guess and 1 - lapse.
   function hitRate(level, threshold, guess) {
     const found = 1 - Math.exp(-Math.LN2 * (level / threshold) ** SLOPE);
     return guess + (1 - guess - LAPSE) * found;
   }
 
-  // Trials of one side, [level, hit] each -> the probability of each threshold of the grid.
+  // Trials of one side, [level, hit] each -> posterior probabilities of the thresholds of the grid.
   function posterior(trials, guess) {
     const logs = GRID.map((threshold) => {
       let log = -0.5 * (Math.log10(threshold / 0.08) / 0.6) ** 2;
@@ -92,19 +92,19 @@ const staircase = (() => {
     return GRID[GRID.length - 1];
   }
 
-  // -> the threshold's median and 95 % interval, as levels.
+  // Trials -> posterior median and 95 % interval of the threshold, as levels.
   function estimate(trials, guess) {
     const probabilities = posterior(trials, guess);
     const [low, middle, high] = [0.025, 0.5, 0.975].map((share) => quantile(probabilities, share));
     return { low, middle, high, probabilities };
   }
 
-  // -> the hit rate at a level with its 95 % interval, over the thresholds that are left.
+  // The hit rate at a level, with its 95 % interval, for the posterior of the threshold.
   function expected(level, probabilities, guess) {
     return [0.025, 0.5, 0.975].map((share) => hitRate(level, quantile(probabilities, 1 - share), guess));
   }
 
-  // The level for the next trial of a side, from those before it.
+  // The level of the next trial of a side, given the earlier ones.
   function level(trials, guess, seed, number) {
     if (trials.length < EASY.length) return EASY[trials.length];
     const factor = AROUND[Math.floor(random(seed, 2, number)() * AROUND.length)];
@@ -112,7 +112,7 @@ const staircase = (() => {
     return Math.min(STRONGEST, Math.max(WEAKEST, wanted));
   }
 
-  // A level as the ratio that is drawn and recorded: rounded before it is used.
+  // A level as a ratio, rounded before it is used so that the recorded ratio is exact.
   function ratio(value, side) {
     return Number(Math.exp(side === "darker" ? -value : value).toFixed(4));
   }

@@ -1,4 +1,4 @@
-// The start screen: what it is about, an example to try, and the settings.
+// The start screen: instructions, an example and the settings.
 const start = (() => {
   const { element } = view;
   const { find } = shell;
@@ -26,7 +26,7 @@ const start = (() => {
     };
   }
 
-  // Draws the example as strong as the slider says.
+  // Draws the example with the change of the slider.
   async function sample() {
     const chosen = settings();
     const room = find("sample").parentElement.clientWidth - 48;
@@ -46,7 +46,7 @@ const start = (() => {
     const { side, pixel } = settings();
     const words = { brighter: "brighter", darker: "darker", both: "brighter or darker" }[side];
     document.querySelector(".direction").textContent = words;
-    find("scale").textContent = `One picture pixel is drawn as ${pixel === 1 ? "one screen pixel" : `${pixel} × ${pixel} screen pixels`}.`;
+    find("scale").textContent = `One image pixel is drawn as ${pixel === 1 ? "one screen pixel" : `${pixel} × ${pixel} screen pixels`}.`;
     sample();
   }
 
@@ -62,23 +62,23 @@ const start = (() => {
     find("seed").value = /^\d{1,9}$/.test(given ?? "") ? given : String(crypto.getRandomValues(new Uint32Array(1))[0] % 1_000_000);
     const left = data.rows - pictures.length;
     find("about").textContent =
-      `${pictures.length} pictures of the dataset “${data.dataset}”${left ? `; ${left} more did not fit into this file` : ""}. ` +
-      "This page holds them unchanged and without loss, and draws each change itself: every code value inside the region times the ratio, rounded and clipped exactly as the dataset says " +
-      "(stochastic rounding is drawn as nearest). In a dataset of JPEG files the models saw the change after compression, you see it before. " +
-      "A click counts as a find within 5 px or half the radius, whichever is more. The screen around the pictures is neutral grey on purpose. Nothing leaves this page.";
+      `${pictures.length} images of the dataset “${data.dataset}”${left ? `; ${left} more did not fit into this file` : ""}. ` +
+      "The page contains them without loss and draws each change itself: it multiplies every code value inside the region by the ratio, then rounds and clips as in the dataset " +
+      "(stochastic rounding is drawn as nearest). In a dataset of JPEG files the methods saw the change after compression; you see it before compression. " +
+      "A click is a hit within 5 px or half the radius of the true centre, whichever is more. The screen around the images is neutral grey so that it does not influence perception. The page sends no data anywhere.";
     find("settings").addEventListener("change", refreshed);
     find("strength").addEventListener("input", sample);
     find("settings").addEventListener("submit", (event) => event.preventDefault());
   }
 
-  // Shows the screen; offers to go on with a session that was kept, or to see how it ended.
+  // Shows the screen; offers to continue a stored session or to show its result.
   function show(kept, seen) {
     const done = kept?.answers.length ?? 0;
     find("resume").hidden = !done;
-    if (done) find("resume").textContent = done < kept.plan.length ? `Continue at ${done + 1} of ${kept.plan.length}` : "See your last result";
+    if (done) find("resume").textContent = done < kept.plan.length ? `Continue at ${done + 1} of ${kept.plan.length}` : "Show your last result";
     const fresh = rows.filter((row) => !seen.has(row)).length;
     find("supply").textContent =
-      fresh < rows.length ? `${fresh} of ${rows.length} pictures are new to you` : "A few minutes; nothing leaves this page";
+      fresh < rows.length ? `${fresh} of ${rows.length} images are new to you` : "Takes a few minutes; no data is sent";
     shell.screen("start");
     refreshed();
   }

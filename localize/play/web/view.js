@@ -1,4 +1,4 @@
-// Pictures on the screen: one picture pixel is a whole number of screen pixels, never resampled.
+// Images on the screen: one image pixel is a whole number of screen pixels, without resampling.
 const view = (() => {
   const SVG = "http://www.w3.org/2000/svg";
   const PAD = 4; // px between a region's edge and the line around it
@@ -12,7 +12,7 @@ const view = (() => {
     return made;
   }
 
-  // An embedded picture -> its RGBA values, and whether they are those that were embedded.
+  // An embedded image -> its RGBA values, and whether they equal the embedded ones.
   async function decode(picture) {
     const bytes = Uint8Array.from(atob(picture.data), (letter) => letter.charCodeAt(0));
     const blob = new Blob([bytes], { type: picture.type });
@@ -34,13 +34,13 @@ const view = (() => {
     surface(canvas, width, height).putImageData(new ImageData(values, width, height), 0, 0);
   }
 
-  // A canvas takes pixel x pixel screen pixels for each of its own.
+  // Draws each canvas pixel as pixel x pixel screen pixels.
   function fit(canvas, pixel) {
     canvas.style.width = `${(canvas.width * pixel) / devicePixelRatio}px`;
     canvas.style.height = `${(canvas.height * pixel) / devicePixelRatio}px`;
   }
 
-  // Part of a picture around a place, at most width x height px -> values and its left and top.
+  // A crop around a place, at most width x height px -> its values, left and top.
   function crop(values, picture, centre, width, height) {
     width = Math.min(width, picture.width);
     height = Math.min(height, picture.height);
@@ -54,7 +54,7 @@ const view = (() => {
     return { values: part, width, height, left, top };
   }
 
-  // A pane that shows one picture, scrolls if it is larger, and reports where it is clicked.
+  // A scrolling pane with one image that reports clicks.
   class Pane {
     constructor(label, onPoint) {
       this.canvas = element("canvas", { class: "picture" });
@@ -88,7 +88,7 @@ const view = (() => {
       this.settle();
     }
 
-    // Sizes the picture, and moves it by a part of a pixel so that its pixels meet the screen's.
+    // Sizes the image and aligns its pixels with those of the screen.
     settle() {
       fit(this.canvas, this.pixel);
       this.sheet.style.left = this.sheet.style.top = "0";
@@ -98,7 +98,7 @@ const view = (() => {
       this.sheet.style.top = `${part(box.top)}px`;
     }
 
-    // A click -> the place in picture px. A mouse names the screen pixel: its middle is meant.
+    // A click -> the place in image px, for the middle of the clicked screen pixel.
     point(event) {
       const box = this.canvas.getBoundingClientRect();
       const half = 0.5 / devicePixelRatio;
@@ -109,14 +109,14 @@ const view = (() => {
       };
     }
 
-    // The middle of what can be seen, in picture px.
+    // The middle of the visible part, in image px.
     middle() {
       const outer = this.root.getBoundingClientRect();
       const { x, y } = this.point({ clientX: outer.left + outer.width / 2, clientY: outer.top + outer.height / 2 });
       return { x: Math.round(x), y: Math.round(y) };
     }
 
-    // Scrolls so that a place is well inside what can be seen.
+    // Scrolls so that a place is visible, with a margin.
     reveal({ x, y }, margin = 60, smooth = false) {
       const [left, top] = [x * this.scale, y * this.scale];
       const go = (at, from, seen) => (at - margin < from ? at - margin : Math.max(from, at + margin - seen));
@@ -138,7 +138,7 @@ const view = (() => {
       );
     }
 
-    // The truth as a line around the region, the answer as a cross, and the way between them.
+    // Draws the outline of the region, the answer as a dot, and a line between them.
     truth(anomaly, answer, hit) {
       this.cross(null);
       const s = this.scale;

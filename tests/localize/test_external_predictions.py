@@ -1,4 +1,4 @@
-"""`localize score`: predictions made elsewhere."""
+"""`localize score`: predictions of other programs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run(
     small_set: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Run:
-    """Scores a text as CSV, drawing no pictures -> exit code, stdout, stderr."""
+    """Scores a text as CSV, drawing no figures -> exit code, stdout, stderr."""
     monkeypatch.setattr("localize.report.plots.save", lambda *args: None)
     monkeypatch.setattr("localize.report.page.write", lambda folder: None)
 
@@ -67,7 +67,7 @@ def test_our_own_predictions_score_as_they_did(
     pd.testing.assert_frame_equal(
         ours.predictions.drop(columns="seconds"), again.predictions.drop(columns="seconds")
     )
-    assert lines == ["centre: scored anew, its rows in the file are left out"]
+    assert lines == ["centre: computed again, its rows in the file are left out"]
     kinds = {path.name for path in ours.folder.iterdir()}
     assert {path.name for path in again.folder.iterdir()} == kinds
 
@@ -126,7 +126,7 @@ def test_scores_of_clean_pictures_give_auroc(run: Run, names: pd.DataFrame, tmp_
     assert scores["n_clean"]["a"] == len(names)
     code, out, _ = run("".join(most), "--overwrite")
     assert code == 0
-    assert "a clean picture not in the file: 1" in out
+    assert "a clean image not in the file: 1" in out
     scores = pd.read_csv(tmp_path / "out/scores.csv").set_index("method")
     assert scores["image_auroc"]["a"] == pytest.approx(1 - 1 / len(names))
 
@@ -190,7 +190,7 @@ def test_places_in_parts_of_the_size(
         ("file_name,x_pred,y_pred,score\nNAME,1,2,high\n", "score is 'high'"),
         ("file_name,x_pred,y_pred,r_pred\nNAME,1,2,inf\n", "r_pred is 'inf'"),
         ("file_name,x_pred,y_pred\n,1,2\n", "line 2: file_name is empty"),
-        ("file_name,x_pred,y_pred\ngone.jpg,1,2\n", "line 2: gone.jpg is no picture of"),
+        ("file_name,x_pred,y_pred\ngone.jpg,1,2\n", "line 2: gone.jpg is no image of"),
         ("file_name,x_pred,y_pred\nNAME,1,2\nNAME,1,3\n", "twice, in lines 2 and 3"),
         ("file_name,x_pred,y_pred\n\0,1,2\n", "line 2: there is a NUL byte"),
     ],
