@@ -7,6 +7,10 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import ClassVar
+
+from pygments import token
+from pygments.lexer import RegexLexer
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # no request to the network when it is imported
 ROOT = Path(__file__).parents[1]
@@ -50,6 +54,8 @@ html_theme_options = {
     "show_toc_level": 2,
     "navigation_with_keys": False,
     "header_links_before_dropdown": 8,
+    "navbar_align": "left",
+    "navbar_persistent": ["search-button"],
     "footer_start": ["copyright"],
     "footer_end": [],
 }
@@ -63,5 +69,24 @@ def escape_bars(app, what, name, obj, options, lines):
             lines[number] = re.sub(r"(?<!\\)\|", r"\\|", line)
 
 
+class Console(RegexLexer):
+    """Commands after `$ `, with each word in an element of its own, and their output."""
+
+    tokens: ClassVar = {
+        "root": [
+            (r"\$ ", token.Generic.Prompt, "command"),
+            (r".+\n", token.Generic.Output),
+            (r"\n", token.Text),
+        ],
+        "command": [
+            (r"\n", token.Text, "#pop"),
+            (r"[ \t]+", token.Text),
+            (r"--?[a-z]\S*", token.Name.Attribute),
+            (r"\S+", token.Name),
+        ],
+    }
+
+
 def setup(app):
+    app.add_lexer("console", Console)
     app.connect("autodoc-process-docstring", escape_bars)

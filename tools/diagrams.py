@@ -141,21 +141,19 @@ def ringvote() -> Diagram:
     middle = 200
     y = drawing.box(100, 6, 200, ["image"])
     drawing.arrow((middle, y), (middle, y + 22))
-    y = drawing.box(
-        60, y + 24, 280, ["features", "20 values for each pixel: steps, texture, level"]
-    )
+    y = drawing.box(60, y + 24, 280, ["features", "20 values for each pixel"])
     drawing.arrow((middle, y), (middle, y + 22))
-    y = drawing.box(60, y + 24, 280, ["network", "convolutions that see 72 px around a pixel"])
+    y = drawing.box(60, y + 24, 280, ["network", "sees 72 px around each pixel"])
     drawing.arrow((100, y), (100, y + 28))
     drawing.arrow((300, y), (300, y + 28))
     left = drawing.box(
-        4, y + 30, 190, ["evidence for each pixel", "of the told ratio,", "8 directions + 4 sides"]
+        4, y + 30, 190, ["evidence per pixel", "of the told ratio,", "8 directions + 4 sides"]
     )
     drawing.box(
         206,
         y + 30,
         190,
-        ["evidence for each square", "of 4 × 4 px, for 6 ratios,", "8 directions + 4 sides"],
+        ["evidence per square", "of 4 × 4 px, for 6 ratios,", "8 directions + 4 sides"],
     )
     y = left
     drawing.arrow((100, y), (100, y + 28))

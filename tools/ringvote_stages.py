@@ -91,11 +91,11 @@ def main() -> None:
     left.clear()
     left.imshow(votes, cmap="magma", vmin=np.quantile(votes, 0.5), vmax=votes.max())
     left.set_axis_off()
-    left.set_title("Sum of votes for each centre at the true radius")
+    left.set_title("Logit of each centre, true radius")
     shown = right.imshow(votes, cmap="magma", vmin=votes.max() - 60, vmax=votes.max())
     right.plot(truth.x, truth.y, "+", color=TRUTH, ms=14, mew=2)
     _crop(right, truth, ZOOM)
-    right.set_title(f"The same within {ZOOM} px of the true centre")
+    right.set_title(f"Within {ZOOM} px of the true centre")
     figure.colorbar(shown, ax=right, label="logit", shrink=0.7)
     _save(figure, "refinement")
 
@@ -115,7 +115,7 @@ def _panels(image: np.ndarray, count: int, columns: int = 0) -> tuple[Figure, li
     columns = columns or count
     rows = -(-count // columns)
     with style.styled(grid=False):
-        figure = Figure(figsize=(5.2 * columns, 3.7 * rows), dpi=100, layout="constrained")
+        figure = Figure(figsize=(3.9 * columns, 2.85 * rows), dpi=130, layout="constrained")
         axes = list(np.ravel(figure.subplots(rows, columns)))
         for each in axes:
             each.imshow(image, cmap="gray")

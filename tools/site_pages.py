@@ -81,24 +81,24 @@ def _recipe() -> Iterator[str]:
     from synth.recipe import PRESETS, Recipe
 
     default, seed = PRESETS["default"], PRESETS["seed"]
-    yield from ("| field | `default` | `seed` | meaning |", "|---|---|---|---|")
+    yield from ("| field | meaning | `default` | `seed` |", "|---|---|---|---|")
     names = [field.name for field in dataclasses.fields(Recipe)]
     if missing := set(names) ^ set(RECIPE):
         raise ValueError(f"tools/site_pages.py: RECIPE lacks or has too much: {missing}")
     for name in names:
         values = (_shown(getattr(recipe, name)) for recipe in (default, seed))
-        yield f"| `{name}` | {' | '.join(values)} | {RECIPE[name]} |"
+        yield f"| `{name}` | {RECIPE[name]} | {' | '.join(values)} |"
 
 
 def _methods() -> Iterator[str]:
     """The registered methods."""
     from localize.registry import METHODS
 
-    yield from ("| method | learns from | told | what it is |", "|---|---|---|---|")
+    yield from ("| method | what it is | learns from | told |", "|---|---|---|---|")
     for name, method in METHODS.items():
         told = "r, ratio" if method.told else "–"
         learns = "comes trained" if method.weights else method.learns
-        yield f"| `{name}` | {learns} | {told} | {method.summary} |"
+        yield f"| `{name}` | {method.summary} | {learns} | {told} |"
 
 
 def _api(package: str) -> Iterator[str]:
