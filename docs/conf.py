@@ -29,11 +29,12 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_de
 exclude_patterns = ["_build", "generated/*", "**.ipynb_checkpoints"]
 suppress_warnings = ["myst.header"]  # generated parts begin with headings of the second level
 
-myst_enable_extensions = ["attrs_block", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
+myst_enable_extensions = ["attrs_block", "attrs_inline", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 nb_execution_mode = "off"  # notebooks are committed with their outputs
 nb_merge_streams = True
 
+smartquotes = False  # they would turn --flag into –flag
 default_role = "code"  # docstrings write `name` for code
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"

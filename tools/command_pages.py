@@ -9,7 +9,7 @@ from typing import Any
 
 import typer.main
 
-EXAMPLE = re.compile(r"Example: `(.*)`(.*)")
+EXAMPLE = re.compile(r"Example: `(.*?)`(.*)")
 CONTEXT = typer.Context(typer.main.get_command(typer.Typer(callback=lambda: None)))
 HIDDEN = ("help", "version")  # options that every command or program has
 

@@ -1,6 +1,6 @@
 """Figures of the stages of `ringvote` on one image: python -m tools.ringvote_stages
 
-It writes docs/images/ringvote-{image,evidence,candidates,refinement,answer}.png. The photo is
+It writes docs/images/ringvote-{image,evidence,votes,candidates,answer}. The photo is
 made by synth.scenes, so nothing else is needed.
 """
 
@@ -31,9 +31,8 @@ SIZE, SEED, ROW = (640, 420), (1, 12), 3  # of the photo; which row is drawn in 
 RATIO, RADIUS = (1.07, 1.07), (52, 52)
 TRUTH, FOUND = "#00B7C7", "#FF4FA3"  # colours that are visible on photos and in gray
 DIRECTIONS = {0: "right", 2: "down", 4: "left", 6: "up"}  # planes of evidence: outward direction
-COLOURS = 96  # of a figure, which keep it small
 ZOOM = 12  # px around the centre
-CROP = 80  # px around the centre, of the evidence
+CROP = 95  # px around the centre, of the evidence
 DASHED = (0, (4, 4))
 
 
@@ -74,7 +73,7 @@ def main() -> None:
         _crop(each, truth, CROP)
         each.set_title(f"outward direction: {name}")
     figure.colorbar(axes[0].images[0], ax=axes, label="evidence, nats", shrink=0.7)
-    _save(figure, "evidence")
+    _save(figure, "evidence", photo=False)
 
     figure, (left, right) = _panels(image, 2)
     for one in sorted(coarse, key=lambda each: each.logit):
@@ -97,14 +96,17 @@ def main() -> None:
     _crop(right, truth, ZOOM)
     right.set_title(f"Within {ZOOM} px of the true centre")
     figure.colorbar(shown, ax=right, label="logit", shrink=0.7)
-    _save(figure, "refinement")
+    _save(figure, "votes", photo=False)
 
-    figure, (only,) = _panels(image, 1)
-    _circle(only, answer, FOUND)
-    _circle(only, truth, TRUTH, ls=DASHED)
+    figure, (left, right) = _panels(image, 2)
+    for each in (left, right):
+        _circle(each, answer, FOUND)
+        _circle(each, truth, TRUTH, ls=DASHED)
     confidence = 1 / (1 + np.exp(-(answer.score or 0)))
     distance = np.hypot(answer.x - truth.x, answer.y - truth.y)
-    only.set_title(f"{distance:.1f} px from the true centre; confidence {confidence:.4f}")
+    left.set_title(f"The answer: confidence {confidence:.4f}")
+    _crop(right, truth, CROP)
+    right.set_title(f"{distance:.1f} px from the true centre")
     _save(figure, "answer")
     print(truth)
     print(answer)
@@ -115,7 +117,8 @@ def _panels(image: np.ndarray, count: int, columns: int = 0) -> tuple[Figure, li
     columns = columns or count
     rows = -(-count // columns)
     with style.styled(grid=False):
-        figure = Figure(figsize=(3.9 * columns, 2.85 * rows), dpi=130, layout="constrained")
+        figure = Figure(figsize=(3.9 * columns, 2.85 * rows), dpi=150, layout="constrained")
+        figure.get_layout_engine().set(h_pad=0.1)  # type: ignore[union-attr]
         axes = list(np.ravel(figure.subplots(rows, columns)))
         for each in axes:
             each.imshow(image, cmap="gray")
@@ -134,11 +137,15 @@ def _circle(axes: Axes, region, colour: str, **options) -> None:  # type: ignore
     axes.add_patch(Circle((region.x, region.y), region.r, fill=False, ec=colour, **options))
 
 
-def _save(figure: Figure, name: str) -> None:
+def _save(figure: Figure, name: str, *, photo: bool = True) -> None:
+    """Write a figure: JPEG if it shows the photo, else PNG of 256 colours, both below 300 kB."""
     IMAGES.mkdir(exist_ok=True)
     with style.styled(grid=False):
         drawn = Image.open(io.BytesIO(plots.picture(figure, "png"))).convert("RGB")
-    drawn.quantize(COLOURS).save(IMAGES / f"ringvote-{name}.png", optimize=True)
+    if photo:
+        drawn.save(IMAGES / f"ringvote-{name}.jpg", quality=90, subsampling=0, optimize=True)
+    else:
+        drawn.quantize(256).save(IMAGES / f"ringvote-{name}.png", optimize=True)
 
 
 if __name__ == "__main__":
