@@ -124,14 +124,14 @@ def _contributing(root: Path) -> str:
         return "# Contributing\n\n`make test` runs the tests, `make lint` the checks of style.\n"
 
     def link(found: re.Match[str]) -> str:
-        text, target = found[1], found[2]
+        mark, text, target = found.groups()
         if re.match(r"[a-z]+:|#", target):
             return found[0]
         page = target.removeprefix("docs/")
         inside = page != target and (root / "docs" / page.partition("#")[0]).is_file()
-        return f"[{text}]({page})" if inside else text
+        return f"{mark}[{text}]({page})" if inside else text
 
-    return re.sub(r"(?<!!)\[([^\]]+)\]\(([^)\s]+)\)", link, source.read_text(encoding="utf-8"))
+    return re.sub(r"(!?)\[([^\]]+)\]\(([^)\s]+)\)", link, source.read_text(encoding="utf-8"))
 
 
 def _copy_notebooks(root: Path) -> None:
