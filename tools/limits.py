@@ -1,9 +1,9 @@
 """Computes what missed regions lack: python -m tools.limits SET [--every N] [--out FIGURE]
 
-The map of a told method is in nats. In the clean twin, it says how far the true place is behind the
-best other place (needed); the difference between image and twin says how much the change adds to
-the true place (added). A region is found if more is added than needed. Two methods are compared,
-one that is trained and one that is not.
+The map of a told method is in nats. Added: the logit of the true place in the image minus that in
+the clean twin. Needed: the logit of the best other place in the image minus that of the true place
+in the clean twin. A region is found if more is added than needed. Two methods are compared, one
+that is trained and one that is not.
 """
 
 from __future__ import annotations
