@@ -38,6 +38,15 @@ lint: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The documentation site, in docs/_build/html. Warnings, such as a broken internal link, are errors.
+.PHONY: docs
+docs: .venv/installed-docs
+	$(BIN)/python -m sphinx -W --keep-going --jobs auto --quiet -b html docs docs/_build/html
+
+.venv/installed-docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,docs]'
+	@touch $@
+
 # Ratios measured in one run; PHOTOS=DIR takes your own photos.
 bench: .venv/installed
 	$(BIN)/python tests/bench/generator.py $(if $(PHOTOS),--photos $(PHOTOS))

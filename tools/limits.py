@@ -1,9 +1,9 @@
-"""What missed regions lack: python docs/limits.py SET [--every N] [--out PICTURE]
+"""Computes what missed regions lack: python -m tools.limits SET [--every N] [--out FIGURE]
 
-A told method's map says, in nats, how likely each place is the centre. The clean twin tells how far
-the true place lies behind the loudest other one before anything is changed; the image, how much
-the change adds there. A region is found where that is enough. Two methods that have nothing in
-common, one learned and one not, tell whether it is the method or the picture that lacks it.
+The map of a told method is in nats. Added: the logit of the true place in the image minus that in
+the clean twin. Needed: the logit of the best other place in the image minus that of the true place
+in the clean twin. A region is found if more is added than needed. Two methods are compared, one
+that is trained and one that is not.
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ from localize.localizer import Told
 from localize.report import plots, style
 from synth import console, folders
 
+ROOT = Path(__file__).parents[1]
 METHODS = ("ringvote-told", "prewhitened")
 NEAR = 5.0  # px around the truth that count as found
-SAME = 1.0  # nats: so much may a place change with what is far away
+SAME = 1.0  # nats by which the logit of an unchanged place may differ between image and twin
 
 
 def measure(name: str, source: Folder, index: int) -> dict[str, float]:
-    """A method, a row -> nats at the true place, clean and changed, and of the loudest other."""
+    """A method and a row -> logits of the true place without and with the change, and of the best
+    other place, in nats."""
     method, sample = _loaded(name), source[index]
     truth = sample.truth
     assert truth is not None
@@ -55,8 +57,8 @@ def _loaded(name: str) -> registry.Localizer:
     return registry.load(name, device="cpu")
 
 
-def judged(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of :func:`measure` -> with what the change adds, what is needed, whether it is found."""
+def with_outcome(rows: pd.DataFrame) -> pd.DataFrame:
+    """Adds to rows of :func:`measure` the columns added and needed (nats) and found."""
     return rows.assign(
         added=rows["changed"] - rows["clean"],
         needed=rows["other"] - rows["clean"],
@@ -65,9 +67,9 @@ def judged(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(tables: dict[str, pd.DataFrame]) -> Figure:
-    """Method -> its rows of :func:`judged`: what is added against what is needed."""
-    looks = plots.method_styles(list(tables))
-    with style.figure_style():
+    """Rows of :func:`with_outcome` by method -> a figure of added against needed."""
+    looks = plots.look(list(tables))
+    with style.styled():
         figure = Figure(figsize=(13, 4.4), dpi=130, layout="constrained")
         *each, both = figure.subplots(1, len(tables) + 1)
         for axes, (name, rows) in zip(each, tables.items(), strict=True):
@@ -107,7 +109,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
         for axis in (both.xaxis, both.yaxis):
             style.plain_numbers(axis)
         both.set(
-            title="What the change adds for both",
+            title="What the change adds, both methods",
             xlabel=f"for {METHODS[0]}, nats",
             ylabel=f"for {METHODS[1]}, nats",
         )
@@ -115,16 +117,16 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-def told(name: str, rows: pd.DataFrame) -> str:
-    """What there is to say of the misses, a line."""
+def summary(name: str, rows: pd.DataFrame) -> str:
+    """Describes the misses of a method in one line."""
     missed, hits = rows[~rows["found"]], rows[rows["found"]]
     natural = (missed["other_clean"] > missed["other"] - SAME).mean()
     return (
         f"{name}: {len(missed)} of {len(rows)} missed; added {missed['added'].median():.1f} of "
         f"{missed['needed'].median():.1f} nats needed (medians), of those found "
         f"{hits['added'].median():.0f} of "
-        f"{hits['needed'].median():.1f}; {natural:.0%} lost to a place that is "
-        "as loud in the clean twin"
+        f"{hits['needed'].median():.1f}; in {natural:.0%} of the misses the best other place has "
+        "the same logit in the clean twin"
     )
 
 
@@ -132,7 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("set", type=Path, help="dataset with clean twins (synth generate --twins)")
     parser.add_argument("--every", type=int, default=1, help="take every N-th row")
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("limits.png"))
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images" / "limits.png")
     chosen = parser.parse_args()
     source = Folder(chosen.set)
     rows = range(0, len(source), chosen.every)
@@ -144,14 +146,14 @@ def main() -> None:
                 for each in pool.map(functools.partial(measure, name, source), rows):
                     found.append(each)
                     step(len(found), len(rows))
-            tables[name] = judged(pd.DataFrame(found))
-            print(told(name, tables[name]))
+            tables[name] = with_outcome(pd.DataFrame(found))
+            print(summary(name, tables[name]))
     first, second = (rows["found"] for rows in tables.values())
     print(
         f"found by both {(first & second).sum()}, by the first alone {(first & ~second).sum()}, "
         f"by the second alone {(~first & second).sum()}, by neither {(~first & ~second).sum()}"
     )
-    folders.write(chosen.out, plots.figure_bytes(draw(tables), "png"))
+    folders.write(chosen.out, plots.picture(draw(tables), "png"))
 
 
 if __name__ == "__main__":

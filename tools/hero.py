@@ -1,4 +1,4 @@
-"""Draw the README's picture from what `make demo` left: python docs/hero.py"""
+"""Draws docs/hero.png from the results of `make demo`: python -m tools.hero"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from synth import folders
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "data" / "demo"
-PICK = 48  # the test image to look at
+PICK = 48  # number of the test image that is shown
 
 
 def main() -> None:

@@ -1,10 +1,10 @@
-"""A detector that needs no edge: it looks for gaps in the histogram.
+"""A detector that finds regions by gaps in the histogram and not by their edges.
 
-Brightening by a ratio q, rounded to the nearest level, leaves one level in q / (q - 1) empty. A
-PNG keeps these gaps; JPEG and stochastic rounding fill them. What finds faint changes in PNG
-only has read them, and so would this:
+A ratio q above 1, rounded to the nearest level, leaves one level in q / (q - 1) empty. PNG keeps
+these gaps; JPEG and stochastic rounding fill them. If a detector finds faint changes in PNG images
+only, as this one does, then it uses the gaps:
 
-    localize sharpness docs/comb.py:find --photos PHOTOS --codecs png,jpeg90 --out chart
+    localize sharpness tools/comb.py:find --photos PHOTOS --codecs png,jpeg90 --out chart
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from __future__ import annotations
 import numpy as np
 
 RATIOS = np.arange(1.02, 1.36, 0.002)
-BLOCK = 8  # px, the step of the windows that are looked through
-REACHES = (1, 2, 3, 4, 6)  # blocks from a window's middle one to its sides
-MOST, ALIEN = 30.0, -30.0  # nats, of a level that is missed, at most, and of one too many
+BLOCK = 8  # px: windows begin at multiples of this
+REACHES = (1, 2, 3, 4, 6)  # blocks from the middle block of a window to its sides
+EMPTY, OCCUPIED = 30.0, -30.0  # nats: highest score of an empty level; score of a level in use
 
 
 def gaps(ratio: float) -> np.ndarray:
-    """(256,) which levels no pixel of a region has."""
+    """A ratio -> (256,) bool: the levels that no product has."""
     empty = np.ones(256, bool)
     empty[np.clip(np.rint(np.arange(256) * ratio), 0, 255).astype(int)] = False
     return empty
@@ -34,21 +34,21 @@ def histograms(image: np.ndarray) -> np.ndarray:
 
 
 def find(image: np.ndarray) -> dict[str, float]:
-    """(H, W, 3) uint8 -> the likeliest centre, px, its ratio, and how likely."""
+    """(H, W, 3) uint8 -> x and y (px), ratio and score of the best window."""
     counts = histograms(image)
     total = np.pad(counts, ((1, 0), (1, 0), (0, 0), (0, 0))).cumsum(0).cumsum(1)
-    asked = np.array([gaps(ratio) for ratio in RATIOS], np.float32)
+    combs = np.array([gaps(ratio) for ratio in RATIOS], np.float32)
     best = {"x": 0.0, "y": 0.0, "score": -np.inf}
     for side in (2 * reach + 1 for reach in REACHES):
         if min(counts.shape[:2]) < side:
             continue
-        seen = total[side:, side:] - total[:-side, side:] - total[side:, :-side]
-        seen = (seen + total[:-side, :-side]).astype(np.float32)
-        # A level that its neighbours have, but no pixel: the more they have, the odder.
-        beside = np.zeros_like(seen)
-        beside[..., 1:-1] = (seen[..., :-2] + seen[..., 2:]) / 2
-        says = np.where(seen == 0, np.minimum(beside, MOST), ALIEN).sum(axis=2)
-        scores = says @ asked.T
+        levels = total[side:, side:] - total[:-side, side:] - total[side:, :-side]
+        levels = (levels + total[:-side, :-side]).astype(np.float32)
+        # An empty level is a stronger sign of a gap if its neighbours have many pixels.
+        beside = np.zeros_like(levels)
+        beside[..., 1:-1] = (levels[..., :-2] + levels[..., 2:]) / 2
+        gains = np.where(levels == 0, np.minimum(beside, EMPTY), OCCUPIED).sum(axis=2)
+        scores = gains @ combs.T
         y, x, which = np.unravel_index(scores.argmax(), scores.shape)
         if scores[y, x, which] > best["score"]:
             place = {name: (at + side / 2) * BLOCK - 0.5 for name, at in (("x", x), ("y", y))}

@@ -1,0 +1,1 @@
+"""Scripts that make the figures and the generated pages of the documentation."""
