@@ -36,7 +36,6 @@ from synth.paths import path_of
 EPOCH = 200  # steps, or those of one pass over a smaller source
 EPOCHS = 20
 LESSONS = 200
-REMOVED = "weighing."  # prefix of weights that older run folders hold and nothing uses
 OLD_OPTIONS = frozenset({"second"})  # in the model.json of older run folders
 CAREFUL = "-careful"  # in the name of what looks MOST times
 
@@ -151,7 +150,7 @@ class RingVote:
         run = WEIGHTS / "ringvote" if str(self._start) == "ringvote" else path_of(self._start)
         if not str(read_run(run)["method"]).startswith("ringvote"):
             raise InputError(f"{run} is no run of ringvote: --start goes on from one")
-        load_weights(network, run, ignore=REMOVED)
+        load_weights(network, run)
         return {"start": {"name": run.name, "sha256": folders.sha256(run / "best.safetensors")}}
 
     @staticmethod
@@ -172,7 +171,7 @@ class RingVote:
         platt.fit_on_source(network.platt(image_only=True), image_only, source, pictures, step)
 
     def _use(self, network: RingVoteNet, run: Path, which: str) -> None:
-        load_weights(network, run, which, ignore=REMOVED)
+        load_weights(network, run, which)
         network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network = network.eval()
 
