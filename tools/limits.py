@@ -68,8 +68,8 @@ def with_outcome(rows: pd.DataFrame) -> pd.DataFrame:
 
 def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     """Rows of :func:`with_outcome` by method -> a figure of added against needed."""
-    looks = plots.look(list(tables))
-    with style.styled():
+    looks = plots.method_styles(list(tables))
+    with style.figure_style():
         figure = Figure(figsize=(13, 4.4), dpi=130, layout="constrained")
         *each, both = figure.subplots(1, len(tables) + 1)
         for axes, (name, rows) in zip(each, tables.items(), strict=True):
@@ -153,7 +153,7 @@ def main() -> None:
         f"found by both {(first & second).sum()}, by the first alone {(first & ~second).sum()}, "
         f"by the second alone {(~first & second).sum()}, by neither {(~first & ~second).sum()}"
     )
-    folders.write(chosen.out, plots.picture(draw(tables), "png"))
+    folders.write(chosen.out, plots.figure_bytes(draw(tables), "png"))
 
 
 if __name__ == "__main__":

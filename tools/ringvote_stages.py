@@ -116,7 +116,7 @@ def _panels(image: np.ndarray, count: int, columns: int = 0) -> tuple[Figure, li
     """A figure with the image in each of its panels."""
     columns = columns or count
     rows = -(-count // columns)
-    with style.styled(grid=False):
+    with style.figure_style(grid=False):
         figure = Figure(figsize=(3.9 * columns, 2.85 * rows), dpi=150, layout="constrained")
         figure.get_layout_engine().set(h_pad=0.1)  # type: ignore[union-attr]
         axes = list(np.ravel(figure.subplots(rows, columns)))
@@ -140,8 +140,8 @@ def _circle(axes: Axes, region, colour: str, **options) -> None:  # type: ignore
 def _save(figure: Figure, name: str, *, photo: bool = True) -> None:
     """Write a figure: JPEG if it shows the photo, else PNG of 256 colours, both below 300 kB."""
     IMAGES.mkdir(exist_ok=True)
-    with style.styled(grid=False):
-        drawn = Image.open(io.BytesIO(plots.picture(figure, "png"))).convert("RGB")
+    with style.figure_style(grid=False):
+        drawn = Image.open(io.BytesIO(plots.figure_bytes(figure, "png"))).convert("RGB")
     if photo:
         drawn.save(IMAGES / f"ringvote-{name}.jpg", quality=90, subsampling=0, optimize=True)
     else:

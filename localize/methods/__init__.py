@@ -1,1 +1,1 @@
-"""One file per method; :mod:`localize.localizer` registers them."""
+"""The methods, one module or package each; :mod:`localize.registry` lists them."""

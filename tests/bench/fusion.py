@@ -96,8 +96,8 @@ def samples(folder: Path, chosen: recipe.Recipe) -> Iterator[Sample]:
                 yield sample
 
 
-def asked(network: RingVoteNet, drawn: Sequence[Sample]) -> pd.DataFrame:
-    """Samples -> a row for each and each condition: found (0 or 1), distance (normalised)."""
+def predict_all(network: RingVoteNet, drawn: Sequence[Sample]) -> pd.DataFrame:
+    """Samples -> a row for each sample and condition: found (0 or 1), normalised distance."""
     numbers = [Told(each.truth.r, each.truth.discolor_ratio) for each in drawn if each.truth]
     others = np.random.default_rng(0).permutation(len(drawn))
     known, rows = conditions(network), []
@@ -140,7 +140,7 @@ def main() -> None:
         folder = chosen_or_made(chosen.photos, Path(temporary), count=8)
         rows = dataclasses.replace(recipe.load(chosen.recipe), per_photo=chosen.per_photo)
         drawn = list(samples(folder, rows))
-    answers = asked(method.network, drawn)
+    answers = predict_all(method.network, drawn)
     if chosen.csv:
         answers.to_csv(chosen.csv, index=False)
     by = {told: some.set_index("row") for told, some in answers.groupby("told", sort=False)}

@@ -1,4 +1,4 @@
-"""The place that a map points at: exact for masks, whatever their values, shape and place."""
+"""The maximum of a map: the exact centre of a mask, for any values, shape and position."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_rounding_noise_does_not_matter(
     assert place_of(noisy) == place_of(mask)
 
 
-def test_a_difference_of_one_in_16_bits_does() -> None:
+def test_a_difference_of_one_level_of_16_bits_matters() -> None:
     map = np.full(SHAPE, 65534, np.uint16)
     map[7, 9] = 65535
     assert place_of(map) == place_of(map.astype(np.float32)) == (9, 7)
@@ -86,7 +86,7 @@ def test_scaling_that_keeps_the_order_changes_nothing(map: np.ndarray, factor: f
 
 
 @given(levels, st.integers(0, 9), st.integers(0, 9))
-def test_what_moves_in_the_map_moves_the_peak(map: np.ndarray, dx: int, dy: int) -> None:
+def test_the_peak_moves_with_the_contents_of_the_map(map: np.ndarray, dx: int, dy: int) -> None:
     canvas = np.full((24, 27), -1)
     still, moved = canvas.copy(), canvas.copy()
     still[1:13, 1:16] = map
@@ -121,8 +121,7 @@ def test_a_flat_map_has_no_peak(value: float) -> None:
 
 
 @given(places, radii)
-def test_the_centroid_of_a_blob_keeps_to_it(place: tuple[float, float], r: float) -> None:
-    """PatchCore's other way: of a mask it is the same place."""
+def test_patchcores_centroid_is_the_same_for_a_mask(place: tuple[float, float], r: float) -> None:
     mask = disc(place, r)
     found = scoring.centroid(mask.astype(np.float32))
     assert found == pytest.approx(place_of(mask), abs=1e-6)

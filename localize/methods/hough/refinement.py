@@ -97,14 +97,14 @@ class CentreScorer:
         lengths = torch.from_numpy(self._counts).to(device)
         sums = torch.segment_reduce(votes, "sum", lengths=lengths).unflatten(0, (-1, KINDS))
         arcs = ((shape, sums[:, planes, :, None]) for shape, planes in enumerate(PLANES))
-        found = self._aggregation.shape_logits(arcs, self._radii[:, None, None])
+        by_shape = self._aggregation.shape_logits(arcs, self._radii[:, None, None])
         (top, left), (bottom, right) = self._extent
         fits = (rows + top >= 0) & (rows + bottom < height)
         fits = fits & (cols + left >= 0) & (cols + right < width)
         counts = self._counts.reshape(-1, KINDS)
         valid = [fits & counts[:, planes].any(1, keepdims=True) for planes in PLANES]
-        valid_device = torch.from_numpy(np.stack(valid, 1)).to(device)
-        return torch.stack(found, 1)[..., 0].masked_fill(~valid_device, -math.inf)
+        invalid = torch.from_numpy(~np.stack(valid, 1)).to(device)
+        return torch.stack(by_shape, 1)[..., 0].masked_fill(invalid, -math.inf)
 
 
 def middle_pixel(number: int, unit: int) -> int:
@@ -132,9 +132,9 @@ def refine(
     Returns:
         as many candidates; the logit of one that fits nowhere is -inf.
     """
-    around = np.arange(-reach, reach + 1, step)
-    dy, dx = (np.array(each) for each in zip(*product(around, repeat=2), strict=True))
-    radius_steps = around * unit if within[0] < within[1] else np.zeros(1)
+    offsets = np.arange(-reach, reach + 1, step)
+    dy, dx = (np.array(each) for each in zip(*product(offsets, repeat=2), strict=True))
+    radius_steps = offsets * unit if within[0] < within[1] else np.zeros(1)
     cols = [round((one.x + 0.5) / unit - 0.5) for one in candidates]
     rows = [round((one.y + 0.5) / unit - 0.5) for one in candidates]
     radii = np.concatenate([one.r + radius_steps for one in candidates]).clip(*within)

@@ -35,7 +35,6 @@ from synth.errors import InputError
 from synth.paths import path_of
 
 EPOCH = 200  # steps
-REMOVED = "weighing."  # prefix of weights that older run folders hold and nothing uses
 CAREFUL = "-careful"  # in the name of the forms that average over MOST views
 
 
@@ -122,7 +121,7 @@ class RingVote(Localizer):
         run = SHIPPED / "ringvote" if str(start) == "ringvote" else path_of(start)
         if not str(read_run(run)["method"]).startswith("ringvote"):
             raise InputError(f"{run} is no run of ringvote: --start needs one")
-        load_weights(network, run, ignore=REMOVED)
+        load_weights(network, run)
         return {"start": {"name": run.name, "sha256": folders.sha256(run / "best.safetensors")}}
 
     @staticmethod
@@ -143,7 +142,7 @@ class RingVote(Localizer):
         platt.fit_on_source(network.platt(image_only=True), image_only, source, images, step)
 
     def _load_weights(self, network: RingVoteNet, run: Path, which: str) -> None:
-        load_weights(network, run, which, ignore=REMOVED)
+        load_weights(network, run, which)
         network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network = network.eval()
 

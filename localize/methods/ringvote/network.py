@@ -42,13 +42,18 @@ OLD_NAMES = {
     "careful_told_odds": "platt_told_tta", "careful_blind_odds": "platt_image_only_tta",
     "one": "conv1", "two": "conv2",
 }  # fmt: skip
+UNUSED = "weighing."  # prefix of weights that earlier versions saved and nothing uses any more
 
 
 def current_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict of this or an earlier version -> the same with the names of this version."""
+    """A state dict of this or an earlier version -> the same with the names of this version.
+
+    Weights that this version has no use for are left out.
+    """
     return {
         ".".join(OLD_NAMES.get(part, part) for part in name.split(".")): value
         for name, value in state.items()
+        if not name.startswith(UNUSED)
     }
 
 
