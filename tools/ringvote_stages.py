@@ -18,10 +18,10 @@ from PIL import Image
 
 import localize
 import synth
-from localize.localizer import Told
+from localize.localizer import Known, Told
 from localize.methods.hough.border import Border
 from localize.methods.ringvote import predict_image_only, predict_told, proposals
-from localize.methods.ringvote.network import POOL
+from localize.methods.ringvote.evidence import encode_image
 from localize.report import plots, style
 from synth import scenes
 from synth.anomaly import Anomaly
@@ -48,11 +48,11 @@ def main() -> None:
     network = image_only.network  # type: ignore[attr-defined]
     border, known = Border.of(image), Told(truth.r, truth.discolor_ratio)
     with torch.inference_mode():
-        features = predict_told.looked(network, image)
-        planes = predict_told.told_planes(network, features, border, known)
-        squares = border.silence(network.surveyed(features)[0], cell=POOL)
-        coarse = proposals.coarse(network, squares, image.shape[:2], proposals.NOTHING)
-        refined = predict_image_only.blind_candidates(network, image)[2]
+        planes = predict_told.find_candidates(network, image, known)[0]
+        encoding = encode_image(network, image)
+        squares = predict_image_only.coarse_evidence_of(network, encoding, border)
+        coarse = proposals.propose(network, squares, image.shape[:2], Known())
+        refined = predict_image_only.find_candidates(network, image)[2]
     votes = told.locate([image], [known])[0].map
     answer = image_only.locate([image])[0]
     assert votes is not None

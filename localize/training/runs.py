@@ -211,11 +211,8 @@ def write_history(run: Path, rows: list[dict[str, float]]) -> None:
     folders.write(run / ROWS, text.getvalue())
 
 
-def load_weights(network: nn.Module, run: Path, which: str = "best", ignore: str = "") -> None:
+def load_weights(network: nn.Module, run: Path, which: str = "best") -> None:
     """Fill a network with a run's ``best`` or ``last`` weights.
-
-    Args:
-        ignore: prefix of names in the file that the network no longer has.
 
     Raises:
         InputError: the file is missing, damaged, or of another network.
@@ -223,10 +220,7 @@ def load_weights(network: nn.Module, run: Path, which: str = "best", ignore: str
     name = f"{which}.safetensors"
     data = read_file(run, name)
     try:
-        weights = load(data)
-        if ignore:
-            weights = {k: v for k, v in weights.items() if not k.startswith(ignore)}
-        network.load_state_dict(weights)
+        network.load_state_dict(load(data))
     except Exception as error:  # safetensors and torch raise many kinds
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"{run / name} does not fit this method ({reason}): train again") from None
