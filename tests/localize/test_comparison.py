@@ -208,7 +208,7 @@ def test_methods_without_score_or_map_are_not_asked_about_clean_pictures(small_s
     silent = Silent(source)
     answers = scoring.predict(silent, "silent", source)
     assert len(answers.predictions) == len(source)
-    assert len(silent.heard) == -(-len(source) // scoring.CHUNK)
+    assert len(silent.heard) == -(-len(source) // silent.batch_size)
     assert answers.clean.empty
     assert not set(scoring.DETECTION) & set(scoring.score(answers, source, 0))
 
