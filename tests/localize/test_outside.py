@@ -247,7 +247,7 @@ def test_find_goes_on_too(mine: Path, small_set: Path, capsys: pytest.CaptureFix
     assert console.run(main.app, "localize", list(map(str, words))) == 1
     out = capsys.readouterr().out
     assert out.count("KeyError: 'no eyes'") == 2
-    assert "2 of 2 pictures have no answer" in out
+    assert "2 of 2 images have no answer" in out
 
 
 @pytest.mark.parametrize(
@@ -318,7 +318,7 @@ def test_compare_takes_a_function(mine: Path, small_set: Path, tmp_path: Path) -
 )
 def test_answers_that_are_none(result: object, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
-        caller.told(result, (20, 30))
+        caller.to_message(result, (20, 30))
 
 
 def test_messages_arrive_as_they_were_or_not_at_all() -> None:
@@ -345,6 +345,6 @@ def test_tensors_and_mappings_are_answers() -> None:
     import torch
 
     heat = torch.zeros(20, 30, requires_grad=True)
-    assert caller.told(heat, (20, 30))["score"] == 0
-    assert caller.told(torch.tensor([3.0, 4.0]), (20, 30)) == {"x": 3, "y": 4}
-    assert caller.told({"x": 1, "y": 2, "r": None}, (20, 30)) == {"x": 1, "y": 2}
+    assert caller.to_message(heat, (20, 30))["score"] == 0
+    assert caller.to_message(torch.tensor([3.0, 4.0]), (20, 30)) == {"x": 3, "y": 4}
+    assert caller.to_message({"x": 1, "y": 2, "r": None}, (20, 30)) == {"x": 1, "y": 2}

@@ -152,7 +152,7 @@ def test_a_bare_spec_is_trained_where_it_is_asked_for(
     [
         (["train", "anomalib:padin", "SET"], "did you mean 'padim'"),
         (["train", "anomalib:ganomaly", "SET"], "no model that gives maps and needs no download"),
-        (["train", "anomalib:padim", "SET", "--epochs", "0"], "above 0"),
+        (["train", "anomalib:padim", "SET", "--epochs", "0"], "epochs is 0"),
         (["train", "anomalib:padim", "SET", "--seed", "13"], "RuntimeError: no luck"),
         (["train", "anomalib:padim", "SET", "--seed", "14"], "ended (exit code 9)"),
         (["train", "anomalib:padim", "SET", "--device", "tpu"], "device 'tpu'"),

@@ -229,7 +229,7 @@ def test_an_error_after_a_checkpoint_keeps_the_run(
     """The picture broke after two epochs: bad input, but what was trained must not be dropped."""
     folder, path = broken_set
     monkeypatch.setattr("localize.data.batches.PRELOAD_BYTES", 0)
-    with pytest.raises(Interrupted, match="go on with --resume") as caught:
+    with pytest.raises(Interrupted, match="use --resume") as caught:
         fit(folder, run)
     assert str(path) in str(caught.value)
     assert (run / "last.ckpt").is_file()

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from localize import registry
 from localize.run_files import (
     RUN_FILE,
+    SHIPPED,
     check_file,
     read_file,
     read_run,
@@ -120,7 +121,7 @@ def test_run_folders_of_earlier_versions_are_read(tmp_path: Path) -> None:
 
 
 def test_the_weights_that_come_along_have_digests() -> None:
-    run = registry.WEIGHTS / "ringvote"
+    run = SHIPPED / "ringvote"
     assert set(read_run(run)["files"]) == {"best.safetensors"}
     assert read_file(run, "best.safetensors")
 

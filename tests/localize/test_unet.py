@@ -1,4 +1,4 @@
-"""The U-Net: its map is a distribution, its mean lies where pixels do, its loss wants a spot."""
+"""The U-Net: its map sums to 1, its mean is in pixel coordinates, its loss wants a Gaussian."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from localize.data import batches
-from localize.methods.unet import SIGMA, UNet, divergence, heat_loss, mean, spot
+from localize.methods.unet import SIGMA, UNet, divergence, gaussian, heat_loss, mean
 from synth import Anomaly, Sample
 
 
@@ -40,7 +40,7 @@ def test_the_mean_is_where_the_table_says(width: int, height: int, x: float, y: 
 
 def test_a_spot_is_a_gaussian_around_the_target() -> None:
     target = torch.tensor([[0.3, 0.6]])
-    heat = spot(target, 100, 120)
+    heat = gaussian(target, 100, 120)
     assert float(heat.sum()) == pytest.approx(1, abs=1e-5)
     assert mean(heat)[0].tolist() == pytest.approx([0.3, 0.6], abs=1e-3)
     x = torch.arange(120) + 0.5 - 36
@@ -65,7 +65,7 @@ def test_every_weight_learns_and_it_finds_a_bright_spot() -> None:
     def batch() -> tuple[torch.Tensor, torch.Tensor]:
         images = torch.from_numpy(rng.random((8, 3, 32, 32), np.float32)) * 0.3
         target = torch.from_numpy(rng.uniform(0.2, 0.8, (8, 2)).astype(np.float32))
-        spots = spot(target, 32, 32)
+        spots = gaussian(target, 32, 32)
         return images + 0.7 * spots[:, None] / spots.amax((1, 2))[:, None, None, None], target
 
     for step in range(60):

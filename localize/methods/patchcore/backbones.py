@@ -1,4 +1,4 @@
-"""Pretrained networks cut down to their two middle stages, which describe the patches."""
+"""The two middle stages of pretrained networks, whose features describe the patches."""
 
 from __future__ import annotations
 
@@ -22,18 +22,19 @@ import timm  # noqa: E402  (needs a torchvision that imports)
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and std of its pixels, 0 to 1
 NORMALISATION = {BACKBONE: ((127 / 255,) * 3, (128 / 255,) * 3)}
-STAGES, REDUCTIONS = (2, 3), [8, 16]  # a ResNet's layer2 and layer3, and what they divide by
+STAGES, REDUCTIONS = (2, 3), [8, 16]  # layer2 and layer3 of a ResNet; their strides
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which network, and where its weights come from: of the three ways one at most.
+    """Which network, and where its weights come from: at most one of the three ways is chosen.
 
     Args:
-        weights: a local file (safetensors, or torch's, of tensors alone).
-        sha256: what that file must have.
-        random: untrained weights of this seed.
-        download: timm's weights from the model hub.
+        weights: a local file of tensors (safetensors or torch).
+        sha256: the digest that the file must have.
+        download: take timm's weights from the model hub.
+        random: untrained weights.
+        seed: of the untrained weights.
     """
 
     name: str = BACKBONE
@@ -107,7 +108,7 @@ class Backbone(nn.Module):
         return fine, coarse
 
     def fill(self, state: State, what: str) -> None:
-        """Take the weights from a state dict, which may hold more than is needed.
+        """Load the weights from a state dict, which may have more entries.
 
         Raises:
             InputError: some are missing or of another shape.
@@ -127,14 +128,14 @@ class Backbone(nn.Module):
 
 
 def _stages(name: str) -> nn.Module:
-    """One of timm's networks, cut off after its two middle stages."""
+    """A network of timm, cut off after its two middle stages."""
     try:
         model = timm.create_model(name, features_only=True, out_indices=STAGES)
         info: Any = model.feature_info
         if info.reduction() == REDUCTIONS:
             return model
     except (RuntimeError, AssertionError, IndexError, AttributeError, TypeError):
-        pass  # timm's many ways to say that this network has no such stages
+        pass  # timm's errors where a network has no such stages
     raise InputError(
         f"{name} has no stages with 1/8 and 1/16 of the side: choose a ResNet or alike"
     )

@@ -1,4 +1,4 @@
-"""Clean patches -> a bank of the few that cover the rest; in bounded memory if asked to."""
+"""The memory bank: the clean patches that represent all others best, by k-centre selection."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ from localize.methods.patchcore.coreset import Progress
 from localize.methods.patchcore.embedding import Parts, join
 from localize.methods.patchcore.options import Convention
 
-STARTS = 10  # random rows that the paper's selection begins from
-BLOCK_ROWS = 65_536  # rows that --stream reduces at a time
+STARTS = 10  # random rows from which the selection of the paper starts
+BLOCK_ROWS = 65_536  # rows from which --stream selects at a time
 
 
 @dataclass
 class Reducer:
-    """How to choose the rows of a bank.
+    """Selects the rows of a memory bank.
 
     Args:
-        ratio: share of the rows to keep.
-        most: rows to keep at most.
-        generator: draws the projections and starting points.
+        convention: whose projections and starting points.
+        ratio: share of the rows that is kept.
+        most: largest number of rows that are kept.
+        generator: for the projections and starting points.
+        device: where distances are computed.
+        progress: called with the numbers of selected rows and of rows to select.
     """
 
     convention: Convention
@@ -34,31 +37,31 @@ class Reducer:
     progress: Progress | None = None
 
     def size(self, rows: int) -> int:
-        """How many of ``rows`` to keep."""
+        """The number of rows to keep of ``rows``."""
         return max(1, min(int(rows * self.ratio), self.most))
 
     def whole(self, blocks: list[Parts]) -> torch.Tensor:
-        """Patches of all images -> (M, D) bank in the order of picking."""
+        """Patches of all images -> (M, D) bank, in the order of selection."""
         rows = sum(fine.shape[0] * fine.shape[2] * fine.shape[3] for fine, _ in blocks)
-        # Joined a few images at a time, twice: all joined at once are twice their parts.
-        return self._reduced(lambda: map(join, blocks), rows, self.size(rows))
+        # Each pass joins a few images at a time: all joined rows would need twice the memory.
+        return self._reduce(lambda: map(join, blocks), rows, self.size(rows))
 
     def stream(self, blocks: Iterable[Parts]) -> torch.Tensor:
-        """The same of any number of images, holding a bounded number of rows.
+        """Patches of any number of images, in one pass -> (M, D) bank; bounded memory.
 
-        Full blocks are reduced on their own, and two reduced blocks of the same rank to one of
-        the next, so a row goes through as few reductions as can be.
+        Each full block is reduced to a bank; two banks of one rank are merged to one of the next
+        rank, so that each row takes part in as few reductions as possible.
 
         Source: merge-and-reduce, Bentley and Saxe (1980), Har-Peled and Mazumdar (2004).
         """
         ranks: dict[int, torch.Tensor] = {}
         held: list[Parts] = []
-        seen = rows = 0
+        total = rows = 0
 
         def reduce() -> None:
             bank, rank = self.whole(held), 0
             while rank in ranks:
-                bank = self._merged([ranks.pop(rank), bank], self.most)
+                bank = self._merge([ranks.pop(rank), bank], self.most)
                 rank += 1
             ranks[rank] = bank
 
@@ -66,40 +69,40 @@ class Reducer:
             held.append((fine, coarse))
             rows += fine.shape[0] * fine.shape[2] * fine.shape[3]
             if rows >= BLOCK_ROWS:
-                seen += rows
+                total += rows
                 reduce()
                 held, rows = [], 0
         if held:
-            seen += rows
+            total += rows
             reduce()
-        return self._merged(list(ranks.values()), self.size(seen))
+        return self._merge(list(ranks.values()), self.size(total))
 
-    def _merged(self, banks: list[torch.Tensor], most: int) -> torch.Tensor:
-        """Banks -> one of at most that many rows."""
+    def _merge(self, banks: list[torch.Tensor], most: int) -> torch.Tensor:
+        """Banks -> one bank of at most ``most`` rows."""
         total = sum(map(len, banks))
         if len(banks) == 1 and total <= most:
             return banks[0]
-        return self._reduced(lambda: iter(banks), total, min(total, most))
+        return self._reduce(lambda: iter(banks), total, min(total, most))
 
-    def _reduced(
+    def _reduce(
         self, blocks: Callable[[], Iterator[torch.Tensor]], rows: int, keep: int
     ) -> torch.Tensor:
-        """Blocks of rows, given twice -> the ``keep`` rows that cover the rest best."""
-        projected = self._projected(blocks, rows)
+        """A function that returns blocks of rows -> the ``keep`` rows of the k-centre selection."""
+        projected = self._project(blocks, rows)
         if projected.device.type == "mps":  # which has no float64
             projected = projected.cpu()
         if self.convention == "anomalib":
             start = int(torch.randint(rows, (1,), generator=self.generator))
-            picked = coreset.k_centre(projected, keep, start=start, progress=self.progress)
+            selected = coreset.k_centre(projected, keep, start=start, progress=self.progress)
         else:
             starts = torch.randperm(rows, generator=self.generator)[:STARTS]
             initial = coreset.mean_distance(projected, starts)
-            picked = coreset.k_centre(projected, keep, initial=initial, progress=self.progress)
-        return gather(blocks(), picked)
+            selected = coreset.k_centre(projected, keep, initial=initial, progress=self.progress)
+        return gather(blocks(), selected)
 
-    def _projected(self, blocks: Callable[[], Iterator[torch.Tensor]], rows: int) -> torch.Tensor:
-        """-> (rows, d) on the device: what distances are measured on."""
-        matrix, projected, at = None, torch.empty(0), 0
+    def _project(self, blocks: Callable[[], Iterator[torch.Tensor]], rows: int) -> torch.Tensor:
+        """-> (rows, d) on the device: random projections of the rows, to compute distances with."""
+        matrix, projected, start = None, torch.empty(0), 0
         for block in blocks():
             if matrix is None:
                 columns = block.shape[1]
@@ -109,9 +112,9 @@ class Reducer:
                     matrix = coreset.dense_projection(columns, self.generator)
                 matrix = matrix.to(self.device)
                 projected = torch.empty((rows, len(matrix)), device=self.device)
-            out = projected[at : at + len(block)]
+            out = projected[start : start + len(block)]
             torch.mm(block.to(self.device), matrix.T, out=out)
-            at += len(block)
+            start += len(block)
         return projected
 
 

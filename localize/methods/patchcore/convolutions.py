@@ -1,4 +1,4 @@
-"""A trained network made quicker: the same function up to rounding, with less arithmetic."""
+"""Faster inference of a trained network: the same function up to rounding, less arithmetic."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
-# By name, timm's own too; others of their kinds may do more to their weights than this knows.
+# By class name, also those of timm; other subclasses may transform their weights.
 CONVOLUTIONS, NORMS = ("Conv2d", "Conv2dSame"), ("BatchNorm2d", "BatchNormAct2d")
-WIDE = 256  # channels from which on the saved products outweigh the sums that save them
-# F(2x2, 3x3): what to do with 4 inputs, 3 weights, 4 products along one axis to get 2 outputs.
+WIDE = 256  # channels from which Winograd is faster: it saves products and costs sums
+# F(2x2, 3x3): transforms of 4 inputs, 3 weights and 4 products along one axis to 2 outputs.
 INPUTS = torch.tensor([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]])
 WEIGHTS = torch.tensor([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]]) / 2
 OUTPUTS = torch.tensor([[1, 1, 1, 0], [0, 1, -1, -1]])
@@ -21,7 +21,7 @@ OUTPUTS = torch.tensor([[1, 1, 1, 0], [0, 1, -1, -1]])
 def quicken(model: nn.Module) -> None:
     """Fold batch norms into the convolutions before them; on a CPU, speed up wide 3x3 ones.
 
-    In place and for good: afterwards it takes no state dict.
+    The network is changed in place; afterwards no state dict can be loaded into it.
     """
     _fold(model)
     modules = model.named_modules()
@@ -41,23 +41,23 @@ def _kind(module: object) -> str:
 
 
 def _fold(model: nn.Module) -> None:
-    """Drop each batch norm that is all that a convolution's output goes to."""
+    """Fold each batch norm that is the only user of the output of a convolution into it."""
     modules: dict[str, Any] = dict(model.named_modules())
     if not any(_kind(module) in NORMS for module in modules.values()):
         return
     try:
         graph = _Tracer().trace(model)
-    except Exception:  # of many kinds; what cannot be traced stays as it is
+    except Exception:  # of many kinds; a network that cannot be traced stays unchanged
         return
     calls = [node for node in graph.nodes if node.op == "call_module"]
-    often = Counter(node.target for node in calls)
+    uses = Counter(node.target for node in calls)
     for node in calls:
         norm = modules[str(node.target)]
         before: Any = node.args[0] if node.args else None
         if _kind(norm) not in NORMS or before not in calls or len(before.users) > 1:
             continue
         convolution = modules[str(before.target)]
-        once = often[node.target] == often[before.target] == 1
+        once = uses[node.target] == uses[before.target] == 1
         if once and _kind(convolution) in CONVOLUTIONS and norm.affine:
             _scale(convolution, norm)
             rest = (norm.drop, norm.act) if _kind(norm) == "BatchNormAct2d" else ()
@@ -65,7 +65,7 @@ def _fold(model: nn.Module) -> None:
 
 
 def _scale(convolution: nn.Conv2d, norm: Any) -> None:
-    """Let the convolution do what the batch norm after it did."""
+    """Fold a batch norm into the convolution before it."""
     scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
     bias = norm.bias - norm.running_mean * scale
     if convolution.bias is not None:
@@ -97,7 +97,7 @@ class Winograd(nn.Module):
 
     @staticmethod
     def suits(plain: nn.Conv2d) -> bool:
-        """Can it be done so, and does it pay?"""
+        """Whether a convolution can be computed so, and faster."""
         return (
             _kind(plain) == "Conv2d"
             and plain.weight.device.type == "cpu"

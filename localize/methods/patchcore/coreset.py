@@ -1,9 +1,9 @@
-"""Greedy k-centre selection: the rows that cover all others best.
+"""Greedy k-centre selection: rows such that no other row is far from all of them.
 
-Each step picks the row farthest from all rows picked so far. Plainly done, a step reads every
-row once. Here a step needs no pass of its own: the next few picks are almost always among the
-rows that are farthest *now*, and among these few all distances are cheap. So picks are made
-in bunches, and one matrix product per bunch updates the distances of all rows.
+Each step selects the row that is farthest from all rows selected so far. The plain algorithm
+reads all rows in each step. The next few selections are almost always among the rows that are
+farthest now, and the distances among these few are cheap. So several rows are selected at a time,
+and one matrix product per batch of them updates the distances of all rows.
 
 Source: Gonzalez (1985), the greedy algorithm; Roth et al. (2022), its use in PatchCore;
 Li, Hastie and Church (2006), very sparse random projections.
@@ -18,16 +18,16 @@ import torch
 
 Progress = Callable[[int, int], None]
 
-EPS = 0.9  # distortion that the projection may cause
-CANDIDATES = 128  # farthest rows that are looked at together
-FEW = 16  # of these, whose distances to all candidates are in memory at a time
-CHUNK = 1024  # rows whose distances are updated at a time: as float64 they fit a core's cache
+EPS = 0.9  # relative error of distances that the projection may cause
+CANDIDATES = 128  # farthest rows among which a batch is selected
+FEW = 16  # candidates whose distances to all others are computed at a time
+CHUNK = 1024  # rows whose distances are updated at a time; as float64 they fit the cache of a core
 SLACK = 64 * torch.finfo(torch.float64).eps  # rounding of |x|2 - 2xc + |c|2, relative to |x|2
-ROUNDING = 16 * torch.finfo(torch.float32).eps  # of the plain algorithm's squares, relative
+ROUNDING = 16 * torch.finfo(torch.float32).eps  # of squares in the plain algorithm, relative
 
 
 def dimension(rows: int, eps: float = EPS) -> int:
-    """Columns that keep the distances among ``rows`` rows within a factor of 1 ± eps.
+    """The columns of a projection that keeps distances of ``rows`` rows within a factor 1 ± eps.
 
     Source: Johnson and Lindenstrauss (1984); Dasgupta and Gupta (2003).
 
@@ -44,10 +44,10 @@ def sparse_projection(rows: int, columns: int, generator: torch.Generator) -> to
     ±columns^¼/sqrt(d) at random places, the rest are 0.
     """
     d, density = dimension(rows), 1 / math.sqrt(columns)
-    # Independent entries, each there with this probability, are such a binomial number.
-    there = torch.rand((d, columns), generator=generator) < density
+    # The number of independent entries with this probability has that distribution.
+    nonzero = torch.rand((d, columns), generator=generator) < density
     sign = torch.randint(0, 2, (d, columns), generator=generator) * 2 - 1
-    return there * sign * (math.sqrt(1 / density) / math.sqrt(d))
+    return nonzero * sign * (math.sqrt(1 / density) / math.sqrt(d))
 
 
 def dense_projection(columns: int, generator: torch.Generator, d: int = 128) -> torch.Tensor:
@@ -71,34 +71,34 @@ def k_centre(
     initial: torch.Tensor | None = None,
     progress: Progress | None = None,
 ) -> torch.Tensor:
-    """(N, d) float32 -> (k,) int64: indices in the order of picking.
+    """(N, d) float32 -> (k,) int64: indices in the order of selection.
 
     The order is that of the plain algorithm in float32: of equally far rows the first is
-    picked, and a picked row's distance becomes 0.
+    selected, and the distance of a selected row becomes 0.
 
     Args:
-        start: this row is picked first.
-        initial: (N,) distances to begin with, instead of a first row.
+        start: the row that is selected first.
+        initial: (N,) initial distances, instead of a first row.
     """
     if (start is None) == (initial is None):
         raise ValueError("give either a start or initial distances")
     search = _Search(rows, initial)
-    picked: list[int] = []
+    selected: list[int] = []
     if start is not None and k:
-        picked = [start]
-        search.update(torch.tensor(picked, device=rows.device))
-    while len(picked) < k:
-        bunch = search.bunch(k - len(picked))
-        picked += bunch.tolist()
-        if len(picked) < k:
-            search.update(bunch)
+        selected = [start]
+        search.update(torch.tensor(selected, device=rows.device))
+    while len(selected) < k:
+        batch = search.batch(k - len(selected))
+        selected += batch.tolist()
+        if len(selected) < k:
+            search.update(batch)
         if progress:
-            progress(len(picked), k)
-    return torch.tensor(picked, dtype=torch.int64)
+            progress(len(selected), k)
+    return torch.tensor(selected, dtype=torch.int64)
 
 
 class _Search:
-    """Each row's distance to the nearest picked row, squared and up to rounding, and which."""
+    """The squared distance of each row to the nearest selected row, up to rounding; which it is."""
 
     def __init__(self, rows: torch.Tensor, initial: torch.Tensor | None) -> None:
         self.rows = rows
@@ -117,47 +117,49 @@ class _Search:
         self.buffer = self.wide.new_empty(min(CHUNK, len(rows)) * CANDIDATES)
 
     def chunks(self) -> Iterator[tuple[int, torch.Tensor]]:
-        """The rows in float64, a chunk at a time, each in the same memory; with their place."""
+        """The rows in float64, a chunk at a time in the same memory, each with its first index."""
         for i in range(0, len(self.rows), CHUNK):
             rows = self.rows[i : i + CHUNK]
             yield i, self.wide[: len(rows)].copy_(rows)
 
-    def update(self, picked: torch.Tensor) -> None:
-        """Lower the distances to those of the rows just picked."""
-        columns, norms = self.rows[picked].double().T * -2, self.norms[picked]
+    def update(self, selected: torch.Tensor) -> None:
+        """Update the distances with rows that were just selected."""
+        columns, norms = self.rows[selected].double().T * -2, self.norms[selected]
         for i, rows in self.chunks():
-            out = self.buffer[: len(rows) * len(picked)].view(len(rows), len(picked))
+            out = self.buffer[: len(rows) * len(selected)].view(len(rows), len(selected))
             least, which = torch.mm(rows, columns, out=out).add_(norms).min(dim=1)
             least.add_(self.norms[i : i + CHUNK]).clamp_min_(0)
             squares, nearest = self.squares[i : i + CHUNK], self.nearest[i : i + CHUNK]
-            torch.where(least < squares, picked[which], nearest, out=nearest)
+            torch.where(least < squares, selected[which], nearest, out=nearest)
             torch.minimum(squares, least, out=squares)
-        self.squares[picked] = 0
-        self.nearest[picked] = picked
+        self.squares[selected] = 0
+        self.nearest[selected] = selected
 
-    def exact(self, some: torch.Tensor) -> torch.Tensor:
-        """(n,) indices -> (n,): their distances as the plain algorithm computes them."""
-        nearest = self.nearest[some]
-        gaps = torch.linalg.norm(self.rows[some] - self.rows[nearest.clamp_min(0)], dim=1)
+    def exact(self, candidates: torch.Tensor) -> torch.Tensor:
+        """(n,) indices -> (n,) distances of these rows as the plain algorithm computes them."""
+        nearest = self.nearest[candidates]
+        gaps = torch.linalg.norm(self.rows[candidates] - self.rows[nearest.clamp_min(0)], dim=1)
         if self.initial is None:
             return gaps
-        return torch.where(nearest < 0, self.initial[some], torch.minimum(gaps, self.initial[some]))
+        return torch.where(
+            nearest < 0, self.initial[candidates], torch.minimum(gaps, self.initial[candidates])
+        )
 
-    def bunch(self, most: int) -> torch.Tensor:
-        """The next picks, at least one: as many as are certain without a look at all rows."""
+    def batch(self, most: int) -> torch.Tensor:
+        """The next selections, at least one: as many as are certain without reading all rows."""
         count = min(CANDIDATES, len(self.rows))
-        values, some = self.squares.topk(min(count + 1, len(self.rows)))
-        # No row outside the candidates is farther than this.
+        values, candidates = self.squares.topk(min(count + 1, len(self.rows)))
+        # No row outside the candidates is farther than ``rest``.
         most_far, rest = float(values[0]), -1.0
         if count < len(self.rows):
             rest = float(values[-1]) * (1 + ROUNDING) + self.slack
-        some = some[:count].sort().values
-        if most_far * (1 - ROUNDING) <= rest:  # too many are equally far for so few candidates
+        candidates = candidates[:count].sort().values
+        if most_far * (1 - ROUNDING) <= rest:  # more rows are equally far than there are candidates
             lowest = most_far * (1 - 2 * ROUNDING) - self.slack
-            some = (self.squares >= lowest).nonzero().squeeze(1)
-            return some[self.exact(some).argmax()][None]
-        far, points = self.exact(some), self.rows[some]
-        # A few at a time: all differences at once would be the largest thing in memory.
+            candidates = (self.squares >= lowest).nonzero().squeeze(1)
+            return candidates[self.exact(candidates).argmax()][None]
+        far, points = self.exact(candidates), self.rows[candidates]
+        # A few at a time, because all differences at once take much memory.
         between = points.new_empty((count, count))
         for few, part in zip(points.split(FEW), between.split(FEW), strict=True):
             torch.linalg.norm(points - few[:, None], dim=2, out=part)
@@ -170,4 +172,4 @@ class _Search:
             chosen.append(best)
             torch.minimum(far, between[best], out=far)
             far[best] = 0
-        return some[chosen]
+        return candidates[chosen]

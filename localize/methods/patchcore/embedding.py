@@ -1,8 +1,8 @@
 """Feature maps of two layers -> one vector per patch: pure functions.
 
-A patch's vector is two parts joined: one of the finer layer, one of the coarser layer
-interpolated to the finer grid. The parts are kept apart until the vectors are needed: the
-coarse part has a quarter of the cells, and whatever is linear in it can be interpolated
+The vector of a patch has two parts: one of the finer layer, and one of the coarser layer after
+interpolation to the finer grid. The parts are stored separately until the vectors are needed,
+because the coarse part has a quarter of the cells, and what is linear in it can be interpolated
 afterwards.
 """
 
@@ -15,15 +15,15 @@ from localize.methods.patchcore.options import Convention
 
 Parts = tuple[torch.Tensor, torch.Tensor]  # (B, C, h, w) fine and (B, C', h', w') coarse
 
-LAYER_LENGTH, LENGTH = 1024, 1024  # of the paper's vectors: a layer's, and a patch's
+LAYER_LENGTH, LENGTH = 1024, 1024  # length of the paper's vectors of a layer and of a patch
 
 
 def parts(layers: Parts, convention: Convention) -> Parts:
-    """Two layers' feature maps -> the two parts of the patches' vectors, on their own grids."""
+    """Feature maps of two layers -> the two parts of the patch vectors, each on its own grid."""
     if convention == "anomalib":
         fine, coarse = (functional.avg_pool2d(layer, 3, 1, 1) for layer in layers)
         return fine, coarse
-    # The last average joins neighbours of one layer only, so it needs no joined vector.
+    # The last average combines neighbours within one layer, so the parts can stay separate.
     fine, coarse = (
         _average(_average(_neighbourhoods(layer), LAYER_LENGTH), LENGTH // 2) for layer in layers
     )
@@ -49,7 +49,7 @@ def to_rows(maps: torch.Tensor) -> torch.Tensor:
 
 
 def _neighbourhoods(layer: torch.Tensor) -> torch.Tensor:
-    """(B, C, h, w) -> (B, 9·C, h, w): each cell's 3x3 neighbours, channel by channel."""
+    """(B, C, h, w) -> (B, 9·C, h, w): the 3x3 neighbours of each cell, channel by channel."""
     b, _, h, w = layer.shape
     return functional.unfold(layer, 3, padding=1).view(b, -1, h, w)
 

@@ -1,4 +1,4 @@
-"""Images -> the square that the network sees, and back to the image's own pixels."""
+"""Image -> square input of the network; patch scores -> map in the pixels of the image."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from torch.nn import functional
 
 from localize.methods.patchcore.options import Convention
 
-SIDE, CROP = 256, 224  # px: the side, the short side before the paper's crop; that crop
-SIGMA, RADIUS = 4.0, 16  # px of the square, of the blur that maps get
+SIDE = 256  # px: the side of the square; in convention paper the short side before the crop
+CROP = 224  # px: the side of the crop in the convention paper
+SIGMA, RADIUS = 4.0, 16  # px of the square: blur of the maps
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis of an image: ``length`` px are resized to ``resized`` px, of which the square
-    takes ``side`` px from ``offset`` on."""
+    """One axis of an image: ``length`` px are resized to ``resized`` px.
+
+    The square has ``side`` of these px, from ``offset`` on.
+    """
 
     length: int
     resized: int
@@ -26,16 +29,16 @@ class Axis:
     side: int
 
     def inside(self) -> np.ndarray:
-        """-> (length,): each pixel's coordinate in the square, whose pixels are 0 to side - 1."""
+        """-> (length,): the coordinate of each pixel in the square; its pixels are 0 to side - 1."""
         scale = self.resized / self.length
         return (np.arange(self.length) + 0.5) * scale - 0.5 - self.offset
 
 
 def axes(size: tuple[int, int], convention: Convention, multiple: int = 1) -> tuple[Axis, Axis]:
-    """An image's (width, height) px -> its two axes, x first.
+    """(width, height) px of an image -> its two axes, x first.
 
     Args:
-        multiple: the square's side must be one of this (a vision transformer's patch).
+        multiple: the side of the square is a multiple of this (the patch of a vision transformer).
     """
     if convention == "anomalib":
         side = SIDE // multiple * multiple
@@ -63,38 +66,39 @@ def square(image: np.ndarray, both: tuple[Axis, Axis], device: torch.device) -> 
 
 
 def full_map(scores: torch.Tensor, both: tuple[Axis, Axis], convention: Convention) -> np.ndarray:
-    """(h, w) patch scores -> (H, W) float32: enlarged, blurred, in the image's own pixels.
+    """(h, w) patch scores -> (H, W) float32: enlarged, blurred, in the pixels of the image.
 
-    What the square left out gets the map's least value.
+    Pixels outside the square get the least value of the map.
     """
     x, y = both
-    # Enlarging, blurring and going back are linear and work on each axis alone.
+    # Enlarging, blurring and resizing are linear and separable by axis.
     rows, columns = (
         _matrix(axis, cells, convention) for axis, cells in zip((y, x), scores.shape, strict=True)
     )
     found: np.ndarray = (rows @ scores.cpu().double() @ columns.T).float().numpy()
-    seen = np.ix_(*(_seen(axis) for axis in (y, x)))
-    if found[seen].size < found.size:
-        outside = np.full_like(found, found[seen].min())
-        outside[seen] = found[seen]
-        return outside
+    inside = np.ix_(*(_pixels_inside(axis) for axis in (y, x)))
+    if found[inside].size < found.size:
+        whole = np.full_like(found, found[inside].min())
+        whole[inside] = found[inside]
+        return whole
     return found
 
 
-def _seen(axis: Axis) -> np.ndarray:
+def _pixels_inside(axis: Axis) -> np.ndarray:
+    """-> (n,) indices of the pixels that lie in the square."""
     inside = axis.inside()
     return np.flatnonzero((inside >= -0.5) & (inside <= axis.side - 0.5))
 
 
 @functools.lru_cache(maxsize=64)
 def _matrix(axis: Axis, cells: int, convention: Convention) -> torch.Tensor:
-    """-> (length, cells): what each cell's score adds to each pixel along one axis."""
+    """-> (length, cells): the weight of the score of each cell in each pixel along one axis."""
     lines = torch.eye(cells, dtype=torch.float64)[:, None]
     mode = "nearest" if convention == "anomalib" else "linear"
     lines = functional.interpolate(lines, size=axis.side, mode=mode)
     if convention == "anomalib":
         lines = functional.pad(lines, (RADIUS, RADIUS), mode="reflect")
-    else:  # the edge itself is repeated, as scipy's gaussian_filter does
+    else:  # mirrored with the edge repeated, as in scipy's gaussian_filter
         edges = lines[..., :RADIUS].flip(-1), lines[..., -RADIUS:].flip(-1)
         lines = torch.cat([edges[0], lines, edges[1]], dim=-1)
     steps = torch.arange(-RADIUS, RADIUS + 1, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Patches and a bank -> distances, image scores, places: pure functions, bounded memory."""
+"""Patches and a memory bank -> distances, image scores, centroids; bounded memory."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from localize.methods.patchcore.embedding import Parts, enlarge, join, to_rows
 from localize.methods.patchcore.options import Convention
 
 BLOCK = 1 << 20  # distances in memory at a time
-GROUP = 32  # distances of which only the least is looked at further
+GROUP = 32  # distances of which only the least is compared with others
 
 
 class Bank(NamedTuple):
-    """(M, D) clean patches, and their (M,) squared lengths, which every search needs."""
+    """(M, D) clean patches, and their (M,) squared lengths, which each search needs."""
 
     rows: torch.Tensor
     squares: torch.Tensor
@@ -38,14 +38,14 @@ def nearest_rows(rows: torch.Tensor, bank: Bank, k: int) -> tuple[torch.Tensor, 
     """(N, D), bank -> (N, k) L2 distances, nearest first, and (N, k) indices into the bank."""
     doubled = rows * -2
     found = _search(len(rows), bank, k, lambda part: part.squares.addmm(doubled, part.rows.T))
-    return _measured(rows, bank, found)
+    return _exact_distances(rows, bank, found)
 
 
 def nearest(both: Parts, bank: Bank, k: int) -> tuple[torch.Tensor, ...]:
     """Parts of B images, bank -> (B·h·w, k) L2 distances, (B·h·w, k) indices.
 
-    The same as :func:`nearest_rows` of the joined rows, with half the arithmetic: as the
-    coarse part is interpolated, so are its products with the bank.
+    Equal to :func:`nearest_rows` of the joined rows with half the arithmetic: the products of the
+    coarse part with the bank are interpolated instead of the part itself.
     """
     fine, coarse = both
     b, c, h, w = fine.shape
@@ -54,20 +54,20 @@ def nearest(both: Parts, bank: Bank, k: int) -> tuple[torch.Tensor, ...]:
     fine_rows, coarse_rows = to_rows(fine) * -2, to_rows(coarse) * -2
 
     def search(part: Bank) -> torch.Tensor:
-        # |c|² is the same in all cells: interpolated with the rest, it stays what it is.
+        # |c|² is equal in all cells, so interpolation does not change it.
         small = part.squares.addmm(coarse_rows, part.rows[:, c:].T)
         small = small.view(b, *coarse.shape[2:], -1)
         large = enlarge(small.permute(0, 3, 1, 2), (h, w)).permute(0, 2, 3, 1)
         return large.reshape(b * h * w, -1).addmm_(fine_rows, part.rows[:, :c].T)
 
     found = _search(b * h * w, bank, k, search)
-    return _measured(join(both), bank, found)
+    return _exact_distances(join(both), bank, found)
 
 
 def _search(count: int, bank: Bank, k: int, search: Search) -> torch.Tensor:
     """-> (count, k): indices of the nearest bank rows, by |c|² - 2x·c, part by part of the bank.
 
-    What is the same for the whole row, |x|², changes no order.
+    |x|² is left out: it is constant in each row and does not change the order.
     """
     length = len(bank.rows)
     k = min(k, length)
@@ -83,13 +83,13 @@ def _search(count: int, bank: Bank, k: int, search: Search) -> torch.Tensor:
 
 
 def _least(values: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """(N, m) -> the at most k least of each row, (N, k), and where they are."""
+    """(N, m) -> (N, k) least values of each row, at most k, and their (N, k) columns."""
     count, m = values.shape
     if k > 1:
         return values.topk(min(k, m), dim=1, largest=False)
     if m % GROUP:
         return values.min(dim=1, keepdim=True)
-    # A minimum with its place is many times slower than one without: first which group, then where.
+    # amin is many times faster than min with an index: first the group, then the column in it.
     groups = values.view(count, -1, GROUP)
     group = groups.amin(dim=2).argmin(dim=1, keepdim=True)
     few = groups.gather(1, group[..., None].expand(-1, -1, GROUP))[:, 0]
@@ -97,10 +97,10 @@ def _least(values: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     return least, group * GROUP + place
 
 
-def _measured(
+def _exact_distances(
     rows: torch.Tensor, bank: Bank, which: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Distances to the rows found, without the rounding of the search: 0 is 0."""
+    """Distances to rows of the bank without the rounding of the search, nearest first."""
     distances = torch.stack(
         [torch.linalg.norm(rows - bank.rows[column], dim=1) for column in which.T], dim=1
     )
@@ -115,13 +115,13 @@ def image_scores(
     bank: Bank,
     neighbours: int,
 ) -> torch.Tensor:
-    """anomalib's image score: the peak patch's distance, weighed by how crowded the bank is there.
+    """The image score of anomalib: the highest patch score, weighted by the density of the bank.
 
     Args:
         patches: (B, n) patch scores.
         peaks: (B, D) rows of the patches with the highest score.
         nearest_to_peaks: (B,) the bank rows nearest to them.
-        neighbours: how many rows around that bank row count; 1: no weight.
+        neighbours: how many rows around that bank row determine the weight; 1: no weight.
     """
     highest = patches.amax(dim=1)
     if neighbours == 1:
@@ -151,8 +151,8 @@ def centroid(map: np.ndarray) -> tuple[float, float] | None:
     """(H, W) -> (x, y) px: the centroid of the blob around the map's maximum; None: a flat map.
 
     The blob is connected with the plateau of the maximum (``localize.methods.peak``) and stands at
-    least halfway between the map's median and its maximum; its pixels weigh as much as they
-    rise above that.
+    least halfway between the map's median and its maximum; its pixels are weighted by their height
+    above that.
     """
     top = peaks.plateau(map)
     if top is None:

@@ -1,4 +1,4 @@
-"""Where a backbone's pretrained weights come from: a package, a local file, a hub, nowhere."""
+"""The pretrained weights of backbones: from a Python package or a local file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ State = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Packaged:
-    """Weights inside a Python package; their names differ from ours, their order does not."""
+    """Weights inside a Python package; the tensors have other names but the same order."""
 
     package: str
     version: str
@@ -40,10 +40,10 @@ def read(path: Path, expected: str | None = None) -> tuple[State, str]:
     """A safetensors or torch file -> its tensors by name, and its sha256.
 
     Args:
-        expected: the sha256 that it must have; it is not opened otherwise.
+        expected: the sha256 that it must have; with another one it is not opened.
 
     Raises:
-        InputError: it is missing, another file than expected, or holds no tensors by name.
+        InputError: the file is missing, not the expected one, or holds no named tensors.
     """
     if not path.is_file():
         raise InputError(f"no weight file at {path}: check the path")
@@ -61,7 +61,7 @@ def read(path: Path, expected: str | None = None) -> tuple[State, str]:
     except Exception as error:  # safetensors and torch raise many kinds
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{path} cannot be read as weights ({reason})") from None
-    for key in ("state_dict", "model"):  # as training scripts wrap them
+    for key in ("state_dict", "model"):  # where training scripts put them
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
@@ -73,7 +73,7 @@ def packaged(source: Packaged, names: list[str]) -> State:
     """The weights of a package, under ``names`` in their order.
 
     Raises:
-        InputError: the package is missing or another one.
+        InputError: the package is missing, or its file has another digest.
     """
     try:
         where = importlib.metadata.distribution(source.package).locate_file(source.file)
