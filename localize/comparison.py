@@ -290,7 +290,7 @@ def write(
     Args:
         more: what else to note: ``methods`` (provenance.method_entries), ``command``.
     """
-    from localize.report import closeups, page, plots
+    from localize.report import closeups, detection_plots, page, plots
 
     more = dict(more or {})
     folder = result.folder
@@ -323,9 +323,11 @@ def write(
     plots.save(plots.mean_distances(result.scores), folder / "distance")
     plots.save(plots.hit_rate_curves(result.predictions), folder / "found")
     if len(result.clean) and result.scores["image_auroc"].notna().any():
-        plots.save(plots.roc_curves(result.predictions, result.clean), folder / "presence")
+        plots.save(
+            detection_plots.roc_curves(result.predictions, result.clean), folder / "presence"
+        )
     if odds := provenance.log_odds_methods(more.get("methods", {}), result.clean):
-        shown = plots.reliability_diagrams(result.predictions, result.clean, odds)
+        shown = detection_plots.reliability_diagrams(result.predictions, result.clean, odds)
         plots.save(shown, folder / "reliability")
     # Photos in an SVG are larger than the PNG and no sharper.
     plots.save(plots.contact_sheet(result.predictions, source), folder / "contact", ("png",))

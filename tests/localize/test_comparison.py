@@ -20,7 +20,7 @@ from localize.evaluation.results import Comparison
 from localize.localizer import Finding, Learns, Told
 from localize.methods.boundary import Boundary
 from localize.methods.centre import Centre
-from localize.report import plots
+from localize.report import detection_plots, plots
 from synth import Anomaly, InputError, folders, read
 
 Retabled = Callable[[Path, Path, pd.DataFrame], Path]
@@ -366,7 +366,7 @@ def test_the_legend_covers_no_data(compared: Comparison) -> None:
     for figure in (
         plots.hit_rate_curves(compared.predictions),
         plots.validation_curves(compared.history, 30.0),
-        plots.roc_curves(compared.predictions, compared.clean),
+        detection_plots.roc_curves(compared.predictions, compared.clean),
     ):
         figure.draw_without_rendering()
         legend = figure.legends[0].get_window_extent()
