@@ -14,6 +14,7 @@ import pandas as pd
 from localize.data.folder import Folder
 from localize.evaluation import detection, metrics, validity
 from localize.evaluation.answer_log import AnswerLog
+from localize.evaluation.answers import Answer, Question
 from localize.evaluation.detection import MapSummary
 from localize.evaluation.validity import NO_ANSWER
 from localize.external.worker import error_text
@@ -40,7 +41,6 @@ SCORES = (
     "median_distance", "hit@5", "hit@r", "n_clean", *DETECTION, "best_f1_threshold",
     "parameters", "ms_per_image",
 )  # fmt: skip
-FINDING_FIELDS = ("x", "y", "r", "ratio", "score")  # the fields of a Finding except its map
 
 Progress = Callable[[int, int], None]
 
@@ -60,57 +60,6 @@ class Answers:
     clean: pd.DataFrame
     errors: pd.DataFrame
     maps: list[tuple[str, MapSummary]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _Question:
-    """An image, the r and ratio for a told method, and the truth (None for a clean image)."""
-
-    name: str
-    photo: str
-    read: Callable[[], np.ndarray]
-    told: Told
-    truth: Anomaly | None
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """The answer to one question.
-
-    Args:
-        reason: why there is no valid place or map, or "".
-        seconds: inference time.
-        summary: of the map; of the worst map where a method whose maps mark the region gave none.
-        mapped: whether the method gave a valid map.
-    """
-
-    question: _Question
-    finding: Finding
-    reason: str
-    seconds: float
-    summary: MapSummary | None = None
-    mapped: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        """All fields but the question in JSON types, for the answer log."""
-        finding = {name: _float_or_none(getattr(self.finding, name)) for name in FINDING_FIELDS}
-        return finding | {
-            "reason": self.reason,
-            "seconds": self.seconds,
-            "sketch": self.summary and self.summary.to_json(),
-            "mapped": self.mapped,
-        }
-
-    @staticmethod
-    def from_json(question: _Question, line: dict[str, Any]) -> _Answer:
-        """The inverse of :meth:`to_json`."""
-        summary = line["sketch"] and MapSummary.from_json(line["sketch"])
-        finding = Finding(**{name: line[name] for name in FINDING_FIELDS})
-        return _Answer(question, finding, line["reason"], line["seconds"], summary, line["mapped"])
-
-
-def _float_or_none(value: Any) -> float | None:
-    return None if value is None else float(value)
 
 
 def predict(
@@ -152,12 +101,12 @@ def predict(
     )
 
 
-def _anomaly_questions(source: Folder) -> list[_Question]:
+def _anomaly_questions(source: Folder) -> list[Question]:
     questions = []
     for i, (name, photo) in enumerate(zip(source.table["file_name"], source.groups, strict=True)):
         truth, _ = source.truth(i)
         told = Told(truth.r, truth.discolor_ratio)
-        questions.append(_Question(name, photo, partial(_read_image, source, i), told, truth))
+        questions.append(Question(name, photo, partial(_read_image, source, i), told, truth))
     return questions
 
 
@@ -165,28 +114,28 @@ def _read_image(source: Folder, index: int) -> np.ndarray:
     return source[index].image
 
 
-def _clean_questions(source: Folder, told: bool) -> list[_Question]:
+def _clean_questions(source: Folder, told: bool) -> list[Question]:
     questions = []
     for each in source.negatives(told):
         partner = None if each.partner is None else source.truth(each.partner)[0]
         values = Told(partner.r, partner.discolor_ratio) if partner else Told(np.nan, np.nan)
         read = partial(source.read_image, each.name)
-        questions.append(_Question(each.name, each.photo, read, values, None))
+        questions.append(Question(each.name, each.photo, read, values, None))
     return questions
 
 
 def _answer_questions(
     localizer: Localizer,
-    questions: Sequence[_Question],
+    questions: Sequence[Question],
     before: int,
     progress: Progress | None,
     answer_log: AnswerLog | None,
-) -> list[_Answer]:
+) -> list[Answer]:
     chunk = localizer.batch_size
     groups = [questions[start : start + chunk] for start in range(0, len(questions), chunk)]
     known = answer_log.take(len(groups)) if answer_log else []
     answers = [
-        _Answer.from_json(*each)
+        Answer.from_json(*each)
         for group, lines in zip(groups, known, strict=False)
         for each in zip(group, lines, strict=True)
     ]
@@ -200,7 +149,7 @@ def _answer_questions(
     return answers
 
 
-def _answer_batch(localizer: Localizer, questions: Sequence[_Question]) -> list[_Answer]:
+def _answer_batch(localizer: Localizer, questions: Sequence[Question]) -> list[Answer]:
     answers, images, readable = [], [], []
     for question in questions:
         try:
@@ -209,7 +158,7 @@ def _answer_batch(localizer: Localizer, questions: Sequence[_Question]) -> list[
         except InputError as error:
             if question.truth is not None:  # an unreadable row of the table makes all scores wrong
                 raise
-            answers.append(_Answer(question, NO_ANSWER, str(error), 0.0))
+            answers.append(Answer(question, NO_ANSWER, str(error), 0.0))
     told = [question.told for question in readable] if localizer.told else None
     began = time.perf_counter()
     results, failures = _locate_batch(localizer, images, told)
@@ -226,7 +175,7 @@ def _answer_batch(localizer: Localizer, questions: Sequence[_Question]) -> list[
         # The maps of all images would not fit in memory.
         without_map = replace(finding, map=None)
         reason = failure or fault or invalid
-        answers.append(_Answer(question, without_map, reason, seconds, summary, mapped))
+        answers.append(Answer(question, without_map, reason, seconds, summary, mapped))
     return answers
 
 

@@ -92,7 +92,7 @@ def _draw_figures(
     result: Comparison, source: Folder, methods: Mapping[str, Mapping[str, Any]]
 ) -> None:
     """The figures as PNG and SVG; those with photos, which an SVG makes larger, as PNG alone."""
-    from localize.report import closeups, plots
+    from localize.report import closeups, detection_plots, plots
 
     folder = result.folder
     if len(result.history):
@@ -101,9 +101,11 @@ def _draw_figures(
     plots.save(plots.mean_distances(result.scores), folder / "distance")
     plots.save(plots.hit_rate_curves(result.predictions), folder / "found")
     if len(result.clean) and result.scores["image_auroc"].notna().any():
-        plots.save(plots.roc_curves(result.predictions, result.clean), folder / "presence")
+        plots.save(
+            detection_plots.roc_curves(result.predictions, result.clean), folder / "presence"
+        )
     if calibrated := provenance.log_odds_methods(methods, result.clean):
-        figure = plots.reliability_diagrams(result.predictions, result.clean, calibrated)
+        figure = detection_plots.reliability_diagrams(result.predictions, result.clean, calibrated)
         plots.save(figure, folder / "reliability")
     plots.save(plots.contact_sheet(result.predictions, source), folder / "contact", ("png",))
     if misses := closeups.missed_regions(result.predictions, source):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,14 +64,15 @@ def method_styles(methods: list[str]) -> dict[str, tuple[str, str]]:
     return {BASELINE: (GREY, "o"), **styles}
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of a size in inches."""
     return Figure(figsize=(width, height), dpi=150, layout="constrained")
 
 
 def validation_curves(history: pd.DataFrame, centre: float) -> Figure:
     """Validation distance (px) after each epoch; a dashed line for the centre guess."""
     with figure_style():
-        figure = _figure(8, 4.5)
+        figure = new_figure(8, 4.5)
         axes = figure.subplots()
         styles = method_styles(list(dict.fromkeys(history["method"])))
         handles: list[Artist] = []
@@ -105,7 +106,7 @@ def mean_distances(scores: pd.DataFrame) -> Figure:
     with figure_style():
         names = [short(name) for name in scores["method"]]
         longest = max(map(display_width, names))
-        figure = _figure(
+        figure = new_figure(
             8 + CHARACTER_WIDTH * max(0, longest - LEGEND_CHARACTERS), 1.4 + 0.42 * len(scores)
         )
         axes = figure.subplots()
@@ -150,7 +151,7 @@ def mean_distances(scores: pd.DataFrame) -> Figure:
 def hit_rate_curves(predictions: pd.DataFrame) -> Figure:
     """Share of images with an answer within d px of the truth, with d on a log axis."""
     with figure_style():
-        figure = _figure(8, 4.5)
+        figure = new_figure(8, 4.5)
         axes = figure.subplots()
         styles = method_styles(list(dict.fromkeys(predictions["method"])))
         distances = predictions["distance"].to_numpy(float)
@@ -190,97 +191,6 @@ def hit_rate_curves(predictions: pd.DataFrame) -> Figure:
     return figure
 
 
-def roc_curves(predictions: pd.DataFrame, clean: pd.DataFrame) -> Figure:
-    """ROC curves of the scores: images with an anomaly against clean images."""
-    from localize.evaluation import detection
-    from localize.evaluation.scoring import labelled_scores
-
-    with figure_style():
-        figure = _figure(8, 4.5)
-        axes = figure.subplots()
-        handles: list[Artist] = []
-        handles += axes.plot([0, 1], [0, 1], color=GREY, ls="--", lw=1.2)
-        labels = ["chance  0.500"]
-        styles = method_styles(list(dict.fromkeys(predictions["method"])))
-        clean_of = dict(list(clean.groupby("method", sort=False)))
-        for name, rows in predictions.groupby("method", sort=False):
-            if name not in clean_of or rows["score"].isna().all():
-                continue
-            scores, anomalous = labelled_scores(rows, clean_of[name])
-            false, true = detection.roc(scores, anomalous)
-            area = np.trapezoid(true, false)
-            colour, _ = styles[str(name)]
-            handles += axes.plot(false, true, color=colour, lw=1.8, label=name)
-            labels.append(f"{short(str(name))}  {area:.3f}")
-        axes.set(
-            title="ROC curves: images with an anomaly against clean images",
-            xlabel="false positive rate (share of clean images)",
-            ylabel="true positive rate (share of images with an anomaly)",
-            xlim=(-0.01, 1.01),
-            ylim=(-0.01, 1.01),
-        )
-        legend(figure, handles, labels, title="AUROC")
-    return figure
-
-
-def reliability_diagrams(
-    predictions: pd.DataFrame, clean: pd.DataFrame, methods: Collection[str]
-) -> Figure:
-    """Reliability diagrams: predicted probability against observed frequency.
-
-    On the left, whether the image has an anomaly, for all images; on the right, whether the
-    answer lies inside the region, for images with an anomaly. The diagonal is perfect
-    calibration.
-
-    Args:
-        methods: those whose scores are log odds; others are left out.
-    """
-    from localize.evaluation import calibration
-
-    with figure_style():
-        figure = _figure(8, 4.4)
-        both = figure.subplots(1, 2, sharey=True)
-        styles = method_styles(list(dict.fromkeys(predictions["method"])))
-        clean_of = dict(list(clean.groupby("method", sort=False)))
-        handles: list[Artist] = []
-        labels = []
-        for name, rows in predictions.groupby("method", sort=False):
-            if name not in methods or name not in clean_of:
-                continue
-            scored = rows["score"].notna()
-            anomalous = calibration.sigmoid(rows["score"][scored].to_numpy(float))
-            clean_images = calibration.sigmoid(clean_of[name]["score"].dropna().to_numpy(float))
-            cases = (
-                (
-                    np.r_[anomalous, clean_images],
-                    np.r_[np.ones(len(anomalous)), np.zeros(len(clean_images))],
-                ),
-                (anomalous, (rows["distance"] <= rows["r"])[scored].to_numpy(float)),
-            )
-            colour, _ = styles[str(name)]
-            errors = []
-            for axes, (probabilities, positive) in zip(both, cases, strict=True):
-                bins = calibration.reliability_bins(probabilities, positive.astype(bool))
-                axes.plot(bins.predicted, bins.observed, color=colour, lw=1, alpha=0.5)
-                axes.vlines(bins.predicted, bins.low, bins.high, color=colour, lw=1.4)
-                sizes = 14 + 150 * bins.count / max(1, bins.count.sum())
-                axes.scatter(
-                    bins.predicted, bins.observed, sizes, colour, ec="white", lw=0.8, zorder=3
-                )
-                errors.append(f"{bins.error:.2f}")
-            labels.append(f"{short(str(name))}: calibration error {' and '.join(errors)}")
-            handles.append(Line2D([], [], color=colour, marker="o", mec="white"))
-        for axes, title in zip(
-            both, ("The image has an anomaly", "The answer lies inside the region"), strict=True
-        ):
-            axes.plot([0, 1], [0, 1], color=GREY, ls="--", lw=1.2, zorder=0)
-            axes.set(title=title, xlabel="predicted probability")
-            axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
-        both[0].set_ylabel("observed frequency")
-        legend(figure, handles, labels, below=1)
-    return figure
-
-
 def contact_sheet(predictions: pd.DataFrame, source: Folder, count: int = 12) -> Figure:
     """Some images with the truth (white outline) and the answers of all methods."""
     methods = list(dict.fromkeys(predictions["method"]))
@@ -290,7 +200,7 @@ def contact_sheet(predictions: pd.DataFrame, source: Folder, count: int = 12) ->
     rows = -(-len(picks) // columns)
     answers = dict(list(predictions.groupby("file_name", sort=False)))
     with figure_style(grid=False):
-        figure = _figure(3 * columns, 3 * rows + 0.6)
+        figure = new_figure(3 * columns, 3 * rows + 0.6)
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes in grid:
             axes.set_axis_off()

@@ -22,7 +22,7 @@ from localize.localizer import Finding, Learns, Localizer, Told
 from localize.methods.boundary import Boundary
 from localize.methods.centre import Centre
 from localize.options import LearnerOptions
-from localize.report import comparison_files, plots
+from localize.report import comparison_files, detection_plots, plots
 from synth import Anomaly, InputError, folders, read
 
 Retabled = Callable[[Path, Path, pd.DataFrame], Path]
@@ -368,7 +368,7 @@ def test_the_legend_covers_no_data(compared: Comparison) -> None:
     for figure in (
         plots.hit_rate_curves(compared.predictions),
         plots.validation_curves(compared.history, 30.0),
-        plots.roc_curves(compared.predictions, compared.clean),
+        detection_plots.roc_curves(compared.predictions, compared.clean),
     ):
         figure.draw_without_rendering()
         legend = figure.legends[0].get_window_extent()

@@ -17,7 +17,7 @@ from matplotlib.text import Text
 from localize import registry
 from localize.evaluation.scoring import SCORES
 from localize.names import LONGEST, MAX_BYTES, display_width, file_stem, plain, short
-from localize.report import plots, style
+from localize.report import detection_plots, plots, style
 from localize.report.figures import svg
 
 NAMES = [
@@ -94,8 +94,8 @@ def test_names_are_drawn_as_they_are_and_without_a_warning() -> None:
     figures = [
         plots.hit_rate_curves(predictions),
         plots.mean_distances(scores),
-        plots.roc_curves(predictions, clean),
-        plots.reliability_diagrams(predictions, clean, names),
+        detection_plots.roc_curves(predictions, clean),
+        detection_plots.reliability_diagrams(predictions, clean, names),
         plots.validation_curves(history, 30.0),
     ]
     for figure in figures:
@@ -120,7 +120,7 @@ def test_axes_keep_their_room_beside_any_legend(name: str, count: int) -> None:
     predictions, clean, _ = comparison(names)
     for figure in (
         plots.hit_rate_curves(predictions),
-        plots.reliability_diagrams(predictions, clean, names),
+        detection_plots.reliability_diagrams(predictions, clean, names),
     ):
         plots.figure_bytes(figure, "png")
         box = figure.axes[0].get_window_extent()

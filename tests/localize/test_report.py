@@ -21,7 +21,15 @@ from localize.cli import main
 from localize.data.folder import Folder
 from localize.evaluation import calibration
 from localize.methods.boundary import Boundary
-from localize.report import closeups, comparison_summary, figures, markup, plots, ranking
+from localize.report import (
+    closeups,
+    comparison_summary,
+    detection_plots,
+    figures,
+    markup,
+    plots,
+    ranking,
+)
 from localize.report import page as report
 from localize.report.markup import Cell, Column, Html
 from synth import InputError
@@ -401,7 +409,7 @@ def test_the_reliability_plot_shows_those_that_give_odds() -> None:
     table = predictions(sure=1.0, other=5.0)
     table["score"] = np.where(table["method"] == "sure", np.inf, 3.0)
     clean = pd.DataFrame({"method": ["sure", "sure", "other"], "score": [-np.inf, np.nan, 1.0]})
-    figure = plots.reliability_diagrams(table, clean, ["sure"])
+    figure = detection_plots.reliability_diagrams(table, clean, ["sure"])
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == ["sure: calibration error 0.00 and 0.00"]
 
