@@ -29,7 +29,7 @@ class Axis:
     side: int
 
     def inside(self) -> np.ndarray:
-        """-> (length,): each pixel's coordinate in the square, whose pixels are 0 to side - 1."""
+        """-> (length,): coordinate of each pixel in the square, whose pixels are 0 to side - 1."""
         scale = self.resized / self.length
         return (np.arange(self.length) + 0.5) * scale - 0.5 - self.offset
 
