@@ -185,7 +185,7 @@ def parse(words: list[str]) -> dict[str, Any]:
     return given
 
 
-def check(text: str, marks: bool = True) -> None:
+def check(text: str) -> None:
     """Check the marks of a page's blocks and the flags of all its commands.
 
     Raises:
@@ -200,7 +200,7 @@ def check(text: str, marks: bool = True) -> None:
             continue
         if not commands:
             raise Fault(f"{where}: a console block without a line that begins with '$ '")
-        if marks and not block.is_marked:
+        if not block.is_marked:
             raise Fault(
                 f"{where}: write <!-- run --> or <!-- no-run: reason --> above the console block"
             )
