@@ -2,11 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := data/demo
-SCENES ?= 60
-SHARE ?= 1
+SCENES ?= $(if $(FULL),60,20)
+SHARE ?= $(if $(FULL),1,0.3)
 WORKERS ?= 2
 
-.PHONY: demo test slow lint bench peers clean
+.PHONY: demo notebooks test slow lint bench peers clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -17,14 +17,27 @@ WORKERS ?= 2
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,dev]'
 	@touch $@
 
-# Procedural photos, a dataset, twelve methods, tables and pictures: minutes on 2 cores. SCENES=15
-# SHARE=0.2 makes it short: fewer photos, a fifth of the networks' epochs.
+# Makes procedural photos and a dataset, trains and scores twelve methods: at most 3 minutes on
+# 2 cores. FULL=1 makes the numbers of the README. SCENES is the number of photos, SHARE the
+# share of the networks' usual number of epochs.
 demo: .venv/installed
 	$(BIN)/synth scenes $(DEMO)/photos --count $(SCENES) --size 480x480 --seed 1 --overwrite
 	$(BIN)/synth generate $(DEMO)/photos $(DEMO)/set --recipe data/recipes/demo.json --overwrite
 	$(BIN)/synth verify $(DEMO)/set --photos $(DEMO)/photos
 	$(BIN)/localize compare $(DEMO)/set --out $(DEMO)/results --input 200x200 --epochs-scale $(SHARE) --overwrite
-	@echo "demo: dataset in $(DEMO)/set, tables and pictures in $(DEMO)/results"
+	@image=$$(ls $(DEMO)/set/images | head -n 1); \
+	printf '%s\n' \
+		"" \
+		"Report: $(DEMO)/results/report.html" \
+		"" \
+		"Three commands to try next:" \
+		"  $(BIN)/localize find $(DEMO)/set/images/$$image --overlay $(DEMO)/found" \
+		"  $(BIN)/localize sharpness boundary ringvote-told --photos $(DEMO)/photos --out $(DEMO)/chart --size 400x400 --radii 40 --per-cell 6" \
+		"  $(BIN)/localize play $(DEMO)/set --out $(DEMO)/play.html"
+
+# Executes the notebooks and stores them with their outputs.
+notebooks: .venv/installed
+	OMP_NUM_THREADS=1 $(BIN)/python notebooks/execute.py
 
 # WORKERS processes share the tests; each computes in one thread.
 test: .venv/installed
