@@ -37,7 +37,7 @@ demo: .venv/installed
 
 # Executes the notebooks and stores them with their outputs.
 notebooks: .venv/installed
-	OMP_NUM_THREADS=1 $(BIN)/python notebooks/execute.py
+	OMP_NUM_THREADS=1 $(BIN)/python tools/execute_notebooks.py
 
 # WORKERS processes share the tests; each computes in one thread.
 test: .venv/installed

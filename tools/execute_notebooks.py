@@ -1,6 +1,6 @@
 """Executes the notebooks and stores them with their outputs.
 
-Usage: ``python notebooks/execute.py [FILE ...]``; without a file, all of this folder. Each notebook
+Usage: ``python tools/execute_notebooks.py [FILE ...]``; without a file, all notebooks. Each notebook
 runs in an empty folder of its own. Nothing that differs between machines is stored: no execution
 times, no messages on the error stream, no version of Python.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parents[1] / "notebooks"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 TIME_LIMIT = 3600  # s, of one cell
 
