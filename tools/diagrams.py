@@ -110,11 +110,12 @@ def rooms() -> Diagram:
         ("external_predictions · comparison", "score tables; train and score"),
         ("report", "figures, tables, report.html"),
         ("evaluation", "distances, detection, intervals"),
+        ("registry", "names, options and SPECs of methods"),
         ("external", "functions and models in other processes"),
         ("methods", "boundary, cnn, unet, patchcore, ringvote, hough"),
-        ("training · data", "Lightning; datasets, endless images"),
-        ("registry", "names and SPECs of methods"),
-        ("localizer · run_files", "the contract; files of a run folder"),
+        ("training", "Lightning, devices"),
+        ("data", "datasets, endless images, augmentation"),
+        ("localizer · options · run_files", "the contract; files of a run folder"),
     )
     y = 30
     drawing.text(12, 18, "localize", bold=True, anchor="start")
@@ -125,7 +126,7 @@ def rooms() -> Diagram:
         12,
         y + 30,
         350,
-        ["cli · generator · renderer · recipe · anomaly", "datasets, without torch and localize"],
+        ["cli · generator · renderer · recipe · anomaly", "datasets; imports neither torch nor localize"],
     )
     drawing.arrow((382, 34), (382, drawing.bottom))
     drawing.parts.append(

@@ -1,6 +1,8 @@
-"""CPU time and parameters of every method on 800x800 images, told where it is told.
+"""Measures the CPU time for one image and the number of parameters of every method.
 
 python tests/bench/methods.py [--photos DIR]
+
+The images have 800 x 800 px. Told methods are given the true radius and ratio.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from common import photo_folder, race
+from common import median_cpu_seconds, parser_with_photos, photos_or_scenes
 
 from localize import registry
 from localize.data.folder import Folder
@@ -20,8 +22,11 @@ from localize.registry import METHODS
 from synth import PRESETS, generate, photos, render
 
 
-def prepared(name: str, dataset: Path) -> Localizer:
-    """A method that can be asked; the time of the trained ones does not depend on the weights."""
+def prepare(name: str, dataset: Path) -> Localizer:
+    """A method's name -> a localizer that can locate.
+
+    Networks without included weights get random ones: the time does not depend on the weights.
+    """
     if METHODS[name].learns == "nothing":
         return registry.create(name)
     if METHODS[name].weights:
@@ -36,27 +41,28 @@ def prepared(name: str, dataset: Path) -> Localizer:
 
 
 def main() -> None:
+    chosen = parser_with_photos(__doc__).parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        folder = photo_folder(Path(temporary), count=4)
+        folder = photos_or_scenes(chosen.photos, Path(temporary), count=4)
         samples = [render(folder / name, PRESETS["seed"]) for name in photos.find(folder)[:4]]
         dataset = Path(temporary) / "set"
         generate(folder, dataset, replace(PRESETS["seed"], twins=True, split=(1, 0, 0)), count=4)
-        methods = {name: prepared(name, dataset) for name in METHODS}
+        methods = {name: prepare(name, dataset) for name in METHODS}
     images = [sample.image for sample in samples]
     told = [Told(s.truth.r, s.truth.discolor_ratio) for s in samples if s.truth]
-    times = race(
+    times = median_cpu_seconds(
         {
             name: lambda m=m: m.locate(images, told if m.told else None)
             for name, m in methods.items()
         },
         rounds=3,
     )
-    base = times["cnn-fast"]
-    print(f"{len(images)} images of 800x800, median CPU time of 3 rounds")
+    reference = times["cnn-fast"]
+    print(f"{len(images)} images of 800 x 800 px, median CPU time of 3 rounds")
     for name, seconds in times.items():
         print(
-            f"{name:18} {1000 * seconds / len(images):9.2f} ms an image   "
-            f"{seconds / base:7.3f} x cnn-fast   {methods[name].parameters:>11,} parameters"
+            f"{name:21} {1000 * seconds / len(images):9.2f} ms per image   "
+            f"{seconds / reference:7.3f} x cnn-fast   {methods[name].parameters:>11,} parameters"
         )
 
 

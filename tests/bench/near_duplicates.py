@@ -1,10 +1,11 @@
-"""Precision and recall of near-duplicates, on photos and on objects on plain ground.
+"""Measures precision and recall of near-duplicates, on photos and on objects on plain ground.
 
 python tests/bench/near_duplicates.py [--photos DIR]
 
-Pairs that ought to be linked: each picture with a copy of it. Pairs that ought not: each two
-different pictures; on plain ground also the hard ones, alike in all but one thing. Beside the
-two looks stands the difference hash alone, at the same limit of 4 bits.
+Pairs that should be linked: an image and a changed copy of it. Pairs that should not be linked:
+two different images, and two drawings that differ in one property only. Two rules are compared:
+the difference hash alone, and `synth.near_duplicates`, which also compares the detail of plain
+images. Both allow 4 different bits of the hash.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from common import photo_folder
+from common import parser_with_photos, photos_or_scenes
 from PIL import Image
 
 from synth import photos
@@ -30,78 +31,80 @@ Pair = tuple[Signature, Signature]
 ROW = "{:<44} {:>6} {:>10} {:>10}"
 
 
-def by_hash(a: Signature, b: Signature) -> bool:
+def is_near_by_hash(a: Signature, b: Signature) -> bool:
+    """Whether the difference hashes differ in few bits."""
     return (a.dhash ^ b.dhash).bit_count() <= NEAR
 
 
-def by_both(a: Signature, b: Signature) -> bool:
-    known = SignatureIndex()
-    known.add(a)
-    return known.contains_near(b)
+def is_near(a: Signature, b: Signature) -> bool:
+    """Whether `synth.near_duplicates` links two images."""
+    index = SignatureIndex()
+    index.add(a)
+    return index.contains_near(b)
 
 
-def row(name: str, pairs: Sequence[Pair]) -> tuple[int, int]:
-    """Print how many pairs are linked by the hash alone and by both looks."""
-    hits = [sum(look(*pair) for pair in pairs) for look in (by_hash, by_both)]
-    shares = [f"{100 * n / max(1, len(pairs)):.1f} %" for n in hits]
+def print_row(name: str, pairs: Sequence[Pair]) -> tuple[int, int]:
+    """Prints the share of pairs that each rule links -> the numbers of linked pairs."""
+    linked = [sum(rule(*pair) for pair in pairs) for rule in (is_near_by_hash, is_near)]
+    shares = [f"{100 * count / max(1, len(pairs)):.1f} %" for count in linked]
     print(ROW.format(name, len(pairs), *shares))
-    return hits[0], hits[1]
+    return linked[0], linked[1]
 
 
-def table(title: str, images: Sequence[Image.Image], alone: int | None = None) -> None:
-    """Copies of each picture; each two of the first ``alone`` as different ones."""
-    own = [signature(image) for image in images]
-    plain = sum(bool(each.detail) for each in own)
-    print(f"\n{title}: {len(images)} pictures, {plain} of them with a second look")
-    print(ROW.format("linked", "pairs", "hash alone", "both looks"))
+def print_table(title: str, images: Sequence[Image.Image]) -> None:
+    """Prints the shares of linked pairs: each image with its copies, and each two images."""
+    signatures = [signature(image) for image in images]
+    plain = sum(bool(each.detail) for each in signatures)
+    print(f"\n{title}: {len(images)} images, {plain} of them plain")
+    print(ROW.format("linked pairs", "pairs", "hash alone", "with detail"))
     right = np.zeros(2, int)
     for name, change in objects.COPIES.items():
         copies = [signature(change(image)) for image in images]
-        right += row(name, list(zip(own, copies, strict=True)))
+        right += print_row(name, list(zip(signatures, copies, strict=True)))
     mirrored = [signature(objects.mirror(image)) for image in images]
-    row("mirrored (no near-duplicate)", list(zip(own, mirrored, strict=True)))
-    different = list(itertools.combinations(own[:alone], 2))
-    wrong = np.array(row("different pictures (wrongly)", different))
+    print_row("mirrored (no near-duplicates)", list(zip(signatures, mirrored, strict=True)))
+    different = list(itertools.combinations(signatures, 2))
+    wrong = np.array(print_row("different images (wrongly linked)", different))
     recall = 100 * right / (len(images) * len(objects.COPIES))
     precision = 100 * right / np.maximum(right + wrong, 1)
     print(ROW.format("recall", "", *(f"{each:.1f} %" for each in recall)))
     print(ROW.format("precision", "", *(f"{each:.1f} %" for each in precision)))
 
 
-def hard() -> None:
-    """Objects at one place that differ in one thing."""
-    print("\nObjects on plain ground that are alike in all but one thing (wrongly linked)")
-    print(ROW.format("different in", "pairs", "hash alone", "both looks"))
+def print_similar_objects() -> None:
+    """Prints how many drawings of objects that differ in one property are wrongly linked."""
+    print("\nObjects on plain ground that differ in one property only (wrongly linked)")
+    print(ROW.format("different in", "pairs", "hash alone", "with detail"))
     colours = ((60, 90, 140), (140, 60, 60), (60, 140, 60), (90, 120, 170))
     sizes = (0.06, 0.12, 0.2)
 
-    def all_two(groups: Iterable[Sequence[Signature]]) -> list[Pair]:
+    def pairs_in(groups: Iterable[Sequence[Signature]]) -> list[Pair]:
         return [pair for group in groups for pair in itertools.combinations(group, 2)]
 
-    def look(ground: str, shape: str, colour: tuple[int, int, int], size: float) -> Signature:
+    def drawing(ground: str, shape: str, colour: tuple[int, int, int], size: float) -> Signature:
         return signature(objects.picture(ground, shape, colour, size, side=500))
 
     cases = list(itertools.product(objects.GROUNDS, sizes))
-    row(
+    print_row(
         "shape",
-        all_two([look(g, s, colours[0], size) for s in objects.SHAPES] for g, size in cases),
+        pairs_in([drawing(g, s, colours[0], size) for s in objects.SHAPES] for g, size in cases),
     )
-    row(
+    print_row(
         "colour",
-        all_two([look(g, "square", c, size) for c in colours] for g, size in cases),
+        pairs_in([drawing(g, "square", c, size) for c in colours] for g, size in cases),
     )
-    row(
+    print_row(
         "size, by 1.3",
-        all_two(
-            [look(g, s, colours[0], size) for size in (0.1, 0.13)]
+        pairs_in(
+            [drawing(g, s, colours[0], size) for size in (0.1, 0.13)]
             for g in objects.GROUNDS
             for s in objects.SHAPES
         ),
     )
 
 
-def speed() -> None:
-    """Grouping of many pictures on white, all of one hash."""
+def print_grouping_time() -> None:
+    """Prints the time to group many drawings on white that have the same hash."""
     rng = np.random.default_rng(0)
     drawn = [
         signature(
@@ -116,27 +119,28 @@ def speed() -> None:
         ).detail
         for _ in range(2000)
     ]
-    drawn = [each for each in drawn if each]
-    print("\nGrouping of pictures on white with one hash")
+    drawn = [detail for detail in drawn if detail]
+    print("\nTime to group drawings on white that have the same hash")
     for count in (2_000, 20_000, 100_000):
         details = DetailTable()
         for number in range(count):
-            each = np.frombuffer(drawn[number % len(drawn)], np.uint8).copy()
-            each[20:] += rng.integers(0, 2, len(each) - 20).astype(np.uint8)
-            details.add(number, each.tobytes())
-        began = time.perf_counter()
-        found = groups([0] * count, details=details)
-        seconds = time.perf_counter() - began
-        print(f"{count:>8} pictures: {seconds:6.1f} s, {len(set(found))} groups")
+            detail = np.frombuffer(drawn[number % len(drawn)], np.uint8).copy()
+            detail[20:] += rng.integers(0, 2, len(detail) - 20).astype(np.uint8)
+            details.add(number, detail.tobytes())
+        start = time.perf_counter()
+        group_of = groups([0] * count, details=details)
+        seconds = time.perf_counter() - start
+        print(f"{count:>8} drawings: {seconds:6.1f} s, {len(set(group_of))} groups")
 
 
 def main() -> None:
+    chosen = parser_with_photos(__doc__).parse_args()
     rng = np.random.default_rng(1)
     with tempfile.TemporaryDirectory() as temporary:
-        folder = photo_folder(Path(temporary), count=24)
+        folder = photos_or_scenes(chosen.photos, Path(temporary), count=24)
         images = [photos.read(folder, name).picture for name in photos.find(folder)]
-    table("Photos", images)
-    plain = [
+    print_table("Photos", images)
+    drawings = [
         objects.picture(
             ground,
             shape,
@@ -149,9 +153,9 @@ def main() -> None:
             objects.GROUNDS, objects.SHAPES, (0.06, 0.12, 0.2)
         )
     ]
-    table("Objects on plain ground", plain)
-    hard()
-    speed()
+    print_table("Objects on plain ground", drawings)
+    print_similar_objects()
+    print_grouping_time()
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
-"""PatchCore against anomalib 2.7.0: seconds and peak memory, in one run, taking turns.
+"""Compares the time and memory of `patchcore` with those of PatchCore in anomalib 2.7.0.
 
     make peers
     python tests/bench/patchcore.py [--rows 61440 --images 60 --rounds 2] [--only coreset,...]
     python tests/bench/patchcore.py --only stream --counts 2000,20000
 
-Each side of each job runs in a process of its own (on Linux, which says what that needs). Two
-figures of memory: the process's peak, and what the work takes on top of what was there before
-it (imports, model, inputs), which is what an algorithm can do something about. ``stream`` has
-no peer: a fit on many small images must need no more memory than on few.
+Jobs: ``coreset`` and ``dense`` select 1 % and 10 % of random feature rows, ``fit`` fits the
+method to images, ``predict`` predicts images one by one. Both implementations run in turn, each
+in a new process. Two numbers describe the memory: the peak of the process, and by how much the
+job raises it above what imports, model and inputs need. ``stream`` measures `patchcore --stream`
+alone: its memory should not depend on the number of images. Needs Linux.
 """
 
 from __future__ import annotations
@@ -35,35 +36,35 @@ TARGETS = {"coreset": 4.0, "dense": 5.0, "fit": 1.5, "predict": 1.5}
 
 
 def memory(field: str = "VmHWM") -> float:
-    """MiB of this process: VmHWM at most, VmRSS now."""
+    """Memory of this process in MiB: its peak (VmHWM) or its present size (VmRSS)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field))
 
 
 def features(rows: int, columns: int) -> Any:
-    """Rows that spread as features do: a few directions matter, all are positive."""
+    """(rows, columns) random values that are spread as features are: of low rank, not negative."""
     import torch
 
     draw = torch.Generator().manual_seed(0)
     mix, made = torch.randn((64, columns), generator=draw), torch.empty((rows, columns))
-    for part in made.split(1024):  # so that making them needs no more memory than they do
+    for part in made.split(1024):  # in parts, so that no second array of this size is needed
         torch.mm(torch.randn((len(part), 64), generator=draw), mix, out=part)
         part.add_(torch.randn(part.shape, generator=draw)).relu_()
     return made
 
 
 def work(job: str, side: str, args: argparse.Namespace) -> tuple[Callable[[], Any], str]:
-    """What is timed, prepared, and what it is."""
+    """A job of one implementation -> the function to time, with its inputs, and its description."""
     prepare = select if job in ("coreset", "dense") else embed
     return prepare(job, side, args)
 
 
 def select(job: str, side: str, args: argparse.Namespace) -> tuple[Callable[[], Any], str]:
-    """The selection of a coreset alone."""
+    """As :func:`work`, for the selection of a coreset."""
     import torch
 
     ratio = 0.01 if job == "coreset" else 0.1
-    # The second is a selection on projected rows, as the issue's figure was measured.
+    # The job dense selects from fewer rows with fewer columns, as after a random projection.
     shape = (args.rows, 1536) if job == "coreset" else (args.rows * 2 // 3, 272)
     keep = min(int(shape[0] * ratio), args.picks or 10**9)
     what = f"{keep} of {shape[0]} x {shape[1]}"
@@ -77,15 +78,15 @@ def select(job: str, side: str, args: argparse.Namespace) -> tuple[Callable[[], 
 
     generator = torch.Generator().manual_seed(0)
 
-    def selected() -> Any:
+    def select_rows() -> Any:
         projection = coreset.sparse_projection(len(rows), rows.shape[1], generator)
         return rows[coreset.k_centre(rows @ projection.T, keep, start=0)]
 
-    return selected, what
+    return select_rows, what
 
 
 def embed(job: str, side: str, args: argparse.Namespace) -> tuple[Callable[[], Any], str]:
-    """Fitting and predicting, with a network."""
+    """As :func:`work`, for fitting and predicting with a feature network."""
     import torch
 
     mend_torchvision()
@@ -145,16 +146,16 @@ def embed(job: str, side: str, args: argparse.Namespace) -> tuple[Callable[[], A
 
 
 def child(args: argparse.Namespace) -> None:
-    """One side of one job: prepare, time, report."""
+    """Runs a job of one implementation in this process and prints its time and memory as JSON."""
     job, side = args.child.split(":")
     run, what = work(job, side, args)
     before, most = memory("VmRSS"), memory()
-    Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins anew
+    Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
     times = []
-    for _ in range(4 if job == "predict" else 1):  # the first of several warms up
-        began, busy = time.perf_counter(), time.process_time()
+    for _ in range(4 if job == "predict" else 1):  # the first one is slower
+        start, cpu_start = time.perf_counter(), time.process_time()
         run()
-        times.append((time.perf_counter() - began, time.process_time() - busy))
+        times.append((time.perf_counter() - start, time.process_time() - cpu_start))
     report = {
         "what": what,
         "seconds": min(wall for wall, _ in times),
@@ -166,7 +167,7 @@ def child(args: argparse.Namespace) -> None:
 
 
 def stream_child(count: int, ratio: float) -> None:
-    """A streaming fit on that many images of 64x64 px, made as they are needed."""
+    """Fits `patchcore --stream` to images of 64 x 64 px and prints its time and memory as JSON."""
     import numpy as np
 
     from localize.methods.patchcore.method import PatchCore
@@ -186,13 +187,13 @@ def stream_child(count: int, ratio: float) -> None:
             return super().clean(n)
 
     method = PatchCore(stream=True, coreset_ratio=ratio, max_bank=2000, progress=False)
-    began = time.perf_counter()
+    start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         method.fit(Many(), Few(), Path(folder))  # type: ignore[arg-type]
-    print(json.dumps({"seconds": time.perf_counter() - began, "peak": memory()}))
+    print(json.dumps({"seconds": time.perf_counter() - start, "peak": memory()}))
 
 
-def answer(command: list[str], flags: list[str]) -> dict[str, Any]:
+def run_child(command: list[str], flags: list[str]) -> dict[str, Any]:
     done = subprocess.run(
         [*command, str(Path(__file__)), *flags],
         env=os.environ | {"PYTHONPATH": str(ROOT), "TQDM_DISABLE": "1"},
@@ -228,7 +229,7 @@ def main() -> None:
     for job in args.only.split(","):
         if job == "stream":
             for count in args.counts.split(","):
-                found = answer([sys.executable], ["--child", f"stream:{count}"])
+                found = run_child([sys.executable], ["--child", f"stream:{count}"])
                 print(
                     f"stream {count:>6} images {found['seconds']:8.1f} s {found['peak']:7.0f} MiB"
                 )
@@ -237,7 +238,7 @@ def main() -> None:
         flags = sys.argv[1:]
         for _ in range(args.rounds):
             for side, python in PYTHON.items():
-                found[side].append(answer([python], [*flags, "--child", f"{job}:{side}"]))
+                found[side].append(run_child([python], [*flags, "--child", f"{job}:{side}"]))
         report(job, found)
 
 

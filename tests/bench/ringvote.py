@@ -1,6 +1,9 @@
-"""Time and memory of `ringvote` in all its forms on images of several sizes; time to train it.
+"""Measures the time and memory of the forms of `ringvote`, and the time of its training.
 
 python tests/bench/ringvote.py [--photos DIR]
+
+First: ms per image of a training step, for images with many and with few regions. Then: for
+images of several sizes, the time for one image and the peak memory of the process.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from common import photo_folder
+from common import parser_with_photos, photos_or_scenes
 
 from localize import registry
 from localize.data import endless
@@ -32,60 +35,66 @@ ROUNDS = 3
 
 
 def measure(name: str, image: np.ndarray, told: Told | None) -> tuple[float, float, int]:
-    """-> seconds an image (the best round), peak memory of the process in MB, parameters."""
+    """A method and (H, W, 3) uint8 -> least seconds, peak memory in MB, number of parameters."""
     method = registry.load(name)
-    given = [told] if told else None
+    told_values = [told] if told else None
     seconds = []
     for _ in range(1 if image.size > 10**7 else ROUNDS):
-        began = time.perf_counter()
-        method.locate([image], given)
-        seconds.append(time.perf_counter() - began)
+        start = time.perf_counter()
+        method.locate([image], told_values)
+        seconds.append(time.perf_counter() - start)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return min(seconds), peak, method.parameters
 
 
-def learn(folder: Path, crowd: bool) -> float:
-    """-> ms an image of a training step, without drawing the images."""
+def training_time(folder: Path, crowd: bool) -> float:
+    """Photos -> ms per image of a training step, without the time to draw the images.
+
+    Args:
+        crowd: whether the images are those of the first stage, with many regions each.
+    """
     device = device_of("auto")
     cuda = device.type == "cuda"
     batch, chunk = (16, GPU_CHUNK) if cuda else (4, 1)
     mix = endless.load(RECIPE)[0 if crowd else -1]
-    drawn = endless.Endless(folder, (dataclasses.replace(mix, until=None),), 1)
-    batches = move(list(Batches(drawn, 0, 3 * batch, batch, batch if cuda else 1)), device)
+    source = endless.Endless(folder, (dataclasses.replace(mix, until=None),), 1)
+    batches = move(list(Batches(source, 0, 3 * batch, batch, batch if cuda else 1)), device)
     network = RingVoteNet().to(device)
     seconds = []
     for _ in range(ROUNDS):
-        began = time.perf_counter()
-        for parts in batches:
-            for each in parts:
-                loss, _ = batch_loss(network, each, chunk)
+        start = time.perf_counter()
+        for batch_parts in batches:
+            for part in batch_parts:
+                loss, _ = batch_loss(network, part, chunk)
                 loss.backward()
-        network.evidence_head.weight.grad.sum().item()  # waits for the device
-        seconds.append((time.perf_counter() - began) / len(batches) / batch)
+        network.evidence_head.weight.grad.sum().item()  # waits until the device has finished
+        seconds.append((time.perf_counter() - start) / len(batches) / batch)
     return 1000 * min(seconds)
 
 
 def main() -> None:
+    chosen = parser_with_photos(__doc__).parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        folder = photo_folder(Path(temporary), count=1)
+        folder = photos_or_scenes(chosen.photos, Path(temporary), count=1)
         photo = photos.read(folder, photos.find(folder)[0]).picture
         for crowd in (True, False):
-            what = "crowds of 30" if crowd else "1 to 4 regions"
-            print(f"training, {what:14} {learn(folder, crowd):8.1f} ms an image of 320x320")
+            regions = "up to 30 regions" if crowd else "1 to 4 regions"
+            milliseconds = training_time(folder, crowd)
+            print(f"training, {regions:16} {milliseconds:8.1f} ms per image of 320 x 320 px")
     images = {size: np.asarray(photo.resize(size)) for size in SIZES}
-    processes = multiprocessing.get_context("spawn")  # each measures the memory of its own
-    known = Told(40.0, 1.08)
-    asked = (
-        ("ringvote-told", known), ("ringvote", None),
-        ("ringvote-careful-told", known), ("ringvote-careful", None),
+    processes = multiprocessing.get_context("spawn")  # a new one for each measurement of memory
+    told_both = Told(40.0, 1.08)
+    methods = (
+        ("ringvote-told", told_both), ("ringvote", None),
+        ("ringvote-careful-told", told_both), ("ringvote-careful", None),
     )  # fmt: skip
-    for name, told in asked:
+    for name, told in methods:
         for (width, height), image in images.items():
             with processes.Pool(1) as pool:
                 seconds, peak, parameters = pool.apply(measure, (name, image, told))
             print(
-                f"{name:21} {width:>5}x{height:<5} {1000 * seconds:8.1f} ms an image   "
-                f"{peak:6.0f} MB at most   {parameters:,} parameters"
+                f"{name:21} {width:>5}x{height:<5} {1000 * seconds:8.1f} ms per image   "
+                f"{peak:6.0f} MB peak   {parameters:,} parameters"
             )
 
 

@@ -1,10 +1,11 @@
-"""Images per second of ``synth scrape`` and of img2dataset, on one list, from one local server.
+"""Compares how many images per second `synth scrape` and img2dataset download.
 
     make peers && python tests/bench/scrape.py [--photos DIR]
 
-Both get the same addresses of a server on 127.0.0.1, with limits lifted and 16 threads; they
-take turns, and whole processes are timed. img2dataset re-encodes nothing (``resize_mode no``).
-Then the time that honest and hostile pages of up to 8 MB take to be read.
+Both download the same 1,000 addresses from a server on 127.0.0.1, with 16 threads and without a
+delay between requests. They run in turn, and whole processes are timed. img2dataset does not
+re-encode the images (``--resize_mode no``). Then the time to read pages of up to 8 MB is
+measured, among them pages that are made to be slow to read.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from common import measured, photo_folder
+from common import parser_with_photos, photos_or_scenes, run_command
 
 from synth import photos
 from synth.scraping import pages
@@ -49,32 +50,34 @@ PAGES = {
 
 
 def measure_pages() -> None:
+    """Prints the time to read each page, and the limit that cut it short, if one did."""
     for name, html in PAGES.items():
-        began = time.perf_counter()
+        start = time.perf_counter()
         page = pages.read(html, "http://h/")
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - start
         print(f"{name:32} {len(html) / 1e6:4.1f} MB {seconds:6.2f} s   {page.cut or 'whole'}")
 
 
-def make_pictures(folder: Path, out: Path) -> None:
-    """``COUNT`` different JPEGs of 640x480, cut from the photos."""
+def write_images(folder: Path, out: Path) -> None:
+    """Writes ``COUNT`` different JPEG files of 640 x 480 px, cut from the photos."""
     out.mkdir()
     rng = np.random.default_rng(0)
-    pictures = [photos.read(folder, name).picture for name in photos.find(folder)[:24]]
+    images = [photos.read(folder, name).picture for name in photos.find(folder)[:24]]
     for i in range(COUNT):
-        picture = pictures[i % len(pictures)]
-        left = int(rng.integers(max(1, picture.width - 640)))
-        top = int(rng.integers(max(1, picture.height - 480)))
+        image = images[i % len(images)]
+        left = int(rng.integers(max(1, image.width - 640)))
+        top = int(rng.integers(max(1, image.height - 480)))
         data = io.BytesIO()
-        piece = picture.crop((left, top, left + 640, top + 480))
-        piece.rotate(90 * int(rng.integers(4)), expand=True).save(data, "JPEG", quality=90)
+        crop = image.crop((left, top, left + 640, top + 480))
+        crop.rotate(90 * int(rng.integers(4)), expand=True).save(data, "JPEG", quality=90)
         (out / f"{i:05d}.jpg").write_bytes(data.getvalue())
 
 
 def main() -> None:
+    chosen = parser_with_photos(__doc__).parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
-        make_pictures(photo_folder(work), work / "served")
+        write_images(photos_or_scenes(chosen.photos, work), work / "served")
         server = subprocess.Popen(
             [sys.executable, "-c", SERVER], cwd=work / "served",
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -84,39 +87,26 @@ def main() -> None:
             addresses = [f"http://127.0.0.1:8765/{i:05d}.jpg" for i in range(COUNT)]
             (work / "list.txt").write_text("\n".join(addresses) + "\n")
             (work / "list.csv").write_text("\n".join(["source", *addresses]) + "\n")
-            ours = [
-                sys.executable,
-                "-m",
-                "synth",
-                "scrape",
-                work / "list.csv",
-                "--out",
-                work / "ours",
-                "--allow-private",
-                "--delay",
-                0,
-                "--per-host",
-                16,
-                "--threads",
-                16,
-                "--limit",
-            ]
-            theirs = [PEER, "--url_list", work / "list.txt", "--output_folder", work / "theirs",
-                      "--processes_count", 2, "--thread_count", 16, "--resize_mode", "no",
-                      "--output_format", "files", "--number_sample_per_shard", 500]  # fmt: skip
+            scrape = [sys.executable, "-m", "synth", "scrape", work / "list.csv",
+                      "--out", work / "synth", "--allow-private", "--delay", 0,
+                      "--per-host", 16, "--threads", 16, "--limit"]  # fmt: skip
+            img2dataset = [PEER, "--url_list", work / "list.txt",
+                           "--output_folder", work / "img2dataset", "--output_format", "files",
+                           "--number_sample_per_shard", 500, "--resize_mode", "no",
+                           "--processes_count", 2, "--thread_count", 16]  # fmt: skip
             times: dict[str, list[float]] = {"synth scrape": [], "img2dataset": []}
             for _ in range(ROUNDS):
-                for folder in ("ours", "theirs"):
+                for folder in ("synth", "img2dataset"):
                     shutil.rmtree(work / folder, ignore_errors=True)
-                times["synth scrape"].append(measured([*ours, COUNT])[0])
-                times["img2dataset"].append(measured(theirs)[0])
+                times["synth scrape"].append(run_command([*scrape, COUNT])[0])
+                times["img2dataset"].append(run_command(img2dataset)[0])
             saved = {
-                "synth scrape": len(list((work / "ours").glob("*.jpg"))),
-                "img2dataset": len(list((work / "theirs").rglob("*.jpg"))),
+                "synth scrape": len(list((work / "synth").glob("*.jpg"))),
+                "img2dataset": len(list((work / "img2dataset").rglob("*.jpg"))),
             }
             for count in (COUNT // 10, COUNT):
-                shutil.rmtree(work / "ours")
-                peak = measured([*ours, count])[1]
+                shutil.rmtree(work / "synth")
+                peak = run_command([*scrape, count])[1]
                 print(f"synth scrape, {count:5} photos: {peak:4.0f} MB peak")
         finally:
             server.terminate()
@@ -124,7 +114,7 @@ def main() -> None:
     measure_pages()
     for name, seconds in times.items():
         rate = COUNT / statistics.median(seconds)
-        print(f"{name:14} {rate:7.0f} addresses a second   {saved[name]} files of {COUNT}")
+        print(f"{name:14} {rate:7.0f} addresses per second   {saved[name]} of {COUNT} images saved")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Are our pixel metrics those of anomalib 2.7.0 and torchmetrics, on the same maps?
+"""Compares the pixel metrics of Acuity with those of anomalib 2.7.0 and torchmetrics.
 
     make peers
     PYTHONPATH=. .peers/anomalib/bin/python tests/peers/detection_oracle.py
 
-Maps with ties and without, of several regions, and clean ones. Exit code 1 where a difference
-is above the bound that `localize.evaluation.detection` states.
+The random maps are those of clean images and of images with up to three regions, with and
+without equal values. The exit code is 1 if a difference is larger than in :data:`BOUND`, the
+bounds that `docs/reference/scores.md` states.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from anomalib.metrics.aupro import _AUPRO  # noqa: E402
 from torchmetrics.functional.classification import binary_auroc  # noqa: E402
 
 SEED = 0
-SIDE = 160  # more pixels than a sketch keeps
+SIDE = 160  # px; more pixels than the summary of a map keeps
 BOUND = {"aupro": 1e-3, "pixel_auroc": 4e-4}
 
 
 def smooth(noise: np.ndarray, width: int) -> np.ndarray:
-    """(H, W) -> (H, W): means over width x width pixels, wrapping, as a detector's maps look."""
+    """(H, W) -> (H, W): means over width x width pixels, across the border to the other side."""
     shifts = range(-(width // 2), width - width // 2)
     for axis in (0, 1):
         noise = sum(np.roll(noise, shift, axis) for shift in shifts) / width
@@ -36,7 +37,7 @@ def smooth(noise: np.ndarray, width: int) -> np.ndarray:
 
 
 def draw(rng: np.random.Generator, kind: str) -> tuple[np.ndarray, np.ndarray]:
-    """Eight maps (8, H, W) float32 and their masks; every third picture is clean."""
+    """Eight maps (8, H, W) float32 and their masks (8, H, W) bool; every third is clean."""
     rows, cols = np.mgrid[0:SIDE, 0:SIDE]
     maps, masks = [], []
     for i in range(8):
@@ -50,17 +51,20 @@ def draw(rng: np.random.Generator, kind: str) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(maps).astype(np.float32), np.stack(masks)
 
 
-def ours(maps: np.ndarray, masks: np.ndarray) -> dict[str, float]:
-    sketches = [detection.summarize_map(m, mask) for m, mask in zip(maps, masks, strict=True)]
-    found = detection.pixel_metrics(sketches, range(len(maps)), draws=1)
-    return {name: found[name].value for name in BOUND}
+def metrics_of_acuity(maps: np.ndarray, masks: np.ndarray) -> dict[str, float]:
+    """The values of `localize.evaluation.detection`."""
+    summaries = [detection.summarize_map(m, mask) for m, mask in zip(maps, masks, strict=True)]
+    metrics = detection.pixel_metrics(summaries, range(len(maps)), draws=1)
+    return {name: metrics[name].value for name in BOUND}
 
 
-def theirs(maps: np.ndarray, masks: np.ndarray) -> dict[str, float]:
+def metrics_of_peers(maps: np.ndarray, masks: np.ndarray) -> dict[str, float]:
+    """The values of anomalib (AUPRO) and torchmetrics (AUROC)."""
     metric = _AUPRO(fpr_limit=0.3)
     scores, truth = torch.from_numpy(maps), torch.from_numpy(masks)
     metric.update(scores, truth.int())
-    # It squashes what lies outside 0 to 1, in float32, which makes ties: give it ranks in float64.
+    # binary_auroc applies a sigmoid in float32 to values outside 0 to 1, which makes different
+    # values equal. Ranks between 0 and 1 in float64 avoid this.
     ranks = torch.unique(scores, return_inverse=True)[1].double() / scores.numel()
     area = binary_auroc(ranks.ravel(), truth.ravel().int())
     return {"aupro": float(metric.compute()), "pixel_auroc": float(area)}
@@ -72,9 +76,9 @@ def main() -> int:
     for kind in ("plain", "narrow", "ties"):
         for _ in range(5):
             maps, masks = draw(rng, kind)
-            mine, other = ours(maps, masks), theirs(maps, masks)
+            acuity, peers = metrics_of_acuity(maps, masks), metrics_of_peers(maps, masks)
             for name in BOUND:
-                difference = abs(mine[name] - other[name])
+                difference = abs(acuity[name] - peers[name])
                 largest[name, kind] = max(largest.get((name, kind), 0.0), difference)
     for (name, kind), difference in largest.items():
         print(f"{name:<12} {kind:<7} max difference {difference:.1e} (allowed {BOUND[name]:.0e})")

@@ -1,11 +1,11 @@
-"""Does our PatchCore give the answers of anomalib 2.7.0, stage by stage?
+"""Compares `patchcore` with PatchCore in anomalib 2.7.0, stage by stage.
 
     make peers
     PYTHONPATH=. .peers/anomalib/bin/python tests/peers/patchcore_parity.py
 
-Both get the same pictures, backbone weights, random projection and starting row; each goes
-through all stages on its own. Exit code 1 where an absolute difference exceeds 1e-4 or the
-order of picking differs.
+Both are given the same images, backbone weights, random projection and first row of the coreset;
+then each computes all stages. The exit code is 1 if an absolute difference exceeds 1e-4 or if
+the coresets differ.
 """
 
 from __future__ import annotations
@@ -41,14 +41,21 @@ LAYERS = {"tf_efficientnet_lite0": ("blocks.2", "blocks.4")}
 RATIO, ALLOWED = 0.05, 1e-4
 
 
-def pictures(count: int) -> list[np.ndarray]:
+def render_scenes(count: int) -> list[np.ndarray]:
+    """Renders scenes, (360, 480, 3) uint8 each."""
     with tempfile.TemporaryDirectory() as folder:
         paths = scenes.write(Path(folder), count, 480, 360, seed=5)
         return [np.asarray(Image.open(path).convert("RGB")) for path in paths]
 
 
 def compare(backbone: str, images: list[np.ndarray], fitted: int) -> dict[str, tuple[float, float]]:
-    """Stage -> largest absolute difference, largest absolute value."""
+    """By stage, the largest absolute difference and the largest absolute value of anomalib.
+
+    Args:
+        backbone: name of the feature network.
+        images: (H, W, 3) uint8 each.
+        fitted: number of images that both are fitted to; the others are predicted.
+    """
     choice = Choice(backbone, random=backbone not in LAYERS)
     ours, _ = build(choice)
     theirs = PatchcoreModel(LAYERS.get(backbone, ("layer2", "layer3")), backbone, pre_trained=False)
@@ -102,7 +109,7 @@ def compare(backbone: str, images: list[np.ndarray], fitted: int) -> dict[str, t
         finally:
             torch.randint = drawn
         differ = int((order != picked).sum())
-        found[f"order of {keep} of {len(rows)}: rows that differ"] = (differ, keep)
+        found[f"order of the {keep} of {len(rows)} rows"] = (differ, keep)
         theirs.memory_bank = their_rows[order]
 
         theirs.eval()
@@ -119,29 +126,30 @@ def compare(backbone: str, images: list[np.ndarray], fitted: int) -> dict[str, t
         patches, scores = scoring.score(test_parts, scoring.Bank.of(bank), "anomalib", 9)
         note("patch scores", patches.flatten(), their_patches)
         note("image scores", scores, answer.pred_score)
-        # In the network's square, where anomalib's maps are.
+        # In the coordinates of the network's input, as anomalib's maps.
         frame = preprocessing.axes((preprocessing.SIDE, preprocessing.SIDE), "anomalib")
         maps = [torch.tensor(preprocessing.full_map(p, frame, "anomalib")) for p in patches]
         note("maps", torch.stack(maps), answer.anomaly_map[:, 0])
-        # Of 33 x 33 products summed in float32 the peer's own maps keep five or six digits.
+        # Each value of anomalib's maps is a sum of 33 x 33 products in float32, which is exact to
+        # five or six digits only.
         precise = theirs.anomaly_map_generator.double()(patches[:, None].double(), (256, 256))
-        note("maps, the peer's in float64", torch.stack(maps), precise[:, 0])
+        note("maps, anomalib in float64", torch.stack(maps), precise[:, 0])
     return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=16, help="of which a quarter is test")
+    parser.add_argument("--images", type=int, default=16, help="number; a quarter is predicted")
     parser.add_argument(
         "--backbones", default="tf_efficientnet_lite0,resnet18,wide_resnet50_2", metavar="A,B,..."
     )
     chosen = parser.parse_args()
-    images, failed = pictures(chosen.images), False
+    images, failed = render_scenes(chosen.images), False
     for backbone in chosen.backbones.split(","):
         print(f"\n{backbone} ({'ImageNet' if backbone in LAYERS else 'random'} weights)")
         for stage, (gap, size) in compare(backbone, images, chosen.images * 3 // 4).items():
             allowed = 0 if stage.startswith("order") else ALLOWED
-            # Six digits are all that float32 has, whatever the scores' unit.
+            # Maps may differ by float32 rounding, relative to their largest value.
             bad = gap > max(allowed, 1e-5 * size if stage == "maps" else 0)
             failed |= bad
             print(f"  {stage:40} {gap:10.3g}  of {size:8.4g}{'  TOO LARGE' if bad else ''}")

@@ -1,13 +1,12 @@
-"""Do the ecosystem's own readers find in our exports what the dataset says?
+"""Reads exported datasets with pycocotools, Hugging Face datasets and webdataset, and compares.
 
-Run it in a virtual environment of its own, without Acuity:
+It runs in a virtual environment without Acuity, and needs a dataset with twins and masks:
 
-    python -m venv .peers/readers
-    .peers/readers/bin/pip install pycocotools datasets webdataset pandas pillow numpy
+    make peers
     synth export set out/coco --format coco       # and imagefolder, webdataset, mvtec
     .peers/readers/bin/python tests/peers/read_exports.py set out
 
-It needs a dataset with twins and masks. Exit code 1, with the reason, where a reader disagrees.
+The exit code is 1 if what a reader returns differs from the dataset.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ def pixels(path: Path | io.BytesIO) -> np.ndarray:
 
 
 def region(row: pd.Series) -> np.ndarray:
-    """(H, W) bool from the table's numbers, for hard edges, as the README defines it."""
+    """A row -> (H, W) bool: its region with a hard edge, see docs/reference/dataset.md."""
     i, j = np.meshgrid(np.arange(row.width), np.arange(row.height))
     dx, dy, r = np.abs(i - float(row.x)), np.abs(j - float(row.y)), float(row.r)
     return dx**2 + dy**2 <= r**2 if row["shape"] == "circle" else (dx <= r) & (dy <= r)
@@ -85,30 +84,30 @@ def check_coco(dataset: Path, out: Path) -> str:
                 regions += 1
         for kind in ("bbox", "segm") if results else ():
             with contextlib.redirect_stdout(io.StringIO()):
-                judge = COCOeval(coco, coco.loadRes(results), kind)
-                judge.evaluate()
-                judge.accumulate()
-                judge.summarize()
-            assert judge.stats[0] > 0.999, (kind, judge.stats)
-    return f"{images} images; {regions} masks and boxes agree; the truth scores AP 1 (bbox, segm)"
+                evaluation = COCOeval(coco, coco.loadRes(results), kind)
+                evaluation.evaluate()
+                evaluation.accumulate()
+                evaluation.summarize()
+            assert evaluation.stats[0] > 0.999, (kind, evaluation.stats)
+    return f"{images} images; {regions} equal masks and boxes; AP of the truth is 1 (bbox, segm)"
 
 
 def check_imagefolder(dataset: Path, out: Path) -> str:
     import datasets
 
     datasets.disable_progress_bars()
-    table, told = table_of(dataset), []
+    table, counts = table_of(dataset), []
     with tempfile.TemporaryDirectory() as cache:
         loaded = datasets.load_dataset("imagefolder", data_dir=str(out), cache_dir=cache)
         names = {"train": "train", "val": "validation", "test": "test"}
         assert set(loaded) == {names[split] for split in table["split"]}
-        for split, theirs in names.items():
-            mine = table[table["split"] == split]
-            if mine.empty:
+        for split, name in names.items():
+            rows = table[table["split"] == split]
+            if rows.empty:
                 continue
-            part = loaded[theirs]
-            assert len(part) == len(mine)
-            for sample, (_, row) in zip(part, mine.iterrows(), strict=True):
+            part = loaded[name]
+            assert len(part) == len(rows)
+            for sample, (_, row) in zip(part, rows.iterrows(), strict=True):
                 assert sample["dataset_file"] == row.file_name
                 for feature, column in (("image", "file_name"), ("clean", "clean_file_name")):
                     decoded = np.asarray(sample[feature].convert("RGB"))
@@ -116,23 +115,23 @@ def check_imagefolder(dataset: Path, out: Path) -> str:
                 mask = np.asarray(sample["mask"])
                 assert np.array_equal(mask, pixels(dataset / row.mask_file_name))
                 assert sample["label"] == row.label
-                # A text that datasets would read as an empty cell is in quotation marks.
+                # The export puts text that datasets would read as an empty cell in quotation marks.
                 assert sample["licence"].strip('"') == (row.licence or "unknown")
                 assert (sample["x"] is None) == (row.label == 0)
                 if row.label:
                     for column in ("x", "y", "r", "discolor_ratio"):
                         assert sample[column] == float(row[column])
-            told.append(f"{len(part)} {theirs}")
+            counts.append(f"{len(part)} {name}")
         features = ", ".join(k for k, v in part.features.items() if isinstance(v, datasets.Image))
-    return f"{', '.join(told)}; pictures in features {features}"
+    return f"{', '.join(counts)}; images in the features {features}"
 
 
 def check_card(dataset: Path) -> str:
-    """The lines of Python in the dataset's own card, run as they stand but for the folder."""
+    """Runs the Python code of the dataset card, with the folder and the split replaced."""
     import datasets
 
     datasets.disable_progress_bars()
-    table, told = table_of(dataset), []
+    table, counts = table_of(dataset), []
     code = (dataset / "README.md").read_text(encoding="utf-8").split("```python\n")[1]
     code = code.split("```")[0].replace("this/folder", str(dataset))
     with tempfile.TemporaryDirectory() as cache:
@@ -141,14 +140,14 @@ def check_card(dataset: Path) -> str:
         for split in sorted(set(table["split"])):
             names: dict[str, object] = {}
             exec(code.replace('"test"', repr(split)), names)
-            part, mine = names["test"], table[table["split"] == split]
-            assert len(part) == len(mine)
-            for sample, (_, row) in zip(part, mine.iterrows(), strict=True):
+            part, rows = names["test"], table[table["split"] == split]
+            assert len(part) == len(rows)
+            for sample, (_, row) in zip(part, rows.iterrows(), strict=True):
                 assert sample["photo_sha256"] == row.photo_sha256
                 decoded = np.asarray(sample["image"].convert("RGB"))
                 assert np.array_equal(decoded, pixels(dataset / row.file_name))
-            told.append(f"{len(part)} {split}")
-    return ", ".join(told)
+            counts.append(f"{len(part)} {split}")
+    return ", ".join(counts)
 
 
 def check_webdataset(dataset: Path, out: Path) -> str:
@@ -157,7 +156,7 @@ def check_webdataset(dataset: Path, out: Path) -> str:
     table, samples = table_of(dataset).set_index("file_name"), 0
     for split in sorted(set(table["split"])):
         shards = [str(path) for path in sorted(out.glob(f"{split}-*.tar"))]
-        seen = []
+        read = []
         for sample in webdataset.WebDataset(shards, shardshuffle=False, empty_check=False):
             row = table.loc[json.loads(sample["json"])["file_name"]]
             suffix = "jpg" if row.codec == "jpeg" else "png"
@@ -169,31 +168,31 @@ def check_webdataset(dataset: Path, out: Path) -> str:
             for key, name in pairs.items():
                 assert sample[key] == (dataset / name).read_bytes(), key
             assert row["split"] == split
-            seen.append(row.name)
-        assert seen == table.index[table["split"] == split].tolist()
+            read.append(row.name)
+        assert read == table.index[table["split"] == split].tolist()
         decoded = webdataset.WebDataset(shards, shardshuffle=False, empty_check=False)
         for image, about in decoded.decode("pil").to_tuple("jpg;png", "json"):
             assert image.size == (about["width"], about["height"])
             samples += 1
     assert samples == len(table)
-    return f"{samples} samples in {len(list(out.glob('*.tar')))} shards, decoded too"
+    return f"{samples} samples in {len(list(out.glob('*.tar')))} shards, also decoded"
 
 
 def check_mvtec(dataset: Path, out: Path) -> str:
-    """No reader of its own here: paired as anomalib pairs them, by the order of sorted paths."""
+    """Pairs images with masks by the order of their sorted paths, as anomalib does."""
     (category,) = (path for path in out.iterdir() if path.is_dir())
     table = pd.read_csv(out / "metadata.csv", keep_default_na=False).set_index("picture")
-    pictures = sorted(p for p in category.glob("test/*/*") if p.parent.name != "good")
+    images = sorted(p for p in category.glob("test/*/*") if p.parent.name != "good")
     masks = sorted(category.glob("ground_truth/*/*.png"))
-    assert len(pictures) == len(masks) > 0
-    for picture, mask in zip(pictures, masks, strict=True):
-        assert picture.stem in mask.stem
-        row = table.loc[picture.relative_to(out).as_posix()]
+    assert len(images) == len(masks) > 0
+    for image, mask in zip(images, masks, strict=True):
+        assert image.stem in mask.stem
+        row = table.loc[image.relative_to(out).as_posix()]
         assert np.array_equal(pixels(mask), pixels(dataset / row.mask_file_name))
-        assert picture.read_bytes() == (dataset / row.file_name).read_bytes()
+        assert image.read_bytes() == (dataset / row.file_name).read_bytes()
     train, good = (len(list(category.glob(f"{name}/good/*"))) for name in ("train", "test"))
     assert train
-    return f"{train} in train/good, {good} in test/good, {len(masks)} defects with their masks"
+    return f"{train} in train/good, {good} in test/good, {len(masks)} images with a mask"
 
 
 CHECKS: dict[str, tuple[str, Callable[[Path, Path], str]]] = {
@@ -205,9 +204,9 @@ CHECKS: dict[str, tuple[str, Callable[[Path, Path], str]]] = {
 
 
 def main(dataset: Path, exports: Path) -> None:
-    """Check every export that lies in ``exports`` under the name of its format."""
+    """Checks every export in ``exports``, whose folders have the names of the formats."""
     reader = f"datasets {importlib.metadata.version('datasets')}"
-    print(f"the dataset itself, read by {reader} as its card says: {check_card(dataset)}")
+    print(f"dataset, read by {reader} with the code of its card: {check_card(dataset)}")
     for name, (package, check) in CHECKS.items():
         if (exports / name).is_dir():
             reader = f"{package} {importlib.metadata.version(package)}"

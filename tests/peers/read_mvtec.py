@@ -1,11 +1,12 @@
-"""Does anomalib's own MVTec reader find in our export what the dataset says?
+"""Reads an exported dataset with the MVTec AD reader of anomalib, and compares it with the files.
 
-Run it in a virtual environment of its own (`make peers`), without Acuity:
+It runs in a virtual environment without Acuity, and needs a dataset with twins and codec png:
 
-    synth export set out/mvtec --format mvtec    # of a dataset with twins and codec png
+    make peers
+    synth export set out/mvtec --format mvtec
     .peers/anomalib/bin/python tests/peers/read_mvtec.py out/mvtec/set
 
-Exit code 1, with the reason, where the reader disagrees with the files.
+The exit code is 1 if what the reader returns differs from the files.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-# A torchvision that stands beside a CPU build of torch lacks these two.
+# torchvision from PyPI cannot be imported beside a CPU-only torch unless these are declared.
 for name in ("nms", "qnms"):
     with contextlib.suppress(RuntimeError):
         torch.library.define(f"torchvision::{name}", "(Tensor a, Tensor b, float c) -> Tensor")
@@ -44,7 +45,7 @@ def main(out: Path) -> None:
                     assert np.array_equal(np.asarray(item.gt_mask) > 0, np.asarray(mask) > 0)
                 assert item.gt_mask.any()
                 defects += 1
-        print(f"{split}: {len(data)} images, {defects} of them with a defect and its mask")
+        print(f"{split}: {len(data)} images, {defects} of them with a mask")
 
 
 if __name__ == "__main__":
