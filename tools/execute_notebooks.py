@@ -1,8 +1,8 @@
 """Executes the notebooks and stores them with their outputs.
 
-Usage: ``python tools/execute_notebooks.py [FILE ...]``; without a file, all notebooks. Each
-notebook runs in an empty folder of its own. Nothing that differs between machines is stored: no execution
-times, no messages on the error stream, no version of Python.
+Usage: ``python tools/execute_notebooks.py [FILE ...]``; without a file, all notebooks. Each one
+runs in an empty folder. Nothing that differs between machines is stored: no execution times, no
+messages on the error stream, no version of Python.
 """
 
 from __future__ import annotations
