@@ -126,7 +126,10 @@ def rooms() -> Diagram:
         12,
         y + 30,
         350,
-        ["cli · generator · renderer · recipe · anomaly", "datasets; imports neither torch nor localize"],
+        [
+            "cli · generator · renderer · recipe · anomaly",
+            "datasets; needs neither torch nor localize",
+        ],
     )
     drawing.arrow((382, 34), (382, drawing.bottom))
     drawing.parts.append(
