@@ -1,4 +1,4 @@
-# make demo, make test: both set up .venv by themselves. PYTHON chooses the interpreter (3.11+).
+# All targets create the virtual environment .venv if needed. PYTHON names the interpreter (3.11+).
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := data/demo
@@ -17,8 +17,8 @@ WORKERS ?= 2
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,dev]'
 	@touch $@
 
-# Procedural photos, a dataset, twelve methods, tables and pictures: minutes on 2 cores. SCENES=15
-# SHARE=0.2 makes it short: fewer photos, a fifth of the networks' epochs.
+# Renders scenes, makes a dataset of them and compares twelve methods; takes minutes on 2 cores.
+# SCENES=15 SHARE=0.2 is shorter: 15 scenes, and a fifth of the training epochs.
 demo: .venv/installed
 	$(BIN)/synth scenes $(DEMO)/photos --count $(SCENES) --size 480x480 --seed 1 --overwrite
 	$(BIN)/synth generate $(DEMO)/photos $(DEMO)/set --recipe data/recipes/demo.json --overwrite
@@ -26,7 +26,7 @@ demo: .venv/installed
 	$(BIN)/localize compare $(DEMO)/set --out $(DEMO)/results --input 200x200 --epochs-scale $(SHARE) --overwrite
 	@echo "demo: dataset in $(DEMO)/set, tables and pictures in $(DEMO)/results"
 
-# WORKERS processes share the tests; each computes in one thread.
+# WORKERS: number of processes that run the tests, each with one thread.
 test: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
@@ -38,7 +38,7 @@ lint: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The documentation site, in docs/_build/html. Warnings, such as a broken internal link, are errors.
+# Builds the documentation site in docs/_build/html. Warnings, as of a broken link, are errors.
 .PHONY: docs
 docs: .venv/installed-docs
 	$(BIN)/python -m sphinx -W --keep-going --jobs auto --quiet -b html docs docs/_build/html
@@ -47,12 +47,13 @@ docs: .venv/installed-docs
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,docs]'
 	@touch $@
 
-# Ratios measured in one run; PHOTOS=DIR takes your own photos.
+# Measures CPU times of synth and of all methods; PHOTOS=DIR uses your photos instead of scenes.
 bench: .venv/installed
 	$(BIN)/python tests/bench/generator.py $(if $(PHOTOS),--photos $(PHOTOS))
 	$(BIN)/python tests/bench/methods.py $(if $(PHOTOS),--photos $(PHOTOS))
 
-# Other tools to compare with, each in a virtual environment of its own.
+# Installs the tools that tests/peers and tests/bench compare Acuity with, each in a virtual
+# environment of its own.
 peers: .peers/readers/installed .peers/img2dataset/installed .peers/anomalib/installed
 
 .peers/img2dataset/installed:
