@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from localize import registry
 from localize.data.folder import Folder
-from localize.localizer import Told
+from localize.localizer import Localizer, Told
 from localize.report import plots, style
 from synth import console, folders
 
@@ -36,7 +36,7 @@ def measure(name: str, source: Folder, index: int) -> dict[str, float]:
     method, sample = _loaded(name), source[index]
     truth = sample.truth
     assert truth is not None
-    clean = source.picture(source.table["clean_file_name"][index])
+    clean = source.read_image(source.table["clean_file_name"][index])
     told = Told(truth.r, truth.discolor_ratio)
     before, after = (found.map for found in method.locate([clean, sample.image], [told, told]))
     assert before is not None
@@ -53,7 +53,7 @@ def measure(name: str, source: Folder, index: int) -> dict[str, float]:
 
 
 @functools.cache
-def _loaded(name: str) -> registry.Localizer:
+def _loaded(name: str) -> Localizer:
     return registry.load(name, device="cpu")
 
 
