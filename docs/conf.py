@@ -31,7 +31,7 @@ suppress_warnings = ["myst.header"]  # generated parts begin with headings of th
 
 myst_enable_extensions = ["attrs_block", "attrs_inline", "colon_fence", "deflist"]
 myst_heading_anchors = 3
-nb_execution_mode = "off"  # notebooks are committed without outputs
+nb_execution_mode = "off"  # notebooks are committed with their outputs
 nb_merge_streams = True
 
 smartquotes = False  # they would turn --flag into –flag

@@ -197,7 +197,7 @@ def parse(words: list[str]) -> dict[str, Any]:
 
 
 def check(text: str, marks: bool = True) -> None:
-    """Checks the marks of a page's blocks and the flags of all its commands.
+    """Check the marks of a page's blocks and the flags of all its commands.
 
     Raises:
         Fault: one of them is wrong; the message names the line.
