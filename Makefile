@@ -17,8 +17,8 @@ WORKERS ?= 2
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,dev]'
 	@touch $@
 
-# Renders scenes, makes a dataset of them and compares twelve methods; takes minutes on 2 cores.
-# SCENES=15 SHARE=0.2 is shorter: 15 scenes, and a fifth of the training epochs.
+# Procedural photos, a dataset, twelve methods, tables and pictures: minutes on 2 cores. SCENES=15
+# SHARE=0.2 makes it short: fewer photos, a fifth of the networks' epochs.
 demo: .venv/installed
 	$(BIN)/synth scenes $(DEMO)/photos --count $(SCENES) --size 480x480 --seed 1 --overwrite
 	$(BIN)/synth generate $(DEMO)/photos $(DEMO)/set --recipe data/recipes/demo.json --overwrite

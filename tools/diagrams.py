@@ -128,7 +128,7 @@ def rooms() -> Diagram:
         350,
         [
             "cli · generator · renderer · recipe · anomaly",
-            "datasets; needs neither torch nor localize",
+            "datasets; imports neither torch nor localize",
         ],
     )
     drawing.arrow((382, 34), (382, drawing.bottom))

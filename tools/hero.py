@@ -1,4 +1,4 @@
-"""Draws docs/hero.png from the results of `make demo`: python -m tools.hero [DEMO]"""
+"""Draws docs/hero.png from the results of `make demo FULL=1`: python -m tools.hero [DEMO]"""
 
 from __future__ import annotations
 
