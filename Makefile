@@ -1,4 +1,4 @@
-# make demo, make test: both set up .venv by themselves. PYTHON chooses the interpreter (3.11+).
+# All targets create the virtual environment .venv if needed. PYTHON names the interpreter (3.11+).
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := data/demo
@@ -39,7 +39,7 @@ demo: .venv/installed
 notebooks: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python tools/execute_notebooks.py
 
-# WORKERS processes share the tests; each computes in one thread.
+# WORKERS: number of processes that run the tests, each with one thread.
 test: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
@@ -51,7 +51,7 @@ lint: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The documentation site, in docs/_build/html. Warnings, such as a broken internal link, are errors.
+# Builds the documentation site in docs/_build/html. Warnings, as of a broken link, are errors.
 .PHONY: docs
 docs: .venv/installed-docs
 	$(BIN)/python -m sphinx -W --keep-going --jobs auto --quiet -b html docs docs/_build/html
@@ -60,12 +60,13 @@ docs: .venv/installed-docs
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,docs]'
 	@touch $@
 
-# Ratios measured in one run; PHOTOS=DIR takes your own photos.
+# Measures CPU times of synth and of all methods; PHOTOS=DIR uses your photos instead of scenes.
 bench: .venv/installed
 	$(BIN)/python tests/bench/generator.py $(if $(PHOTOS),--photos $(PHOTOS))
 	$(BIN)/python tests/bench/methods.py $(if $(PHOTOS),--photos $(PHOTOS))
 
-# Other tools to compare with, each in a virtual environment of its own.
+# Installs the tools that tests/peers and tests/bench compare Acuity with, each in a virtual
+# environment of its own.
 peers: .peers/readers/installed .peers/img2dataset/installed .peers/anomalib/installed
 
 .peers/img2dataset/installed:

@@ -64,7 +64,7 @@ class Anomaly:
 
     @property
     def reach(self) -> float:
-        """Distance in px from the centre to the end of the change: r plus half the feather."""
+        """Distance in px from the centre to the end of the change, r plus half the feather."""
         return self.r + self.feather / 2
 
     def fits(self, width: int, height: int) -> bool:

@@ -58,10 +58,18 @@ def generate(
     """Writes a dataset into the folder ``out`` and returns its table.
 
     ``attrs["skipped"]`` of the table maps unusable photos to the reason, ``attrs["passed_over"]``
-    files and folders that are not photos. The options are those of :func:`build`.
+    files and folders that are not photos.
+
+    Args:
+        photo_folder: folder of photos, searched with its subfolders.
+        out: dataset folder to write.
+        recipe: a recipe, the path of a recipe file, or the name of a preset.
+        options: ``count`` (number of rows after which to stop), ``workers`` (number of processes),
+            ``form`` of the table (csv or parquet), ``overwrite`` and ``resume``, as the flags of
+            the command; ``progress``, which is called with (rows made, largest number of rows).
 
     Raises:
-        InputError: bad input.
+        InputError: bad input; ``out`` is not written.
     """
     built = build(photo_folder, out, recipe, **options)
     table = dataset.parse(path_of(out))

@@ -100,13 +100,13 @@ class Recipe:
 
     @property
     def region_width(self) -> float:
-        """Width in px of the largest region with feather, for ``LO:edge`` of the smallest."""
+        """Width in px of the largest region with its feather; for ``LO:edge``, of the smallest."""
         low, high = self.radius
         return 2 * (low if high == "edge" else high) + self.feather
 
     @property
     def decode_size(self) -> tuple[int, int] | None:
-        """Width and height in px at which a photo may be decoded at least; None: its full size."""
+        """Least width and height in px at which a photo may be decoded; None for its full size."""
         return self.size if self.size != "keep" and self.fit == "stretch" else None
 
     def output_size(self, width: int, height: int) -> tuple[int, int]:

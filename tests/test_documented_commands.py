@@ -1,9 +1,9 @@
-"""Every command in the Markdown pages: its flags exist, and it runs on tiny data.
+"""Checks that the commands in Markdown pages have existing flags and run, on tiny data.
 
-Commands stand in blocks fenced as ``console``. A line that begins with ``$ `` is a command, the
-line after one that ends in a backslash continues it, all others are output. The line above a
-block says ``<!-- run -->`` or ``<!-- no-run: reason -->``. The marked commands of a page run in
-order, in one folder that holds what :func:`prepared` makes.
+Commands are in blocks fenced as ``console``. A line that begins with ``$ `` is a command. A line
+after one that ends in a backslash continues it. All other lines are output. The line above a
+block is ``<!-- run -->`` or ``<!-- no-run: reason -->``. The commands of a page that are marked to
+run are run in order, in a folder with the files that :func:`prepared` makes.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ APPS = {"synth": synth.cli.app, "localize": localize.cli.main.app}
 SHELL = {"ls", "cat", "cd", "head", "mkdir"}
 OTHER_NAMES = {"bash", "sh", "shell", "zsh", "shell-session"}  # of fences with commands
 
-# Beginning of a command: flags that replace its own when it runs, so that it takes seconds.
+# By the beginning of a command: flags that are added to it, so that it runs in seconds.
 TRAINED = {"--epochs-scale": "0.02", "--input": "32x32"}
 VOTED = {"--epochs": "1", "--epochs-scale": "0.02", "--batch": "1", "--calibration-images": "50"}
 TINY: dict[str, dict[str, str]] = {
@@ -60,14 +60,14 @@ TINY: dict[str, dict[str, str]] = {
     },
 }  # fmt: skip
 TINY_WHERE_GIVEN = {"--adaptive": "12"}
-FORMS = {  # of values that are replaced, and so would not be read
+FORMS = {  # patterns of values that the added flags replace, so that they would not be checked
     "size": r"\d+x\d+|keep",
     "input": r"\d+x\d+",
     "radius": r"[\d.]+:([\d.]+|edge)",
     "split": r"[\d.]+(:[\d.]+){2}|test|val|train|all",
     "ratios": r"[\d.]+:[\d.]+:\d+|[\d.]+(,[\d.]+)+",
 }
-# Training on photos draws hundreds of images an epoch: what its flags cannot make smaller.
+# Numbers of images for training on endless images, which no flag changes.
 CONSTANTS = {
     "localize.data.endless.VAL": 2,
     "localize.data.batches.EPOCH": 4,
@@ -78,12 +78,19 @@ CONSTANTS = {
 
 
 class Fault(Exception):
-    """A page has a block or a command that is not as it should be."""
+    """A page has a wrong block or command."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: the number of its first line, and the line above it, without spaces."""
+    """A fenced block.
+
+    Args:
+        line: number of its first line in the page.
+        language: the word after the fence.
+        above: the last line before it that is not empty.
+        lines: the lines between the fences.
+    """
 
     line: int
     language: str
@@ -92,33 +99,37 @@ class Block:
 
     @property
     def runs(self) -> bool:
-        """Whether its commands are to be run."""
+        """Whether its commands are run."""
         return self.above == "<!-- run -->"
 
     @property
     def is_marked(self) -> bool:
-        """Whether it says that its commands run, or why they do not."""
+        """Whether the line above says that its commands are run, or why they are not."""
         return self.runs or re.fullmatch(r"<!-- no-run: \S.* -->", self.above) is not None
 
     def commands(self) -> list[str]:
-        """Its command lines, continued ones joined."""
-        found: list[str] = []
+        """The command lines; continuation lines are joined to them."""
+        commands: list[str] = []
         continues = False
         for line in self.lines:
             if continues:
-                found[-1] += " " + line.strip().removeprefix("> ")
+                commands[-1] += " " + line.strip().removeprefix("> ")
             elif line.startswith("$ "):
-                found.append(line[2:])
+                commands.append(line[2:])
             else:
                 continue
-            continues = found[-1].endswith("\\")
-            found[-1] = found[-1].removesuffix("\\").rstrip()
-        return found
+            continues = commands[-1].endswith("\\")
+            commands[-1] = commands[-1].removesuffix("\\").rstrip()
+        return commands
 
 
 def blocks(text: str) -> list[Block]:
-    """The fenced blocks of a Markdown page."""
-    found = []
+    """The fenced blocks of a Markdown page.
+
+    Raises:
+        Fault: a block has no end.
+    """
+    fenced = []
     above = ""
     numbered = enumerate(text.splitlines(), 1)
     for start, line in numbered:
@@ -134,13 +145,13 @@ def blocks(text: str) -> list[Block]:
             lines.append(inside.removeprefix(indent))
         else:
             raise Fault(f"line {start}: the block does not end")
-        found.append(Block(start, language, above, tuple(lines)))
+        fenced.append(Block(start, language, above, tuple(lines)))
         above = ""
-    return found
+    return fenced
 
 
 def simple_commands(line: str) -> list[list[str]]:
-    """A command line -> the words of each command in it; pipes and the like separate them."""
+    """A command line -> the words of each of its commands, which `|`, `&&`, `;` etc. separate."""
     lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
     commands: list[list[str]] = [[]]
@@ -153,14 +164,14 @@ def simple_commands(line: str) -> list[list[str]]:
 
 
 def program_of(words: list[str]) -> list[str]:
-    """``python -m synth ...`` -> ``synth ...``; other commands as they are."""
+    """``python -m synth ...`` -> ``synth ...``; other commands are returned unchanged."""
     if words[:2] == ["python", "-m"] and len(words) > 2 and words[2] in APPS:
         return words[2:]
     return words
 
 
 def parse(words: list[str]) -> dict[str, Any]:
-    """The parameters of a command of ours, which is not run.
+    """The words of a `synth` or `localize` command -> its parameters; the command is not run.
 
     Raises:
         Fault: there is no such command or flag, or a value or argument is wrong.
@@ -219,7 +230,7 @@ def check(text: str) -> None:
 
 
 def shrink(words: list[str]) -> list[str]:
-    """A command of ours with flags that make it fast; of two equal flags the last counts."""
+    """Adds flags that make a command fast; the last one of two equal flags counts."""
     added: dict[str, str] = {}
     if words[1:2] == ["compare"]:
         methods = parse(words)["methods"]
@@ -233,7 +244,7 @@ def shrink(words: list[str]) -> list[str]:
 
 
 def run(text: str, folder: Path) -> None:
-    """Run the commands of a page's marked blocks in ``folder``, a copy of :func:`prepared`.
+    """Runs the commands of a page's marked blocks in ``folder``, a copy of :func:`prepared`.
 
     Raises:
         Fault: a command fails; the message names it.
@@ -249,7 +260,7 @@ def run(text: str, folder: Path) -> None:
             for line in block.commands() if block.runs else ():
                 words = program_of(simple_commands(line)[0])
                 if words[0] in APPS:
-                    code = run_ours(words, home)
+                    code = run_acuity(words, home)
                 elif words[0] == "cd":
                     patch.chdir(words[1])
                     code = 0
@@ -261,10 +272,10 @@ def run(text: str, folder: Path) -> None:
                     raise Fault(f"line {block.line}: exit code {code}: {line}")
 
 
-def run_ours(words: list[str], home: Path) -> int:
-    """Run a command of ours with tiny flags -> its exit code.
+def run_acuity(words: list[str], home: Path) -> int:
+    """Runs a `synth` or `localize` command with the flags of :func:`shrink` -> its exit code.
 
-    What it writes gives way first, as pages show one command in several forms.
+    Its output of an earlier command is deleted first, because pages show variants of a command.
     """
     words = [
         name
@@ -278,17 +289,17 @@ def run_ours(words: list[str], home: Path) -> int:
         assert home in out.resolve().parents
         shutil.rmtree(out) if out.is_dir() else out.unlink()
     code = console.run(APPS[words[0]], words[0], shrink(words)[1:])
-    made = given.get("out")
-    if words[1] == "scenes" and code == 0:  # scenes that suffice for training take a minute
-        shutil.rmtree(made)
-        shutil.copytree(home / ".photos", made)
-    if made is not None and made.resolve() == home / "set":
+    written = given.get("out")
+    if words[1] == "scenes" and code == 0:  # rendering scenes of this size takes a minute
+        shutil.rmtree(written)
+        shutil.copytree(home / ".photos", written)
+    if written is not None and written.resolve() == home / "set":
         write_predictions(home)
     return code
 
 
 def write_predictions(folder: Path) -> None:
-    """Write ``predictions.csv`` for the dataset ``set``: the true places, 3 px to the right."""
+    """Writes ``predictions.csv`` for the dataset ``set``: the true centres, 3 px to the right."""
     table = pd.read_csv(folder / "set/metadata.csv")
     table = table[table["label"] == 1]
     rows = {"file_name": table["file_name"], "x_pred": table["x"] + 3, "y_pred": table["y"]}
@@ -296,7 +307,7 @@ def write_predictions(folder: Path) -> None:
 
 
 def write_foreign_table(folder: Path, pictures: list[np.ndarray]) -> None:
-    """Write ``foreign/`` and ``foreign.csv`` as the first project did: x is the row."""
+    """Writes ``foreign/`` and ``foreign.csv`` as the first project did: x is the row."""
     (folder / "foreign").mkdir()
     with (folder / "foreign.csv").open("w", newline="") as file:
         table = csv.writer(file)
@@ -312,14 +323,14 @@ def write_foreign_table(folder: Path, pictures: list[np.ndarray]) -> None:
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that each page's commands find: photos, a dataset, tables, a localizer."""
+    """The folder in which the commands of a page run: photos, a dataset, tables, a localizer."""
     folder = tmp_path_factory.mktemp("page")
     (folder / "photos").mkdir()
     small = []
     for path in scenes.write(folder / "scenes", 4, 132, 132, seed=5):
         with Image.open(path) as scene:
             small.append(np.asarray(scene))
-            # As large as the preset "default" needs.
+            # The preset "default" needs photos of at least 512 x 512 px.
             scene.resize((528, 528)).save(folder / f"photos/{path.stem}.jpg", quality=95)
     shutil.rmtree(folder / "scenes")
     shutil.copytree(folder / "photos", folder / ".photos")
@@ -349,7 +360,7 @@ def page_folder(prepared: Path, tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_marks_its_commands_and_their_flags_exist(page: str) -> None:
+def test_the_blocks_of_a_page_are_marked_and_their_flags_exist(page: str) -> None:
     check((ROOT / page).read_text(encoding="utf-8"))
 
 
@@ -367,14 +378,14 @@ def test_the_commands_of_a_page_run(page: str, page_folder: Path) -> None:
 
 def examples() -> list[str]:
     """The examples in the help texts of all commands."""
-    found = []
+    commands = []
     for app in APPS.values():
         known: Any = typer.main.get_command(app)
         for name, command in known.commands.items():
-            shown = re.findall(r"Example: `(.+?)`", " ".join(command.help.split()))
-            assert shown, f"the help of {name} has no example"
-            found += shown
-    return found
+            in_help = re.findall(r"Example: `(.+?)`", " ".join(command.help.split()))
+            assert in_help, f"the help of {name} has no example"
+            commands += in_help
+    return commands
 
 
 @pytest.mark.parametrize("example", examples())

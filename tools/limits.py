@@ -1,4 +1,4 @@
-"""Computes what missed regions lack: python -m tools.limits SET [--every N] [--out FIGURE]
+"""Measures the evidence at missed regions: python -m tools.limits SET [--every N] [--out FIGURE]
 
 The map of a told method is in nats. Added: the logit of the true place in the image minus that in
 the clean twin. Needed: the logit of the best other place in the image minus that of the true place
@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from localize import registry
 from localize.data.folder import Folder
-from localize.localizer import Told
+from localize.localizer import Localizer, Told
 from localize.report import plots, style
 from synth import console, folders
 
@@ -36,7 +36,7 @@ def measure(name: str, source: Folder, index: int) -> dict[str, float]:
     method, sample = _loaded(name), source[index]
     truth = sample.truth
     assert truth is not None
-    clean = source.picture(source.table["clean_file_name"][index])
+    clean = source.read_image(source.table["clean_file_name"][index])
     told = Told(truth.r, truth.discolor_ratio)
     before, after = (found.map for found in method.locate([clean, sample.image], [told, told]))
     assert before is not None
@@ -53,7 +53,7 @@ def measure(name: str, source: Folder, index: int) -> dict[str, float]:
 
 
 @functools.cache
-def _loaded(name: str) -> registry.Localizer:
+def _loaded(name: str) -> Localizer:
     return registry.load(name, device="cpu")
 
 
@@ -68,20 +68,20 @@ def with_outcome(rows: pd.DataFrame) -> pd.DataFrame:
 
 def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     """Rows of :func:`with_outcome` by method -> a figure of added against needed."""
-    looks = plots.method_styles(list(tables))
+    style_of = plots.method_styles(list(tables))
     with style.figure_style():
         figure = Figure(figsize=(13, 4.4), dpi=130, layout="constrained")
         *each, both = figure.subplots(1, len(tables) + 1)
         for axes, (name, rows) in zip(each, tables.items(), strict=True):
             needed, added = rows["needed"], rows["added"]
             for found, colour, label in (
-                (True, looks[name][0], "found"),
+                (True, style_of[name][0], "found"),
                 (False, "black", "missed"),
             ):
-                some = rows["found"] == found
+                chosen = rows["found"] == found
                 axes.plot(
-                    needed[some], added[some], "o" if found else "x", color=colour, ms=5,
-                    mec="white" if found else colour, label=f"{label}: {some.sum()}", ls="",
+                    needed[chosen], added[chosen], "o" if found else "x", color=colour, ms=5,
+                    mec="white" if found else colour, label=f"{label}: {chosen.sum()}", ls="",
                 )  # fmt: skip
             line = np.linspace(0, max(needed.max(), added.max()), 500)
             axes.plot(line, line, color=plots.GREY, lw=1)
@@ -98,11 +98,11 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
         first, second = tables.values()
         count = first["found"].astype(int) + second["found"]
         for number, mark, label in ((2, "o", "both"), (1, "D", "one of them"), (0, "x", "neither")):
-            some = count == number
+            chosen = count == number
             both.plot(
-                first["added"][some], second["added"][some], mark, ms=5,
+                first["added"][chosen], second["added"][chosen], mark, ms=5,
                 color=plots.COLOURS[(2, 0, 6)[2 - number]], ls="",
-                label=f"found by {label}: {some.sum()}",
+                label=f"found by {label}: {chosen.sum()}",
             )  # fmt: skip
         both.set_xscale("symlog", linthresh=10)
         both.set_yscale("symlog", linthresh=10)
@@ -141,12 +141,12 @@ def main() -> None:
     tables = {}
     with ProcessPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         for name in METHODS:
-            found = []
+            logits = []
             with console.progress(name) as step:
-                for each in pool.map(functools.partial(measure, name, source), rows):
-                    found.append(each)
-                    step(len(found), len(rows))
-            tables[name] = with_outcome(pd.DataFrame(found))
+                for row in pool.map(functools.partial(measure, name, source), rows):
+                    logits.append(row)
+                    step(len(logits), len(rows))
+            tables[name] = with_outcome(pd.DataFrame(logits))
             print(summary(name, tables[name]))
     first, second = (rows["found"] for rows in tables.values())
     print(

@@ -17,7 +17,7 @@ from common import median_cpu_seconds, parser_with_photos, photos_or_scenes
 from localize import registry
 from localize.data.folder import Folder
 from localize.localizer import Localizer, Told
-from localize.methods.cnn import Network
+from localize.methods.cnn import Cnn
 from localize.registry import METHODS
 from synth import PRESETS, generate, photos, render
 
@@ -35,8 +35,9 @@ def prepare(name: str, dataset: Path) -> Localizer:
     if METHODS[name].learns == "clean":
         method.fit(Folder(dataset, "train"), Folder(dataset, "val"), dataset / name)
     else:
-        method.network = Network(method.options.input, method.variant.fusion).eval()
-        method.network.to(memory_format=torch.channels_last)
+        assert isinstance(method, Cnn)
+        network = method.build((0.0, 0.0), (1.0, 1.0)).eval()
+        method.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return method
 
 

@@ -34,7 +34,7 @@ SIZES = ((800, 800), (2000, 1500), (6000, 4000))  # width, height
 ROUNDS = 3
 
 
-def measure(name: str, image: np.ndarray, told: Told | None) -> tuple[float, float, int]:
+def measure(name: str, image: np.ndarray, told: Told | None) -> tuple[float, float, int | None]:
     """A method and (H, W, 3) uint8 -> least seconds, peak memory in MB, number of parameters."""
     method = registry.load(name)
     told_values = [told] if told else None
