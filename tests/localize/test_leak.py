@@ -12,7 +12,7 @@ from localize import registry
 from synth import renderer, scenes
 from synth.anomaly import Anomaly, Rounding, apply
 
-COMB = Path(__file__).parents[2] / "docs" / "comb.py"
+COMB = Path(__file__).parents[2] / "tools" / "comb.py"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from localize.evaluation.validity import FLAT, has_no_place, validate
 from localize.external import caller
-from localize.external.function import finding
+from localize.external.function import to_finding
 from localize.methods.patchcore import scoring
 from localize.methods.peak import TOLERANCE, peak, plateau, resize_place
 from synth import Anomaly, anomaly
@@ -131,7 +131,7 @@ def test_a_smaller_map_is_mapped_back() -> None:
     small = cv2.resize(
         disc((41.5, 29.5), 16).astype(np.float32), (40, 30), interpolation=cv2.INTER_AREA
     )
-    found = finding(caller.told(small, SHAPE), SHAPE)
+    found = to_finding(caller.to_message(small, SHAPE), SHAPE)
     assert (found.x, found.y) == pytest.approx((41.5, 29.5), abs=0.5)
     assert (found.x, found.y) == pytest.approx(resize_place(place_of(small), (30, 40), SHAPE))
     assert found.map is not None
@@ -142,11 +142,11 @@ def test_a_smaller_map_is_mapped_back() -> None:
 @pytest.mark.parametrize("shape", [(2, 1), (1, 2), (7, 9), (30, 41 - 4), (61, 80), (120, 160)])
 def test_another_shape_is_no_map(shape: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="the image"):
-        caller.told(np.zeros(shape), SHAPE)
+        caller.to_message(np.zeros(shape), SHAPE)
 
 
 def test_a_flat_map_is_silence_with_a_score() -> None:
-    found = finding(caller.told(np.full(SHAPE, 0.5), SHAPE), SHAPE)
+    found = to_finding(caller.to_message(np.full(SHAPE, 0.5), SHAPE), SHAPE)
     assert has_no_place(found)
     kept, reason = validate(found)
     assert (kept.score, reason) == (0.5, FLAT)
@@ -154,5 +154,5 @@ def test_a_flat_map_is_silence_with_a_score() -> None:
 
 def test_numbers_that_float32_cannot_hold_are_no_map() -> None:
     with pytest.raises(ValueError, match="1e\\+305"):
-        caller.told(disc((40, 30), 9) * 1e305, SHAPE)
-    assert np.isinf(caller.told(np.where(disc((40, 30), 9), np.inf, 0.0), SHAPE)["score"])
+        caller.to_message(disc((40, 30), 9) * 1e305, SHAPE)
+    assert np.isinf(caller.to_message(np.where(disc((40, 30), 9), np.inf, 0.0), SHAPE)["score"])

@@ -152,7 +152,7 @@ def test_a_radius_range_between_two_grid_points_is_refused_not_a_crash() -> None
 
 
 def test_radii_without_room_in_the_size_are_refused() -> None:
-    with pytest.raises(InputError, match="has no room in 100x100"):
+    with pytest.raises(InputError, match="does not fit into 100x100"):
         Recipe(size=(100, 100), radius=(20, 80))
 
 
