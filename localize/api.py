@@ -12,7 +12,7 @@ import numpy as np
 
 from localize import registry
 from localize.comparison import compare, evaluate
-from localize.data import endless, unusable_photos
+from localize.data import endless, recipe_stages, unusable_photos
 from localize.data.folder import Folder
 from localize.evaluation.baseline import centre_distance
 from localize.evaluation.validity import validate
@@ -49,7 +49,7 @@ def train(
         photos: instead of a dataset: a folder of photos, to learn from endless images. Photos that
             cannot be used are listed in ``out/skipped.csv``.
         recipe: how endless images are drawn: a preset, a recipe file, or a file of stages
-            (:mod:`localize.data.mixes`) [default].
+            (:mod:`localize.data.recipe_stages`) [default].
         resume: continue an interrupted run with the same request.
         say: called with a line where photos are skipped.
         options: of the method: ``input``, ``epochs``, ``backbone``, ``seed``, ``device``, ...
@@ -57,7 +57,7 @@ def train(
     Raises:
         InputError: bad input; nothing is left under the name ``out``.
     """
-    name, out = registry.expand(name), path_of(out)
+    name, out = registry.expand_home(name), path_of(out)
     if Path(name).is_dir():
         raise InputError(f"{name} is a run folder: to train, name a method (localize methods)")
     entry = registry.method(name)
@@ -101,9 +101,9 @@ def _sources(
     if entry.learns != "labelled":
         raise InputError(f"{entry.name} learns from a dataset: make one with synth generate")
     assert photos is not None
-    mixes = endless.load(recipe or "default")
+    stages = recipe_stages.load(recipe or "default")
     with (console.progress if progress else console.no_progress)("photos") as step:
-        return endless.split(photos, mixes, seed, step)
+        return endless.split(photos, stages, seed, step)
 
 
 def _write_skipped(sources: Sequence[Source], run: Path, say: Callable[[str], None]) -> int:

@@ -35,7 +35,7 @@ from synth.run_request import check_same_request
 
 Say = Callable[[str], None]
 
-DEFAULT_METHODS = tuple(name for name, entry in METHODS.items() if entry.compared)
+DEFAULT_METHODS = tuple(name for name, entry in METHODS.items() if entry.in_default_compare)
 HISTORY_FILE = "history.csv"  # in the run folder of a method that learns by epochs
 ANSWERS = "answers"  # folder in an unfinished comparison: a log of the answers of each method
 
@@ -99,7 +99,7 @@ def evaluate(
     Raises:
         InputError: a SPEC or the dataset cannot be used; nothing is written.
     """
-    names, out = [registry.expand(spec) for spec in specs], path_of(out)
+    names, out = [registry.expand_home(spec) for spec in specs], path_of(out)
     source = choose_split(dataset, split)
     command = provenance.command("evaluate", *names, dataset, split=split, out=out)
     request = request_of(source, {})
@@ -159,7 +159,7 @@ def compare(
     Raises:
         InputError: bad input; nothing is left under the name ``out``.
     """
-    methods, out = tuple(map(registry.expand, methods)), path_of(out)
+    methods, out = tuple(map(registry.expand_home, methods)), path_of(out)
     entries = [registry.method(name) for name in dict.fromkeys((registry.BASELINE, *methods))]
     source = choose_split(dataset, split)
     named = None if methods == DEFAULT_METHODS else methods

@@ -126,10 +126,10 @@ def _content(about: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
 
 
-def write_sealed(
+def write_with_checksum(
     path: Path, data: bytes | memoryview, use: str = "", earlier: Path | None = None
 ) -> None:
-    """Write a file of an unfinished run, with a checksum for :func:`read_sealed`.
+    """Write a file of an unfinished run, with a checksum for :func:`read_with_checksum`.
 
     Args:
         use: the purpose of the file; read for another one it counts as damaged.
@@ -143,8 +143,8 @@ def write_sealed(
             path.replace(earlier)
 
 
-def read_sealed(path: Path, use: str = "") -> memoryview:
-    """The data that :func:`write_sealed` wrote for the same use.
+def read_with_checksum(path: Path, use: str = "") -> memoryview:
+    """The data that :func:`write_with_checksum` wrote for the same use.
 
     Raises:
         Damaged: the file is a different one, or incomplete.

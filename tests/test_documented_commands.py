@@ -69,10 +69,10 @@ FORMS = {  # of values that are replaced, and so would not be read
 }
 # Training on photos draws hundreds of images an epoch: what its flags cannot make smaller.
 CONSTANTS = {
-    "localize.data.endless.VAL": 2,
+    "localize.data.endless.VAL_IMAGES": 2,
     "localize.data.batches.EPOCH": 4,
     "localize.methods.ringvote.method.EPOCH": 2,
-    "localize.methods.ringvote.method.VAL": 2,
+    "localize.methods.ringvote.method.VAL_IMAGES": 2,
     "localize.methods.ringvote.platt.SIZES": ((400, 320),),
 }
 

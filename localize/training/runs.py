@@ -23,7 +23,13 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from localize.localizer import HISTORY
-from localize.run_files import RUN_FILE, read_file, read_sealed, write_run, write_sealed
+from localize.run_files import (
+    RUN_FILE,
+    read_file,
+    read_with_checksum,
+    write_run,
+    write_with_checksum,
+)
 from synth import folders, number_kinds, tables
 from synth.errors import InputError, Interrupted
 from synth.json_files import Damaged, parse_object
@@ -139,7 +145,7 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """
     content = io.BytesIO()
     torch.save(state, content)  # tensors that occur twice are stored once
-    write_sealed(path, content.getbuffer(), earlier=path.with_name(EARLIER))
+    write_with_checksum(path, content.getbuffer(), earlier=path.with_name(EARLIER))
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -148,7 +154,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         Damaged: it is no checkpoint, or not as it was written.
     """
-    content = io.BytesIO(read_sealed(path))
+    content = io.BytesIO(read_with_checksum(path))
     try:
         state: dict[str, Any] = torch.load(content, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds
@@ -156,7 +162,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
-def resumable(run: Path, error: InputError) -> InputError:
+def to_interruption(run: Path, error: InputError) -> InputError:
     """An error -> an interruption, which keeps the run folder, if the run has a checkpoint."""
     if isinstance(error, Interrupted) or not (run / CHECKPOINT).is_file():
         return error

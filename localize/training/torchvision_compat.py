@@ -6,7 +6,7 @@ import importlib.util
 import sys
 
 
-def mend_torchvision() -> None:
+def make_torchvision_importable() -> None:
     """Let ``import torchvision`` succeed; call before importing lightning or torchmetrics.
 
     The registry's torchvision is built for CUDA: beside a CPU-only torch its compiled

@@ -21,16 +21,16 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from localize.data.batches import Batch
-from localize.data.loader import worker_faults
+from localize.data.loader import explain_worker_death
 from localize.localizer import HISTORY
 from localize.training import runs
 from localize.training.devices import device_of
 from localize.training.runs import CHECKPOINT, PROGRESS, Progress
 from localize.training.runs import read_history as read_history
-from localize.training.torchvision_compat import mend_torchvision
+from localize.training.torchvision_compat import make_torchvision_importable
 from synth.errors import InputError
 
-mend_torchvision()
+make_torchvision_importable()
 
 import lightning.pytorch as pl  # noqa: E402  (needs a torchvision that imports)
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO  # noqa: E402
@@ -214,7 +214,7 @@ def train(
     )
     module = Regression(network, schedule.learning_rate, loss)
     try:
-        with _interruptible(), worker_faults():
+        with _interruptible(), explain_worker_death():
             trainer.fit(
                 module,
                 batches,
@@ -223,7 +223,7 @@ def train(
                 weights_only=True,
             )
     except InputError as error:
-        raise runs.resumable(run, error) from None
+        raise runs.to_interruption(run, error) from None
     if trainer.is_global_zero:
         runs.finish(run, about, "val_distance")
 

@@ -16,7 +16,7 @@ import numpy as np
 from common import photo_folder
 
 from localize import registry
-from localize.data import endless
+from localize.data import endless, recipe_stages
 from localize.localizer import Told
 from localize.methods.ringvote.network import RingVoteNet
 from localize.methods.ringvote.train.loop import GPU_CHUNK
@@ -44,13 +44,13 @@ def measure(name: str, image: np.ndarray, told: Told | None) -> tuple[float, flo
     return min(seconds), peak, method.parameters
 
 
-def learn(folder: Path, crowd: bool) -> float:
+def learn(folder: Path, many_regions: bool) -> float:
     """-> ms an image of a training step, without drawing the images."""
     device = device_of("auto")
     cuda = device.type == "cuda"
     batch, chunk = (16, GPU_CHUNK) if cuda else (4, 1)
-    mix = endless.load(RECIPE)[0 if crowd else -1]
-    drawn = endless.Endless(folder, (dataclasses.replace(mix, until=None),), 1)
+    stage = recipe_stages.load(RECIPE)[0 if many_regions else -1]
+    drawn = endless.Endless(folder, (dataclasses.replace(stage, until=None),), 1)
     batches = move(list(Batches(drawn, 0, 3 * batch, batch, batch if cuda else 1)), device)
     network = RingVoteNet().to(device)
     seconds = []
@@ -69,9 +69,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = photo_folder(Path(temporary), count=1)
         photo = photos.read(folder, photos.find(folder)[0]).picture
-        for crowd in (True, False):
-            what = "crowds of 30" if crowd else "1 to 4 regions"
-            print(f"training, {what:14} {learn(folder, crowd):8.1f} ms an image of 320x320")
+        for many_regions in (True, False):
+            what = "up to 30 regions" if many_regions else "1 to 4 regions"
+            print(f"training, {what:16} {learn(folder, many_regions):8.1f} ms an image of 320x320")
     images = {size: np.asarray(photo.resize(size)) for size in SIZES}
     processes = multiprocessing.get_context("spawn")  # each measures the memory of its own
     known = Told(40.0, 1.08)

@@ -22,14 +22,14 @@ from localize.external.detector import Detector
 from localize.external.peer import Peer
 from synth import InputError, console
 
-# It learns the mean colour of the pictures; its map is how far a pixel is from that.
+# It learns the mean colour of the images; its map is how far a pixel is from that.
 STAND_IN = """
 import json, sys
 from pathlib import Path
 import numpy as np
 from PIL import Image
 
-def begin(tell, run=""):
+def begin(report, run=""):
     print("a library that talks")
     kept = []
     if run:
@@ -40,8 +40,8 @@ def begin(tell, run=""):
         if "image" in message:
             heat = np.abs(message["image"] - kept[0]).sum(axis=2).astype(np.float32)
             return {"map": heat, "score": float(heat.mean())}
-        settings, pictures = message["settings"], sorted(Path(message["pictures"]).iterdir())
-        assert Path(message["scratch"]) in Path(message["pictures"]).parents
+        settings, images = message["settings"], sorted(Path(message["images"]).iterdir())
+        assert Path(message["scratch"]) in Path(message["images"]).parents
         assert Path(message["scratch"]).parent == Path(message["run"])
         if settings["seed"] == 13:
             raise RuntimeError("no luck")
@@ -50,14 +50,14 @@ def begin(tell, run=""):
             import os
             os._exit(9)
         means = []
-        for i, path in enumerate(pictures):
+        for i, path in enumerate(images):
             means.append(np.asarray(Image.open(path).convert("RGB")).mean(axis=(0, 1)))
-            tell(i + 1, len(pictures))
+            report(i + 1, len(images))
         Path(message["run"], "model.safetensors").write_bytes(np.mean(means, axis=0).tobytes())
         epochs = settings["epochs"] or round(10 * settings["epochs_scale"])
         return {
             "backbone": "", "epochs": epochs, "usual_epochs": 10, "parameters": 3,
-            "train_images": len(pictures), "versions": {}, "input": settings["input"],
+            "train_images": len(images), "versions": {}, "input": settings["input"],
         }
 
     return answer
@@ -207,7 +207,7 @@ def test_a_damaged_run_is_refused(small_set: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("stand_in")
-def test_ctrl_c_ends_its_process_and_leaves_no_pictures(
+def test_ctrl_c_ends_its_process_and_leaves_no_images(
     small_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nor does anything lie among the temporary files, which a kill would leave there."""
@@ -254,7 +254,7 @@ def test_anomalib_itself(
     except InputError as reason:
         pytest.skip(str(reason))
     table = pd.read_csv(small_set / "metadata.csv")
-    # Twins alone: they are more pictures than the few rows without an anomaly.
+    # Twins alone: they are more images than the few rows without an anomaly.
     folder = retabled(small_set, tmp_path / "set", table[table["label"] == 1])
     run = tmp_path / "run"
     localize.train(f"anomalib:{model}", folder, run, epochs=1, input=(128, 96), progress=False)
