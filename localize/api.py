@@ -12,7 +12,7 @@ import numpy as np
 
 from localize import registry
 from localize.comparison import compare, evaluate
-from localize.data import endless, unusable_photos
+from localize.data import endless, recipe_stages, unusable_photos
 from localize.data.folder import Folder
 from localize.evaluation.baseline import centre_distance
 from localize.evaluation.validity import validate
@@ -45,19 +45,20 @@ def train(
     """Train a method on the train split of a dataset; write the run folder ``out``.
 
     Args:
-        dataset: its val split chooses the best epoch; None where ``photos`` is given.
-        photos: instead of a dataset: a folder of photos, to learn from endless images. Photos that
-            cannot be used are listed in ``out/skipped.csv``.
-        recipe: how endless images are drawn: a preset, a recipe file, or a file of stages
-            (:mod:`localize.data.mixes`) [default].
+        dataset: the folder of the dataset; its val split chooses the best epoch; None with
+            ``photos``.
+        photos: instead of a dataset, a folder of photos from which endless images are drawn. Photos
+            that cannot be used are listed in ``out/skipped.csv``.
+        recipe: of the endless images: a preset, a recipe file, or a file of stages
+            (:mod:`localize.data.recipe_stages`) [default].
         resume: continue an interrupted run with the same request.
-        say: called with a line where photos are skipped.
+        say: called with a line of text if photos are skipped.
         options: of the method: ``input``, ``epochs``, ``backbone``, ``seed``, ``device``, ...
 
     Raises:
         InputError: bad input; nothing is left under the name ``out``.
     """
-    name, out = registry.expand(name), path_of(out)
+    name, out = registry.expand_home(name), path_of(out)
     if Path(name).is_dir():
         raise InputError(f"{name} is a run folder: to train, name a method (localize methods)")
     entry = registry.method(name)
@@ -74,11 +75,11 @@ def train(
         overwrite=overwrite,
         resume=resume,
     ) as run:
-        count = _write_skipped(sources, run, say)
+        skipped_before = _write_skipped(sources, run, say)
         centre = centre_distance(sources[1])
         learner.fit(*sources, run)
         write_run(run, describe(run) | {"val_centre_distance": centre})
-        if len(unusable_photos.skipped_photos(sources)) > count:  # training found more
+        if len(unusable_photos.skipped_photos(sources)) > skipped_before:
             _write_skipped(sources, run, say)
     return learner
 
@@ -91,23 +92,24 @@ def _sources(
     seed: int,
     progress: bool,
 ) -> tuple[Source, Source]:
-    """The images to train on, and those to validate on."""
+    """The images for training, and those for validation."""
     if (dataset is None) == (photos is None):
         raise InputError("give either a DATASET or --photos DIR to learn from")
     if dataset is not None:
         if recipe is not None:
-            raise InputError("--recipe is for --photos: a dataset is drawn already")
+            raise InputError("--recipe is for --photos: the images of a dataset exist already")
         return Folder(dataset, "train"), Folder(dataset, "val")
     if entry.learns != "labelled":
         raise InputError(f"{entry.name} learns from a dataset: make one with synth generate")
     assert photos is not None
-    mixes = endless.load(recipe or "default")
-    with (console.progress if progress else console.no_progress)("photos") as step:
-        return endless.split(photos, mixes, seed, step)
+    stages = recipe_stages.load(recipe or "default")
+    show_progress = console.progress if progress else console.no_progress
+    with show_progress("photos") as step:
+        return endless.split(photos, stages, seed, step)
 
 
 def _write_skipped(sources: Sequence[Source], run: Path, say: Callable[[str], None]) -> int:
-    """List the photos that cannot be used in the run folder -> their number."""
+    """Write the list of photos that cannot be used to the run folder -> their number."""
     skipped = unusable_photos.skipped_photos(sources)
     if skipped:
         text = io.StringIO()
@@ -133,16 +135,16 @@ def locate(
     r: float | Range | None = None,
     ratio: float | Range | None = None,
 ) -> Finding:
-    """(H, W, 3) uint8 -> where a localizer, or a SPEC, finds the anomaly, px.
+    """(H, W, 3) uint8 -> the answer of a localizer or a SPEC, px.
 
     Args:
-        r: the radius in px, or the range (lowest, highest) in which it lies. Told methods need a
-            number, ``ringvote`` uses either, other image-only methods use none.
-        ratio: likewise.
+        r: radius in px, or its range (lowest, highest). Told methods need a number, ``ringvote``
+            accepts both, other image-only methods ignore it.
+        ratio: the ratio or its range, likewise.
 
     Raises:
         InputError: a told method lacks r or ratio, or one of them is not above 0.
-        Skipped: there is no answer, for instance because the map is flat; the line says why.
+        Skipped: there is no answer, for instance because the map is flat; the message says why.
     """
     known = Known(_to_range(r), _to_range(ratio))
     localizer = load(localizer) if isinstance(localizer, str | Path) else as_localizer(localizer)
@@ -153,7 +155,7 @@ def locate(
 
 
 def _locate(localizer: Localizer, image: np.ndarray, known: Known) -> Finding:
-    """The finding as the localizer returns it, which may hold anything."""
+    """The answer as the localizer returns it; it is not checked yet."""
     if localizer.told:
         if known.r is None or known.ratio is None:
             raise InputError("this method is told the radius and the ratio: give both, r and ratio")
@@ -166,7 +168,7 @@ def _locate(localizer: Localizer, image: np.ndarray, known: Known) -> Finding:
 
 
 def _to_range(value: float | Range | None) -> Range | None:
-    """A number as the range from itself to itself; a range or None unchanged."""
+    """A number -> a range with equal ends; a range or None is returned unchanged."""
     if value is None:
         return None
     low, high = np.broadcast_to(value, 2).tolist()

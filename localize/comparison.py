@@ -1,4 +1,4 @@
-"""Comparisons: methods and a dataset -> predictions, scores, figures, a report.
+"""Comparisons of localizers on a dataset: predictions, scores, figures, a report.
 
 :func:`evaluate` scores localizers that are trained already, :func:`compare` trains methods first.
 Both write a folder (:mod:`localize.report.comparison_files`) and can be interrupted and resumed.
@@ -35,9 +35,9 @@ from synth.run_request import check_same_request
 
 Say = Callable[[str], None]
 
-DEFAULT_METHODS = tuple(name for name, entry in METHODS.items() if entry.compared)
+DEFAULT_METHODS = tuple(name for name, entry in METHODS.items() if entry.in_default_compare)
 HISTORY_FILE = "history.csv"  # in the run folder of a method that learns by epochs
-ANSWERS = "answers"  # folder in an unfinished comparison: a log of the answers of each method
+ANSWERS = "answers"  # folder in an unfinished comparison with a log of each method's answers
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Participant:
     """A localizer in a comparison.
 
     Args:
-        name: in all tables.
+        name: the name in all tables.
         loaded_from: its SPEC or run folder.
     """
 
@@ -55,23 +55,25 @@ class Participant:
 
     @property
     def run(self) -> Path | None:
-        """The run folder, where it was loaded from one."""
+        """The run folder; None if it was loaded from something else."""
         path = Path(self.loaded_from)
         return path if registry.is_folder(path) else None
 
 
-def choose_split(dataset: str | Path, wanted: str | None) -> Folder:
-    """The split to score: the wanted one, else test, else val where there is no test split.
+def choose_split(dataset: str | Path, requested: str | None) -> Folder:
+    """The split to score: the requested one; without one test, or val if there is no test split.
 
     Raises:
         InputError: it has no image with an anomaly.
     """
-    for split in (wanted,) if wanted else ("test", "val"):
+    for split in (requested,) if requested else ("test", "val"):
         source = Folder(dataset, split)
         if len(source):
             return source
-    what = f"split {wanted}" if wanted else "test or val split"
-    raise InputError(f"{dataset} has no image with an anomaly in its {what}: choose --split all")
+    description = f"split {requested}" if requested else "test or val split"
+    raise InputError(
+        f"{dataset} has no image with an anomaly in its {description}: choose --split all"
+    )
 
 
 def evaluate(
@@ -92,20 +94,20 @@ def evaluate(
     that it recorded are not computed again. A model of anomalib is trained on the dataset first.
 
     Args:
-        step: makes a progress bar, called with what it is about.
-        say: called with lines about the progress.
-        time_limit: seconds for one image, for what runs in a process of its own [60].
+        step: makes a progress bar with a title.
+        say: called with lines of text about the progress.
+        time_limit: limit for one image in seconds, for localizers in their own process [60].
 
     Raises:
         InputError: a SPEC or the dataset cannot be used; nothing is written.
     """
-    names, out = [registry.expand(spec) for spec in specs], path_of(out)
+    names, out = [registry.expand_home(spec) for spec in specs], path_of(out)
     source = choose_split(dataset, split)
     command = provenance.command("evaluate", *names, dataset, split=split, out=out)
     request = request_of(source, {})
-    if resume and not overwrite and (done := _read_finished(out, request, command, say)):
-        return done
-    # All SPECs are loaded before any is trained: a wrong one is noticed at once.
+    if resume and not overwrite and (finished := _read_finished(out, request, command, say)):
+        return finished
+    # All SPECs are loaded before any is trained, so that an error in one is reported at once.
     untrained = {
         spec: registry.create(spec) for spec in names if spec.startswith(registry.ANOMALIB)
     }
@@ -150,25 +152,27 @@ def compare(
 ) -> Comparison:
     """Train methods on a dataset and score them; write predictions, scores and figures.
 
-    Run folders go to ``out/runs/METHOD``. ``resume`` continues an interrupted run. By default all
-    methods are compared, without those that learn from clean images where there are none.
+    Run folders go to ``out/runs/METHOD``. ``resume`` continues an interrupted run. By default, all
+    methods are compared; those that learn from clean images only if the dataset has some.
 
     Args:
-        options: each goes to the methods that take it: ``epochs_scale``, ``input``, ``device``, ...
+        options: each is passed to the methods that have it: ``epochs_scale``, ``input``, ...
 
     Raises:
         InputError: bad input; nothing is left under the name ``out``.
     """
-    methods, out = tuple(map(registry.expand, methods)), path_of(out)
+    methods, out = tuple(map(registry.expand_home, methods)), path_of(out)
     entries = [registry.method(name) for name in dict.fromkeys((registry.BASELINE, *methods))]
     source = choose_split(dataset, split)
-    named = None if methods == DEFAULT_METHODS else methods
-    command = provenance.command("compare", dataset, methods=named, split=split, **options, out=out)
+    method_names = None if methods == DEFAULT_METHODS else methods
+    command = provenance.command(
+        "compare", dataset, methods=method_names, split=split, **options, out=out
+    )
     request = request_of(source, options)
-    if resume and not overwrite and (done := _read_finished(out, request, command, say)):
-        return done
+    if resume and not overwrite and (finished := _read_finished(out, request, command, say)):
+        return finished
     if methods == DEFAULT_METHODS:
-        entries = _without_unusable(entries, dataset, say)
+        entries = _drop_unusable(entries, dataset, say)
     options_of = registry.options_by_method(entries, options)
     time_limit = options.get("time_limit")
     untrained = {
@@ -200,8 +204,8 @@ def compare(
     return replace(result, folder=out)
 
 
-def _without_unusable(entries: list[Method], dataset: str | Path, say: Say) -> list[Method]:
-    """The entries without those that learn from clean images, where the dataset has none."""
+def _drop_unusable(entries: list[Method], dataset: str | Path, say: Say) -> list[Method]:
+    """The entries; without those that learn from clean images, if the dataset has none."""
     if Folder(dataset, "train").negatives():
         return entries
     for entry in entries:
@@ -213,15 +217,15 @@ def _without_unusable(entries: list[Method], dataset: str | Path, say: Say) -> l
 def _read_finished(
     out: Path, request: dict[str, Any], command: list[str], say: Say
 ) -> Comparison | None:
-    """The tables of a finished run with the same request, if ``out`` is one."""
-    done = read_comparison(out, ABOUT, request, command, [ANSWERS])
-    if done:
+    """The results in ``out``, if they are those of a finished run with the same request."""
+    finished = read_comparison(out, ABOUT, request, command, [ANSWERS])
+    if finished:
         say(FINISHED)
-    return done
+    return finished
 
 
 def _record_request(building: Path, request: dict[str, Any]) -> None:
-    """Write the request into a new folder; refuse an unfinished one with another request."""
+    """Write the request into a new folder; check that an unfinished one has the same request."""
     path = building / ABOUT
     if not path.is_file():
         folders.write(path, json.dumps(request, indent=2) + "\n")
@@ -231,7 +235,7 @@ def _record_request(building: Path, request: dict[str, Any]) -> None:
 
 
 def _train(localizer: Localizer, name: str, dataset: str | Path, run: Path, say: Say) -> None:
-    """Train a method, unless an interrupted run of the comparison has."""
+    """Train a method, unless an interrupted run of the comparison has trained it already."""
     if (run / RUN_FILE).is_file():
         say(f"{name}: trained already")
         return
@@ -281,12 +285,12 @@ def _score(
 def _answers(
     participant: Participant, source: Folder, folder: Path, file: str, progress: Progress | None
 ) -> Answers:
-    """The answers of a participant, those of an interrupted run from the log in ``file``."""
+    """The answers of a participant; those in the log ``file`` of an interrupted run are reused."""
     name = participant.name
     fingerprint = provenance.fingerprint(participant.loaded_from)
     path = folder / ANSWERS / f"{file_stem(file)}.jsonl"
-    with closing(AnswerLog(path, {f"code or weights of {name}": fingerprint})) as journal:
-        return predict(participant.localizer, name, source, progress, journal)
+    with closing(AnswerLog(path, {f"code or weights of {name}": fingerprint})) as log:
+        return predict(participant.localizer, name, source, progress, log)
 
 
 def _history(name: str, run: Path) -> pd.DataFrame:

@@ -28,7 +28,7 @@ HISTORY = ("epoch", "train_loss", "train_distance", "val_loss", "val_distance")
 
 @dataclass(frozen=True)
 class Told:
-    """What a told method is given beside the image: r in px of that image, and the ratio."""
+    """The numbers that a told method is given beside the image: r in px, and the ratio."""
 
     r: float
     discolor_ratio: float
@@ -39,11 +39,11 @@ class Known:
     """The possible radii and ratios of a region, each as a range (lowest, highest).
 
     Args:
-        r: px; both ends equal where it is known exactly; None: any.
-        ratio: likewise.
+        r: range of the radius, px; both ends are equal if it is known exactly; None: any radius.
+        ratio: range of the ratio, likewise.
 
     Raises:
-        InputError: a range is not finite, or its ends are in the wrong order or not above 0.
+        InputError: an end is not finite or not above 0, or the ends are in the wrong order.
     """
 
     r: Range | None = None
@@ -57,7 +57,7 @@ class Known:
 
     @property
     def told(self) -> Told | None:
-        """Radius and ratio, where both are known exactly."""
+        """Radius and ratio, if both are known exactly; else None."""
         if self.r is None or self.ratio is None:
             return None
         exact = self.r[0] == self.r[1] and self.ratio[0] == self.ratio[1]
@@ -69,10 +69,10 @@ class Finding:
     """The answer of a localizer for one image.
 
     Args:
-        x: column of the centre, px; NaN, as y, where there is no answer.
+        x: column of the centre, px; x and y are NaN where there is no answer.
         y: row of the centre, px.
         r: radius, px; None where the localizer does not estimate it.
-        ratio: likewise, the factor.
+        ratio: factor of the code values; None where the localizer does not estimate it.
         score: how sure the localizer is that there is an anomaly; higher is surer.
         map: (H, W) float32, higher where the anomaly is likelier: see ``Localizer.map_marks``.
     """
@@ -113,7 +113,7 @@ class Source:
         raise NotImplementedError
 
     def description(self) -> dict[str, Any]:
-        """What the images are drawn from, in JSON types, for a run folder's ``model.json``."""
+        """The data that determine the images, in JSON types, for ``model.json``."""
         return {"images": len(self)}
 
     def multi_region(self, index: int) -> tuple[np.ndarray, list[Anomaly]]:
@@ -127,34 +127,34 @@ class Source:
             raise InputError(f"{sample.name} has no anomaly to learn from")
         return sample.image, [sample.truth]
 
-    def resized(self, size: tuple[int, int]) -> Source:
-        """A source of whole photos at (width, height) px, where images are drawn from photos.
+    def resize(self, size: tuple[int, int]) -> Source:
+        """A source of whole photos at (width, height) px, if the images are drawn from photos.
 
-        Images of a dataset keep their size.
+        The images of a dataset keep their size.
         """
         return self
 
-    def scheduled(self, images: int) -> Source:
-        """The same source for a training run of so many images.
+    def schedule(self, images: int) -> Source:
+        """The same source for a training run of ``images`` images.
 
-        Stages of a recipe that end at a share of the run then end at a number of images.
+        A stage of a recipe that ends at a share of the run then ends at a number of images.
         """
         return self
 
 
 class Localizer:
-    """Base class of all methods. A subclass declares what differs and defines :meth:`locate`.
+    """Base class of all methods. A subclass overrides some attributes and defines :meth:`locate`.
 
     Attributes:
-        told: what the localizer is given beside the image: nothing, or "r" and "discolor_ratio".
-            Callers pass nothing else.
-        learns: what ``fit`` learns from: nothing, clean images or labelled images.
-        note: text that must stand beside the name in every table; "" for none.
-        score_kind: what the score means. "log odds": the natural logarithm of the odds that the
+        told: names of the numbers that the localizer is given beside the image: none, or "r" and
+            "discolor_ratio". Callers pass nothing else.
+        learns: the images that ``fit`` learns from: "nothing", "clean" or "labelled".
+        note: text that every table shows beside the name; "" for none.
+        score_kind: meaning of the score. "log odds": the natural logarithm of the odds that the
             image has an anomaly, where half of the images have one. "": any scale.
-        map_marks: what is high in the map: the possible "centre" of an anomaly, or every pixel of
-            its "region".
-        batch_size: how many images a caller passes to ``locate`` at once, at most.
+        map_marks: the pixels where the map is high: the possible "centre" of an anomaly, or every
+            pixel of its "region".
+        batch_size: largest number of images that a caller passes to ``locate`` at once.
         takes_ranges: whether ``seek`` uses a partly known radius or ratio.
     """
 
@@ -172,16 +172,16 @@ class Localizer:
         return None
 
     def fit(self, train: Source, val: Source, run: Path) -> None:
-        """Learn from ``train`` and write the run folder ``run``; ``learns`` says from what.
+        """Learn from the images of ``train`` and write the run folder ``run``.
 
-        An interrupted fit of the same options and data continues where it stopped, where the
-        method has epochs. Afterwards ``locate`` can be called. A method that learns nothing does
-        nothing and writes nothing.
+        ``learns`` determines which images are used. If the method has epochs, a call with the
+        options and data of an interrupted one continues it. Afterwards ``locate`` can be called. A
+        method that learns nothing does nothing and writes nothing.
 
         Args:
             train: images to learn from.
             val: images that choose the best epoch or set thresholds; never learned from.
-            run: the folder; made where there is none. Its ``model.json``
+            run: the folder, created if it does not exist. Its ``model.json``
                 (:func:`localize.run_files.write_run`) names the method and is written last.
 
         Raises:
@@ -197,10 +197,10 @@ class Localizer:
 
         Args:
             images: of any sizes, also different ones.
-            told: for each image what a told method is given; None for an image-only method.
+            told: for a told method, the radius and ratio of each image; None for an image-only one.
 
         Raises:
-            InputError: a told method is not told, or there are no weights yet.
+            InputError: ``told`` is missing for a told method, or there are no weights yet.
             Skipped: an image cannot be answered.
         """
         raise NotImplementedError
@@ -221,33 +221,33 @@ class Localizer:
 
         Args:
             run: the folder.
-            which: "best" or "last": the weights of which epoch; ignored without epochs.
+            which: "best" or "last": the epoch whose weights are loaded; ignored without epochs.
             device: auto, cpu, cuda or mps.
 
         Raises:
-            InputError: the folder is damaged or of another method.
+            InputError: the folder is damaged or belongs to another method.
         """
         raise InputError(f"{run}: this method learns nothing, so it has no run folders")
 
 
-class _Adapted(Localizer):
-    """A localizer of another class, with the defaults of the contract for what it lacks."""
+class _Adapter(Localizer):
+    """A localizer of a foreign class, with the defaults of :class:`Localizer` where it has none."""
 
-    _copied: ClassVar = (
+    _attributes: ClassVar = (
         "told", "learns", "note", "score_kind", "map_marks", "batch_size", "fit", "seek",
     )  # fmt: skip
 
     def __init__(self, localizer: Any) -> None:
         self.localizer = localizer
         self.takes_ranges = hasattr(localizer, "seek")
-        for name in self._copied:
+        for name in self._attributes:
             if hasattr(localizer, name):
                 setattr(self, name, getattr(localizer, name))
 
     @property
     def parameters(self) -> int | None:
-        found: int | None = getattr(self.localizer, "parameters", None)
-        return found
+        parameters: int | None = getattr(self.localizer, "parameters", None)
+        return parameters
 
     def locate(
         self, images: Sequence[np.ndarray], told: Sequence[Told] | None = None
@@ -258,4 +258,4 @@ class _Adapted(Localizer):
 
 def as_localizer(localizer: Any) -> Localizer:
     """Any object with ``told``, ``learns`` and ``locate`` -> a :class:`Localizer`."""
-    return localizer if isinstance(localizer, Localizer) else _Adapted(localizer)
+    return localizer if isinstance(localizer, Localizer) else _Adapter(localizer)

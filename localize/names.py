@@ -48,14 +48,14 @@ def short(text: str, longest: int = LONGEST) -> str:
 
 
 def _start(text: str, columns: int) -> str:
-    """The first characters that fit into ``columns``."""
-    taken, used = [], 0
+    """The beginning of a text that fits into ``columns``."""
+    characters, width = [], 0
     for each in text:
-        used += display_width(each)
-        if used > columns:
+        width += display_width(each)
+        if width > columns:
             break
-        taken.append(each)
-    return "".join(taken)
+        characters.append(each)
+    return "".join(characters)
 
 
 def file_stem(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Options of methods: one frozen dataclass each, from which flags, help texts and checks derive.
+"""Options of methods: one frozen dataclass for each, which determines flags, help and checks.
 
 This module and those with the dataclasses import neither torch nor numpy, so that the help of the
 command line is shown without delay.
@@ -19,16 +19,16 @@ def option(
     """The metadata of an option's dataclass field.
 
     Args:
-        help: one plain sentence; without it there is no flag.
-        default_text: shown in the help instead of the default, for instance of None.
-        recorded: whether the run folder's ``model.json`` holds it.
-        always: whether the command line passes the default on, too.
+        help: one sentence for the help; "" for an option without a flag.
+        default_text: text in the help instead of the default, for instance where it is None.
+        recorded: whether ``model.json`` in the run folder holds the option.
+        always: whether the command line passes the option on even if the user leaves it out.
     """
     return {"help": help, "default_text": default_text, "recorded": recorded, "always": always}
 
 
-def inherited(base: type[Options], name: str, default_text: str = "") -> dict[str, Any]:
-    """The metadata of a base class' field, for the same field with another default."""
+def metadata_of(base: type[Options], name: str, default_text: str = "") -> dict[str, Any]:
+    """The metadata of a field of a base class, for the same field with another default."""
     return {**base.fields()[name].metadata, "default_text": default_text}
 
 
@@ -55,9 +55,9 @@ def default_text(option_field: dataclasses.Field[Any]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The options of a method that has none; base class of the others.
+    """Base class of all options, and the options of a method that has none.
 
-    ``family`` names the methods with these options in help texts.
+    ``family`` is the name of the methods with these options in help texts.
     """
 
     family: ClassVar[str] = ""
@@ -67,8 +67,8 @@ class Options:
         """The options by name."""
         return {each.name: each for each in dataclasses.fields(cls)}
 
-    def recorded(self) -> dict[str, Any]:
-        """The options that ``model.json`` holds: those that the result depends on."""
+    def description(self) -> dict[str, Any]:
+        """The options that ``model.json`` holds: those that the weights depend on."""
         return {
             name: getattr(self, name)
             for name, each in self.fields().items()
@@ -76,10 +76,10 @@ class Options:
         }
 
     def check_counts(self, *names: str) -> None:
-        """Refuse options below 1; None is accepted.
+        """Check that options are None or at least 1.
 
         Raises:
-            InputError: one is.
+            InputError: one is below 1.
         """
         for name in names:
             value = getattr(self, name)
@@ -87,7 +87,7 @@ class Options:
                 raise InputError(f"{flag(name)} is {value}: give a whole number from 1 up")
 
     def check_choice(self, name: str, choices: tuple[str, ...]) -> None:
-        """Refuse an option that is not one of the choices.
+        """Check that an option is one of the choices.
 
         Raises:
             InputError: it is not.
@@ -96,7 +96,7 @@ class Options:
             raise InputError(f"{flag(name)} is '{getattr(self, name)}': use {' or '.join(choices)}")
 
     def check_number(self, name: str, most: float = float("inf")) -> None:
-        """Refuse an option that is not above 0 and at most ``most`` and finite; None is accepted.
+        """Check that an option is None, or finite, above 0 and at most ``most``.
 
         Raises:
             InputError: it is not.

@@ -1,4 +1,4 @@
-"""The registry of methods: finds and loads a localizer by a method's name, a run folder or a SPEC.
+"""The registry of methods, and the functions that turn a SPEC into a localizer.
 
 To add a method, write a class that implements :class:`localize.localizer.Localizer`, a dataclass
 of its options (:mod:`localize.options`), and one entry in :data:`METHODS`. Flags, help texts,
@@ -28,7 +28,7 @@ from synth.errors import InputError
 if TYPE_CHECKING:  # the registry is imported for the command line's help: it stays light
     from localize.localizer import Learns, Localizer
 
-BASELINE = "centre"  # scored with the others in every comparison: what a guess is worth
+BASELINE = "centre"  # scored in every comparison, as the reference for chance
 _IMAGE_ONLY: frozenset[str] = frozenset()
 _TOLD = frozenset({"r", "discolor_ratio"})
 
@@ -38,14 +38,14 @@ class Method:
     """An entry of the registry: enough to list a method without importing it.
 
     Args:
-        target: ``module:class``, imported when the method is first used.
+        target: ``module:class``, imported when the method is used for the first time.
         learns, told: as the class declares them, see :class:`localize.localizer.Localizer`.
         summary: one line for ``localize methods``.
         options: the dataclass of the options that users may give.
-        preset: further keyword arguments of the class, and of its ``load`` where weights are
+        arguments: further keyword arguments of the class, and of its ``load`` where weights are
             included.
         weights: name of the folder in :data:`localize.run_files.SHIPPED` with included weights.
-        compared: whether ``localize compare`` includes it by default.
+        in_default_compare: whether ``localize compare`` includes it by default.
     """
 
     name: str
@@ -54,21 +54,21 @@ class Method:
     told: frozenset[str]
     summary: str
     options: type[Options] = Options
-    preset: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = field(default_factory=dict)
     weights: str = ""
-    compared: bool = True
+    in_default_compare: bool = True
 
     @property
-    def takes(self) -> frozenset[str]:
+    def option_names(self) -> frozenset[str]:
         """The names of the options that users may give."""
         return frozenset(self.options.fields())
 
-    def accepted(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Those of the options that the method takes."""
-        return {name: value for name, value in options.items() if name in self.takes}
+    def select_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The entries of ``options`` that the method has."""
+        return {name: value for name, value in options.items() if name in self.option_names}
 
     def implementation(self) -> Any:
-        """The class itself."""
+        """The class of the method."""
         module, _, name = self.target.partition(":")
         return getattr(importlib.import_module(module), name)
 
@@ -81,11 +81,11 @@ def _cnn(name: str, told: frozenset[str], summary: str, target: str = "cnn:Cnn")
 
 
 def _ringvote(
-    name: str, told: frozenset[str], summary: str, views: int = 1, compared: bool = True
+    name: str, told: frozenset[str], summary: str, views: int = 1, in_default_compare: bool = True
 ) -> Method:
     return Method(
         name, "localize.methods.ringvote.method:RingVote", "labelled", told, summary,
-        RingVoteOptions, {"image_only": not told, "views": views}, "ringvote", compared,
+        RingVoteOptions, {"image_only": not told, "views": views}, "ringvote", in_default_compare,
     )  # fmt: skip
 
 
@@ -138,13 +138,13 @@ _ENTRIES = (
     _ringvote(
         "ringvote-careful-told", _TOLD,
         "ringvote-told with evidence averaged over 4 mirrored views: slower, finds more",
-        views=4, compared=False,
+        views=4, in_default_compare=False,
     ),
     _ringvote(
         "ringvote-careful", _IMAGE_ONLY,
         "ringvote averaged over 4 mirrored views and rescored by a matched filter: slower, "
         "finds more",
-        views=4, compared=False,
+        views=4, in_default_compare=False,
     ),
 )  # fmt: skip
 METHODS = {entry.name: entry for entry in _ENTRIES}
@@ -154,11 +154,11 @@ def method(name: str) -> Method:
     """A registered name, ``file.py:function`` or ``anomalib:MODEL`` -> its entry.
 
     Raises:
-        InputError: there is none; the line names the most similar one.
+        InputError: there is none; the message names the most similar one.
     """
     if name in METHODS:
         return METHODS[name]
-    name = expand(name)
+    name = expand_home(name)
     place, _, function = name.rpartition(":")
     if place.endswith(".py"):
         return function_entry(name, place, function)
@@ -188,7 +188,7 @@ def anomalib_entry(name: str) -> Method:
 
 
 def option_classes() -> list[type[Options]]:
-    """The options of all methods that learn or run in a process of their own, each class once."""
+    """The option classes of all methods that learn or run in their own process, each once."""
     classes = [entry.options for entry in METHODS.values() if entry.learns != "nothing"]
     return list(dict.fromkeys((*classes, AnomalibOptions, ExternalOptions)))
 
@@ -196,31 +196,33 @@ def option_classes() -> list[type[Options]]:
 def create(name: str, **options: Any) -> Localizer:
     """A registered name and options -> a localizer, not yet fitted.
 
-    Options that a method does not take are refused.
+    Raises:
+        TypeError: the method does not have one of the options.
+        InputError: an option has a value that cannot be used.
     """
     entry = method(name)
-    localizer: Localizer = entry.implementation()(**entry.preset, **options)
+    localizer: Localizer = entry.implementation()(**entry.arguments, **options)
     return localizer
 
 
 def options_by_method(
     entries: Iterable[Method], options: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    """Methods and one set of options for all -> by name, the options that each method takes.
+    """Methods, options for all of them -> method name -> the options that this method has.
 
     Raises:
-        InputError: none of the methods takes an option.
+        InputError: an option belongs to none of the methods.
     """
-    chosen = {entry.name: entry.accepted(options) for entry in entries}
-    known = set(LearnerOptions.fields()).union(*chosen.values())
+    by_method = {entry.name: entry.select_options(options) for entry in entries}
+    known = set(LearnerOptions.fields()).union(*by_method.values())
     for name in options:
         if name not in known:
-            raise InputError(f"--{flag(name)} is no option of {', '.join(chosen)}: leave it out")
-    return chosen
+            raise InputError(f"--{flag(name)} is no option of {', '.join(by_method)}: leave it out")
+    return by_method
 
 
 def label(name: str, localizer: Localizer) -> str:
-    """The name of a method in tables, with the note that belongs to it."""
+    """The name of a method in tables: followed by its note, if it has one."""
     return f"{name} ({localizer.note})" if localizer.note else name
 
 
@@ -231,13 +233,13 @@ def load(spec: str | Path, *, time_limit: float | None = None, **options: Any) -
     or ``file.py:function``.
 
     Args:
-        time_limit: seconds for one image, for what runs in a process of its own [60].
-        options: of the ``load`` of the class: ``which`` weights, ``device``.
+        time_limit: limit for one image in seconds, for localizers in their own process [60].
+        options: for ``load`` of the class: ``which`` weights, ``device``.
 
     Raises:
         InputError: there is no such localizer, or the method must be trained first.
     """
-    spec = expand(spec)
+    spec = expand_home(spec)
     folder = Path(spec)
     localizer: Localizer
     if is_folder(folder):
@@ -250,24 +252,26 @@ def load(spec: str | Path, *, time_limit: float | None = None, **options: Any) -
     entry = method(str(spec))
     if entry.weights:
         run = SHIPPED / entry.weights
-        localizer = entry.implementation().load(run, **entry.preset, **options)
+        localizer = entry.implementation().load(run, **entry.arguments, **options)
         return localizer
     if entry.learns != "nothing":
         raise InputError(
             f"{entry.name} must be trained first: localize train {entry.name} DATASET --out RUN, "
             "then name the folder RUN"
         )
-    return create(entry.name, **entry.accepted(options), **_time_limit_option(entry, time_limit))
+    return create(
+        entry.name, **entry.select_options(options), **_time_limit_option(entry, time_limit)
+    )
 
 
 def _time_limit_option(entry: Method, time_limit: float | None) -> dict[str, float]:
-    """The time limit as an option of a method, if it takes one."""
-    if time_limit is None or "time_limit" not in entry.takes:
+    """The time limit as an option of a method; {} if the method has no such option."""
+    if time_limit is None or "time_limit" not in entry.option_names:
         return {}
     return {"time_limit": time_limit}
 
 
-def expand(spec: str | Path) -> str:
+def expand_home(spec: str | Path) -> str:
     """A SPEC -> the same with ``~`` at its start replaced by the home folder."""
     if not str(spec):
         raise InputError("a method's SPEC is empty: name a method, run folder or file.py:function")
@@ -280,13 +284,13 @@ def run_method(run: Path) -> Method:
 
 
 def folder_of(name: str) -> str:
-    """A method's name -> that of its run folder, which no file system objects to."""
+    """The name of a method -> the name of its run folder, valid in every file system."""
     return file_stem(name.replace(":", "-"))
 
 
 def name_of(spec: str | Path) -> str:
-    """The name under which a SPEC stands in tables: method's, run folder's or function's."""
-    spec = expand(spec)
+    """The name of a SPEC in tables: that of the method, run folder or function."""
+    spec = expand_home(spec)
     if is_folder(Path(spec)):
         return plain(paths.name_of(spec))
     place, _, function = spec.rpartition(":")
@@ -294,8 +298,8 @@ def name_of(spec: str | Path) -> str:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether there is such a folder; also of a name that no file can have."""
+    """Whether a path is a folder; False for a name that is too long for a file."""
     try:
         return path.is_dir()
-    except OSError:  # too long
+    except OSError:
         return False

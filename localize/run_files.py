@@ -25,10 +25,10 @@ RUN = folders.Marker(
         and (about.keys() >= {"options", "torch"} or about.keys() >= {"settings", "trained"})
     ),
 )
-FILES = "files"  # entry of it: the digests of the other files, by name
-CONTENT = "content_sha256"  # entry of it: the digest of all its other entries
+FILES = "files"  # its entry with the digests of the other files, by name
+CONTENT = "content_sha256"  # its entry with the digest of all other entries
 SHIPPED = Path(__file__).parent / "weights"  # run folders that are part of the package
-_SEAL = b"acuity sealed 1 "  # begins a file of an unfinished run, before the digest
+_HEADER = b"acuity sealed 1 "  # the first bytes of a file with a checksum
 
 
 def read_run(run: Path) -> dict[str, Any]:
@@ -47,8 +47,8 @@ def read_run(run: Path) -> dict[str, Any]:
     if not isinstance(about.get("method"), str):
         raise InputError(f"{path} is damaged (it names no method): {_advice(run)}")
     digests = about.keys() & {CONTENT, FILES}
-    if digests and (len(digests) < 2 or about[CONTENT] != _content(about)):
-        raise _damage(path)
+    if digests and (len(digests) < 2 or about[CONTENT] != _content_digest(about)):
+        raise _damage_error(path)
     return about
 
 
@@ -61,14 +61,14 @@ def write_run(run: Path, about: dict[str, Any], names: Iterable[str] = ()) -> No
     """
     about = json.loads(json.dumps(about))
     about[FILES] = about.get(FILES, {}) | {name: folders.sha256(run / name) for name in names}
-    about[CONTENT] = _content(about)
+    about[CONTENT] = _content_digest(about)
     folders.write(run / RUN_FILE, json.dumps(about, indent=2) + "\n")
 
 
 def read_file(run: Path, name: str) -> bytes:
-    """The bytes of a file of a run folder, compared with the digest in its description.
+    """The bytes of a file of a run folder, after a check of its digest.
 
-    It is not compared while the run is in training, or in a run of an earlier version.
+    During training and in runs of earlier versions there is no digest to compare with.
 
     Raises:
         InputError: the file is missing, or differs from what training wrote.
@@ -78,12 +78,12 @@ def read_file(run: Path, name: str) -> bytes:
         data = path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path} is missing: {_advice(run)}") from None
-    _compare(run, name, hashlib.sha256(data).hexdigest())
+    _check_digest(run, name, hashlib.sha256(data).hexdigest())
     return data
 
 
 def check_file(run: Path, name: str) -> Path:
-    """The path of a file of a run folder, compared with its digest but not read into memory.
+    """The path of a file of a run folder, after a check of its digest; for large files.
 
     Raises:
         InputError: as :func:`read_file`.
@@ -91,23 +91,25 @@ def check_file(run: Path, name: str) -> Path:
     path = run / name
     if not path.is_file():
         raise InputError(f"{path} is missing: {_advice(run)}")
-    _compare(run, name, folders.sha256(path))
+    _check_digest(run, name, folders.sha256(path))
     return path
 
 
-def _compare(run: Path, name: str, digest: str) -> None:
+def _check_digest(run: Path, name: str, digest: str) -> None:
+    """Raise InputError if the description of a run has another digest for a file."""
     if not (run / RUN_FILE).is_file():
         return
     about = read_run(run)
     expected = about.get(FILES)
-    if expected is None:  # of an earlier version, which had digests for patchcore and anomalib
+    if expected is None:  # earlier versions had digests for patchcore and anomalib only
         earlier = about.get("sha256")
         expected = earlier if isinstance(earlier, dict) else {name: earlier or digest}
     if expected.get(name) != digest:
-        raise _damage(run / name)
+        raise _damage_error(run / name)
 
 
-def _damage(path: Path) -> InputError:
+def _damage_error(path: Path) -> InputError:
+    """The error about a file with another digest than the recorded one."""
     return InputError(
         f"{path} is damaged: {_advice(path.parent)} "
         "(its SHA-256 is not that of the file that training wrote)"
@@ -115,51 +117,53 @@ def _damage(path: Path) -> InputError:
 
 
 def _advice(run: Path) -> str:
+    """The advice in messages about a damaged run folder."""
     if run.parent == SHIPPED:
         return "install acuity again"
     return "train again, or restore it from a copy"
 
 
-def _content(about: dict[str, Any]) -> str:
-    """The SHA-256 of all entries but the digest itself, independent of their order and layout."""
+def _content_digest(about: dict[str, Any]) -> str:
+    """The SHA-256 of all entries except CONTENT, independent of their order and layout."""
     entries = {name: value for name, value in about.items() if name != CONTENT}
     return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
 
 
-def write_sealed(
+def write_with_checksum(
     path: Path, data: bytes | memoryview, use: str = "", earlier: Path | None = None
 ) -> None:
-    """Write a file of an unfinished run, with a checksum for :func:`read_sealed`.
+    """Write a file of an unfinished run, with a checksum for :func:`read_with_checksum`.
 
     Args:
-        use: the purpose of the file; read for another one it counts as damaged.
-        earlier: the file that it replaces gets this name.
+        use: the purpose of the file; reading it with another ``use`` fails.
+        earlier: new path of the file that is replaced.
     """
     with folders.replace_atomically(path) as temporary:
         with temporary.open("wb") as file:
-            file.write(_seal(data, use))
+            file.write(_checksum_line(data, use))
             file.write(data)
         if earlier is not None and path.is_file():
             path.replace(earlier)
 
 
-def read_sealed(path: Path, use: str = "") -> memoryview:
-    """The data that :func:`write_sealed` wrote for the same use.
+def read_with_checksum(path: Path, use: str = "") -> memoryview:
+    """The data that :func:`write_with_checksum` wrote for the same use.
 
     Raises:
-        Damaged: the file is a different one, or incomplete.
+        Damaged: the file is incomplete, or its content or use is a different one.
         OSError: it cannot be read.
     """
-    whole = memoryview(path.read_bytes())
-    length = len(_seal(b"", ""))
-    seal, data = whole[:length], whole[length:]
-    if seal != _seal(data, use):
+    content = memoryview(path.read_bytes())
+    length = len(_checksum_line(b"", ""))
+    line, data = content[:length], content[length:]
+    if line != _checksum_line(data, use):
         raise Damaged("is damaged")
     return data
 
 
-def _seal(data: bytes | memoryview, use: str) -> bytes:
+def _checksum_line(data: bytes | memoryview, use: str) -> bytes:
+    """The line with the checksum of data and use that stands before the data."""
     digest = hashlib.sha256(use.encode())
     digest.update(b"\0")
     digest.update(data)
-    return _SEAL + digest.hexdigest().encode() + b"\n"
+    return _HEADER + digest.hexdigest().encode() + b"\n"

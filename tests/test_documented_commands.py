@@ -69,10 +69,10 @@ FORMS = {  # patterns of values that the added flags replace, so that they would
 }
 # Numbers of images for training on endless images, which no flag changes.
 CONSTANTS = {
-    "localize.data.endless.VAL": 2,
+    "localize.data.endless.VAL_IMAGES": 2,
     "localize.data.batches.EPOCH": 4,
     "localize.methods.ringvote.method.EPOCH": 2,
-    "localize.methods.ringvote.method.VAL": 2,
+    "localize.methods.ringvote.method.VAL_IMAGES": 2,
     "localize.methods.ringvote.platt.SIZES": ((400, 320),),
 }
 

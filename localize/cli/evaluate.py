@@ -8,7 +8,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from localize.cli.arguments import Dataset, Overwrite, Resume, Split, TimeLimit
-from localize.cli.options import takes_options
+from localize.cli.options import add_option_flags
 from synth import console
 
 
@@ -47,7 +47,7 @@ def evaluate(
     tables.print_scores(result, split)
 
 
-@takes_options
+@add_option_flags
 def compare(
     dataset: Dataset,
     out: Annotated[Path, typer.Option(help="Folder to write.")],

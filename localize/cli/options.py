@@ -55,7 +55,7 @@ def _learners() -> list[type[Options]]:
     return [each for each in registry.option_classes() if issubclass(each, LearnerOptions)]
 
 
-def takes_options(command: Callable[..., None]) -> Callable[..., None]:
+def add_option_flags(command: Callable[..., None]) -> Callable[..., None]:
     """Put all flags in the place of a command's parameter ``options``, a dict of those given."""
     signature = inspect.signature(command, eval_str=True)
     flags = {name: _parameter(name, fields) for name, fields in option_fields().items()}

@@ -8,11 +8,11 @@ from typing import Annotated, Any, Optional
 import typer
 
 from localize.cli.arguments import Overwrite, Resume
-from localize.cli.options import takes_options
+from localize.cli.options import add_option_flags
 from synth import console
 
 
-@takes_options
+@add_option_flags
 def train(
     spec: Annotated[
         str, typer.Argument(help="A method that learns, or anomalib:MODEL.", metavar="SPEC")

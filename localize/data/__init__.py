@@ -1,1 +1,1 @@
-"""Sources of labelled images: datasets on disk and endless pictures from photos."""
+"""Sources of labelled images: datasets on disk and endless images drawn from photos."""

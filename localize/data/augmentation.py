@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 
 def _transforms(name: str) -> tuple[A.BasicTransform, ...]:
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # or it goes online at import
+    # Without this variable, the import asks a server for a newer version.
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     import albumentations as A
 
     if name == "flip":
@@ -68,13 +69,13 @@ def build(names: Sequence[str]) -> Augment:
         if truth is None:
             return sample
         image, x, y = sample.image, truth.x, truth.y
-        for pipeline, its_seed in zip(
+        for pipeline, pipeline_seed in zip(
             pipelines, np.random.SeedSequence(seed).generate_state(len(pipelines)), strict=True
         ):
-            pipeline.set_random_seed(int(its_seed))
-            moved = pipeline(image=image, keypoints=[(x, y)], bboxes=[_box(x, y, truth.reach)])
-            image = moved["image"]
-            x, y = (float(v) for v in moved["keypoints"][0][:2])
+            pipeline.set_random_seed(int(pipeline_seed))
+            result = pipeline(image=image, keypoints=[(x, y)], bboxes=[_box(x, y, truth.reach)])
+            image = result["image"]
+            x, y = (float(v) for v in result["keypoints"][0][:2])
         return replace(sample, image=image, truth=replace(truth, x=x, y=y), clean=None)
 
     return augment

@@ -10,10 +10,10 @@ NAMES = ("flip", "turn", "crop", "noise", "gain")
 
 
 def check_augmentations(names: Sequence[str]) -> None:
-    """Refuse names that are not among :data:`NAMES`.
+    """Check that names of augmentations are in :data:`NAMES`.
 
     Raises:
-        InputError: a name is not.
+        InputError: a name is unknown.
     """
     for name in names:
         if name not in NAMES:

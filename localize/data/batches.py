@@ -12,19 +12,19 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from localize.data.loader import Guarded, Loader, begin_worker
+from localize.data.loader import ErrorReturningDataset, Loader, set_up_worker
 from localize.localizer import Source
 from synth.errors import InputError
 from synth.renderer import Sample
 
-EPOCH = 400  # images per epoch of endless images
+EPOCH = 400  # endless images per epoch
 PRELOAD_BYTES = 4 * 2**30  # a dataset is kept in memory if its images take at most this much
 
 Augment = Callable[[Sample, int], Sample]
 
 
 class Batch(TypedDict):
-    """What a regressor is trained on; (w, h) is the size of its input, (W, H) that of the image.
+    """A training batch of a regressor; (w, h) is the size of its input, (W, H) that of the image.
 
     Args:
         image: (B, 3, h, w) uint8.
@@ -60,7 +60,7 @@ def to_pixels(fractions: np.ndarray, image_size: tuple[int, int]) -> tuple[float
 
 
 def example(sample: Sample, size: tuple[int, int]) -> Batch:
-    """A sample -> the entries of a batch without B; ``size`` is (w, h) px."""
+    """A sample -> a :class:`Batch` without the batch dimension; ``size`` is (w, h) px."""
     if sample.truth is None:
         raise InputError(f"{sample.name} has no anomaly to learn from")
     height, width = sample.image.shape[:2]
@@ -115,7 +115,7 @@ class Examples(Dataset[Batch]):
 class Order(Sampler[tuple[int, int]]):
     """Indices for :class:`Examples`; their order depends on (seed, epoch) alone.
 
-    So a resumed run has the same order. Lightning calls :meth:`set_epoch` before each epoch.
+    A resumed run therefore has the same order. Lightning calls :meth:`set_epoch` before each epoch.
 
     Args:
         fresh: each epoch takes the next ``length`` images, for endless images.
@@ -154,13 +154,13 @@ def loader(
     examples = Examples(source, size, augment)
     workers = 0 if examples.preloaded else workers
     length = epoch_of(source)
-    guarded = Guarded(examples, source)
+    dataset = ErrorReturningDataset(examples, source)
     return Loader(
-        guarded,
+        dataset,
         batch_size=batch,
-        collate_fn=guarded.collate,
+        collate_fn=dataset.collate,
         sampler=Order(length, seed, shuffle, fresh=length < len(source)),
         num_workers=workers,
         persistent_workers=workers > 0,
-        worker_init_fn=begin_worker,
+        worker_init_fn=set_up_worker,
     )

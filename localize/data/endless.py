@@ -1,8 +1,9 @@
 """Endless images: labelled images drawn from photos during training; nothing is written to disk.
 
-A photo is first resampled, flipped and toned, which also weakens the block grid of an earlier JPEG;
-then a region is changed; then the image is encoded and decoded, by the functions of `synth`. The
-random draws of an image depend on the seed and the index alone, so that any worker draws the same.
+A photo is first resampled, flipped and changed in tone, which also weakens the block grid of an
+earlier JPEG compression. Then a region is changed, and the image is encoded and decoded, by the
+functions of `synth`. The random numbers of an image depend on the seed and the index alone, so that
+every worker process draws the same image.
 """
 
 from __future__ import annotations
@@ -23,11 +24,8 @@ import numpy as np
 from PIL import Image
 
 from localize.data import unusable_photos
-from localize.data.mixes import FEW as FEW
-from localize.data.mixes import Mix as Mix
-from localize.data.mixes import load as load
-from localize.data.mixes import recipes_of
 from localize.data.photo_augmentation import augment_photo
+from localize.data.recipe_stages import FEW_REGIONS, Stage, recipes_of
 from localize.localizer import Source
 from synth import anomaly as anomalies
 from synth import photos, renderer
@@ -40,18 +38,18 @@ from synth.recipe import Recipe
 from synth.renderer import Sample
 
 TRIES = 40  # random places tried for the regions of one image
-APART = 8.0  # px, smallest distance between regions of one image
-VAL = 40  # images to validate on
+GAP = 8.0  # px, smallest distance between regions of one image
+VAL_IMAGES = 40  # images to validate on
 CACHE = 150_000_000  # px of decoded photos kept in memory
 
 
 def split(
-    folder: str | Path, mixes: Sequence[Mix], seed: int = 0, progress: Progress | None = None
+    folder: str | Path, stages: Sequence[Stage], seed: int = 0, progress: Progress | None = None
 ) -> tuple[Endless, Endless]:
-    """A folder of photos -> endless images for training, and VAL images of other photos.
+    """A folder of photos -> endless images for training, and VAL_IMAGES images of other photos.
 
-    One photo in seven, at least one, is for validation only. Every photo is decoded once;
-    ``skipped`` of both sources then holds their photos that cannot be used, with the reasons.
+    One photo in seven, at least one, is for validation only. Every photo is decoded once, so that
+    ``skipped`` of both sources holds all of their photos that cannot be used, with the reasons.
 
     Args:
         progress: called with the number of decoded photos and of all photos.
@@ -61,29 +59,31 @@ def split(
     """
     folder = path_of(folder)
     names = photos.find(folder)
-    whole = Endless(folder, mixes, 2 * seed, names=names)
-    sizes = whole.check(progress)
-    last = recipes_of(mixes[-1:])
-    no_val = {
+    all_photos = Endless(folder, stages, 2 * seed, names=names)
+    sizes = all_photos.read_sizes(progress)
+    last_recipes = recipes_of(stages[-1:])
+    unusable_for_val = {
         name: reason
         for name in names
-        if (reason := unusable_photos.size_fault(sizes.get(name, (0, 0)), last))
-    } | whole.skipped
+        if (reason := unusable_photos.size_fault(sizes.get(name, (0, 0)), last_recipes))
+    } | all_photos.skipped
     order = [names[i] for i in np.random.default_rng([seed, len(names)]).permutation(len(names))]
     count = max(1, len(names) // 7)
-    for_val, for_train = unusable_photos.split_photos(order, count, whole.skipped, no_val)
+    for_val, for_train = unusable_photos.split_photos(
+        order, count, all_photos.skipped, unusable_for_val
+    )
     if not for_val or not for_train:
         raise InputError(
-            whole.none_usable()
-            if len(whole.skipped) == len(names)
-            else f"learning needs two usable photos at least, one for validation: {folder} holds "
-            f"{len(names)}{unusable_photos.explain(no_val)}"
+            all_photos.none_usable()
+            if len(all_photos.skipped) == len(names)
+            else "training needs at least two usable photos, one of them for validation: "
+            f"{folder} holds {len(names)}{unusable_photos.explain(unusable_for_val)}"
         )
-    train = Endless(folder, mixes, 2 * seed, names=[name for name in names if name not in for_val])
-    val = Endless(folder, mixes[-1:], 2 * seed + 1, names=sorted(for_val), length=VAL)
-    train.skipped = {name: whole.skipped[name] for name in train.names if name in whole.skipped}
-    val.skipped = {name: no_val[name] for name in val.names if name in no_val}
-    train._cache = val._cache = whole._cache
+    train = Endless(folder, stages, 2 * seed, names=[name for name in names if name not in for_val])
+    val = Endless(folder, stages[-1:], 2 * seed + 1, names=sorted(for_val), length=VAL_IMAGES)
+    for source, unusable in ((train, all_photos.skipped), (val, unusable_for_val)):
+        source.skipped = {name: unusable[name] for name in source.names if name in unusable}
+    train._cache = val._cache = all_photos._cache
     return train, val
 
 
@@ -94,11 +94,11 @@ class Endless(Source):
 
     Args:
         photos_folder: the folder of the photos.
-        mixes: the stages, from :func:`load`, or one recipe.
+        stages: from :func:`localize.data.recipe_stages.load`, or one recipe.
         seed: other seeds give other images.
         names: the photos to use; None: all in the folder.
         length: the number of images; None: no end.
-        augment: resample, flip and tone the photo first; else it is used unchanged.
+        augment: resample, flip and change the tone of the photo first; else it is used unchanged.
 
     Raises:
         InputError: there are no photos.
@@ -107,7 +107,7 @@ class Endless(Source):
     def __init__(
         self,
         photos_folder: str | Path,
-        mixes: Recipe | Sequence[Mix],
+        stages: Recipe | Sequence[Stage],
         seed: int = 0,
         *,
         names: Sequence[str] | None = None,
@@ -118,7 +118,7 @@ class Endless(Source):
         self.folder = path_of(photos_folder)
         self.names: Sequence[str]
         self.names = list(names) if names is not None else photos.find(self.folder)
-        self.mixes = (Mix(mixes.to_dict()),) if isinstance(mixes, Recipe) else tuple(mixes)
+        self.stages = (Stage(stages.to_dict()),) if isinstance(stages, Recipe) else tuple(stages)
         self.seed = seed
         self.augment = augment
         self._length = sys.maxsize if length is None else length
@@ -139,40 +139,40 @@ class Endless(Source):
         return Sample(image, truth, clean, photo=crop.name)
 
     def multi_region(self, index: int) -> tuple[np.ndarray, list[Anomaly]]:
-        """-> the index-th image (H, W, 3) uint8 with up to ``crowd`` regions of its stage.
+        """-> the index-th image (H, W, 3) uint8 with up to ``max_regions`` regions.
 
-        The regions have one ratio and do not overlap. A network that is trained on whole images
-        learns from each of them.
+        The regions have one ratio and do not overlap. ``max_regions`` is that of the stage.
         """
         crop, regions, recipe, rng = self._draw(index, multi=True)
         return self._render(crop, regions, recipe, rng), regions
 
-    def resized(self, size: tuple[int, int], augment: bool = False) -> Endless:
+    def resize(self, size: tuple[int, int], augment: bool = False) -> Endless:
         """Endless images of the same photos, each whole photo stretched to (width, height) px.
 
         For half of the images the radius is drawn up to the nearest edge.
 
         Args:
-            augment: instead of whole photos, resampled, flipped and toned crops of that size.
+            augment: instead of whole photos, use augmented crops of that size.
         """
-        mixes = []
-        for mix in self.mixes:
-            usual = mix.any.get("radius", [mix.common.get("radius", Recipe().radius)])
+        stages = []
+        for stage in self.stages:
+            usual = stage.any.get("radius", [stage.common.get("radius", Recipe().radius)])
             radius = [*usual, *([[min(low for low, _ in usual), "edge"]] * len(usual))]
-            common = {**mix.common, "size": size, "fit": "stretch", "margin": 0.1}
-            mixes.append(dataclasses.replace(mix, common=common, any={**mix.any, "radius": radius}))
-        other = Endless(self.folder, mixes, self.seed, names=self.names, augment=augment)
+            common = {**stage.common, "size": size, "fit": "stretch", "margin": 0.1}
+            choices = {**stage.any, "radius": radius}
+            stages.append(dataclasses.replace(stage, common=common, any=choices))
+        other = Endless(self.folder, stages, self.seed, names=self.names, augment=augment)
         other._cache, other.skipped = self._cache, self.skipped  # the photos are the same
         return other
 
-    def scheduled(self, images: int) -> Endless:
-        """The same source for a training run of so many images: ``until`` becomes a number."""
+    def schedule(self, images: int) -> Endless:
+        """The same source for a training run of ``images`` images: every ``until`` is a number."""
         other = copy.copy(self)
-        other.mixes = tuple(
-            dataclasses.replace(mix, until=round(mix.until * images))
-            if isinstance(mix.until, float)
-            else mix
-            for mix in self.mixes
+        other.stages = tuple(
+            dataclasses.replace(stage, until=round(stage.until * images))
+            if isinstance(stage.until, float)
+            else stage
+            for stage in self.stages
         )
         return other
 
@@ -189,7 +189,7 @@ class Endless(Source):
         return {
             "photos": len(self.names),
             "photo_names_sha256": digest,
-            "mixes": [dataclasses.asdict(mix) for mix in self.mixes],
+            "mixes": [stage.to_dict() for stage in self.stages],
             "seed": self.seed,
         }
 
@@ -199,10 +199,15 @@ class Endless(Source):
             crop, _, recipe, _ = self._draw(index)
             yield self._encode_decode(np.asarray(crop.picture), recipe)
 
-    def _stage(self, index: int, multi: bool) -> Mix:
-        """The stage of an image. Stages of many regions are left out where one region is wanted."""
-        mixes = [m for m in self.mixes[:-1] if multi or m.crowd <= FEW]
-        return next((m for m in mixes if m.until is None or index < m.until), self.mixes[-1])
+    def _stage(self, index: int, multi: bool) -> Stage:
+        """The stage of an image.
+
+        Args:
+            multi: whether the image has several regions; else stages with more than
+                ``FEW_REGIONS`` regions are left out.
+        """
+        stages = [s for s in self.stages[:-1] if multi or s.max_regions <= FEW_REGIONS]
+        return next((s for s in stages if s.until is None or index < s.until), self.stages[-1])
 
     def _draw(
         self, index: int, multi: bool = False
@@ -210,18 +215,18 @@ class Endless(Source):
         """The crop of a photo, the regions in it, the recipe of both, the random generator."""
         if not 0 <= index < len(self):
             raise IndexError(index)
-        mix = self._stage(index, multi)
-        most = mix.crowd if multi else 1
+        stage = self._stage(index, multi)
+        most = stage.max_regions if multi else 1
         rng = np.random.default_rng([self.seed, index])
         for _ in range(TRIES):
-            recipe = mix.recipe(rng)
+            recipe = stage.recipe(rng)
             photo = self._random_photo(rng, recipe)
             try:
                 crop = self._crop(photo, recipe, rng)
                 return crop, _regions(recipe, crop.picture.size, most, rng), recipe, rng
             except Skipped:
                 continue
-        raise InputError(f"{self.folder}: hardly any photo is large enough for the recipe")
+        raise InputError(f"{self.folder}: too few photos are large enough for the recipe")
 
     def _random_photo(self, rng: np.random.Generator, recipe: Recipe) -> Photo:
         """A random one of the photos that can be used."""
@@ -235,18 +240,19 @@ class Endless(Source):
         raise InputError(self.none_usable())
 
     def none_usable(self) -> str:
-        """The message of the error where no photo can be used."""
+        """The error message for the case that no photo can be used."""
         return (
             f"none of the {len(self.names)} photos in {self.folder} can be used; "
             f"the first: {self.skipped[self.names[0]]}"
         )
 
-    def check(self, progress: Progress | None = None) -> dict[str, tuple[int, int]]:
+    def read_sizes(self, progress: Progress | None = None) -> dict[str, tuple[int, int]]:
         """Decode every photo once -> (width, height) px of the usable ones; fills ``skipped``."""
         sizes: dict[str, tuple[int, int]] = {}
         count = os.cpu_count() or 1
 
         def size(name: str) -> tuple[int, int] | str:
+            """The size of a photo, or why it cannot be used."""
             try:
                 return self._photo(name, self._recipes[0]).picture.size
             except Skipped as reason:
@@ -256,18 +262,18 @@ class Endless(Source):
             # A few at a time, because photos that are decoded ahead take memory.
             for first in range(0, len(self.names), 4 * count):
                 names = self.names[first : first + 4 * count]
-                for name, found in zip(names, pool.map(size, names), strict=True):
-                    if isinstance(found, str):
-                        self.skipped[name] = found
+                for name, result in zip(names, pool.map(size, names), strict=True):
+                    if isinstance(result, str):
+                        self.skipped[name] = result
                     else:
-                        sizes[name] = found
+                        sizes[name] = result
                 if progress:
                     progress(first + len(names), len(self.names))
         return sizes
 
     @cached_property
     def _recipes(self) -> list[Recipe]:
-        return recipes_of(self.mixes)
+        return recipes_of(self.stages)
 
     def _photo(self, name: str, recipe: Recipe) -> Photo:
         """A photo as a recipe decodes it, from memory where possible.
@@ -324,24 +330,25 @@ class Endless(Source):
 def _regions(
     recipe: Recipe, size: tuple[int, int], most: int, rng: np.random.Generator
 ) -> list[Anomaly]:
-    """One to ``most`` regions at random places, APART px from each other, of one ratio.
+    """One to ``most`` regions of one ratio at random places, at least GAP px apart.
 
-    Up to FEW regions their number is random; of more, as many as fit are drawn.
+    Where ``most`` is at most FEW_REGIONS, the number of regions is random; else as many as fit.
     """
-    wanted = int(rng.integers(1, most + 1)) if most <= FEW else most
+    count = int(rng.integers(1, most + 1)) if most <= FEW_REGIONS else most
     regions: list[Anomaly] = []
-    cropped = dataclasses.replace(recipe, size="keep")  # the crop is made already
-    for _ in range(TRIES * max(1, most // FEW)):
-        drawn = cropped.draw(*size, rng).anomaly
-        if drawn is None:
+    recipe = dataclasses.replace(recipe, size="keep")  # the crop has its size already
+    for _ in range(TRIES * max(1, most // FEW_REGIONS)):
+        anomaly = recipe.draw(*size, rng).anomaly
+        if anomaly is None:
             break
         if regions:
-            drawn = dataclasses.replace(drawn, discolor_ratio=regions[0].discolor_ratio)
+            anomaly = dataclasses.replace(anomaly, discolor_ratio=regions[0].discolor_ratio)
         if all(
-            max(abs(drawn.x - a.x), abs(drawn.y - a.y)) >= drawn.reach + a.reach + APART
-            for a in regions
+            max(abs(anomaly.x - other.x), abs(anomaly.y - other.y))
+            >= anomaly.reach + other.reach + GAP
+            for other in regions
         ):
-            regions.append(drawn)
-        if len(regions) >= wanted:
+            regions.append(anomaly)
+        if len(regions) >= count:
             break
     return regions

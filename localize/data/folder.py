@@ -21,11 +21,11 @@ from synth.renderer import Sample
 
 @dataclass(frozen=True)
 class Negative:
-    """An image without an anomaly, on disk.
+    """An image without an anomaly in a dataset.
 
     Args:
         photo: the name of its photo, or of its own file where that is not known.
-        partner: of a twin, the index of the row whose anomaly it lacks.
+        partner: of a clean twin, the index of the row that it is the twin of.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Negative:
 class _Images:
     """A sequence of images that are read when they are indexed.
 
-    Python's own iterator over a sequence knows how many items are left.
+    Python's iterator over a sequence has a length hint: the number of images that are left.
     """
 
     def __init__(self, source: Folder, names: list[str]) -> None:
@@ -55,7 +55,7 @@ class Folder(Source):
     ``len`` and indexing run over the rows with an anomaly; ``table`` holds those rows.
 
     Raises:
-        InputError: there is no dataset, or its table cannot be right.
+        InputError: there is no dataset, or its table is faulty.
     """
 
     def __init__(self, folder: str | Path, split: str = "all") -> None:
@@ -97,10 +97,10 @@ class Folder(Source):
 
     def select(self, rows: Sequence[int]) -> Folder:
         """The rows with these indices in this order; a row may occur more than once."""
-        chosen = copy.copy(self)
-        chosen.table = self.table.iloc[list(rows)].reset_index(drop=True)
-        chosen._rows = [self._rows[row] for row in rows]
-        return chosen
+        selection = copy.copy(self)
+        selection.table = self.table.iloc[list(rows)].reset_index(drop=True)
+        selection._rows = [self._rows[row] for row in rows]
+        return selection
 
     @property
     def groups(self) -> list[str]:
@@ -111,7 +111,7 @@ class Folder(Source):
         """The images without an anomaly: label-0 rows, else the clean twins.
 
         Args:
-            told: for told methods, which need the r and the ratio of a partner: twins alone.
+            told: only the clean twins: a told method is given the r and ratio of the partner.
         """
         if self._clean_rows and not told:
             return [Negative(row["file_name"], _photo(row)) for row in self._clean_rows]
@@ -125,7 +125,7 @@ class Folder(Source):
     def clean(self) -> Iterator[np.ndarray]:
         """(H, W, 3) uint8 images without an anomaly: label-0 rows, else the clean twins.
 
-        Each is read when the iterator reaches it; ``operator.length_hint`` is how many are left.
+        Each is read when the iterator reaches it; ``operator.length_hint`` gives the number left.
         """
         return iter(_Images(self, [negative.name for negative in self.negatives()]))
 
@@ -142,4 +142,5 @@ class Folder(Source):
 
 
 def _photo(row: Mapping[Any, Any]) -> str:
+    """The name of the photo of a row, or of its image where that is not known."""
     return str(row["photo"] or row["file_name"])

@@ -21,23 +21,23 @@ from synth.workers import block_sigint
 
 
 @dataclass(frozen=True)
-class Delivery:
-    """A message of a worker.
+class WorkerMessage:
+    """A message from a worker process to its parent.
 
     Args:
         content: a batch, or the error that its dataset raised.
-        skipped: photos that turned out unusable since the last message, with the reasons.
+        skipped: photos found unusable since the last message, by name, with the reasons.
     """
 
     content: Any
     skipped: dict[str, str] = field(default_factory=dict)
 
 
-class Guarded(Dataset[Any]):
+class ErrorReturningDataset(Dataset[Any]):
     """A dataset that returns an error as an item instead of raising it.
 
     torch would put the traceback of the worker into the message of the error. Errors other than
-    those of input, memory and files are faults of the program and keep their traceback.
+    InputError, MemoryError and OSError are bugs and keep their traceback.
     """
 
     def __init__(self, dataset: Dataset[Any], source: Source) -> None:
@@ -53,41 +53,43 @@ class Guarded(Dataset[Any]):
         except (InputError, MemoryError, OSError) as error:
             return error
 
-    def deliver(self, item: Any) -> Delivery:
-        """A batch -> the message with it."""
+    def to_message(self, item: Any) -> WorkerMessage:
+        """A batch or an error -> the message that carries it."""
         skipped = dict(islice(self.source.skipped.items(), self._sent, None))
         self._sent += len(skipped)
-        return Delivery(item, skipped)
+        return WorkerMessage(item, skipped)
 
-    def collate(self, items: Sequence[Any]) -> Delivery:
-        """Items -> the message with a batch of them, or with the first error."""
+    def collate(self, items: Sequence[Any]) -> WorkerMessage:
+        """Items -> the message that carries a batch of them, or the first error among them."""
         errors = (item for item in items if isinstance(item, Exception))
-        return self.deliver(next(errors, None) or default_collate(list(items)))
+        return self.to_message(next(errors, None) or default_collate(list(items)))
 
 
 class Loader(DataLoader[Any]):
-    """A DataLoader of :class:`Guarded` datasets, with ``collate_fn`` one of their two methods.
+    """A DataLoader over an :class:`ErrorReturningDataset` that raises the errors in its messages.
 
-    Its parameters are DataLoader's own: Lightning makes copies of it with other samplers.
+    ``collate_fn`` is the dataset's ``collate``, or ``to_message`` where its items are batches.
+
+    The constructor is that of DataLoader, because Lightning makes copies with other samplers.
     """
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         with block_sigint():
-            deliveries = super().__iter__()
-        assert isinstance(self.dataset, Guarded)
+            messages = super().__iter__()
+        assert isinstance(self.dataset, ErrorReturningDataset)
         skipped = self.dataset.source.skipped
-        for delivery in deliveries:
-            skipped.update(delivery.skipped)
-            if isinstance(delivery.content, Exception):
-                raise delivery.content
-            yield delivery.content
+        for message in messages:
+            skipped.update(message.skipped)
+            if isinstance(message.content, Exception):
+                raise message.content
+            yield message.content
 
 
-def begin_worker(number: int) -> None:
+def set_up_worker(number: int) -> None:
     """Set up a worker: Ctrl-C is left to the parent, and no temporary files are made.
 
-    The sockets through which workers pass shared memory would be files, which stay when all
-    processes are killed. Linux has sockets without files.
+    The sockets through which workers pass shared memory are files by default, and these files stay
+    when all processes are killed. On Linux, sockets without files are used instead.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.excepthook = _print_unless_disconnected
@@ -100,14 +102,14 @@ def begin_worker(number: int) -> None:
 def _print_unless_disconnected(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    """The exception hook of a worker: a parent that takes no more batches is no error."""
+    """The exception hook of a worker: it ignores that the parent closed the connection."""
     if not issubclass(kind, ConnectionError):
         sys.__excepthook__(kind, error, trace)
 
 
 @contextmanager
-def worker_faults() -> Iterator[None]:
-    """Turn torch's error about a dead worker into one line.
+def explain_worker_death() -> Iterator[None]:
+    """Turn torch's error about a dead worker process into an error with a one-line message.
 
     Raises:
         Interrupted: a worker died.

@@ -12,25 +12,28 @@ STRETCH = 1.57  # largest change of the aspect ratio, in 3 of 10 images
 
 
 def augment_photo(
-    picture: Image.Image, size: tuple[int, int], rng: np.random.Generator
+    photo: Image.Image, size: tuple[int, int], rng: np.random.Generator
 ) -> Image.Image:
-    """A photo -> an augmented crop of (width, height) px: of two random crops the more textured."""
-    swapped = rng.random() < 0.4  # x and y
-    width, height = size[::-1] if swapped else size
+    """A photo -> an augmented crop of (width, height) px.
+
+    Of two random crops, the one with more texture is used.
+    """
+    transpose = rng.random() < 0.4
+    width, height = size[::-1] if transpose else size
     scale = math.exp(rng.uniform(math.log(SCALE[0]), math.log(SCALE[1])))
     stretch = math.exp(rng.uniform(0, math.log(STRETCH))) if rng.random() < 0.3 else 1.0
     scales = (scale, scale * stretch) if rng.random() < 0.7 else (scale * stretch, scale)
-    across = min(picture.width, width / scales[0])
-    down = min(picture.height, height / scales[1])
+    crop_width = min(photo.width, width / scales[0])
+    crop_height = min(photo.height, height / scales[1])
     boxes = []
     for _ in range(2):
-        left = rng.uniform(0, picture.width - across)
-        top = rng.uniform(0, picture.height - down)
-        boxes.append((left, top, left + across, top + down))
-    box = max(boxes, key=lambda each: _texture(picture, each))
-    kinds = (Image.Resampling.BICUBIC, Image.Resampling.LANCZOS)
-    pixels = np.asarray(picture.resize((width, height), kinds[rng.integers(2)], box=box))
-    pixels = pixels.swapaxes(0, 1) if swapped else pixels
+        left = rng.uniform(0, photo.width - crop_width)
+        top = rng.uniform(0, photo.height - crop_height)
+        boxes.append((left, top, left + crop_width, top + crop_height))
+    box = max(boxes, key=lambda each: _texture(photo, each))
+    filters = (Image.Resampling.BICUBIC, Image.Resampling.LANCZOS)
+    pixels = np.asarray(photo.resize((width, height), filters[rng.integers(2)], box=box))
+    pixels = pixels.swapaxes(0, 1) if transpose else pixels
     pixels = pixels[:, ::-1] if rng.random() < 0.5 else pixels
     pixels = pixels[::-1] if rng.random() < 0.15 else pixels
     if rng.random() < 0.5:
@@ -44,8 +47,8 @@ def augment_photo(
     return Image.fromarray(np.ascontiguousarray(pixels))
 
 
-def _texture(picture: Image.Image, box: tuple[float, float, float, float]) -> float:
+def _texture(photo: Image.Image, box: tuple[float, float, float, float]) -> float:
     """Mean difference of horizontal neighbours, each limited to 30 code values."""
     left, top, right, bottom = (int(edge) for edge in box)
-    grey = np.asarray(picture.crop((left, top, right, bottom)).convert("L"), np.int16)[::3]
+    grey = np.asarray(photo.crop((left, top, right, bottom)).convert("L"), np.int16)[::3]
     return float(np.minimum(np.abs(np.diff(grey, axis=1)), 30).mean())

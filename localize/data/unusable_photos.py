@@ -1,4 +1,4 @@
-"""Photos that endless images cannot be drawn from: which they are, the reasons, the messages."""
+"""Photos that cannot be used for endless images: the reasons, and the messages about them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from synth.text_escapes import escape_surrogates
 
 
 def size_fault(size: tuple[int, int], recipes: Sequence[Recipe]) -> str:
-    """Why no recipe can use a photo of (width, height) px; "" if one can."""
+    """Why no recipe can use a photo of (width, height) px; "" if a recipe can."""
     reason = ""
     for each in recipes:
         try:
@@ -26,26 +26,25 @@ def size_fault(size: tuple[int, int], recipes: Sequence[Recipe]) -> str:
 
 
 def split_photos(
-    order: Sequence[str], count: int, no_train: Container[str], no_val: Container[str]
+    order: Sequence[str],
+    count: int,
+    unusable_for_train: Container[str],
+    unusable_for_val: Container[str],
 ) -> tuple[set[str], set[str]]:
     """Photos in random order -> those for validation, and the usable ones for training.
 
-    The first ``count`` are for validation. Where this leaves one side without a usable photo, one
-    photo changes sides.
-
-    Args:
-        no_train: photos that cannot be used for training.
-        no_val: photos that cannot be used for validation.
+    The first ``count`` are for validation. Where this leaves training or validation without a
+    usable photo, it gets one photo of the other.
     """
     val, rest = list(order[:count]), list(order[count:])
-    if all(name in no_val for name in val):
-        val += [name for name in rest if name not in no_val][:1]
-    if all(name in no_train or name in val for name in rest):
-        usable = [name for name in val if name not in no_val]
-        spare = [name for name in val if name not in no_train and name not in usable[:1]]
+    if all(name in unusable_for_val for name in val):
+        val += [name for name in rest if name not in unusable_for_val][:1]
+    if all(name in unusable_for_train or name in val for name in rest):
+        usable = [name for name in val if name not in unusable_for_val]
+        spare = [name for name in val if name not in unusable_for_train and name not in usable[:1]]
         val = [name for name in val if name not in (spare[:1] if usable else [])]
-    train = {name for name in order if name not in no_train and name not in val}
-    return ({*val} if any(name not in no_val for name in val) else set()), train
+    train = {name for name in order if name not in unusable_for_train and name not in val}
+    return ({*val} if any(name not in unusable_for_val for name in val) else set()), train
 
 
 def explain(skipped: Mapping[str, str]) -> str:

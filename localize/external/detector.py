@@ -28,7 +28,7 @@ PYTHON = "ACUITY_ANOMALIB"  # environment variable: the interpreter, or its envi
 ENVIRONMENT = Path(".peers/anomalib")  # that make peers writes
 JOB = anomalib_job.__file__
 LOG = "training.log"
-SCRATCH = "scratch"  # folder in the run: pictures and checkpoints while it trains
+SCRATCH = "scratch"  # folder in the run folder: images and checkpoints during the training
 
 
 class Detector(Localizer):
@@ -36,8 +36,8 @@ class Detector(Localizer):
 
     Args:
         model: one of :data:`~localize.external.options.MODELS`.
-        options: of :class:`~localize.external.options.AnomalibOptions`; ``time_limit`` holds once
-            the model is trained.
+        options: of :class:`~localize.external.options.AnomalibOptions`; ``time_limit`` applies to
+            :meth:`locate`, not to the training.
 
     Raises:
         InputError: there is no such model, or no environment with anomalib.
@@ -62,12 +62,12 @@ class Detector(Localizer):
         return self.about.get("parameters")
 
     def _set_about(self, about: dict[str, Any]) -> None:
-        """Keep what the job reported of the training, and derive the note for tables from it."""
+        """Keep the report of the job about the training, and make the note for tables from it."""
         self.about = about
         backbones = {"ImageNet": "ImageNet", "random": "random backbone", "": "from scratch"}
         epochs, usual = about["epochs"], about["usual_epochs"]
-        short = f", {epochs}/{usual} epochs" if epochs < usual else ""
-        self.note = backbones[about["backbone"]] + short
+        reduced = f", {epochs}/{usual} epochs" if epochs < usual else ""
+        self.note = backbones[about["backbone"]] + reduced
 
     def fit(self, train: Source, val: Source, run: Path) -> None:
         """Train on the clean images of ``train``, exported as MVTec AD; ``val`` is not used.
@@ -85,7 +85,7 @@ class Detector(Localizer):
         packaged = PACKAGED[anomalib_job.LITE]
         settings = {
             "model": self.model,
-            **self.options.recorded(),
+            **self.options.description(),
             "device": self.options.device,
             "weights": dataclasses.asdict(packaged),
         }
@@ -93,15 +93,15 @@ class Detector(Localizer):
         with _scratch(run) as scratch:
             exported = scratch / "mvtec"
             exporting.export(train.folder, exported, "mvtec")
-            pictures = next(exported.glob("*/train/good"))
+            images = next(exported.glob("*/train/good"))
             message = {
-                "settings": settings, "pictures": str(pictures), "run": str(run.resolve()),
+                "settings": settings, "images": str(images), "run": str(run.resolve()),
                 "scratch": str(scratch.resolve()),
             }  # fmt: skip
             step = console.progress(name) if self.options.progress else contextlib.nullcontext()
             try:
                 with step as progress:
-                    self._set_about(peer.ask(message, None, progress))
+                    self._set_about(peer.request(message, None, progress))
             except Failure as error:
                 raise InputError(f"{name} could not be trained: {error}") from None
             finally:
@@ -156,7 +156,9 @@ class Detector(Localizer):
             raise InputError(f"{ANOMALIB}{self.model}: load its run folder first")
         findings = []
         for image in images:
-            reply = self._peer.ask({"image": np.ascontiguousarray(image)}, self.options.time_limit)
+            reply = self._peer.request(
+                {"image": np.ascontiguousarray(image)}, self.options.time_limit
+            )
             message = caller.to_message(reply["map"], image.shape[:2])
             message["score"] = reply.get("score", message["score"])
             findings.append(to_finding(message, image.shape[:2]))
@@ -170,7 +172,7 @@ class Detector(Localizer):
 
 @contextlib.contextmanager
 def _scratch(run: Path) -> Iterator[Path]:
-    """A folder in the run folder for temporary files of the training; empty, and removed later."""
+    """An empty folder in the run folder for temporary files of the training; removed at the end."""
     folder = run / SCRATCH
     shutil.rmtree(folder, ignore_errors=True)  # of a training that was killed
     folder.mkdir()
@@ -186,15 +188,19 @@ def python() -> str:
     Raises:
         InputError: there is none.
     """
-    given = os.environ.get(PYTHON)
-    here = Path(__file__).resolve().parents[2]
-    places = [Path(given)] if given else [here / ENVIRONMENT, Path.cwd() / ENVIRONMENT]
+    configured = os.environ.get(PYTHON)
+    repository = Path(__file__).resolve().parents[2]
+    places = (
+        [Path(configured)] if configured else [repository / ENVIRONMENT, Path.cwd() / ENVIRONMENT]
+    )
     for place in places:
         for path in (place, place / "bin/python", place / "Scripts/python.exe"):
             if path.is_file() and os.access(path, os.X_OK):
                 return str(path)
-    if given:
-        raise InputError(f"{PYTHON} is '{given}': name a Python, or the folder of its environment")
+    if configured:
+        raise InputError(
+            f"{PYTHON} is '{configured}': name a Python, or the folder of its environment"
+        )
     raise InputError(
         "anomalib needs an environment of its own: run make peers, or set the environment "
         f"variable {PYTHON} to the Python of one that has anomalib"

@@ -1,4 +1,4 @@
-"""SPEC ``file.py:function``: any function that locates, run in a process of its own."""
+"""SPEC ``file.py:function``: a function of the user, called in its own process."""
 
 from __future__ import annotations
 
@@ -23,15 +23,19 @@ from synth.paths import path_of
 def to_finding(message: dict[str, Any], shape: tuple[int, int]) -> Finding:
     """A message of ``caller.to_message`` about an (H, W) image -> the finding.
 
-    Without x and y they become the peak of the map, NaN where it is flat. A map that is smaller
-    than the image is enlarged.
+    Where x and y are missing, they are the peak of the map, and NaN for a flat map. A map that is
+    smaller than the image is enlarged.
     """
     fields = dict(message)
     map = fields.get("map")
     if map is not None:
         if "x" not in fields:
-            place = peak(map)
-            x, y = (math.nan, math.nan) if place is None else resize_place(place, map.shape, shape)
+            position = peak(map)
+            x, y = (
+                (math.nan, math.nan)
+                if position is None
+                else resize_place(position, map.shape, shape)
+            )
             fields |= {"x": x, "y": y}
         if map.shape != shape:
             fields["map"] = cv2.resize(map, shape[::-1], interpolation=cv2.INTER_LINEAR)
@@ -39,10 +43,10 @@ def to_finding(message: dict[str, Any], shape: tuple[int, int]) -> Finding:
 
 
 class Function(Localizer):
-    """A function of the user, from an (H, W, 3) uint8 array to a place or a map.
+    """A function of the user, from an (H, W, 3) uint8 array to a position or a map.
 
     Args:
-        path: the file that defines it; it is imported in the other process, never here.
+        path: the file that defines it; imported only in the other process.
         name: the name of the function.
         start_limit: seconds that the import may take.
         options: of :class:`~localize.external.options.ExternalOptions`.
@@ -83,7 +87,7 @@ class Function(Localizer):
         """
         return [
             to_finding(
-                self._peer.ask({"image": np.ascontiguousarray(image)}, self.time_limit),
+                self._peer.request({"image": np.ascontiguousarray(image)}, self.time_limit),
                 image.shape[:2],
             )
             for image in images

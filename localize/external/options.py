@@ -1,4 +1,4 @@
-"""The options of localizers in processes of their own, without torch."""
+"""The options of localizers that run in their own process, without torch."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import threading
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from localize.options import Options, TrainingOptions, inherited, option
+from localize.options import Options, TrainingOptions, metadata_of, option
 from synth.errors import InputError
 
 TIME_LIMIT = 60.0  # seconds for an image
 ANOMALIB = "anomalib:"  # begins the SPEC of a model of that library
-# Of anomalib 2.7.0: those that give maps, train on clean images alone and download nothing.
+# The models of anomalib 2.7.0 that give maps, learn from clean images alone and download nothing.
 MODELS = (
     "anomaly_dino", "cflow", "dfm", "draem", "fastflow", "fre", "padim", "patchcore", "patchflow",
     "reverse_distillation", "stfpm", "supersimplenet",
@@ -21,7 +21,7 @@ MODELS = (
 
 @dataclass(frozen=True, kw_only=True)
 class ExternalOptions(Options):
-    """Options of everything that runs in a process of its own."""
+    """Options of every localizer that runs in its own process."""
 
     family: ClassVar[str] = "file.py:function"
 
@@ -41,13 +41,13 @@ class AnomalibOptions(ExternalOptions, TrainingOptions):
     family: ClassVar[str] = "anomalib"
 
     epochs: int | None = field(
-        default=None, metadata=inherited(TrainingOptions, "epochs", "the model's default")
+        default=None, metadata=metadata_of(TrainingOptions, "epochs", "the model's default")
     )
     input: tuple[int, int] = field(
         default=(256, 256),
         metadata=option("Size WIDTHxHEIGHT in px to which images are stretched."),
     )
-    batch: int = field(default=16, metadata=inherited(TrainingOptions, "batch"))
+    batch: int = field(default=16, metadata=metadata_of(TrainingOptions, "batch"))
 
     def __post_init__(self) -> None:
         ExternalOptions.__post_init__(self)
@@ -57,10 +57,10 @@ class AnomalibOptions(ExternalOptions, TrainingOptions):
 
 
 def check_model(model: str) -> None:
-    """Refuse a model of anomalib that is not among :data:`MODELS`.
+    """Check that a model of anomalib is one of :data:`MODELS`.
 
     Raises:
-        InputError: it is not; the line names the nearest.
+        InputError: it is not; the message names the most similar one.
     """
     if model not in MODELS:
         near = difflib.get_close_matches(model, MODELS, n=1, cutoff=0.5)

@@ -1,4 +1,4 @@
-"""Our side of an external process: start it, exchange messages within a time limit, end it."""
+"""The parent's side of an external process: start, messages with a time limit, end."""
 
 from __future__ import annotations
 
@@ -17,29 +17,35 @@ from localize.external.worker import Message
 from synth.errors import InputError, Skipped
 
 START_LIMIT = 300.0  # seconds for imports and loading, until the process is ready
-EXIT_LIMIT = 3.0  # seconds in which it may end by itself
-# Variables that would make a Python of another environment import modules of ours.
-OUR_VARIABLES = ("PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
+EXIT_LIMIT = 3.0  # seconds that the process has to end by itself
+# Variables with which a Python of another environment would import modules of this one.
+ENVIRONMENT_VARIABLES = (
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "PYTHONSAFEPATH",
+    "VIRTUAL_ENV",
+    "__PYVENV_LAUNCHER__",
+)
 
 Report = Callable[[int, int], None]  # called with progress: done, total
 
 
 class Failure(Skipped):
-    """A process gave no answer to one message; the next message may be answered."""
+    """A process did not answer one message; it may answer the next one."""
 
 
 class Peer:
-    """A process that runs a job (see ``worker``). It starts with the first message.
+    """A process that runs a job (see ``worker``); it is started by the first message.
 
-    After it died, the next message starts it again. A forked or pickled copy of this object starts
-    a process of its own.
+    If it has ended, the next message starts it again. A forked or pickled copy of this object
+    starts its own process.
 
     Args:
         python: the interpreter.
         job: the job's file, and its arguments.
-        foreign: whether the interpreter belongs to another environment than ours.
-        log: file for the output of the process; None: our stderr.
-        start_limit: seconds after which it must be ready.
+        foreign: whether the interpreter belongs to another Python environment.
+        log: file for the output of the process; None: the stderr of this process.
+        start_limit: seconds within which it must be ready.
     """
 
     def __init__(
@@ -59,12 +65,12 @@ class Peer:
         return {**self.__dict__, "_running": None}
 
     def start(self, report: Report | None = None) -> None:
-        """Start it, unless it runs.
+        """Start the process, unless it is running.
 
         Raises:
-            InputError: it did not become ready; the line says why.
+            InputError: it did not become ready; the message says why.
         """
-        if self._running is not None and self._running.is_mine():
+        if self._running is not None and self._running.is_running_here():
             return
         try:
             self._running = _Running(self._spawn())
@@ -86,7 +92,7 @@ class Peer:
         environment = {
             name: value
             for name, value in os.environ.items()
-            if not (self.foreign and name in OUR_VARIABLES)
+            if not (self.foreign and name in ENVIRONMENT_VARIABLES)
         }
         with contextlib.ExitStack() as stack:
             log = stack.enter_context(self.log.open("ab")) if self.log else None
@@ -95,7 +101,9 @@ class Peer:
                 env=environment, start_new_session=True,
             )  # fmt: skip
 
-    def ask(self, message: Message, limit: float | None, report: Report | None = None) -> Message:
+    def request(
+        self, message: Message, limit: float | None, report: Report | None = None
+    ) -> Message:
         """Send a message -> the answer.
 
         Args:
@@ -120,21 +128,21 @@ class Peer:
         return reply
 
     def close(self) -> None:
-        """End the process, if it runs."""
+        """End the process, if it is running."""
         if self._running is not None:
             self._running.end()
             self._running = None
 
 
 class _Running:
-    """A running process. It ends when this object is deleted or our process exits."""
+    """A running process; it ends when this object is deleted or the current process exits."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process, self.owner = process, os.getpid()
         self.end = weakref.finalize(self, _end, process, self.owner)
 
-    def is_mine(self) -> bool:
-        """Whether this process started it, and it still runs."""
+    def is_running_here(self) -> bool:
+        """Whether the current process started it, and it is still running."""
         return self.owner == os.getpid() and self.process.poll() is None
 
     def exchange(
@@ -145,10 +153,10 @@ class _Running:
         Raises:
             Failure: the process took too long or died.
         """
-        late = threading.Event()
+        timed_out = threading.Event()
 
         def stop() -> None:
-            late.set()
+            timed_out.set()
             _kill(self.process)
 
         timer = threading.Timer(limit, stop) if limit is not None else None
@@ -169,14 +177,14 @@ class _Running:
         finally:
             if timer:
                 timer.cancel()
-        if late.is_set():
+        if timed_out.is_set():
             raise Failure(f"no answer within {limit:g} s: killed")
         if reply is None:
-            raise Failure(f"its process ended ({_ending(self.process)})")
+            raise Failure(f"its process ended ({_exit_text(self.process)})")
         return reply
 
 
-def _ending(process: subprocess.Popen[bytes]) -> str:
+def _exit_text(process: subprocess.Popen[bytes]) -> str:
     """How a process ended, as text."""
     try:
         code = process.wait(EXIT_LIMIT)
@@ -199,7 +207,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _end(process: subprocess.Popen[bytes], owner: int) -> None:
-    """End a process that this process started: close its input, and kill it if it still runs."""
+    """End a process, if the current process is its ``owner``: close its input, then kill it."""
     if os.getpid() != owner:
         return
     with contextlib.suppress(OSError):

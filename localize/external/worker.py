@@ -1,11 +1,11 @@
-"""The other side of an external process: reads messages from stdin, answers on stdout.
+"""The child's side of an external process: reads messages from stdin, answers on stdout.
 
     python worker.py JOB.py [ARGUMENT ...]
 
 JOB.py defines ``begin(report, *arguments)``, which returns the function that answers a message;
-``report(done, total)`` reports progress. The first message sent is ``{"ready": true}``. What the
-job prints goes to stderr. A message holds JSON values and arrays, never code. This file runs in
-other environments: it imports only numpy and the standard library.
+``report(done, total)`` reports progress. The first message sent is ``{"ready": true}``. Output
+that the job prints goes to stderr. A message holds JSON values and arrays, never code. This file
+runs in other environments: it imports only numpy and the standard library.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import numpy as np
 Message = dict[str, Any]
 Answer = Callable[[Message], Message]
 _LENGTH = struct.Struct("<Q")
-LONGEST = 500  # characters of an error message
+MAX_LENGTH = 500  # characters of an error message
 
 
 def write(stream: IO[bytes], message: Message) -> None:
@@ -47,22 +47,22 @@ def write(stream: IO[bytes], message: Message) -> None:
 
 
 def read(stream: IO[bytes]) -> Message | None:
-    """The next message, None when there are no more.
+    """Receive the next message; None at the end of the stream.
 
     Raises:
-        EOFError: the stream ended within one.
+        EOFError: the stream ended within a message.
     """
     prefix = stream.read(_LENGTH.size)
     if not prefix:
         return None
-    prefix += _exactly(stream, _LENGTH.size - len(prefix))
-    body = io.BytesIO(_exactly(stream, _LENGTH.unpack(prefix)[0]))
-    head = json.loads(_exactly(body, _LENGTH.unpack(_exactly(body, _LENGTH.size))[0]))
+    prefix += _read_exactly(stream, _LENGTH.size - len(prefix))
+    body = io.BytesIO(_read_exactly(stream, _LENGTH.unpack(prefix)[0]))
+    head = json.loads(_read_exactly(body, _LENGTH.unpack(_read_exactly(body, _LENGTH.size))[0]))
     arrays = {name: np.load(body, allow_pickle=False) for name in head["arrays"]}
     return {**head["plain"], **arrays}
 
 
-def _exactly(stream: IO[bytes], length: int) -> bytes:
+def _read_exactly(stream: IO[bytes], length: int) -> bytes:
     data = stream.read(length)
     if len(data) < length:
         raise EOFError("the other process ended within a message")
@@ -70,14 +70,14 @@ def _exactly(stream: IO[bytes], length: int) -> bytes:
 
 
 def error_text(error: BaseException) -> str:
-    """An exception -> its kind and text on one line of at most ``LONGEST`` characters."""
+    """An exception -> its kind and text on one line of at most ``MAX_LENGTH`` characters."""
     try:
         text = str(error)
-    except Exception:  # of a class of the user
+    except Exception:  # raised by an exception class of the user
         text = "(its text cannot be read)"
-    text = "".join(each if each.isprintable() else " " for each in text[: 4 * LONGEST])
+    text = "".join(each if each.isprintable() else " " for each in text[: 4 * MAX_LENGTH])
     line = " ".join(f"{type(error).__name__}: {text}".split()).removesuffix(":")
-    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+    return line if len(line) <= MAX_LENGTH else f"{line[: MAX_LENGTH - 1]}…"
 
 
 def import_file(path: Path, name: str) -> ModuleType:
@@ -91,7 +91,7 @@ def import_file(path: Path, name: str) -> ModuleType:
     return module
 
 
-def _exit_with(parent: int) -> None:
+def _exit_with_parent(parent: int) -> None:
     """End this process when its parent has ended, also when the parent was killed."""
     while os.getppid() == parent:
         time.sleep(1)
@@ -100,35 +100,35 @@ def _exit_with(parent: int) -> None:
 
 def main(job: str, *arguments: str) -> None:
     """Begin a job, then answer messages until there are no more."""
-    mine = os.getpid()
-    inward, outward = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    pid = os.getpid()
+    requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(2, 1)  # keeps what the job prints out of the messages
-    threading.Thread(target=_exit_with, args=(os.getppid(),), daemon=True).start()
-    here = Path(__file__).resolve().parent
-    sys.path[:] = [each for each in sys.path if Path(each).resolve() != here]
+    os.dup2(2, 1)  # output that the job prints must not mix with the messages
+    threading.Thread(target=_exit_with_parent, args=(os.getppid(),), daemon=True).start()
+    own_folder = Path(__file__).resolve().parent
+    sys.path[:] = [each for each in sys.path if Path(each).resolve() != own_folder]
 
     def report(done: int, total: int) -> None:
-        write(outward, {"done": done, "total": total})
+        write(replies, {"done": done, "total": total})
 
-    with contextlib.suppress(OSError):  # the parent has closed the streams, or the job has
+    with contextlib.suppress(OSError):  # the parent or the job closed the streams
         try:
             answer: Answer = import_file(Path(job), "acuity_job").begin(report, *arguments)
         except BaseException as error:  # of the user's file, KeyboardInterrupt too
             reply = {"error": error_text(error)}
-            if os.getpid() != mine:  # it forked
+            if os.getpid() != pid:  # a child that the job forked
                 os._exit(0)
-            write(outward, reply)
+            write(replies, reply)
             return
-        write(outward, {"ready": True})
-        while (message := read(inward)) is not None:
+        write(replies, {"ready": True})
+        while (message := read(requests)) is not None:
             try:
                 reply = answer(message)
             except BaseException as error:  # of the user's code, KeyboardInterrupt too
                 reply = {"error": error_text(error)}
-            if os.getpid() != mine:  # it forked: only the parent answers
+            if os.getpid() != pid:  # a child that the job forked: only its parent answers
                 os._exit(0)
-            write(outward, reply)
+            write(replies, reply)
 
 
 if __name__ == "__main__":

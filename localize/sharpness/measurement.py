@@ -108,7 +108,7 @@ def _load_methods(
 ) -> TrialRunner:
     """Loads all methods, so that an invalid SPEC is reported before any trial."""
     trial_runner = TrialRunner({}, folder, design, time_limit)
-    for spec in dict.fromkeys([registry.BASELINE, *map(registry.expand, specs)]):
+    for spec in dict.fromkeys([registry.BASELINE, *map(registry.expand_home, specs)]):
         localizer = registry.load(spec, time_limit=time_limit)
         name = registry.label(registry.name_of(spec), localizer)
         if name in trial_runner.specs:

@@ -1,1 +1,1 @@
-"""What training needs, whatever trains: trainer, run folders, devices."""
+"""Training that all networks share: the trainer, the run folders, the devices."""

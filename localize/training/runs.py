@@ -1,9 +1,10 @@
-"""The run folder of a training by epochs: weights, history, checkpoints, ``model.json``.
+"""The run folder of a network that is trained in epochs.
 
 It holds ``best.safetensors`` (lowest validation distance or loss), ``last.safetensors``,
-``history.csv`` and, once training is done, ``model.json``. Until then ``last.ckpt`` holds all that
-a resumed run needs, the other three included, with a checksum; ``earlier.ckpt`` is the checkpoint
-before it, in case the last one is damaged, and ``start.json`` holds the request of the run.
+``history.csv`` and, once training is done, ``model.json``. Until then, ``last.ckpt`` is the
+checkpoint of the last epoch. It has a checksum and contains everything that a resumed run needs,
+also weights and history. ``earlier.ckpt`` is the checkpoint before it, in case the last one is
+damaged, and ``start.json`` holds the request of the run.
 """
 
 from __future__ import annotations
@@ -23,14 +24,20 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from localize.localizer import HISTORY
-from localize.run_files import RUN_FILE, read_file, read_sealed, write_run, write_sealed
+from localize.run_files import (
+    RUN_FILE,
+    read_file,
+    read_with_checksum,
+    write_run,
+    write_with_checksum,
+)
 from synth import folders, number_kinds, tables
 from synth.errors import InputError, Interrupted
 from synth.json_files import Damaged, parse_object
 from synth.run_request import check_same_request
 
 CHECKPOINT = "last.ckpt"
-EARLIER = "earlier.ckpt"  # the checkpoint before it
+EARLIER = "earlier.ckpt"  # the checkpoint of the epoch before
 START = "start.json"  # the request of the run
 OTHER_REQUEST = (
     "{folder} holds an unfinished run with other settings or data ({names}): name another --out"
@@ -45,7 +52,7 @@ class Progress:
     """The results of training so far.
 
     Args:
-        rows: the epochs so far: dicts of :data:`HISTORY`, epochs counted from 1.
+        rows: one dict of :data:`HISTORY` per finished epoch; epochs are counted from 1.
         best: the weights of the epoch with the least validation distance or loss, on the CPU.
         last: the weights of the last epoch.
     """
@@ -76,15 +83,15 @@ def to_bytes(weights: Weights) -> bytes:
 
 
 def begin(run: Path, about: dict[str, Any]) -> Path | None:
-    """Record the request of a run -> the checkpoint to resume from, if there is one.
+    """Write the request of a run -> the checkpoint to resume from, if there is one.
 
-    The weights and history in the folder become those of that checkpoint.
+    The weights and history in the folder are replaced by those of the checkpoint.
 
     Raises:
         InputError: the checkpoint has another request, or both checkpoints are damaged.
     """
     run.mkdir(parents=True, exist_ok=True)
-    (run / RUN_FILE).unlink(missing_ok=True)  # of an earlier training in this folder
+    (run / RUN_FILE).unlink(missing_ok=True)  # of an earlier training
     damaged = []
     for path in (run / CHECKPOINT, run / EARLIER):
         if not path.is_file():
@@ -104,17 +111,17 @@ def begin(run: Path, about: dict[str, Any]) -> Path | None:
     if damaged:
         if (request := _read_request(run)) is not None:
             check_same_request(request, about, run, OTHER_REQUEST)
-        names, those = " and ".join(map(str, damaged)), "them" if len(damaged) > 1 else "it"
+        names, pronoun = " and ".join(map(str, damaged)), "them" if len(damaged) > 1 else "it"
         raise InputError(
             f"{names} cannot be resumed from: damaged, or of an earlier version: "
-            f"delete {those} to train from the start with --resume"
+            f"delete {pronoun} to train from the start with --resume"
         )
     folders.write(run / START, json.dumps(about))
     return None
 
 
 def _read_request(run: Path) -> dict[str, Any] | None:
-    """The request of an unfinished run, where it can be read."""
+    """The request of an unfinished run; None if it cannot be read."""
     try:
         return parse_object((run / START).read_bytes())
     except (OSError, Damaged):
@@ -135,20 +142,20 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint beside its target and rename it; the previous one is kept as EARLIER.
 
     Args:
-        state: what the trainer resumes from, and under PROGRESS a :func:`progress_entry`.
+        state: the state of the trainer, and under PROGRESS a :func:`progress_entry`.
     """
     content = io.BytesIO()
     torch.save(state, content)  # tensors that occur twice are stored once
-    write_sealed(path, content.getbuffer(), earlier=path.with_name(EARLIER))
+    write_with_checksum(path, content.getbuffer(), earlier=path.with_name(EARLIER))
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """The state that :func:`write_checkpoint` wrote, with the progress under PROGRESS.
 
     Raises:
-        Damaged: it is no checkpoint, or not as it was written.
+        Damaged: it is no checkpoint, or its content has changed.
     """
-    content = io.BytesIO(read_sealed(path))
+    content = io.BytesIO(read_with_checksum(path))
     try:
         state: dict[str, Any] = torch.load(content, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds
@@ -156,8 +163,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
-def resumable(run: Path, error: InputError) -> InputError:
-    """An error -> an interruption, which keeps the run folder, if the run has a checkpoint."""
+def to_interruption(run: Path, error: InputError) -> InputError:
+    """An error -> an Interrupted, which keeps the run folder, if the run has a checkpoint."""
     if isinstance(error, Interrupted) or not (run / CHECKPOINT).is_file():
         return error
     return Interrupted(f"{error}; what was trained is kept: correct this, then use --resume")
@@ -185,7 +192,7 @@ def finish(run: Path, about: dict[str, Any], best_by: str) -> None:
 
 
 def read_history(run: Path) -> list[dict[str, float]]:
-    """The epochs of a run so far: dicts of :data:`HISTORY`, epochs counted from 1.
+    """The finished epochs of a run: dicts of :data:`HISTORY`; epochs are counted from 1.
 
     Raises:
         InputError: the table is damaged.
@@ -193,7 +200,7 @@ def read_history(run: Path) -> list[dict[str, float]]:
     path = run / ROWS
     if not path.is_file():
         return []
-    loss = replace(number_kinds.INFINITE, nan=True)  # where training diverges
+    loss = replace(number_kinds.INFINITE, nan=True)  # of a training that diverges
     kinds = dict.fromkeys(HISTORY[1:], loss) | {"epoch": number_kinds.FINITE}
     table = tables.read(path, ("epoch",), HISTORY, advice="train again")
     columns = table.numbers(kinds, "train again")
@@ -204,6 +211,7 @@ def read_history(run: Path) -> list[dict[str, float]]:
 
 
 def write_history(run: Path, rows: list[dict[str, float]]) -> None:
+    """Write the epochs of a run as ``history.csv``."""
     text = io.StringIO()
     writer = csv.DictWriter(text, HISTORY, lineterminator="\n")
     writer.writeheader()
@@ -215,7 +223,7 @@ def load_weights(network: nn.Module, run: Path, which: str = "best") -> None:
     """Fill a network with a run's ``best`` or ``last`` weights.
 
     Raises:
-        InputError: the file is missing, damaged, or of another network.
+        InputError: the file is missing or damaged, or belongs to another network.
     """
     name = f"{which}.safetensors"
     data = read_file(run, name)

@@ -1,4 +1,4 @@
-"""Make torchvision importable beside a CPU-only torch."""
+"""A workaround that makes torchvision importable with a CPU-only torch."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import importlib.util
 import sys
 
 
-def mend_torchvision() -> None:
+def make_torchvision_importable() -> None:
     """Let ``import torchvision`` succeed; call before importing lightning or torchmetrics.
 
-    The registry's torchvision is built for CUDA: beside a CPU-only torch its compiled
-    operators do not load, and its Python code then fails on registering two of them, which
-    nothing here calls. Declaring them is enough. Does nothing where torchvision works.
+    A torchvision that is built for CUDA cannot load its compiled operators with a CPU-only torch.
+    Its Python code then fails when it registers two of them. Nothing here calls these two, so that
+    it is enough to declare them. Does nothing where torchvision works.
     """
     if "torchvision" in sys.modules or importlib.util.find_spec("torchvision") is None:
         return

@@ -21,16 +21,16 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from localize.data.batches import Batch
-from localize.data.loader import worker_faults
+from localize.data.loader import explain_worker_death
 from localize.localizer import HISTORY
 from localize.training import runs
 from localize.training.devices import device_of
 from localize.training.runs import CHECKPOINT, PROGRESS, Progress
 from localize.training.runs import read_history as read_history
-from localize.training.torchvision_compat import mend_torchvision
+from localize.training.torchvision_compat import make_torchvision_importable
 from synth.errors import InputError
 
-mend_torchvision()
+make_torchvision_importable()
 
 import lightning.pytorch as pl  # noqa: E402  (needs a torchvision that imports)
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO  # noqa: E402
@@ -39,15 +39,15 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException  # noqa: E40
 
 @dataclass(frozen=True)
 class Schedule:
-    """The numbers of a training.
+    """The length, learning rate and devices of a training.
 
     Args:
-        epochs: how many.
+        epochs: number of epochs.
         learning_rate: of Adam.
         batch: images per step and device.
         patience: stop after this many epochs without a smaller validation distance; None: never.
         device: auto, cpu, cuda or mps.
-        devices: how many; None: all GPUs there are, or one process on the CPU.
+        devices: number of devices; None: all GPUs, or one process on the CPU.
         progress: show a progress bar on a terminal.
     """
 
@@ -76,7 +76,7 @@ def squared_error(
 
 
 class Regression(pl.LightningModule):
-    """A network that regresses the centre as fractions of width and height, and Adam."""
+    """Trains a network with Adam to regress the centre as fractions of width and height."""
 
     def __init__(
         self, network: nn.Module, learning_rate: float, loss: Loss = squared_error
@@ -90,8 +90,8 @@ class Regression(pl.LightningModule):
     def _step(self, batch: Batch, stage: str) -> torch.Tensor:
         images = to_float(batch["image"])
         loss, centres = self.loss(self.network, images, batch["numeric"], batch["target"])
-        gaps = (centres.detach() - batch["target"]) * batch["size"]
-        values = {f"{stage}_loss": loss.detach(), f"{stage}_distance": gaps.norm(dim=1).mean()}
+        errors = (centres.detach() - batch["target"]) * batch["size"]
+        values = {f"{stage}_loss": loss.detach(), f"{stage}_distance": errors.norm(dim=1).mean()}
         self.log_dict(values, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(centres))
         return loss
 
@@ -140,7 +140,9 @@ class RunWriter(pl.Callback):
         self._progress.add(row, "val_distance", module.network)
         if trainer.is_global_zero:
             self._progress.write(self._run)
-        trainer.save_checkpoint(self._run / CHECKPOINT)  # by all processes, whatever the strategy
+        trainer.save_checkpoint(
+            self._run / CHECKPOINT
+        )  # every process must call it, with any strategy
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -159,7 +161,7 @@ def _exit_with_parent() -> None:
 class CheckpointFiles(CheckpointIO):
     """Checkpoints with a checksum, written beside their target.
 
-    Lightning's own go through the folder for temporary files, which may be full.
+    Lightning's own class writes through the folder for temporary files, which may be full.
     """
 
     def save_checkpoint(
@@ -201,7 +203,7 @@ def train(
         )
     _silence_lightning()
     trainer = pl.Trainer(
-        **_hardware(schedule),
+        **lightning_hardware(schedule),
         max_epochs=schedule.epochs,
         callbacks=callbacks,
         plugins=[CheckpointFiles()],
@@ -214,7 +216,7 @@ def train(
     )
     module = Regression(network, schedule.learning_rate, loss)
     try:
-        with _interruptible(), worker_faults():
+        with _interruptible(), explain_worker_death():
             trainer.fit(
                 module,
                 batches,
@@ -223,34 +225,38 @@ def train(
                 weights_only=True,
             )
     except InputError as error:
-        raise runs.resumable(run, error) from None
+        raise runs.to_interruption(run, error) from None
     if trainer.is_global_zero:
         runs.finish(run, about, "val_distance")
 
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Within, Ctrl-C raises KeyboardInterrupt, and SIGTERM ends the process with its exit code.
+    """A context in which Ctrl-C raises KeyboardInterrupt and SIGTERM ends with its exit code.
 
-    Lightning turns the first into ``sys.exit(1)`` and the second into success, and then ignores
+    Lightning would turn the first into ``sys.exit(1)`` and the second into success, and then ignore
     every later Ctrl-C in this process.
     """
-    before = signal.getsignal(signal.SIGINT)
+    handler = signal.getsignal(signal.SIGINT)
     try:
         yield
-    except SystemExit as leaving:
-        if isinstance(leaving.__context__, KeyboardInterrupt):
+    except SystemExit as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
-        if isinstance(leaving, SIGTERMException):
+        if isinstance(error, SIGTERMException):
             raise SystemExit(128 + signal.SIGTERM) from None
         raise
     finally:
-        if before is not None and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, before)
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
 
 
-def _hardware(schedule: Schedule) -> dict[str, Any]:
-    """The arguments for Lightning's trainer; InputError where there are fewer devices."""
+def lightning_hardware(schedule: Schedule) -> dict[str, Any]:
+    """The device arguments of Lightning's trainer.
+
+    Raises:
+        InputError: the machine has fewer devices than the schedule needs.
+    """
     kind = device_of(schedule.device).type
     available = torch.cuda.device_count() if kind == "cuda" else 1
     count = schedule.devices or available
@@ -261,8 +267,8 @@ def _hardware(schedule: Schedule) -> dict[str, Any]:
 
 def lightning_devices(kind: str, count: int) -> dict[str, Any]:
     """Lightning's arguments for ``count`` devices of a kind, one process each."""
-    # Spawned processes begin at fit(). Lightning's default would run the whole command again for
-    # each device, and the second one would find the unfinished folder of the first.
+    # Spawned processes begin at fit(). With Lightning's default, each device would run the whole
+    # command again, and the second process would find the unfinished folder of the first.
     return {
         "accelerator": kind,
         "devices": count,

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from localize.training.torchvision_compat import mend_torchvision
+from localize.training.torchvision_compat import make_torchvision_importable
 
 ROOT = Path(__file__).parents[2]
 PYTHON = {
@@ -70,7 +70,7 @@ def select(job: str, side: str, args: argparse.Namespace) -> tuple[Callable[[], 
     what = f"{keep} of {shape[0]} x {shape[1]}"
     rows = features(*shape)
     if side == "anomalib":
-        mend_torchvision()
+        make_torchvision_importable()
         from anomalib.models.components.sampling.k_center_greedy import KCenterGreedy
 
         return lambda: KCenterGreedy(rows, (keep + 0.5) / len(rows)).sample_coreset(), what
@@ -89,18 +89,18 @@ def embed(job: str, side: str, args: argparse.Namespace) -> tuple[Callable[[], A
     """As :func:`work`, for fitting and predicting with a feature network."""
     import torch
 
-    mend_torchvision()
+    make_torchvision_importable()
     images = torch.rand((args.images, 3, 256, 256), generator=torch.Generator().manual_seed(0))
     name = args.backbone
     if side == "ours":
         from localize.methods.patchcore import embedding, preprocessing, scoring
         from localize.methods.patchcore.backbones import Choice, build
         from localize.methods.patchcore.bank import Reducer
-        from localize.methods.patchcore.convolutions import quicken
+        from localize.methods.patchcore.convolutions import speed_up
         from localize.methods.patchcore.method import BATCH
 
         network, _ = build(Choice(name, random=True))
-        quicken(network.model)
+        speed_up(network.model)
         network.to(memory_format=torch.channels_last)
 
         @torch.inference_mode()

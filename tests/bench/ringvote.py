@@ -19,7 +19,7 @@ import numpy as np
 from common import parser_with_photos, photos_or_scenes
 
 from localize import registry
-from localize.data import endless
+from localize.data import endless, recipe_stages
 from localize.localizer import Told
 from localize.methods.ringvote.network import RingVoteNet
 from localize.methods.ringvote.train.loop import GPU_CHUNK
@@ -47,17 +47,17 @@ def measure(name: str, image: np.ndarray, told: Told | None) -> tuple[float, flo
     return min(seconds), peak, method.parameters
 
 
-def training_time(folder: Path, crowd: bool) -> float:
+def training_time(folder: Path, many_regions: bool) -> float:
     """Photos -> ms per image of a training step, without the time to draw the images.
 
     Args:
-        crowd: whether the images are those of the first stage, with many regions each.
+        many_regions: whether the images are those of the first stage, with many regions each.
     """
     device = device_of("auto")
     cuda = device.type == "cuda"
     batch, chunk = (16, GPU_CHUNK) if cuda else (4, 1)
-    mix = endless.load(RECIPE)[0 if crowd else -1]
-    source = endless.Endless(folder, (dataclasses.replace(mix, until=None),), 1)
+    stage = recipe_stages.load(RECIPE)[0 if many_regions else -1]
+    source = endless.Endless(folder, (dataclasses.replace(stage, until=None),), 1)
     batches = move(list(Batches(source, 0, 3 * batch, batch, batch if cuda else 1)), device)
     network = RingVoteNet().to(device)
     seconds = []
@@ -77,9 +77,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = photos_or_scenes(chosen.photos, Path(temporary), count=1)
         photo = photos.read(folder, photos.find(folder)[0]).picture
-        for crowd in (True, False):
-            regions = "up to 30 regions" if crowd else "1 to 4 regions"
-            milliseconds = training_time(folder, crowd)
+        for many_regions in (True, False):
+            regions = "up to 30 regions" if many_regions else "1 to 4 regions"
+            milliseconds = training_time(folder, many_regions)
             print(f"training, {regions:16} {milliseconds:8.1f} ms per image of 320 x 320 px")
     images = {size: np.asarray(photo.resize(size)) for size in SIZES}
     processes = multiprocessing.get_context("spawn")  # a new one for each measurement of memory

@@ -1,4 +1,4 @@
-"""The five variants are the networks that the table of the first project describes."""
+"""The five CNN variants: their layers, options and inputs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from localize import registry
 from localize.data import batches
@@ -47,27 +48,26 @@ def test_schedule_of_the_first_project(name: str, rate: float, epochs: int) -> N
     assert Cnn(name, device="cpu", epochs_scale=0.1).schedule.epochs == max(1, epochs // 10)
 
 
-def test_pooling_before_relu_is_the_same_network() -> None:
-    """The layers in the order of the table give the same numbers."""
+def test_features_are_those_of_convolution_relu_pooling() -> None:
+    """The order of layers in the table of the first project gives the same numbers."""
     torch.manual_seed(0)
     network = Network((64, 32), "none")
-    reordered: list[nn.Module] = []
-    for layer in network.features:
-        if isinstance(layer, nn.MaxPool2d):
-            reordered += [nn.ReLU(), layer]
-        elif not isinstance(layer, nn.ReLU) or not isinstance(reordered[-1], nn.MaxPool2d):
-            reordered.append(layer)
-    x = torch.rand(2, 3, 32, 64)
-    torch.testing.assert_close(nn.Sequential(*reordered)(x), network.features(x))
+    x = images = torch.rand(2, 3, 32, 64)
+    convolutions = [layer for layer in network.features if isinstance(layer, nn.Conv2d)]
+    for convolution in convolutions[:-1]:
+        x = functional.max_pool2d(torch.relu(convolution(x)), 2)
+    x = torch.relu(convolutions[-1](x))
+    assert x.shape == (2, 64, 2, 4)
+    torch.testing.assert_close(network.features(images), x.flatten(1))
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_forward_backward_reaches_every_weight(name: str) -> None:
     torch.manual_seed(0)
     network = Network((32, 48), VARIANTS[name].fusion, (10.0, 1.1), (3.0, 0.03))
-    found = network(torch.rand(8, 3, 48, 32), torch.tensor([[12.0, 1.08]] * 8))
-    assert found.shape == (8, 2)
-    found.square().sum().backward()
+    centres = network(torch.rand(8, 3, 48, 32), torch.tensor([[12.0, 1.08]] * 8))
+    assert centres.shape == (8, 2)
+    centres.square().sum().backward()
     for label, weight in network.named_parameters():
         assert weight.grad is not None, label
         assert torch.isfinite(weight.grad).all(), label

@@ -385,10 +385,6 @@ def test_colours_stay_with_their_method() -> None:
     assert few["mine"] not in many.values()
 
 
-def test_told_methods_hear_nothing_but_r_and_ratio() -> None:
-    assert {f.name for f in Told.__dataclass_fields__.values()} == {"r", "discolor_ratio"}
-
-
 def test_the_registry_begins_with_what_needs_no_training() -> None:
     assert list(registry.METHODS)[:2] == ["centre", "boundary"]
 

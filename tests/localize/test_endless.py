@@ -1,4 +1,4 @@
-"""Pictures drawn on the fly: reproducible, true, and as the recipe says."""
+"""Endless images: reproducible, with the recorded truth, and as the recipe determines."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ import pytest
 from PIL import Image
 
 from localize import api
-from localize.data import endless, unusable_photos
+from localize.data import endless, recipe_stages, unusable_photos
 from localize.data.batches import Order
-from localize.data.endless import Endless, Mix
+from localize.data.endless import Endless
+from localize.data.recipe_stages import Stage
 from synth import InputError, Recipe, anomaly, generate
 from synth.text_escapes import escape_surrogates
 
-SMALL = Mix(
+SMALL = Stage(
     {"size": [64, 64], "margin": 0, "codec": "png"},
     {"radius": [[6, 8], [8, 12]], "shape": ["circle", "square"], "ratio": [[1.2, 1.3], [0.7, 0.8]]},
 )
 
 
-def source(folder: Path, *mixes: Mix, **options: object) -> Endless:
-    return Endless(folder, mixes or (SMALL,), 5, **options)  # type: ignore[arg-type]
+def source(folder: Path, *stages: Stage, **options: object) -> Endless:
+    return Endless(folder, stages or (SMALL,), 5, **options)  # type: ignore[arg-type]
 
 
-def test_a_picture_depends_on_seed_and_number_alone(photo_folder: Path) -> None:
+def test_an_image_depends_on_seed_and_index_alone(photo_folder: Path) -> None:
     first, again = source(photo_folder), pickle.loads(pickle.dumps(source(photo_folder)))
     backwards = [again[i] for i in reversed(range(6))][::-1]
     for i, other in enumerate(backwards):
@@ -52,27 +53,27 @@ def test_the_truth_is_what_changed(photo_folder: Path) -> None:
         assert differs[inside].mean() > 0.9
 
 
-def test_a_crowd_lies_apart_and_shares_its_ratio(photo_folder: Path) -> None:
-    few = Mix(SMALL.common, SMALL.any, crowd=3)
-    crowds = [source(photo_folder, few).multi_region(i)[1] for i in range(20)]
-    assert {len(regions) for regions in crowds} == {1, 2, 3}
-    for regions in crowds:
+def test_several_regions_do_not_touch_and_share_one_ratio(photo_folder: Path) -> None:
+    few = Stage(SMALL.common, SMALL.any, max_regions=3)
+    images = [source(photo_folder, few).multi_region(i)[1] for i in range(20)]
+    assert {len(regions) for regions in images} == {1, 2, 3}
+    for regions in images:
         assert len({a.discolor_ratio for a in regions}) == 1
         for a, b in itertools.combinations(regions, 2):
             gap = max(abs(a.x - b.x), abs(a.y - b.y)) - a.r - b.r
-            assert gap >= endless.APART
+            assert gap >= endless.GAP
         assert all(a.fits(64, 64) for a in regions)
 
 
-def test_a_large_crowd_is_as_many_as_find_a_place(photo_folder: Path) -> None:
+def test_with_many_regions_as_many_as_fit_are_drawn(photo_folder: Path) -> None:
     small = {**SMALL.any, "radius": [[4, 4]]}
     counts = [
-        [len(source(photo_folder, mix).multi_region(i)[1]) for i in range(6)]
-        for mix in (Mix(SMALL.common, small), Mix(SMALL.common, small, crowd=40))
+        [len(source(photo_folder, stage).multi_region(i)[1]) for i in range(6)]
+        for stage in (Stage(SMALL.common, small), Stage(SMALL.common, small, max_regions=40))
     ]
-    assert max(counts[0]) <= endless.FEW < min(counts[1])
+    assert max(counts[0]) <= recipe_stages.FEW_REGIONS < min(counts[1])
     with pytest.raises(InputError, match="crowd"):
-        Mix(SMALL.common, small, crowd=0)
+        Stage(SMALL.common, small, max_regions=0)
 
 
 def test_every_choice_is_drawn(photo_folder: Path) -> None:
@@ -83,21 +84,22 @@ def test_every_choice_is_drawn(photo_folder: Path) -> None:
 
 
 def test_a_stage_may_last_a_share_of_the_run(photo_folder: Path) -> None:
-    easy = Mix({**SMALL.common, "ratio": [1.5, 1.6], "radius": [6, 8]}, {}, until=0.5)
-    paced = source(photo_folder, easy, SMALL).scheduled(6)
-    assert [paced.truth(i)[0].discolor_ratio > 1.4 for i in range(6)] == [True] * 3 + [False] * 3
-    assert paced.description()["mixes"][0]["until"] == 3
+    easy = Stage({**SMALL.common, "ratio": [1.5, 1.6], "radius": [6, 8]}, {}, until=0.5)
+    images = source(photo_folder, easy, SMALL).schedule(6)
+    assert [images.truth(i)[0].discolor_ratio > 1.4 for i in range(6)] == [True] * 3 + [False] * 3
+    assert images.description()["mixes"][0]["until"] == 3
 
 
-def test_one_region_is_never_drawn_as_of_a_crowd(photo_folder: Path) -> None:
-    crowded = Mix({**SMALL.common, "ratio": [1.5, 1.6], "radius": [6, 8]}, {}, until=3, crowd=9)
-    both = source(photo_folder, crowded, SMALL)
+def test_a_stage_of_many_regions_draws_no_images_with_one_region(photo_folder: Path) -> None:
+    common = {**SMALL.common, "ratio": [1.5, 1.6], "radius": [6, 8]}
+    many_regions = Stage(common, {}, until=3, max_regions=9)
+    both = source(photo_folder, many_regions, SMALL)
     assert all(both.truth(i)[0].discolor_ratio < 1.4 for i in range(3))
     assert all(both.multi_region(i)[1][0].discolor_ratio > 1.4 for i in range(3))
 
 
 def test_stages_follow_one_another(photo_folder: Path) -> None:
-    easy = Mix({**SMALL.common, "ratio": [1.5, 1.6], "radius": [6, 8]}, {}, until=3)
+    easy = Stage({**SMALL.common, "ratio": [1.5, 1.6], "radius": [6, 8]}, {}, until=3)
     both = source(photo_folder, easy, SMALL)
     assert [both.truth(i)[0].discolor_ratio > 1.4 for i in range(6)] == [True] * 3 + [False] * 3
 
@@ -124,16 +126,16 @@ def test_length_clean_twins_and_names(photo_folder: Path) -> None:
 
 
 def test_recipe_files_are_read(tmp_path: Path) -> None:
-    path = tmp_path / "mix.json"
+    path = tmp_path / "recipe.json"
     stage = {"recipe": SMALL.common, "any": SMALL.any}
     path.write_text(json.dumps({"stages": [{**stage, "until": 5}, stage]}))
-    assert endless.load(path) == (Mix(SMALL.common, SMALL.any, 5), SMALL)
+    assert recipe_stages.load(path) == (Stage(SMALL.common, SMALL.any, 5), SMALL)
     short = {"recipe": SMALL.common, "any": SMALL.any, "stages": [{"until": 5}, {}]}
     path.write_text(json.dumps(short))
-    assert endless.load(path) == (Mix(SMALL.common, SMALL.any, 5), SMALL)
+    assert recipe_stages.load(path) == (Stage(SMALL.common, SMALL.any, 5), SMALL)
     path.write_text(json.dumps(short | {"stages": [{"any": {"ratio": [[1.5, 1.6]]}}]}))
-    assert endless.load(path)[0].any == SMALL.any | {"ratio": [[1.5, 1.6]]}
-    assert endless.load("seed")[0].recipe(np.random.default_rng(0)).shape == "square"
+    assert recipe_stages.load(path)[0].any == SMALL.any | {"ratio": [[1.5, 1.6]]}
+    assert recipe_stages.load("seed")[0].recipe(np.random.default_rng(0)).shape == "square"
 
 
 @pytest.mark.parametrize(
@@ -152,10 +154,10 @@ def test_recipe_files_are_read(tmp_path: Path) -> None:
     ],
 )
 def test_bad_recipe_files_are_refused(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / "mix.json"
+    path = tmp_path / "recipe.json"
     path.write_text(text)
     with pytest.raises(InputError, match=message):
-        endless.load(path)
+        recipe_stages.load(path)
 
 
 def test_photos_too_small_are_an_error(photo_folder: Path) -> None:
@@ -172,18 +174,18 @@ def test_networks_learn_from_pictures_without_end(
 ) -> None:
     """Each epoch sees the next pictures, not the same."""
     monkeypatch.setattr("localize.data.batches.EPOCH", 6)
-    monkeypatch.setattr("localize.data.endless.VAL", 2)
+    monkeypatch.setattr("localize.data.endless.VAL_IMAGES", 2)
     order = Order(6, seed=0, shuffle=True, fresh=True)
     seen = []
     for epoch in range(2):
         order.set_epoch(epoch)
         seen.append(sorted(index for index, _ in order))
     assert seen == [list(range(6)), list(range(6, 12))]
-    mix = tmp_path / "mix.json"
-    mix.write_text(json.dumps({"stages": [{"recipe": SMALL.common, "any": SMALL.any}]}))
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(json.dumps({"stages": [{"recipe": SMALL.common, "any": SMALL.any}]}))
     out = tmp_path / "run"
     options = {"input": (48, 48), "epochs": 2, "batch": 3}
-    api.train("cnn-fuse-last", None, out, photos=photo_folder, recipe=mix, **options)
+    api.train("cnn-fuse-last", None, out, photos=photo_folder, recipe=recipe, **options)
     about = api.describe(out)
     assert about["last_epoch"] == 2
     assert about["source"]["photos"] > 0
@@ -216,7 +218,7 @@ def test_photos_that_cannot_be_used_are_skipped_as_generate_does(
     table = generate(odd_folder, tmp_path / "set", recipe)
     reasons = {escape_surrogates(name): why for name, why in table.attrs["skipped"].items()}
     for seed in range(12):  # whichever are held for validation
-        train, val = endless.split(odd_folder, (Mix(recipe.to_dict()),), seed)
+        train, val = endless.split(odd_folder, (Stage(recipe.to_dict()),), seed)
         assert unusable_photos.skipped_photos((train, val)) == reasons
         used = {source[i].photo for source in (train, val) for i in range(20)}
         assert used == set(table["photo"])
@@ -244,7 +246,7 @@ def test_skipping_changes_no_other_picture(photo_folder: Path, tmp_path: Path) -
 def test_only_where_no_photo_can_be_used_is_it_an_error(odd_folder: Path) -> None:
     for path in sorted(odd_folder.glob("scene-*"))[1:]:
         path.unlink()
-    with pytest.raises(InputError, match="two usable photos at least"):
+    with pytest.raises(InputError, match="at least two usable photos"):
         endless.split(odd_folder, (SMALL,))
     next(odd_folder.glob("scene-*")).unlink()
     with pytest.raises(InputError, match=r"none of the 5 photos in .* can be used; the first: "):
@@ -256,22 +258,22 @@ def test_training_lists_the_photos_that_it_skips(
 ) -> None:
     """Also one that becomes unreadable meanwhile, which only a worker notices."""
     monkeypatch.setattr("localize.data.batches.EPOCH", 12)
-    monkeypatch.setattr("localize.data.endless.VAL", 2)
+    monkeypatch.setattr("localize.data.endless.VAL_IMAGES", 2)
     monkeypatch.setattr("localize.data.endless.CACHE", 0)
     for name in ("third.png", "fourth.png"):
         shutil.copy(next(odd_folder.glob("scene-*")), odd_folder / name)
-    mix = tmp_path / "mix.json"
-    mix.write_text(json.dumps({"stages": [{"recipe": SMALL.common, "any": SMALL.any}]}))
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(json.dumps({"stages": [{"recipe": SMALL.common, "any": SMALL.any}]}))
     said: list[str] = []
 
     def say(line: str) -> None:
         said.append(line)
-        train, _ = endless.split(odd_folder, endless.load(mix))
+        train, _ = endless.split(odd_folder, recipe_stages.load(recipe))
         lost = next(name for name in train.names if name not in train.skipped)
         (odd_folder / lost).write_bytes(b"")
 
     api.train(
-        "cnn-fast", None, tmp_path / "run", photos=odd_folder, recipe=mix, say=say,
+        "cnn-fast", None, tmp_path / "run", photos=odd_folder, recipe=recipe, say=say,
         input=(32, 32), epochs=2, batch=3, progress=False, device="cpu",
     )  # fmt: skip
     assert said[0].startswith("5 of 9 photos skipped: ")

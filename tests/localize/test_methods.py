@@ -31,7 +31,7 @@ def fitted(small_set: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     runs = tmp_path_factory.mktemp("runs")
     ready = {}
     for name, entry in METHODS.items():
-        options = {option: value for option, value in FAST.items() if option in entry.takes}
+        options = {option: value for option, value in FAST.items() if option in entry.option_names}
         localizer = registry.create(name, **options)
         localizer.fit(Folder(small_set, "train"), Folder(small_set, "val"), runs / name)
         localizer.run = runs / name  # type: ignore[attr-defined]

@@ -55,7 +55,7 @@ def test_the_help_lists_every_option(command: str, capsys: pytest.CaptureFixture
 
 @pytest.mark.parametrize("entry", registry.METHODS.values(), ids=registry.METHODS)
 def test_the_registry_lists_what_the_dataclass_has(entry: registry.Method) -> None:
-    assert entry.takes == {field.name for field in dataclasses.fields(entry.options)}
+    assert entry.option_names == {field.name for field in dataclasses.fields(entry.options)}
     assert (entry.learns != "nothing") == issubclass(entry.options, LearnerOptions)
 
 

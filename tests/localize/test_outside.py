@@ -158,7 +158,7 @@ def test_a_function_that_forks_answers_once(use: Use) -> None:
 def test_a_reason_is_one_short_line_that_can_be_stored() -> None:
     reason = worker.error_text(ValueError("a\n\x1b[31m\x00\udcff" + "x" * 100_000))
     assert reason.startswith("ValueError: a [31m x")
-    assert len(reason) == worker.LONGEST
+    assert len(reason) == worker.MAX_LENGTH
     assert reason.isprintable()
     reason.encode()
 

@@ -45,7 +45,7 @@ def test_backbones_stay_what_they_are(name: str, left: int, wide: int) -> None:
     disturb(network.model)
     images = torch.rand((2, 3, 64, 96), generator=torch.Generator().manual_seed(0))
     expected = network(images)
-    convolutions.quicken(network.model)
+    convolutions.speed_up(network.model)
     found = kinds(network.model)
     assert found["BatchNorm2d"] + found["BatchNormAct2d"] == left
     assert found["Winograd"] == wide
@@ -58,7 +58,7 @@ def test_backbones_stay_what_they_are(name: str, left: int, wide: int) -> None:
 def test_wide_convolutions_by_their_definition(size: tuple[int, int], bias: bool) -> None:
     torch.manual_seed(0)
     plain = nn.Conv2d(256, 300, 3, padding=1, bias=bias)
-    assert convolutions.Winograd.suits(plain)
+    assert convolutions.Winograd.applies_to(plain)
     maps = torch.randn((2, 256, *size))
     with torch.inference_mode():
         exact = copy.deepcopy(plain).double()(maps.double())
@@ -73,7 +73,7 @@ def test_wide_convolutions_by_their_definition(size: tuple[int, int], bias: bool
 )
 def test_other_convolutions_are_left_alone(change: dict[str, int | str]) -> None:
     options = {"padding": 1} | change
-    assert not convolutions.Winograd.suits(nn.Conv2d(512, 512, 3, **options))  # type: ignore[arg-type]
+    assert not convolutions.Winograd.applies_to(nn.Conv2d(512, 512, 3, **options))  # type: ignore[arg-type]
 
 
 class Twisted(nn.Module):
@@ -95,6 +95,6 @@ def test_norms_that_cannot_be_folded_stay() -> None:
     disturb(model)
     images = torch.rand((1, 3, 5, 5))
     expected = model(images)
-    convolutions.quicken(model)
+    convolutions.speed_up(model)
     assert kinds(model)["BatchNorm2d"] == 3
     assert torch.equal(model(images), expected)

@@ -113,7 +113,7 @@ def test_ctrl_c_twice_in_the_middle_of_an_epoch(
 ) -> None:
     owner, name = {
         "validation": (trainer.Regression, "validation_step"),
-        "checkpoint": (runs, "write_sealed"),
+        "checkpoint": (runs, "write_with_checksum"),
     }[place]
     calls, original = [0], getattr(owner, name)
 
@@ -237,8 +237,8 @@ def test_an_error_after_a_checkpoint_keeps_the_run(
 
 WORKER = """
 import sys
-from localize.data.loader import begin_worker
-begin_worker(0)
+from localize.data.loader import set_up_worker
+set_up_worker(0)
 for error in (BrokenPipeError("the parent is gone"), ValueError("a fault")):
     sys.excepthook(type(error), error, None)
 """

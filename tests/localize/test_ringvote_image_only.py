@@ -11,7 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from localize.data.endless import Endless, Mix
+from localize.data.endless import Endless
+from localize.data.recipe_stages import Stage
 from localize.localizer import Known, Range
 from localize.methods.hough.candidates import Candidate
 from localize.methods.ringvote import platt, predict_image_only
@@ -108,8 +109,8 @@ def test_images_and_clean_twins_are_told_apart(
 ) -> None:
     """Where the inputs of an image differ from those of its clean twin, so do the odds."""
     monkeypatch.setattr(platt, "SIZES", ((64, 48), (48, 64)))
-    mix = Mix({"size": [64, 64], "margin": 0, "ratio": [1.3, 1.4], "radius": [8, 12]})
-    source = Endless(photo_folder, (mix,), 3, augment=False)
+    stage = Stage({"size": [64, 64], "margin": 0, "ratio": [1.3, 1.4], "radius": [8, 12]})
+    source = Endless(photo_folder, (stage,), 3, augment=False)
     clean = {each.clean.tobytes() for each in samples_of(source, 12) if each.clean is not None}
 
     def inputs_of(image: np.ndarray, truth: Anomaly) -> torch.Tensor:
@@ -129,7 +130,7 @@ def test_images_and_clean_twins_are_told_apart(
 
 
 def samples_of(source: Endless, count: int) -> list[Sample]:
-    return [source.resized(platt.SIZES[n % len(platt.SIZES)])[n] for n in range(count)]
+    return [source.resize(platt.SIZES[n % len(platt.SIZES)])[n] for n in range(count)]
 
 
 def test_a_scaling_is_kept_where_all_labels_are_the_same() -> None:

@@ -17,7 +17,8 @@ from safetensors.torch import load_file
 
 from localize import api
 from localize.data import endless
-from localize.data.endless import Endless, Mix
+from localize.data.endless import Endless
+from localize.data.recipe_stages import Stage
 from localize.localizer import Told
 from localize.methods.hough.outlines import KINDS
 from localize.methods.hough.voting import sum_arcs
@@ -29,7 +30,9 @@ from localize.methods.ringvote.train.packing import pack
 from synth import InputError, scenes
 from synth.anomaly import Anomaly
 
-REGIONS = Mix({"size": [64, 64], "margin": 0}, {"radius": [[8, 12]], "shape": ["circle", "square"]})
+REGIONS = Stage(
+    {"size": [64, 64], "margin": 0}, {"radius": [[8, 12]], "shape": ["circle", "square"]}
+)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -104,12 +107,12 @@ def test_parts_and_chunks_give_the_same_loss_and_gradient(
     lively: RingVoteNet, photo_folder: Path, part: int, chunk: int
 ) -> None:
     """As images one by one and centres one by one."""
-    mix = Mix({"size": [64, 64], "margin": 0}, {"radius": [[20, 24], [26, 28]]}, crowd=1)
+    stage = Stage({"size": [64, 64], "margin": 0}, {"radius": [[20, 24], [26, 28]]}, max_regions=1)
     network, results = lively, []
     for images, centres in ((1, 1), (part, chunk)):
         network.zero_grad()
         total = 0.0
-        (batch,) = targets.Batches(Endless(photo_folder, (mix,), 5), 0, 4, 4, images)
+        (batch,) = targets.Batches(Endless(photo_folder, (stage,), 5), 0, 4, 4, images)
         for each in batch:
             loss, distances = losses.batch_loss(network, each, centres)
             assert len(distances) == len(each.images) <= images
@@ -297,16 +300,16 @@ def test_the_api_trains_on_photos_and_a_recipe(
     photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("localize.methods.ringvote.method.EPOCH", 2)
-    monkeypatch.setattr("localize.data.endless.VAL", 2)
-    mix = tmp_path / "mix.json"
-    mix.write_text(json.dumps({"stages": [{"recipe": REGIONS.common, "any": REGIONS.any}]}))
+    monkeypatch.setattr("localize.data.endless.VAL_IMAGES", 2)
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(json.dumps({"stages": [{"recipe": REGIONS.common, "any": REGIONS.any}]}))
     out = tmp_path / "run"
     api.train(
         "ringvote",
         None,
         out,
         photos=photo_folder,
-        recipe=mix,
+        recipe=recipe,
         epochs=1,
         width=4,
         calibration_images=4,
@@ -317,8 +320,8 @@ def test_the_api_trains_on_photos_and_a_recipe(
     assert not api.load(out).told
     with pytest.raises(InputError, match="either"):
         api.train("ringvote", None, tmp_path / "other")
-    with pytest.raises(InputError, match="drawn already"):
-        api.train("ringvote", photo_folder, tmp_path / "other", recipe=mix)
+    with pytest.raises(InputError, match="--recipe is for --photos"):
+        api.train("ringvote", photo_folder, tmp_path / "other", recipe=recipe)
     with pytest.raises(InputError, match="from a dataset"):
         api.train("patchcore", None, tmp_path / "other", photos=photo_folder)
 
@@ -329,12 +332,14 @@ def test_training_and_validation_photos_differ(photo_folder: Path) -> None:
     assert len(train.names) + len(val.names) == 8
 
 
-def test_crowds_alone_can_be_learned_from(photo_folder: Path, tmp_path: Path) -> None:
+def test_training_works_with_only_images_of_many_regions(
+    photo_folder: Path, tmp_path: Path
+) -> None:
     """Their centres are no targets, so there is no distance."""
-    crowd = Mix({"size": [96, 96], "margin": 0, "radius": [6, 8]}, crowd=8)
-    source = Endless(photo_folder, (crowd,), 1, length=2)
+    stage = Stage({"size": [96, 96], "margin": 0, "radius": [6, 8]}, max_regions=8)
+    source = Endless(photo_folder, (stage,), 1, length=2)
     assert len(source.multi_region(0)[1]) > 4
     RingVote(epochs=1, batch=1, width=4, calibration_images=2, device="cpu", progress=False).fit(
-        source, Endless(photo_folder, (crowd,), 2, length=1), tmp_path
+        source, Endless(photo_folder, (stage,), 2, length=1), tmp_path
     )
     assert math.isnan(json.loads((tmp_path / "model.json").read_text())["val_distance"])

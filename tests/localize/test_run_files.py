@@ -18,9 +18,9 @@ from localize.run_files import (
     check_file,
     read_file,
     read_run,
-    read_sealed,
+    read_with_checksum,
     write_run,
-    write_sealed,
+    write_with_checksum,
 )
 from synth import InputError
 from synth.json_files import Damaged
@@ -131,16 +131,16 @@ def test_sealed_files(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, use: str, data: st.DataObject
 ) -> None:
     path = tmp_path_factory.mktemp("sealed") / "file"
-    write_sealed(path, content, use)
-    assert read_sealed(path, use) == content
+    write_with_checksum(path, content, use)
+    assert read_with_checksum(path, use) == content
     with pytest.raises(Damaged):
-        read_sealed(path, use + "x")
+        read_with_checksum(path, use + "x")
     whole = bytearray(path.read_bytes())
     at = data.draw(st.integers(0, len(whole) - 1))
     path.write_bytes(whole[:at])
     with pytest.raises(Damaged):
-        read_sealed(path, use)
+        read_with_checksum(path, use)
     whole[at] ^= 1 << data.draw(st.integers(0, 7))
     path.write_bytes(whole)
     with pytest.raises(Damaged):
-        read_sealed(path, use)
+        read_with_checksum(path, use)

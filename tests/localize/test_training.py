@@ -154,7 +154,7 @@ from localize.methods.cnn import Cnn
 from localize.data.folder import Folder
 
 if __name__ == "__main__":
-    trainer._hardware = lambda schedule: trainer.lightning_devices("cpu", 2)
+    trainer.lightning_hardware = lambda schedule: trainer.lightning_devices("cpu", 2)
     cnn = Cnn("cnn-fuse-last", input=(48, 32), epochs=2, device="cpu", progress=False)
     run = Path({str(tmp_path / "run")!r})
     cnn.fit(Folder({str(small_set)!r}, "train"), Folder({str(small_set)!r}, "val"), run)

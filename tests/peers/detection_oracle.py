@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from localize.evaluation import detection
-from localize.training.torchvision_compat import mend_torchvision
+from localize.training.torchvision_compat import make_torchvision_importable
 
-mend_torchvision()
+make_torchvision_importable()
 
 from anomalib.metrics.aupro import _AUPRO  # noqa: E402
 from torchmetrics.functional.classification import binary_auroc  # noqa: E402

@@ -22,11 +22,11 @@ from PIL import Image
 
 from localize.methods.patchcore import coreset, embedding, preprocessing, scoring
 from localize.methods.patchcore.backbones import Choice, build
-from localize.methods.patchcore.convolutions import quicken
-from localize.training.torchvision_compat import mend_torchvision
+from localize.methods.patchcore.convolutions import speed_up
+from localize.training.torchvision_compat import make_torchvision_importable
 from synth import scenes
 
-mend_torchvision()
+make_torchvision_importable()
 logging.disable(logging.WARNING)
 warnings.filterwarnings("ignore")
 
@@ -60,7 +60,7 @@ def compare(backbone: str, images: list[np.ndarray], fitted: int) -> dict[str, t
     ours, _ = build(choice)
     theirs = PatchcoreModel(LAYERS.get(backbone, ("layer2", "layer3")), backbone, pre_trained=False)
     theirs.feature_extractor.feature_extractor.load_state_dict(ours.model.state_dict())
-    quicken(ours.model)
+    speed_up(ours.model)
     ours.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     mean, std = ours.mean.flatten().tolist(), ours.std.flatten().tolist()
     resize = Patchcore.configure_pre_processor().transform.transforms[0]

@@ -12,11 +12,11 @@ from localize.methods.patchcore import weights
 from localize.methods.patchcore.embedding import Parts
 from localize.methods.patchcore.options import BACKBONE
 from localize.methods.patchcore.weights import PACKAGED, State
-from localize.training.torchvision_compat import mend_torchvision
+from localize.training.torchvision_compat import make_torchvision_importable
 from synth.errors import InputError
 from synth.paths import path_of
 
-mend_torchvision()
+make_torchvision_importable()
 
 import timm  # noqa: E402  (needs a torchvision that imports)
 

@@ -18,14 +18,14 @@ WEIGHTS = torch.tensor([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]]) / 2
 OUTPUTS = torch.tensor([[1, 1, 1, 0], [0, 1, -1, -1]])
 
 
-def quicken(model: nn.Module) -> None:
+def speed_up(model: nn.Module) -> None:
     """Fold batch norms into the convolutions before them; on a CPU, speed up wide 3x3 ones.
 
     The network is changed in place; afterwards no state dict can be loaded into it.
     """
     _fold(model)
     modules = model.named_modules()
-    wide = [name for name, m in modules if isinstance(m, nn.Conv2d) and Winograd.suits(m)]
+    wide = [name for name, m in modules if isinstance(m, nn.Conv2d) and Winograd.applies_to(m)]
     for name in wide:
         _replace(model, name, Winograd(model.get_submodule(name)))
 
@@ -96,7 +96,7 @@ class Winograd(nn.Module):
         self.register_buffer("outputs", torch.kron(OUTPUTS, OUTPUTS).float())
 
     @staticmethod
-    def suits(plain: nn.Conv2d) -> bool:
+    def applies_to(plain: nn.Conv2d) -> bool:
         """Whether a convolution can be computed so, and faster."""
         return (
             _kind(plain) == "Conv2d"

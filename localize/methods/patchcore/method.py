@@ -20,7 +20,7 @@ from localize.localizer import Finding, Learns, Localizer, MapMarks, Source, Tol
 from localize.methods.patchcore import embedding, preprocessing, scoring
 from localize.methods.patchcore.backbones import Backbone, Choice, build
 from localize.methods.patchcore.bank import Reducer
-from localize.methods.patchcore.convolutions import quicken
+from localize.methods.patchcore.convolutions import speed_up
 from localize.methods.patchcore.embedding import Parts
 from localize.methods.patchcore.options import PatchCoreOptions
 from localize.methods.patchcore.scoring import Bank
@@ -169,12 +169,12 @@ class PatchCore(Localizer):
     def _use(self, network: Backbone) -> None:
         self._values = sum(values.numel() for values in network.parameters())
         network = network.to(self.device)
-        quicken(network.model)
+        speed_up(network.model)
         self._backbone = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def _describe(self, run: Path, source: dict[str, str | None], images: int, val: int) -> None:
         """Write what makes the folder a run: its settings, and the digests of its other files."""
-        options = self.options.recorded()
+        options = self.options.description()
         if self.options.weights:
             options["weights"] = Path(self.options.weights).name
         about = {

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from localize.data.endless import VAL
+from localize.data.endless import VAL_IMAGES
 from localize.localizer import Finding, Known, Learns, Localizer, ScoreKind, Source, Told
 from localize.methods.ringvote import platt, predict_image_only, predict_told
 from localize.methods.ringvote.network import RingVoteNet, current_keys
@@ -79,13 +79,13 @@ class RingVote(Localizer):
         every = min(EPOCH, -(-len(train) // batch))
         steps = max(1, round(options.epochs * options.epochs_scale)) * every
         plan = loop.Plan(steps, batch, options.learning_rate, every)
-        train = train.scheduled(steps * batch)
+        train = train.schedule(steps * batch)
         torch.manual_seed(options.seed)
         network = RingVoteNet(options.width)
-        val_batches = Batches(val, 0, min(VAL, len(val)), batch, 1)
+        val_batches = Batches(val, 0, min(VAL_IMAGES, len(val)), batch, 1)
         about = {
             "method": self.name,
-            "options": options.recorded(),
+            "options": options.description(),
             "source": train.description(),
             **self._load_start(network),
         }
@@ -94,7 +94,7 @@ class RingVote(Localizer):
         try:
             self._fit_scores(network, val, run)
         except InputError as error:
-            raise runs.resumable(run, error) from None
+            raise runs.to_interruption(run, error) from None
         runs.finish(run, about, "val_loss")
         self._load_weights(network, run, "best")
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from localize.data.loader import Guarded, Loader, begin_worker, worker_faults
+from localize.data.loader import ErrorReturningDataset, Loader, explain_worker_death, set_up_worker
 from localize.localizer import Source
 from localize.methods.ringvote.network import RingVoteNet
 from localize.methods.ringvote.train.losses import batch_loss
@@ -85,14 +85,16 @@ def train(
     # With a GPU every core draws images; without one the network needs the cores more.
     workers, part, chunk = (os.cpu_count() or 1, plan.batch, GPU_CHUNK) if cuda else (1, 1, 1)
     numbers = (first_step * plan.batch, plan.steps * plan.batch)
-    guarded = Guarded(PackedDataset(Batches(source, *numbers, plan.batch, part)), source)
+    dataset = ErrorReturningDataset(
+        PackedDataset(Batches(source, *numbers, plan.batch, part)), source
+    )
     loader = Loader(
-        guarded,
+        dataset,
         batch_size=None,
-        collate_fn=guarded.deliver,
+        collate_fn=dataset.to_message,
         num_workers=workers,
         prefetch_factor=3,
-        worker_init_fn=begin_worker,
+        worker_init_fn=set_up_worker,
     )
     val_batches = [move(parts, device) for parts in val]
     losses: list[Tensor] = []
@@ -171,10 +173,10 @@ def _packed_batches(loader: Loader, run: Path) -> Iterator[Packed]:
         InputError: an image cannot be drawn; the run can be resumed.
     """
     try:
-        with worker_faults():
+        with explain_worker_death():
             yield from loader
     except InputError as error:
-        raise runs.resumable(run, error) from None
+        raise runs.to_interruption(run, error) from None
 
 
 def _resume(

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from localize.data.endless import FEW
+from localize.data.recipe_stages import FEW_REGIONS
 from localize.localizer import Source
 from localize.methods.hough.candidates import possible_centres
 from localize.methods.hough.outlines import KINDS, PLANES, SHAPES
@@ -65,7 +65,7 @@ class CentreTargets:
         plane: (N,), which evidence of the image votes: a band's, or, the last, the negative's.
         r: (N,) radius in pixels of the evidence.
         centre: (N, 2), x and y; NOWHERE for a hard negative.
-        others: (N, FEW, 2), centres of the image's other regions, which are no wrong answers.
+        others: (N, FEW_REGIONS, 2), centres of the image's other regions: no wrong answers.
         rows, cols: (N, 2), the first possible centre and the one after the last.
         shares: (N,), weight of the answer in the mean over its image's regions and over the
             images; 0 for a hard negative.
@@ -264,7 +264,7 @@ def centre_targets(
 ) -> CentreTargets:
     """The regions and the hard negative's radius of each image -> the centres to learn.
 
-    An image of more than FEW regions has no centres to learn, only edges.
+    An image of more than FEW_REGIONS regions has no centres to learn, only edges.
 
     Args:
         regions, negatives: in pixels of the evidence.
@@ -272,7 +272,7 @@ def centre_targets(
     """
     image, plane, r, centre, others, shares = [], [], [], [], [], []
     for number, (of_image, negative) in enumerate(zip(regions, negatives, strict=True)):
-        if len(of_image) > FEW:
+        if len(of_image) > FEW_REGIONS:
             continue
         centres = [(region.x, region.y) for region in of_image]
         for which, region in enumerate(of_image):
@@ -296,7 +296,7 @@ def centre_targets(
         plane=torch.tensor(plane, dtype=torch.long),
         r=torch.tensor(r, dtype=torch.float32),
         centre=torch.tensor(centre, dtype=torch.float32).view(-1, 2),
-        others=torch.tensor(others, dtype=torch.float32).view(-1, FEW, 2),
+        others=torch.tensor(others, dtype=torch.float32).view(-1, FEW_REGIONS, 2),
         rows=torch.tensor(rows, dtype=torch.long).view(-1, 2),
         cols=torch.tensor(cols, dtype=torch.long).view(-1, 2),
         shares=torch.tensor(shares, dtype=torch.float32),
@@ -307,7 +307,7 @@ def centre_targets(
 
 
 def _pad_centres(centres: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    return centres + [(NOWHERE, NOWHERE)] * (FEW - len(centres))
+    return centres + [(NOWHERE, NOWHERE)] * (FEW_REGIONS - len(centres))
 
 
 def _stack_kernels(
