@@ -18,7 +18,7 @@ from localize.evaluation.answers import Answer, Question
 from localize.evaluation.detection import MapSummary
 from localize.evaluation.validity import NO_ANSWER
 from localize.external.worker import error_text
-from localize.localizer import Finding, Localizer, Told, as_localizer
+from localize.localizer import HIT_RADIUS, Finding, Localizer, Told, as_localizer
 from synth import anomaly
 from synth.anomaly import Anomaly
 from synth.errors import InputError
@@ -278,7 +278,7 @@ def score(answers: Answers, source: Folder, parameters: int | None) -> dict[str,
     distance = table["distance"].to_numpy()
     row |= {
         "median_distance": float(np.median(distance[given])) if given.any() else float("nan"),
-        "hit@5": metrics.hit_rate(distance, metrics.HIT_RADIUS),
+        "hit@5": metrics.hit_rate(distance, HIT_RADIUS),
         "hit@r": metrics.hit_rate(distance, table["r"].to_numpy()),
         "parameters": parameters,
         "ms_per_image": float(table["seconds"].median() * 1000),

@@ -212,7 +212,7 @@ def test_whatever_stands_in_a_table_is_text(folder: Path) -> None:
 def test_the_page_needs_nothing_else(folder: Path) -> None:
     text = (folder / "report.html").read_text(encoding="utf-8")
     page = Page(text)
-    assert "http" not in text.replace("https", "http")
+    assert "http" not in text
     assert "@import" not in text
     ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
     assert len(set(ids)) == len(ids) > 100
@@ -226,7 +226,6 @@ def test_the_page_needs_nothing_else(folder: Path) -> None:
             if value.startswith("#"):
                 links.add(value[1:])
     assert links <= set(ids)
-    assert not links - set(ids)
 
 
 def test_pictures_are_made_small_enough(folder: Path) -> None:

@@ -119,19 +119,26 @@ def test_overwrite_replaces_ours_alone(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "mine"
 
 
-@pytest.mark.parametrize("suffix", ["old", "partial"])
-def test_the_users_own_neighbours_are_not_deleted(tmp_path: Path, suffix: str) -> None:
-    """The user's backup set.old beside set is kept."""
-    out, backup = tmp_path / "set", tmp_path / f"set.{suffix}"
+def test_the_users_backup_beside_the_folder_is_kept(tmp_path: Path) -> None:
+    out, backup = tmp_path / "set", tmp_path / "set.old"
     build(out, "old")
     backup.mkdir()
     (backup / "mine.txt").write_text("my backup")
-    try:
+    build(out, "new", overwrite=True)
+    assert text_of(out) == "new"
+    assert (backup / "mine.txt").read_text() == "my backup"
+
+
+def test_a_users_folder_with_the_name_of_the_staging_folder_is_not_overwritten(
+    tmp_path: Path,
+) -> None:
+    out, backup = tmp_path / "set", tmp_path / "set.partial"
+    build(out, "old")
+    backup.mkdir()
+    (backup / "mine.txt").write_text("my backup")
+    with pytest.raises(InputError, match="was not written by this command"):
         build(out, "new", overwrite=True)
-    except InputError:
-        assert text_of(out) == "old"
-    else:
-        assert text_of(out) == "new"
+    assert text_of(out) == "old"
     assert (backup / "mine.txt").read_text() == "my backup"
 
 
@@ -151,10 +158,7 @@ def test_the_current_folder_is_a_folder_like_any_other(
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)
-    try:
-        build(Path())
-    except InputError:
-        return
+    build(Path())
     assert text_of(here) == "x"
     assert listing(tmp_path) == ["here", "here/marker"]
 

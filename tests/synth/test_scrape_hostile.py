@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from synth import card, csv_cells, dataset, photos
@@ -197,6 +197,7 @@ def test_tags_within_links_and_figures() -> None:
     assert page.following == ("http://h/2",)
 
 
+@example("a")
 @given(st.text(alphabet=st.sampled_from("<>/=\"' \n&;!-[]{}:,abimgsrcfhtp?#@\0\u202e\U0001f600")))
 def test_any_text_is_a_page(text: str) -> None:
     page = pages.read(
