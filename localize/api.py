@@ -74,12 +74,12 @@ def train(
         overwrite=overwrite,
         resume=resume,
     ) as run:
-        count = _write_skipped(sources, run, say)
+        count = _write_skipped_photos(sources, run, say)
         centre = centre_distance(sources[1])
         learner.fit(*sources, run)
         write_run(run, describe(run) | {"val_centre_distance": centre})
         if len(unusable_photos.skipped_photos(sources)) > count:  # training found more
-            _write_skipped(sources, run, say)
+            _write_skipped_photos(sources, run, say)
     return learner
 
 
@@ -106,7 +106,7 @@ def _sources(
         return endless.split(photos, mixes, seed, step)
 
 
-def _write_skipped(sources: Sequence[Source], run: Path, say: Callable[[str], None]) -> int:
+def _write_skipped_photos(sources: Sequence[Source], run: Path, say: Callable[[str], None]) -> int:
     """List the photos that cannot be used in the run folder -> their number."""
     skipped = unusable_photos.skipped_photos(sources)
     if skipped:

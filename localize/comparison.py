@@ -103,7 +103,7 @@ def evaluate(
     source = choose_split(dataset, split)
     command = provenance.command("evaluate", *names, dataset, split=split, out=out)
     request = request_of(source, {})
-    if resume and not overwrite and (done := _read_finished(out, request, command, say)):
+    if resume and not overwrite and (done := _read_finished_run(out, request, command, say)):
         return done
     # All SPECs are loaded before any is trained: a wrong one is noticed at once.
     untrained = {
@@ -165,7 +165,7 @@ def compare(
     named = None if methods == DEFAULT_METHODS else methods
     command = provenance.command("compare", dataset, methods=named, split=split, **options, out=out)
     request = request_of(source, options)
-    if resume and not overwrite and (done := _read_finished(out, request, command, say)):
+    if resume and not overwrite and (done := _read_finished_run(out, request, command, say)):
         return done
     if methods == DEFAULT_METHODS:
         entries = _without_unusable(entries, dataset, say)
@@ -210,7 +210,7 @@ def _without_unusable(entries: list[Method], dataset: str | Path, say: Say) -> l
     return [entry for entry in entries if entry.learns != "clean"]
 
 
-def _read_finished(
+def _read_finished_run(
     out: Path, request: dict[str, Any], command: list[str], say: Say
 ) -> Comparison | None:
     """The tables of a finished run with the same request, if ``out`` is one."""

@@ -128,14 +128,14 @@ class Source:
             raise InputError(f"{sample.name} has no anomaly to learn from")
         return sample.image, [sample.truth]
 
-    def resized(self, size: tuple[int, int]) -> Source:
+    def resize(self, size: tuple[int, int]) -> Source:
         """A source of whole photos at (width, height) px, where images are drawn from photos.
 
         Images of a dataset keep their size.
         """
         return self
 
-    def scheduled(self, images: int) -> Source:
+    def schedule(self, images: int) -> Source:
         """The same source for a training run of so many images.
 
         Stages of a recipe that end at a share of the run then end at a number of images.

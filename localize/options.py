@@ -27,7 +27,7 @@ def option(
     return {"help": help, "default_text": default_text, "recorded": recorded, "always": always}
 
 
-def inherited(base: type[Options], name: str, default_text: str = "") -> dict[str, Any]:
+def inherit_metadata(base: type[Options], name: str, default_text: str = "") -> dict[str, Any]:
     """The metadata of a base class' field, for the same field with another default."""
     return {**base.fields()[name].metadata, "default_text": default_text}
 
@@ -67,7 +67,7 @@ class Options:
         """The options by name."""
         return {each.name: each for each in dataclasses.fields(cls)}
 
-    def recorded(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, Any]:
         """The options that ``model.json`` holds: those that the result depends on."""
         return {
             name: getattr(self, name)

@@ -63,7 +63,7 @@ class Method:
         """The names of the options that users may give."""
         return frozenset(self.options.fields())
 
-    def accepted(self, options: Mapping[str, Any]) -> dict[str, Any]:
+    def select_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Those of the options that the method takes."""
         return {name: value for name, value in options.items() if name in self.takes}
 
@@ -211,7 +211,7 @@ def options_by_method(
     Raises:
         InputError: none of the methods takes an option.
     """
-    chosen = {entry.name: entry.accepted(options) for entry in entries}
+    chosen = {entry.name: entry.select_options(options) for entry in entries}
     known = set(LearnerOptions.fields()).union(*chosen.values())
     for name in options:
         if name not in known:
@@ -257,7 +257,9 @@ def load(spec: str | Path, *, time_limit: float | None = None, **options: Any) -
             f"{entry.name} must be trained first: localize train {entry.name} DATASET --out RUN, "
             "then name the folder RUN"
         )
-    return create(entry.name, **entry.accepted(options), **_time_limit_option(entry, time_limit))
+    return create(
+        entry.name, **entry.select_options(options), **_time_limit_option(entry, time_limit)
+    )
 
 
 def _time_limit_option(entry: Method, time_limit: float | None) -> dict[str, float]:

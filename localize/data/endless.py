@@ -147,7 +147,7 @@ class Endless(Source):
         crop, regions, recipe, rng = self._draw(index, multi=True)
         return self._render(crop, regions, recipe, rng), regions
 
-    def resized(self, size: tuple[int, int], augment: bool = False) -> Endless:
+    def resize(self, size: tuple[int, int], augment: bool = False) -> Endless:
         """Endless images of the same photos, each whole photo stretched to (width, height) px.
 
         For half of the images the radius is drawn up to the nearest edge.
@@ -165,7 +165,7 @@ class Endless(Source):
         other._cache, other.skipped = self._cache, self.skipped  # the photos are the same
         return other
 
-    def scheduled(self, images: int) -> Endless:
+    def schedule(self, images: int) -> Endless:
         """The same source for a training run of so many images: ``until`` becomes a number."""
         other = copy.copy(self)
         other.mixes = tuple(

@@ -66,17 +66,17 @@ def to_message(result: Any, shape: tuple[int, int]) -> dict[str, Any]:
         names = ("x", "y", *OPTIONAL, "map")
         fields = {name: getattr(result, name, None) for name in names}
     if fields is not None:
-        return _named(fields, shape)
+        return _message_of(fields, shape)
     values = _array(result)
     if values.shape == (2,):
         return {"x": _number("x", values[0]), "y": _number("y", values[1])}
     if values.ndim == 2:
-        map = _checked(values, shape)
+        map = _check_map(values, shape)
         return {"score": float(map.max()), "map": map}
     raise TypeError(f"it returned shape {values.shape}: return (x, y) or an (H, W) map")
 
 
-def _named(fields: Mapping[str, Any], shape: tuple[int, int]) -> dict[str, Any]:
+def _message_of(fields: Mapping[str, Any], shape: tuple[int, int]) -> dict[str, Any]:
     if "x" not in fields or "y" not in fields:
         raise TypeError(f"it returned {', '.join(map(str, fields))}: x and y are missing")
     message: dict[str, Any] = {name: _number(name, fields[name]) for name in ("x", "y")}
@@ -84,11 +84,11 @@ def _named(fields: Mapping[str, Any], shape: tuple[int, int]) -> dict[str, Any]:
         if fields.get(name) is not None:
             message[name] = _number(name, fields[name])
     if fields.get("map") is not None:
-        message["map"] = _checked(_array(fields["map"]), shape)
+        message["map"] = _check_map(_array(fields["map"]), shape)
     return message
 
 
-def _checked(map: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def _check_map(map: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     if map.shape != tuple(shape) and not _is_smaller(map.shape, shape):
         raise ValueError(f"its map has the shape {map.shape}, the image {tuple(shape)}")
     if np.isnan(map).any():

@@ -85,7 +85,7 @@ class Detector(Localizer):
         packaged = PACKAGED[anomalib_job.LITE]
         settings = {
             "model": self.model,
-            **self.options.recorded(),
+            **self.options.to_record(),
             "device": self.options.device,
             "weights": dataclasses.asdict(packaged),
         }

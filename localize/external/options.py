@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from localize.options import Options, TrainingOptions, inherited, option
+from localize.options import Options, TrainingOptions, inherit_metadata, option
 from synth.errors import InputError
 
 TIME_LIMIT = 60.0  # seconds for an image
@@ -41,13 +41,13 @@ class AnomalibOptions(ExternalOptions, TrainingOptions):
     family: ClassVar[str] = "anomalib"
 
     epochs: int | None = field(
-        default=None, metadata=inherited(TrainingOptions, "epochs", "the model's default")
+        default=None, metadata=inherit_metadata(TrainingOptions, "epochs", "the model's default")
     )
     input: tuple[int, int] = field(
         default=(256, 256),
         metadata=option("Size WIDTHxHEIGHT in px to which images are stretched."),
     )
-    batch: int = field(default=16, metadata=inherited(TrainingOptions, "batch"))
+    batch: int = field(default=16, metadata=inherit_metadata(TrainingOptions, "batch"))
 
     def __post_init__(self) -> None:
         ExternalOptions.__post_init__(self)

@@ -172,11 +172,11 @@ class _Running:
         if late.is_set():
             raise Failure(f"no answer within {limit:g} s: killed")
         if reply is None:
-            raise Failure(f"its process ended ({_ending(self.process)})")
+            raise Failure(f"its process ended ({_exit_text(self.process)})")
         return reply
 
 
-def _ending(process: subprocess.Popen[bytes]) -> str:
+def _exit_text(process: subprocess.Popen[bytes]) -> str:
     """How a process ended, as text."""
     try:
         code = process.wait(EXIT_LIMIT)

@@ -167,7 +167,7 @@ class Cnn(Localizer):
             schedule,
             {
                 "method": self.name,
-                "options": {"variant": self.name, **options.recorded()},
+                "options": {"variant": self.name, **options.to_record()},
                 "numeric_mean": mean,
                 "numeric_scale": scale,
                 "schedule": {k: v for k, v in vars(schedule).items() if k != "progress"},

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from localize.data.augmentation_names import check_augmentations
-from localize.options import TrainingOptions, inherited, option
+from localize.options import TrainingOptions, inherit_metadata, option
 from synth.errors import InputError
 
 LEAST_SIDE = 16  # px of the input: four poolings halve it to one
@@ -19,7 +19,7 @@ class CnnOptions(TrainingOptions):
     family: ClassVar[str] = "cnn-*, unet-dsnt"
 
     epochs: int | None = field(
-        default=None, metadata=inherited(TrainingOptions, "epochs", "10 to 30, by method")
+        default=None, metadata=inherit_metadata(TrainingOptions, "epochs", "10 to 30, by method")
     )
     input: tuple[int, int] = field(
         default=(800, 800),

@@ -42,7 +42,7 @@ class Design:
     """The trials of a run. With the defaults, a fast method takes minutes.
 
     Args:
-        ratios: above 1; each is used as it is (brighter) and inverted (darker).
+        ratios: above 1; each is used unchanged (brighter) and inverted (darker).
         radii: px.
         sides: ``brighter``, ``darker`` or both.
         conditions: each is used at the same places.

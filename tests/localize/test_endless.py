@@ -84,7 +84,7 @@ def test_every_choice_is_drawn(photo_folder: Path) -> None:
 
 def test_a_stage_may_last_a_share_of_the_run(photo_folder: Path) -> None:
     easy = Mix({**SMALL.common, "ratio": [1.5, 1.6], "radius": [6, 8]}, {}, until=0.5)
-    paced = source(photo_folder, easy, SMALL).scheduled(6)
+    paced = source(photo_folder, easy, SMALL).schedule(6)
     assert [paced.truth(i)[0].discolor_ratio > 1.4 for i in range(6)] == [True] * 3 + [False] * 3
     assert paced.description()["mixes"][0]["until"] == 3
 

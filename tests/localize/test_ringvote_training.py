@@ -26,7 +26,7 @@ from localize.methods.ringvote.method import RingVote
 from localize.methods.ringvote.network import OLD_NAMES, RingVoteNet, band, current_keys
 from localize.methods.ringvote.train import losses, targets
 from localize.methods.ringvote.train.packing import pack
-from localize.registry import WEIGHTS
+from localize.run_files import SHIPPED
 from synth import InputError, scenes
 from synth.anomaly import Anomaly
 
@@ -218,7 +218,7 @@ def test_an_unfinished_run_of_other_settings_is_refused(photo_folder: Path, tmp_
         fit(photo_folder, tmp_path, seed=1)
 
 
-def test_a_run_folder_says_what_it_learned_from(run: Path) -> None:
+def test_a_run_folder_records_its_training_data(run: Path) -> None:
     about = json.loads((run / "model.json").read_text())
     assert about["source"]["mixes"][0]["common"]["size"] == [64, 64]
     assert about["last_epoch"] == 2
@@ -260,7 +260,7 @@ def test_weights_with_the_names_of_earlier_versions_load(run: Path) -> None:
     network.load_state_dict(renamed)
     assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
     assert set(current_keys(renamed)) == set(current_keys(state)) == set(state)
-    shipped = load_file(WEIGHTS / "ringvote" / "best.safetensors")
+    shipped = load_file(SHIPPED / "ringvote" / "best.safetensors")
     assert "enter.weight" in shipped
     RingVoteNet().load_state_dict(shipped)
 

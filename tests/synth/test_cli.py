@@ -452,7 +452,7 @@ def test_an_unknown_command_or_none(refused: Refused) -> None:
 # ---- signals and pipes
 
 
-def test_ctrl_c_says_what_is_kept(
+def test_ctrl_c_prints_what_is_kept(
     photo_folder: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stopped(what: str) -> Any:

@@ -66,7 +66,7 @@ def test_a_draw_fits(
 
 @given(st.data(), st.integers(0, 2**32))
 @settings(max_examples=100, deadline=None)
-def test_what_has_room_is_not_skipped(recipes: Recipes, data: st.DataObject, seed: int) -> None:
+def test_a_photo_with_room_is_not_skipped(recipes: Recipes, data: st.DataObject, seed: int) -> None:
     """Both sides are larger than the largest region by at least one pixel."""
     recipe = data.draw(recipes(size="keep", feather=0.0, margin=0.0))
     low, high = recipe.radius

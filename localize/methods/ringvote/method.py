@@ -79,13 +79,13 @@ class RingVote(Localizer):
         every = min(EPOCH, -(-len(train) // batch))
         steps = max(1, round(options.epochs * options.epochs_scale)) * every
         plan = loop.Plan(steps, batch, options.learning_rate, every)
-        train = train.scheduled(steps * batch)
+        train = train.schedule(steps * batch)
         torch.manual_seed(options.seed)
         network = RingVoteNet(options.width)
         val_batches = Batches(val, 0, min(VAL, len(val)), batch, 1)
         about = {
             "method": self.name,
-            "options": options.recorded(),
+            "options": options.to_record(),
             "source": train.description(),
             **self._load_start(network),
         }
@@ -186,7 +186,7 @@ class RingVote(Localizer):
         Raises:
             InputError: a told form is not given ``told``, or there are no weights yet.
         """
-        network = self._trained()
+        network = self._require_network()
         if not self.told:
             return [predict_image_only.search(network, image) for image in images]
         if told is None:
@@ -202,9 +202,9 @@ class RingVote(Localizer):
         Raises:
             InputError: there are no weights yet.
         """
-        return predict_image_only.search(self._trained(), image, known)
+        return predict_image_only.search(self._require_network(), image, known)
 
-    def _trained(self) -> RingVoteNet:
+    def _require_network(self) -> RingVoteNet:
         if self.network is None:
             raise InputError(f"{self.name} must be trained or loaded first: call fit")
         return self.network

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from localize.options import TrainingOptions, inherited, option
+from localize.options import TrainingOptions, inherit_metadata, option
 
 RENAMED = {"lessons": "calibration_images"}  # in model.json of earlier versions: the name now
 REMOVED = frozenset({"second"})  # likewise: options that no longer exist
@@ -19,8 +19,8 @@ class RingVoteOptions(TrainingOptions):
 
     family: ClassVar[str] = "ringvote"
 
-    epochs: int = field(default=20, metadata=inherited(TrainingOptions, "epochs"))
-    batch: int = field(default=4, metadata=inherited(TrainingOptions, "batch"))
+    epochs: int = field(default=20, metadata=inherit_metadata(TrainingOptions, "epochs"))
+    batch: int = field(default=4, metadata=inherit_metadata(TrainingOptions, "batch"))
     learning_rate: float = field(default=2e-3, metadata=option("Learning rate of the optimiser."))
     width: int = field(
         default=48, metadata=option("Number of channels in the hidden layers of the network.")

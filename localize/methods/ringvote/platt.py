@@ -105,7 +105,7 @@ def fit_on_source(
     """
     rows, labels = [], []
     for number in range(count):
-        images = source.resized(SIZES[number % len(SIZES)])
+        images = source.resize(SIZES[number % len(SIZES)])
         sample = images[number % len(images)]
         assert sample.truth is not None
         clean = sample.clean if number % 2 else None
