@@ -114,13 +114,13 @@ def score(
     kept = [row for row in of_split if row.method != registry.BASELINE]
     if len(kept) < len(of_split):
         say(f"{registry.BASELINE}: computed again, its rows in the file are left out")
-    used = sorted(
+    row_numbers = sorted(
         {images.anomalous[row.file_name] for row in of_split if row.file_name in images.anomalous}
     )
-    if not used:
+    if not row_numbers:
         raise InputError(f"{path} answers no image of split {source.split}: choose --split")
     trials = any(row.trial for row in rows)
-    scored = source.select(used) if trials else source
+    scored = source.select(row_numbers) if trials else source
     if trials:
         say(f"trials of {len(scored)} of the {len(source)} images of split {source.split}")
 
@@ -137,10 +137,10 @@ def score(
     reads = paths.inputs(predictions, dataset, clean)
     with folders.stage(Path(out), MARKER, reads=reads, overwrite=overwrite) as building:
         result = collect_results(answers, scores, building)
-        words = provenance.command(
+        command_words = provenance.command(
             "score", predictions, dataset, clean=clean, split=split, unit=unit, out=out
         )
-        comparison.write(result, scored, {"predictions": path.name}, {"command": words})
+        comparison.write(result, scored, {"predictions": path.name}, {"command": command_words})
     return replace(result, folder=Path(out))
 
 
@@ -247,8 +247,8 @@ def _check_unique(rows: list[Row]) -> None:
 def _split_of(table: pd.DataFrame, rows: list[Row]) -> str:
     """The split of all rows, or ``all`` if they are of several."""
     names = {row.file_name for row in rows}
-    here = table["file_name"].isin(names) | table["clean_file_name"].isin(names)
-    splits = set(table["split"][here])
+    in_rows = table["file_name"].isin(names) | table["clean_file_name"].isin(names)
+    splits = set(table["split"][in_rows])
     return str(splits.pop()) if len(splits) == 1 else "all"
 
 
@@ -268,40 +268,44 @@ def _answers(
         if not math.isnan(row.x_pred) and (reason := validate(row.finding)[1])
     ]
     if not trials:
-        given = {row.file_name: row for row in anomalous}
+        row_of_name = {row.file_name: row for row in anomalous}
         errors += [
-            (method, name, "not in the file") for name in images.anomalous if name not in given
+            (method, name, "not in the file")
+            for name in images.anomalous
+            if name not in row_of_name
         ]
         indices = list(range(len(source)))
-        given_rows = [given.get(name) for name in images.anomalous]
+        given_rows = [row_of_name.get(name) for name in images.anomalous]
     else:
         given_rows = list(anomalous)
         indices = [images.anomalous[row.file_name] for row in anomalous]
-    asked = source.select(indices)
+    answered_source = source.select(indices)
     predictions = scoring.prediction_table(
         method,
-        asked,
+        answered_source,
         [validate(row.finding)[0] if row else NO_ANSWER for row in given_rows],
         [row.seconds if row else math.nan for row in given_rows],
     )
-    own = np.array([row.discolor_ratio if row else math.nan for row in given_rows])
-    predictions["discolor_ratio"] = np.where(np.isnan(own), predictions["discolor_ratio"], own)
+    own_ratios = np.array([row.discolor_ratio if row else math.nan for row in given_rows])
+    predictions["discolor_ratio"] = np.where(
+        np.isnan(own_ratios), predictions["discolor_ratio"], own_ratios
+    )
     clean = [row for row in rows if row.file_name in images.clean and not math.isnan(row.score)]
-    without = [(method, row.file_name, images.clean[row.file_name], row.score) for row in clean]
+    clean_rows = [(method, row.file_name, images.clean[row.file_name], row.score) for row in clean]
     scored = {row.file_name for row in clean}
     if not trials:  # a missing clean image counts as the worst answer, as in evaluate
         for kind in images.kinds:
             if scored & kind.keys():
-                left = [name for name in kind if name not in scored]
-                without += [(method, name, kind[name], math.nan) for name in left]
-                errors += [(method, name, "a clean image not in the file") for name in left]
+                missing = [name for name in kind if name not in scored]
+                clean_rows += [(method, name, kind[name], math.nan) for name in missing]
+                errors += [(method, name, "a clean image not in the file") for name in missing]
     return (
         Answers(
             predictions,
-            pd.DataFrame(without, columns=list(CLEAN)).astype({"score": float}),
+            pd.DataFrame(clean_rows, columns=list(CLEAN)).astype({"score": float}),
             pd.DataFrame(errors, columns=list(ERRORS)),
         ),
-        asked,
+        answered_source,
     )
 
 

@@ -24,6 +24,7 @@ MapMarks = Literal["centre", "region"]
 Range = tuple[float, float]
 # The columns of a run's history.csv, one row per epoch; distances in px.
 HISTORY = ("epoch", "train_loss", "train_distance", "val_loss", "val_distance")
+HIT_RADIUS = 5.0  # px: an answer at most this far from the true centre is a hit (hit@5)
 
 
 @dataclass(frozen=True)

@@ -226,18 +226,18 @@ def verify(
     from synth import replay
 
     with console.progress("rows") as progress:
-        found = replay.verify(dataset, photos, progress)
-    for problem in found:
+        problems = replay.verify(dataset, photos, progress)
+    for problem in problems:
         console.print_line(problem)
     depth = "files, table and pixels" if photos else "files and table (pass --photos for pixels)"
-    wrong = len({problem.row for problem in found})
+    wrong = len({problem.row for problem in problems})
     verdict = (
         f"{wrong} {'row has' if wrong == 1 else 'rows have'} faults"
         if wrong
         else "all rows are correct"
     )
     console.print_line(f"{dataset}: {verdict}; checked {depth}")
-    if found:
+    if problems:
         raise typer.Exit(1)
 
 

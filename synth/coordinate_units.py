@@ -56,7 +56,7 @@ def refuse_fractions(
     r: Sequence[float] = (),
     advice: str = ADVICE,
 ) -> None:
-    """Rejects a table without a unit if its numbers look like fractions of the image size.
+    """Rejects a table without a unit if all its numbers could be fractions of the image size.
 
     Args:
         what: the table, for the message.

@@ -28,7 +28,7 @@ Form = Literal["csv", "parquet"]
 TABLE = "metadata.csv"
 TABLES: dict[Form, str] = {"csv": TABLE, "parquet": "metadata.parquet"}
 # Column -> the folder of its files.
-PICTURES = {"file_name": "images", "clean_file_name": "clean", "mask_file_name": "masks"}
+IMAGE_FOLDERS = {"file_name": "images", "clean_file_name": "clean", "mask_file_name": "masks"}
 RECIPE = "recipe.json"  # in every dataset that Acuity writes
 MARKER = folders.Marker(
     RECIPE,
@@ -244,7 +244,7 @@ def is_outside_folder(name: str) -> bool:
 
 
 def _row_problems(row: dict[Any, Any], folder: Path) -> Iterator[str]:
-    for column in PICTURES:
+    for column in IMAGE_FOLDERS:
         name = row[column]
         if is_outside_folder(name):
             yield f"{column} points outside the folder"
@@ -299,13 +299,13 @@ def write_table(folder: Path, parts: Iterable[pd.DataFrame], form: Form = "csv")
     """Writes a table part by part and returns its summary."""
     summary = Summary()
 
-    def counted() -> Iterator[pd.DataFrame]:
+    def count_parts() -> Iterator[pd.DataFrame]:
         for part in parts:
             summary.add(part)
             yield part
 
     with folders.replace_atomically(folder / TABLES[form]) as temporary:
-        (_write_csv if form == "csv" else _write_parquet)(temporary, counted())
+        (_write_csv if form == "csv" else _write_parquet)(temporary, count_parts())
     return summary
 
 

@@ -45,12 +45,12 @@ class Marker:
         if not names:
             return ""
         try:
-            ours = self.is_ours(parse_object((folder / self.name).read_bytes()))
+            is_ours = self.is_ours(parse_object((folder / self.name).read_bytes()))
         except FileNotFoundError:
             return f"has no {self.name}"
         except (OSError, Damaged):
-            ours = False
-        if not ours:
+            is_ours = False
+        if not is_ours:
             return f"has a file {self.name} that this command did not write"
         for name in names:
             if name != self.name and not self.may_contain(name):
@@ -295,8 +295,12 @@ def _check_separate(out: Path, read: Path, exists: bool) -> None:
     if exists and read.is_dir():
         target = out.resolve()
         for link in _links(read):
-            found = link.resolve()
-            if found == target or _contains(target, found) or _contains(found, target):
+            link_target = link.resolve()
+            if (
+                link_target == target
+                or _contains(target, link_target)
+                or _contains(link_target, target)
+            ):
                 raise InputError(f"the input {link} is a link to {out}: name another folder")
 
 

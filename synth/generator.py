@@ -17,7 +17,7 @@ import numpy as np
 from synth import dataset, folders, paths, photos
 from synth import recipe as recipes
 from synth.card import Summary
-from synth.dataset import PICTURES, Form
+from synth.dataset import IMAGE_FOLDERS, Form
 from synth.errors import InputError
 from synth.generate_log import GenerateLog, PhotoResult, PhotoTotals
 from synth.paths import path_of
@@ -122,7 +122,9 @@ def build(
         out, dataset.MARKER, reads=reads, overwrite=overwrite, resume=resume, scratch=[LOG]
     ) as staging:
         about = {"made_by": "synth generate", "recipe": recipe.to_dict(), "count": count}
-        for folder, used in zip(PICTURES.values(), (True, recipe.twins, recipe.masks), strict=True):
+        for folder, used in zip(
+            IMAGE_FOLDERS.values(), (True, recipe.twins, recipe.masks), strict=True
+        ):
             if used:
                 (staging / folder).mkdir(exist_ok=True)
         with closing(GenerateLog(staging / LOG, about | {"files": _digest(source, names)})) as log:
@@ -163,8 +165,10 @@ def _make_pictures(
             _restore_files(result, source, origins, recipe, staging)
         if count(result):
             return totals
-    rest = names[log.found :]
-    with closing(_make_results(source, rest, origins, recipe, staging, workers)) as results:
+    remaining_names = names[log.found :]
+    with closing(
+        _make_results(source, remaining_names, origins, recipe, staging, workers)
+    ) as results:
         for result in results:
             log.append(result)
             if count(result):
@@ -250,7 +254,7 @@ def _finish(
             else:
                 split = SPLITS[next(splits)]
                 for row in result.rows[: totals.kept[number]]:
-                    pictures.extend(hash(row[column]) for column in PICTURES if column in row)
+                    pictures.extend(hash(row[column]) for column in IMAGE_FOLDERS if column in row)
                     yield row | {"split": split}
 
     all_rows = rows()
@@ -273,7 +277,7 @@ def _delete_unlisted_pictures(staging: Path, named: array[int]) -> None:
     Names are compared by 64-bit hashes. A collision only keeps an unused image.
     """
     known = np.sort(np.frombuffer(named, np.int64))
-    for folder in PICTURES.values():
+    for folder in IMAGE_FOLDERS.values():
         if (staging / folder).is_dir():
             with os.scandir(staging / folder) as entries:  # pathlib would load the whole list
                 for entry in entries:

@@ -65,9 +65,9 @@ def import_(
         **{k: v for k, v in words.items() if v},  # type: ignore[arg-type]
     )
     with console.progress("rows") as progress:
-        ours = importer.convert(
+        imported = importer.convert(
             table, out, images, convention,
             split=split, unit=unit, overwrite=overwrite, progress=progress,
             say=lambda line: console.print_line(line, sys.stderr),
         )  # fmt: skip
-    console.print_line(f"{len(ours)} rows in {out}, all in split {split}")
+    console.print_line(f"{len(imported)} rows in {out}, all in split {split}")

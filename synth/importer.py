@@ -153,23 +153,25 @@ def convert(
     with folders.stage(out, dataset.MARKER, reads=reads, overwrite=overwrite) as staging:
         (staging / "images").mkdir()
         rows: list[dict[str, Any]] = []
-        taken: dict[str, Path] = {}
+        source_of_name: dict[str, Path] = {}
         for i, record in enumerate(records):
             try:
-                rows.append(_row(record, convention, unit or "px", find, taken, staging, split))
+                rows.append(
+                    _row(record, convention, unit or "px", find, source_of_name, staging, split)
+                )
             except InputError as error:
                 raise InputError(f"{foreign.place(i)}: {error}") from None
             if progress:
                 progress(i + 1, len(records))
-        ours = dataset.frame(rows)
+        imported = dataset.frame(rows)
         about = {
             "made_by": "synth import",
             "table": Path(table).name,
             "versions": dataset.versions(),
         }
-        dataset.write(staging, ours, about)
-    ours.attrs["folder"] = str(out)
-    return ours
+        dataset.write(staging, imported, about)
+    imported.attrs["folder"] = str(out)
+    return imported
 
 
 def _numbers(columns: Columns) -> list[str]:
@@ -187,15 +189,15 @@ def _records(foreign: tables.Table, columns: Columns, unit: str | None) -> list[
         raise InputError(f"{foreign.path} has no rows")
     names = vars(columns)
     kinds = {names[name]: kind for name, kind in _PLACES.items()}
-    found = coordinate_units.numbers(foreign, kinds, unit, "correct it")
-    found |= foreign.numbers({columns.discolor_ratio: _RATIO})
+    numbers = coordinate_units.numbers(foreign, kinds, unit, "correct it")
+    numbers |= foreign.numbers({columns.discolor_ratio: _RATIO})
     if unit is None:
         coordinate_units.refuse_fractions(
-            foreign.path, found[columns.x], found[columns.y], found[columns.r]
+            foreign.path, numbers[columns.x], numbers[columns.y], numbers[columns.r]
         )
-    cells = [found[name] for name in _numbers(columns)] + [foreign.column(columns.file_name)]
-    ours = ("x", "y", "r", "discolor_ratio", "file_name")
-    return [dict(zip(ours, row, strict=True)) for row in zip(*cells, strict=True)]
+    cells = [numbers[name] for name in _numbers(columns)] + [foreign.column(columns.file_name)]
+    our_columns = ("x", "y", "r", "discolor_ratio", "file_name")
+    return [dict(zip(our_columns, row, strict=True)) for row in zip(*cells, strict=True)]
 
 
 def _finder(folder: Path) -> Callable[[str], Path]:
@@ -238,7 +240,7 @@ def _row(
     convention: Convention,
     unit: str,
     find: Callable[[str], Path],
-    taken: dict[str, Path],
+    source_of_name: dict[str, Path],
     staging: Path,
     split: str,
 ) -> dict[str, Any]:
@@ -271,9 +273,9 @@ def _row(
             "correct it, or name the unit with --unit"
         )
     name = path.name
-    if taken.setdefault(name, path) != path:
+    if source_of_name.setdefault(name, path) != path:
         name = fit_name(f"{path.parent.name}-{path.stem}", path.suffix)
-        if taken.setdefault(name, path) != path:
+        if source_of_name.setdefault(name, path) != path:
             raise InputError(f"two images would get the name {name}: rename one")
     target = staging / "images" / name
     if target.exists():

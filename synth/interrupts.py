@@ -44,7 +44,7 @@ class Interrupts:
         for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self)
-        sys.unraisablehook = self._deliver_dropped
+        sys.unraisablehook = self._deliver_dropped_interrupt
 
     def work(self, has_begun: Callable[[], bool]) -> None:
         """From now on a signal raises KeyboardInterrupt."""
@@ -81,7 +81,7 @@ class Interrupts:
         timer.daemon = True
         timer.start()
 
-    def _deliver_dropped(self, unraisable: Any) -> None:
+    def _deliver_dropped_interrupt(self, unraisable: Any) -> None:
         """The hook for exceptions that Python drops, such as those in a destructor."""
         if issubclass(unraisable.exc_type, KeyboardInterrupt) and self.phase == "working":
             number, self.received = self.received or signal.SIGINT, None

@@ -71,6 +71,6 @@ def _is_number(value: Any) -> bool:
 
 
 def _wrong(value: Any, where: str, wanted: str) -> str:
-    said = repr(value)
-    said = said if len(said) <= 60 else f"{said[:57]}..."
-    return f"{where or 'its value'} is {said}, not {wanted}"
+    text = repr(value)
+    text = text if len(text) <= 60 else f"{text[:57]}..."
+    return f"{where or 'its value'} is {text}, not {wanted}"

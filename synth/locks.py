@@ -170,8 +170,8 @@ def _is_alive(pid: int) -> bool:
 
 def _age(path: Path) -> float:
     """Seconds since the last update of a file, by the clock of its disk."""
-    with tempfile.NamedTemporaryFile(prefix=f"{path.name[:200]}.", dir=path.parent) as now:
-        return max(0.0, Path(now.name).stat().st_mtime - path.stat().st_mtime)
+    with tempfile.NamedTemporaryFile(prefix=f"{path.name[:200]}.", dir=path.parent) as new_file:
+        return max(0.0, Path(new_file.name).stat().st_mtime - path.stat().st_mtime)
 
 
 def _renew(path: Path, ended: threading.Event) -> None:

@@ -86,8 +86,8 @@ def _hash(cells: np.ndarray) -> int:
 
 def _is_flat(cells: np.ndarray) -> bool:
     """Whether less than :data:`STEPS` differences exceed noise and the slope of smooth ground."""
-    rest = plain_ground.subtract_ground(cells[..., None].astype(np.float32))[..., 0]
-    return int((np.abs(rest[:, 1:] - rest[:, :-1]) > _FLAT).sum()) < STEPS
+    detail = plain_ground.subtract_ground(cells[..., None].astype(np.float32))[..., 0]
+    return int((np.abs(detail[:, 1:] - detail[:, :-1]) > _FLAT).sum()) < STEPS
 
 
 class DetailTable:

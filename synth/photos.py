@@ -106,30 +106,30 @@ def provenance(folder: Path, names: Sequence[str] | None = None) -> dict[str, tu
     advice = "correct it, or rename it if it is not a list of the photos"
     table = tables.read(path, known=("file_name", "source_url", "licence"))
     if "file_name" not in table.columns:
-        there = ", ".join(table.columns)
-        raise InputError(f"{path} lacks the column file_name: it has {there}; {advice}")
-    known = None if names is None else FileNames(names, folder)
-    found: dict[str, tuple[str, str]] = {}
+        columns_text = ", ".join(table.columns)
+        raise InputError(f"{path} lacks the column file_name: it has {columns_text}; {advice}")
+    file_names = None if names is None else FileNames(names, folder)
+    origins: dict[str, tuple[str, str]] = {}
     first: dict[str, int] = {}
     columns = map(table.column, ("file_name", "source_url", "licence"))
     for row, (cell, source, licence) in enumerate(zip(*columns, strict=True)):
-        name = cell if known is None else known.find(cell)
+        name = cell if file_names is None else file_names.find(cell)
         if not cell or name is None:
             continue
         source, licence = unescape(source), unescape(licence)
-        if found.setdefault(name, (source, licence)) != (source, licence):
+        if origins.setdefault(name, (source, licence)) != (source, licence):
             raise InputError(
                 f"{table.place(row)}: another source or licence of {name} than in line "
                 f"{table.lines[first[name]]}: remove one"
             )
         first.setdefault(name, row)
     listed = next(filter(None, table.column("file_name")), "")
-    if names and listed and not found:
+    if names and listed and not origins:
         raise InputError(
             f"{path} names none of the {len(names)} photos: its first name is '{listed}', the "
             f"first photo is '{names[0]}'; {advice}"
         )
-    return found
+    return origins
 
 
 def read(
@@ -162,11 +162,11 @@ def read(
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):  # reading a pipe might block
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe might block
             raise Skipped("not a file")
-        if found.st_size > limits.BYTES:
-            raise TooLarge(limits.too_many_bytes(found.st_size))
+        if status.st_size > limits.BYTES:
+            raise TooLarge(limits.too_many_bytes(status.st_size))
         return path.read_bytes()
     except Skipped:
         raise
@@ -198,10 +198,10 @@ def assign_splits(members: Sequence[int], shares: Sequence[float], seed: int) ->
     order = order[
         np.argsort(-sizes[order], kind="stable")
     ]  # large groups first; small ones balance the counts
-    wanted = np.array(shares, dtype=np.float64) * len(members) / sum(shares)
-    given = np.zeros(len(wanted))
-    where = np.empty(len(groups), np.int8)
+    target = np.array(shares, dtype=np.float64) * len(members) / sum(shares)
+    assigned = np.zeros(len(target))
+    split_of_group = np.empty(len(groups), np.int8)
     for group in order:
-        where[group] = split = np.argmax(np.where(wanted > 0, wanted - given, -np.inf))
-        given[split] += sizes[group]
-    return [int(split) for split in where[group_of]]
+        split_of_group[group] = split = np.argmax(np.where(target > 0, target - assigned, -np.inf))
+        assigned[split] += sizes[group]
+    return [int(split) for split in split_of_group[group_of]]

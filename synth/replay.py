@@ -103,7 +103,7 @@ def repaint(
     return renderer.paint(photo, draw)
 
 
-def _encoded(row: Mapping[Any, Any], pixels: np.ndarray) -> bytes:
+def _encode(row: Mapping[Any, Any], pixels: np.ndarray) -> bytes:
     quality = 0 if _empty(row["quality"]) else int(row["quality"])
     return renderer.encode(pixels, row["codec"], quality)
 
@@ -126,13 +126,13 @@ def rebuild(folder: str | Path, row: int | str, photo_folder: str | Path) -> byt
     table = dataset.parse(folder)
     number = find_row(table, row)
     record = table.iloc[[number]].to_dict("records")[0]
-    for column in dataset.PICTURES:
+    for column in dataset.IMAGE_FOLDERS:
         if dataset.is_outside_folder(record[column]):
             raise InputError(
                 f"{dataset.table_of(folder)}, row {number}: {column} "
                 f"'{record[column]}' points outside the folder"
             )
-    return _encoded(record, repaint(record, path_of(photo_folder), decode_options_of(folder)).image)
+    return _encode(record, repaint(record, path_of(photo_folder), decode_options_of(folder)).image)
 
 
 def find_row(table: pd.DataFrame, row: int | str) -> int:
@@ -177,20 +177,20 @@ def verify(
     table = dataset.parse(folder)
     if photo_folder is not None and not photo_folder.is_dir():
         raise InputError(f"no folder of photos at {photo_folder}: check the path")
-    found = list(dataset.problems(table, folder))
-    bad = {problem.row for problem in found}
+    problems = list(dataset.problems(table, folder))
+    invalid_rows = {problem.row for problem in problems}
     slack = 0 if _same_versions(folder) else TOLERANCE
     options = decode_options_of(folder)
     for i, row in enumerate(table.to_dict("records")):
-        if i not in bad:
+        if i not in invalid_rows:
             try:
                 faults = list(_pixel_problems(row, folder, photo_folder, slack, options))
             except Skipped as reason:
                 faults = [str(reason)]
-            found += [Problem(i, row["file_name"], what) for what in faults]
+            problems += [Problem(i, row["file_name"], what) for what in faults]
         if progress:
             progress(i + 1, len(table))
-    return sorted(found, key=lambda problem: problem.row)
+    return sorted(problems, key=lambda problem: problem.row)
 
 
 def _same_versions(folder: Path) -> bool:
@@ -244,11 +244,11 @@ def _pixel_problems(
 
 def _twin_problems(row: Mapping[Any, Any], image: np.ndarray, twin: np.ndarray) -> Iterator[str]:
     draw = draw_of(row)
-    wanted = twin
+    expected = twin
     if draw.anomaly is not None:
         rng = np.random.default_rng(draw.row_seed)
-        wanted = anomalies.apply(twin, draw.anomaly, rng)
-    if not np.array_equal(image, wanted):
+        expected = anomalies.apply(twin, draw.anomaly, rng)
+    if not np.array_equal(image, expected):
         yield "its image is not its clean twin with the recorded anomaly"
 
 
@@ -261,11 +261,11 @@ def _replay_problems(
     options: DecodeOptions,
 ) -> Iterator[str]:
     painted = repaint(row, photo_folder, options)
-    for name, pixels, wanted in (("image", image, painted.image), ("twin", twin, painted.clean)):
+    for name, pixels, expected in (("image", image, painted.image), ("twin", twin, painted.clean)):
         if pixels is None:
             continue
-        again = renderer.decode(_encoded(row, wanted))
-        worst = int(np.abs(pixels.astype(np.int16) - again).max())
+        replayed = renderer.decode(_encode(row, expected))
+        worst = int(np.abs(pixels.astype(np.int16) - replayed).max())
         if worst > (slack if row["codec"] == "jpeg" else 0):
             yield f"its {name} differs by up to {worst} code values from its replay"
     for column in ("clipped_fraction", "realised_ratio"):

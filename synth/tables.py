@@ -79,8 +79,8 @@ class Table:
         Raises:
             InputError: a cell is not a number of its kind.
         """
-        wanted = {name: kind for name, kind in kinds.items() if name in self.columns}
-        cells = {name: self.column(name) for name in wanted}
+        kind_of_column = {name: kind for name, kind in kinds.items() if name in self.columns}
+        cells = {name: self.column(name) for name in kind_of_column}
         if signs:
             cells = {
                 name: [cell.removesuffix("%").rstrip() for cell in column]
@@ -88,7 +88,7 @@ class Table:
             }
         comma = self.delimiter != "," and self._has_decimal_commas(cells, advice)
         return {
-            name: self._parse(name, column, wanted[name], comma, advice)
+            name: self._parse(name, column, kind_of_column[name], comma, advice)
             for name, column in cells.items()
         }
 

@@ -26,7 +26,7 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-def test_synth_knows_neither_torch_nor_localize() -> None:
+def test_synth_imports_neither_torch_nor_localize() -> None:
     for path in (p for p in MODULES if p.is_relative_to(ROOT / "synth")):
         tops = {name.partition(".")[0] for name in imports(path)}
         assert not tops & {"torch", "torchvision", "lightning", "localize"}, path

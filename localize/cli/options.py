@@ -63,19 +63,19 @@ def add_option_flags(command: Callable[..., None]) -> Callable[..., None]:
     parameters += flags.values()
 
     @functools.wraps(command)
-    def wrapped(**given: Any) -> None:
+    def wrapper(**given: Any) -> None:
         values = {name: given.pop(name) for name in flags if name in given}
         options = {
-            name: _parsed(name, value)
+            name: _parse_value(name, value)
             for name, value in values.items()
             if value is not None and value is not False
         }
         command(**given, options=options)
 
     # What typer reads: the signature for the order and defaults, the annotations for the flags.
-    wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    wrapped.__annotations__ = {p.name: p.annotation for p in parameters}
-    return wrapped
+    wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
+    return wrapper
 
 
 def _parameter(name: str, fields: Fields) -> inspect.Parameter:
@@ -112,7 +112,7 @@ def _field_types(name: str) -> tuple[Any, ...]:
     return get_args(hint) if get_origin(hint) is types.UnionType else (hint,)
 
 
-def _parsed(name: str, value: Any) -> Any:
+def _parse_value(name: str, value: Any) -> Any:
     """A value as typed -> a value for the option dataclass."""
     kinds = _field_types(name)
     if tuple[int, int] in kinds:

@@ -94,7 +94,7 @@ class Examples(Dataset[Batch]):
                 self._preloaded = list(pool.map(self._load, range(len(source))))
 
     @property
-    def preloaded(self) -> bool:
+    def is_preloaded(self) -> bool:
         return self._preloaded is not None
 
     def __len__(self) -> int:
@@ -152,7 +152,7 @@ def loader(
 ) -> DataLoader[Batch]:
     """A source -> a loader of :class:`Batch`; preloaded images need no workers."""
     examples = Examples(source, size, augment)
-    workers = 0 if examples.preloaded else workers
+    workers = 0 if examples.is_preloaded else workers
     length = epoch_of(source)
     dataset = ErrorReturningDataset(examples, source)
     return Loader(

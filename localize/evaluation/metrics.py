@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-HIT_RADIUS = 5.0  # px: an answer at most this far from the true centre is a hit (hit@5)
+from localize.localizer import HIT_RADIUS
+
 HIT_SHARE = 0.5  # of the region's radius: in sharpness and play, such an answer is a hit too
 FARTHEST = 1e9  # px: a place farther from the image's corner is no answer
 DRAWS = 4000  # bootstrap samples

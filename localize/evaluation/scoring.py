@@ -18,7 +18,7 @@ from localize.evaluation.answers import Answer, Question
 from localize.evaluation.detection import MapSummary
 from localize.evaluation.validity import NO_ANSWER
 from localize.external.worker import error_text
-from localize.localizer import Finding, Localizer, Told, as_localizer
+from localize.localizer import HIT_RADIUS, Finding, Localizer, Told, as_localizer
 from synth import anomaly
 from synth.anomaly import Anomaly
 from synth.errors import InputError
@@ -133,13 +133,13 @@ def _answer_questions(
 ) -> list[Answer]:
     chunk = localizer.batch_size
     groups = [questions[start : start + chunk] for start in range(0, len(questions), chunk)]
-    known = answer_log.take(len(groups)) if answer_log else []
+    logged = answer_log.take(len(groups)) if answer_log else []
     answers = [
         Answer.from_json(*each)
-        for group, lines in zip(groups, known, strict=False)
+        for group, lines in zip(groups, logged, strict=False)
         for each in zip(group, lines, strict=True)
     ]
-    for group in groups[len(known) :]:  # grouped as in an uninterrupted run: the same answers
+    for group in groups[len(logged) :]:  # grouped as in an uninterrupted run: the same answers
         batch = _answer_batch(localizer, group)
         answers += batch
         if answer_log:
@@ -261,15 +261,15 @@ def score(answers: Answers, source: Folder, parameters: int | None) -> dict[str,
     """
     table = answers.predictions
     photos = np.array(source.groups, dtype=object)
-    given = table["distance"].notna().to_numpy()
+    answered = table["distance"].notna().to_numpy()
     row: dict[str, Any] = {
         "method": table["method"].iloc[0],
         "split": source.split,
         "n": len(table),
     }
     for column, name in (("distance", "mean_distance"), ("normalised_distance",) * 2):
-        values = table[column].to_numpy()[given]
-        low, high = metrics.bootstrap(values, photos[given].tolist())
+        values = table[column].to_numpy()[answered]
+        low, high = metrics.bootstrap(values, photos[answered].tolist())
         row |= {
             name: float(values.mean()) if len(values) else float("nan"),
             f"{name}_low": low,
@@ -277,8 +277,8 @@ def score(answers: Answers, source: Folder, parameters: int | None) -> dict[str,
         }
     distance = table["distance"].to_numpy()
     row |= {
-        "median_distance": float(np.median(distance[given])) if given.any() else float("nan"),
-        "hit@5": metrics.hit_rate(distance, metrics.HIT_RADIUS),
+        "median_distance": float(np.median(distance[answered])) if answered.any() else float("nan"),
+        "hit@5": metrics.hit_rate(distance, HIT_RADIUS),
         "hit@r": metrics.hit_rate(distance, table["r"].to_numpy()),
         "parameters": parameters,
         "ms_per_image": float(table["seconds"].median() * 1000),

@@ -77,7 +77,7 @@ def build(
         "rows": len(source),
         "scores": method_data,
         "example": 0,
-        "pictures": [],
+        "images": [],
     }
     left = max_bytes - len(_fill_template(about).encode()) - 20  # digits of the example's number
     images: list[dict[str, Any]] = []
@@ -97,7 +97,7 @@ def build(
         raise InputError(
             f"no image of {dataset} fits into {max_bytes / 1e6:g} MB: make them smaller"
         )
-    html = _fill_template(about | {"pictures": images, "example": int(np.argmin(difficulties))})
+    html = _fill_template(about | {"images": images, "example": int(np.argmin(difficulties))})
     return Page(html, len(images), len(source) - len(images))
 
 
@@ -174,7 +174,7 @@ def _fill_template(about: dict[str, Any]) -> str:
     script = '"use strict";\n(() => {\n' + "\n".join(_asset(name) for name in SCRIPTS) + "})();\n"
     data = _json(about)
     parts = {
-        # The browser fetches nothing and runs no other script, whatever the data contain.
+        # The browser fetches nothing and runs no other script, even if the data contain markup.
         "policy": (
             f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
             "img-src data: blob:; base-uri 'none'; form-action 'none'"

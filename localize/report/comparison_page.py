@@ -13,6 +13,7 @@ from localize.evaluation import scoring, tables
 from localize.evaluation.detection import Estimate
 from localize.evaluation.metrics import DRAWS
 from localize.evaluation.scoring import ERRORS
+from localize.localizer import HIT_RADIUS
 from localize.registry import BASELINE
 from localize.report import comparison_summary, ranking
 from localize.report.contents import (
@@ -149,7 +150,7 @@ def _score_table(results: list[MethodResult], scores: pd.DataFrame, styles: Styl
         Column("gain, px", about="how much closer than the centre guess of the same image"),
         Column("verdict", False, about="better or worse if the interval of the gain excludes 0"),
         Column("median, px"),
-        Column("within 5 px"),
+        Column(f"within {HIT_RADIUS:g} px"),
         Column("inside the region"),
         *([Column("answers")] if incomplete else []),
         Column("ms per image"),

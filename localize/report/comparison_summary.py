@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from localize.evaluation.detection import Estimate
+from localize.localizer import HIT_RADIUS
 from localize.registry import BASELINE
 from localize.report.markup import Html, el, join
 from localize.report.numbers import enumerate_names, estimate_text
@@ -32,7 +33,7 @@ def _name(result: MethodResult) -> Html:
 
 def _performance(result: MethodResult) -> str:
     return (
-        f"mean distance {estimate_text(result.mean)}, within 5\u00a0px in "
+        f"mean distance {estimate_text(result.mean)}, within {HIT_RADIUS:g}\u00a0px in "
         f"{estimate_text(result.hit_5, '%')} of the images"
     )
 

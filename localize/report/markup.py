@@ -22,7 +22,7 @@ class Html(str):
 
 
 def escape(text: str) -> Html:
-    """Text -> HTML that displays it; markup is returned as it is.
+    """Text -> HTML that displays it; markup is returned unchanged.
 
     >>> escape("<b> & 'c'"), escape(Html("<b>"))
     ('&lt;b&gt; &amp; &#x27;c&#x27;', '<b>')

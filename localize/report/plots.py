@@ -16,7 +16,7 @@ from matplotlib.patches import Circle, Rectangle
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MaxNLocator
 
-from localize.evaluation.metrics import HIT_RADIUS
+from localize.localizer import HIT_RADIUS
 from localize.names import display_width, short
 from localize.registry import BASELINE, METHODS
 from localize.report.style import (

@@ -12,6 +12,7 @@ import pandas as pd
 
 from localize.evaluation import metrics
 from localize.evaluation.detection import Estimate
+from localize.localizer import HIT_RADIUS
 from localize.registry import BASELINE
 
 Verdict = Literal["better", "no better", "worse", "no answer", "unknown"]
@@ -30,7 +31,7 @@ class MethodResult:
         gain: mean reduction of the distance compared with the centre guess of the same image,
             px. An image without an answer counts as 0, so that leaving out hard images gains
             nothing.
-        hit_5: share of all images with an answer within 5 px.
+        hit_5: share of all images with an answer within ``HIT_RADIUS``.
         hit_r: share of all images with an answer inside the region's radius.
         hit_r_gain: ``hit_r`` minus that of the centre guess.
     """
@@ -102,7 +103,7 @@ def rank_methods(predictions: pd.DataFrame, methods: dict[str, Any]) -> list[Met
     for name, rows in groups.items():
         distance = rows["distance"].to_numpy(float)
         gain, hit_r_gain = _gains(rows, centre_rows)
-        hit_5 = (distance <= metrics.HIT_RADIUS).astype(float)
+        hit_5 = (distance <= HIT_RADIUS).astype(float)
         columns = [distance, gain, hit_5, _inside(rows), hit_r_gain]
         estimates = mean_estimates(columns, photo_names(rows))
         told = methods.get(name, {}).get("told")

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from localize.evaluation import metrics
+from localize.localizer import HIT_RADIUS
 from synth import anomaly as anomalies
 from synth import renderer
 from synth.anomaly import Anomaly, Overflow, Rounding, Shape
@@ -41,7 +42,7 @@ class Design:
     """The trials of a run. With the defaults, a fast method takes minutes.
 
     Args:
-        ratios: above 1; each is used as it is (brighter) and inverted (darker).
+        ratios: above 1; each is used unchanged (brighter) and inverted (darker).
         radii: px.
         sides: ``brighter``, ``darker`` or both.
         conditions: each is used at the same places.
@@ -64,7 +65,7 @@ class Design:
     size: tuple[int, int] | Literal["keep"] = (512, 512)
     shape: Shape = "circle"
     overflow: Overflow = "clip"
-    within: float = metrics.HIT_RADIUS
+    within: float = HIT_RADIUS
     share: float = metrics.HIT_SHARE
     adaptive: int = 0
     seed: int = 0

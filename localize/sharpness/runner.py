@@ -127,7 +127,7 @@ class TrialRunner:
 
 
 def _finite(value: float | None) -> float | None:
-    """A finite number as it is, else None, since JSON has no NaN and no infinity."""
+    """A finite number unchanged, else None, since JSON has no NaN and no infinity."""
     return float(value) if value is not None and math.isfinite(value) else None
 
 

@@ -14,8 +14,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Rectangle
 
-from localize.evaluation.metrics import HIT_RADIUS
 from localize.evaluation.verdicts import NO_THRESHOLD, TOO_FEW
+from localize.localizer import HIT_RADIUS
 from localize.names import short
 from localize.registry import BASELINE
 from localize.report.plots import method_styles

@@ -36,17 +36,18 @@ class Source:
         Raises:
             InputError: the file is not a picture or has another size than in the table.
         """
-        path, size = self.folder / name, (int(row["width"]), int(row["height"]))
+        path, table_size = self.folder / name, (int(row["width"]), int(row["height"]))
         try:
             with photos.open_image(path) as image:
-                found, kind = image.size, str(image.format)
+                file_size, kind = image.size, str(image.format)
         except MemoryError:
             raise
         except Exception as error:  # broken files raise many types
             raise InputError(f"{path} is not a picture: {error}") from None
-        if found != size:
+        if file_size != table_size:
             raise InputError(
-                f"{path} is {found[0]}x{found[1]}, in the table {size[0]}x{size[1]}: "
+                f"{path} is {file_size[0]}x{file_size[1]}, "
+                f"in the table {table_size[0]}x{table_size[1]}: "
                 "check all rows with synth verify"
             )
         return photos.SUFFIX_OF[kind]

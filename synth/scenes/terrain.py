@@ -176,7 +176,7 @@ def water(place: Place, view: View, image: np.ndarray, wet: np.ndarray) -> np.nd
     up = np.abs(down + 2 * tilt) + np.abs(tilt) * 0.3
     mirror = np.clip(np.rint(view.horizon - up * view.focal), 0, view.horizon).astype(np.int64)
     aside = np.clip(np.rint(columns + roll * view.focal * 0.5), 0, view.width - 1).astype(np.int64)
-    seen = image[np.minimum(mirror, view.height - 1), aside]
+    mirrored = image[np.minimum(mirror, view.height - 1), aside]
     facing = np.clip(down + tilt, 0, 1)
     fresnel = (0.03 + 0.97 * (1 - facing) ** 5)[:, None] * 0.92
     body = (
@@ -184,7 +184,7 @@ def water(place: Place, view: View, image: np.ndarray, wet: np.ndarray) -> np.nd
         * (0.4 * linear_rgb(light.zenith) + 0.3 * linear_rgb(light.horizon))
         * 1.5
     )
-    colour = seen * fresnel + body * (1 - fresnel)
+    colour = mirrored * fresnel + body * (1 - fresnel)
     if place.facing > 0:
         across = view.across()[columns] + 0.6 * roll - place.sun[0]
         off = (across / 0.05) ** 2 + ((up - place.sun[1]) / 0.1) ** 2

@@ -63,7 +63,7 @@ class Downloads:
         reply = self._fetcher.page(session, url)
         if reply.location:
             return Redirect(reply.location)
-        if politeness.opted_out(reply.tags):
+        if politeness.forbids_use(reply.tags):
             raise Problem(Outcome.NOAI)
         if inspection.may_be_picture(reply.body[:32]):
             return Page((FoundImage(url, url),))

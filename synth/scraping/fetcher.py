@@ -227,7 +227,7 @@ class Fetcher:
             _check_status(reply, headers.get("Retry-After"), robots=url.endswith("/robots.txt"))
             if reply.location or reply.status != 200:
                 return reply
-            if not compress and politeness.opted_out(reply.tags):
+            if not compress and politeness.forbids_use(reply.tags):
                 raise Problem(Outcome.NOAI)
             size = 0
             for piece in response_body.pieces(response, most, exchange):

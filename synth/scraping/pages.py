@@ -74,7 +74,7 @@ def read(html: bytes, url: str, charset: str = "", until: float = math.inf) -> P
         for tag in tags
         if tag.name == "meta" and tag.get("name").lower() in ("robots", politeness.AGENT)
     ]
-    if politeness.opted_out(robots):
+    if politeness.forbids_use(robots):
         return Page(opted_out=True)
     base = next((tag.get("href") for tag in tags if tag.name == "base" and tag.get("href")), "")
     links = Links(join_url(url, base) or url, until)

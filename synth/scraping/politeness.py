@@ -34,22 +34,22 @@ def user_agent(version: str, contact: str) -> str:
     return f"{AGENT}/{version} (photo collector; {contact or 'private network'})"
 
 
-def opted_out(tags: Sequence[str]) -> bool:
+def forbids_use(tags: Sequence[str]) -> bool:
     """Whether values of X-Robots-Tag or of a robots meta tag forbid the use of an image.
 
     A value may begin with the name of the robot for which it is meant.
 
-    >>> [opted_out([t]) for t in ("noai", "otherbot: noai", "acuity: noindex", "all, nofollow")]
+    >>> [forbids_use([t]) for t in ("noai", "otherbot: noai", "acuity: noindex", "all, nofollow")]
     [True, False, True, False]
     """
     for line in tags:
-        ours = True
+        applies = True
         for token in line.lower().split(","):
             name, colon, value = token.strip().partition(":")
             if colon and name.strip() not in _VALUED:
-                ours = name.strip() in (AGENT, "*")
+                applies = name.strip() in (AGENT, "*")
                 token = value
-            if ours and token.strip() in _NO:
+            if applies and token.strip() in _NO:
                 return True
     return False
 
@@ -103,10 +103,10 @@ class Robots:
         """Seconds between two requests; infinite if the value in the file is invalid."""
         if self.problem is not None or not self.text:
             return 0.0
-        asked = [float(self._rules.crawl_delay(AGENT) or 0.0)]
+        delays = [float(self._rules.crawl_delay(AGENT) or 0.0)]
         if rate := self._rules.request_rate(AGENT):
-            asked.append(rate.seconds / max(rate.requests, 1))
-        return max((each if each >= 0 else math.inf for each in asked), default=0.0)
+            delays.append(rate.seconds / max(rate.requests, 1))
+        return max((each if each >= 0 else math.inf for each in delays), default=0.0)
 
 
 def read_robots(status: int, body: bytes) -> Robots:

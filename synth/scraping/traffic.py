@@ -285,15 +285,15 @@ class Traffic:
                 host.tries += 1
                 return
             unfit = (Outcome.BUSY, Outcome.HTTP_ERROR, Outcome.BYTES, Outcome.BAD_ANSWER)
-            known = Outcome.ROBOTS if result.outcome in unfit else result.outcome
-            result = Robots(problem=known)
+            outcome = Outcome.ROBOTS if result.outcome in unfit else result.outcome
+            result = Robots(problem=outcome)
         host.tries = 0
         try:
-            asked = result.delay()
-            if not asked <= self._limits.longest_wait:
+            delay = result.delay()
+            if not delay <= self._limits.longest_wait:
                 result = Robots(problem=Outcome.ROBOTS)
             else:
-                host.delay = max(host.delay, asked)
+                host.delay = max(host.delay, delay)
         except Exception:  # rules that cannot be parsed allow nothing
             result = Robots(problem=Outcome.ROBOTS)
         host.rules[origin] = result

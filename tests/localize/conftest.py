@@ -125,7 +125,7 @@ def browse(browser: Browser) -> Iterator[Browse]:
 
 
 @pytest.fixture
-def looking() -> Callable[[RingVoteNet, int], RingVoteNet]:
+def with_views() -> Callable[[RingVoteNet, int], RingVoteNet]:
     """A function: the same weights, another number of mirrored views."""
     from localize.methods.ringvote.network import RingVoteNet
 

@@ -1,4 +1,4 @@
-"""A frame's width is found to the pixel, and there is no evidence near the picture's edge."""
+"""A frame's width is found to the pixel, and there is no evidence near the edge of the picture."""
 
 from __future__ import annotations
 
@@ -102,11 +102,11 @@ FRAMED = in_frame(PHOTO, (40, 0, 0, 0))
 EDGE, BESIDE = slice(40 - NEAR, 40 + NEAR), 40 + NEAR
 
 
-@pytest.mark.parametrize("careful", [False, True])
+@pytest.mark.parametrize("augmented", [False, True])
 def test_the_told_form_has_no_evidence_near_the_edge(
-    lively: RingVoteNet, looking: Callable[[RingVoteNet, int], RingVoteNet], careful: bool
+    lively: RingVoteNet, with_views: Callable[[RingVoteNet, int], RingVoteNet], augmented: bool
 ) -> None:
-    network = looking(lively, tta.MOST) if careful else lively
+    network = with_views(lively, tta.MOST) if augmented else lively
     planes = predict_told.find_candidates(network, FRAMED, Told(24, 1.1))[0]
     assert not planes[:, EDGE].any()
     assert planes[:, BESIDE].any()

@@ -73,8 +73,9 @@ def test_the_curve_agrees_with_scikit_learn(rows: list[tuple[int, bool]]) -> Non
     if hidden.all() or not hidden.any():
         return
     expected = roc_curve(hidden, scores, drop_intermediate=False)
-    for got, rate in zip(detection.roc(scores, hidden), expected, strict=False):
-        np.testing.assert_allclose(got, rate)
+    false_alarm_rate, hit_rate = detection.roc(scores, hidden)
+    np.testing.assert_allclose(false_alarm_rate, expected[0])
+    np.testing.assert_allclose(hit_rate, expected[1])
 
 
 def test_only_the_order_of_scores_counts() -> None:
@@ -123,7 +124,7 @@ def test_the_bootstrap_is_that_of_repeated_rows() -> None:
         )
 
 
-def test_intervals_cover_the_known_area_about_as_often_as_they_say() -> None:
+def test_intervals_cover_the_known_area_at_about_the_nominal_rate() -> None:
     """Scores N(0, 1) and N(1, 1): the area is Phi(1 / sqrt 2)."""
     true = 0.5 * (1 + math.erf(0.5))
     rng = np.random.default_rng(2)
@@ -149,10 +150,10 @@ def test_rows_of_one_photo_widen_the_interval() -> None:
     assert shared.high - shared.low > 1.5 * (alone.high - alone.low)
 
 
-def pictures(
+def maps_and_masks(
     seed: int, count: int = 6, side: int = 40, digits: int = 6
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Noise that is brighter in a square; every third picture is clean."""
+    """Noise that is brighter in a square; every third image is clean."""
     rng = np.random.default_rng(seed)
     maps, masks = [], []
     for i in range(count):
@@ -180,7 +181,7 @@ def flat(arrays: list[np.ndarray]) -> np.ndarray:
 @pytest.mark.parametrize(("seed", "digits"), [(0, 6), (1, 1), (2, 0)])
 def test_pixel_metrics_agree_with_slow_ones(seed: int, digits: int) -> None:
     """As binned, so within the bound that the docstring states; with many ties far below."""
-    maps, masks = pictures(seed, digits=digits)
+    maps, masks = maps_and_masks(seed, digits=digits)
     found = pixelwise(maps, masks)
     close = 1e-5 if digits < 2 else 4e-4
     assert found["pixel_auroc"].value == pytest.approx(
@@ -194,13 +195,13 @@ def test_pixel_metrics_agree_with_slow_ones(seed: int, digits: int) -> None:
 def test_thinned_maps_stay_within_the_stated_bound(
     scale: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Coarse enough for the error to show; whatever the scale of the scores."""
+    """With few bins and points, so that the error is visible; for scores of different scales."""
     monkeypatch.setattr(detection, "POINTS", 64)
     monkeypatch.setattr(detection, "BINS", 32)
     auroc_bound = 2 / 64 + 1 / 64
     aupro_bound = 1 / 64 + (1 / 64 + 1 / 64) / 0.3
     for seed in range(3):
-        maps, masks = pictures(seed, side=48)
+        maps, masks = maps_and_masks(seed, side=48)
         if scale == "narrow":
             maps = [20 + m / 1000 for m in maps]
         elif scale == "wide":
@@ -216,7 +217,7 @@ def test_thinned_maps_stay_within_the_stated_bound(
 def test_large_maps_as_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
     """Real sizes: more pixels than are kept, of images of very different levels."""
     rng = np.random.default_rng(5)
-    maps, masks = pictures(5, count=4, side=300)
+    maps, masks = maps_and_masks(5, count=4, side=300)
     maps = [m + rng.normal() for m in maps]
     found = pixelwise(maps, masks)
     assert found["pixel_auroc"].value == pytest.approx(
@@ -246,7 +247,7 @@ def test_thinned_ranks_are_off_by_at_most_their_bound(values: list[float], point
         assert abs(exact - kept) <= (1 / points if len(array) > points else 0) + 1e-12
 
 
-def test_regions_weigh_the_same_whatever_their_size() -> None:
+def test_regions_of_all_sizes_have_the_same_weight() -> None:
     """A small region that is found completely and a large one that is missed count equally."""
     mask = np.zeros((30, 30), bool)
     mask[2:4, 2:4] = True
@@ -270,7 +271,7 @@ def test_the_limit_may_be_one() -> None:
 
 
 def test_the_worst_map_is_the_worst() -> None:
-    _, masks = pictures(6)
+    _, masks = maps_and_masks(6)
     found = pixelwise([detection.worst_map(mask) for mask in masks], masks)
     assert found["pixel_auroc"].value == found["aupro"].value == 0
     best = pixelwise([-detection.worst_map(mask) for mask in masks], masks)
@@ -278,7 +279,7 @@ def test_the_worst_map_is_the_worst() -> None:
 
 
 def test_pixel_intervals_hold_their_value_and_are_seeded() -> None:
-    maps, masks = pictures(7, count=30)
+    maps, masks = maps_and_masks(7, count=30)
     first, second = pixelwise(maps, masks, 200), pixelwise(maps, masks, 200)
     assert first == second
     for estimate in first.values():
@@ -287,7 +288,7 @@ def test_pixel_intervals_hold_their_value_and_are_seeded() -> None:
 
 
 def test_maps_without_any_region_have_no_metrics() -> None:
-    maps, masks = pictures(8, count=2)
+    maps, masks = maps_and_masks(8, count=2)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = pixelwise(maps, [np.zeros_like(mask) for mask in masks])

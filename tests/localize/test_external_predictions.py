@@ -52,7 +52,7 @@ def names(small_set: Path) -> pd.DataFrame:
     return table[(table["split"] == "test") & (table["label"] == 1)].reset_index(drop=True)
 
 
-def test_our_own_predictions_score_as_they_did(
+def test_our_own_predictions_get_the_same_scores(
     ours: Comparison, small_set: Path, tmp_path: Path
 ) -> None:
     lines: list[str] = []
@@ -86,7 +86,7 @@ def test_a_file_with_nothing_but_places(run: Run, names: pd.DataFrame, tmp_path:
     assert "not in the file" not in out
 
 
-def test_what_is_missing_is_a_miss_and_is_counted(
+def test_missing_images_are_counted_as_misses(
     run: Run, names: pd.DataFrame, tmp_path: Path
 ) -> None:
     first, second, *rest = names.itertuples()
@@ -101,7 +101,7 @@ def test_what_is_missing_is_a_miss_and_is_counted(
     assert len(pd.read_csv(tmp_path / "out/errors.csv")) == len(names) - 1
 
 
-def test_rows_of_other_splits_are_left_out_aloud(run: Run, small_set: Path) -> None:
+def test_rows_of_other_splits_are_left_out_with_a_message(run: Run, small_set: Path) -> None:
     table = read(small_set)
     rows = table[table["label"] == 1]
     text = "file_name,x_pred,y_pred\n" + "".join(f"{name},1,2\n" for name in rows["file_name"])
@@ -131,8 +131,10 @@ def test_scores_of_clean_pictures_give_auroc(run: Run, names: pd.DataFrame, tmp_
     assert scores["image_auroc"]["a"] == pytest.approx(1 - 1 / len(names))
 
 
-def test_trials_are_what_was_asked(run: Run, names: pd.DataFrame, tmp_path: Path) -> None:
-    """As play.html writes them: one picture twice, at ratios of its own; nothing is missing."""
+def test_only_the_rows_of_a_file_with_trials_count(
+    run: Run, names: pd.DataFrame, tmp_path: Path
+) -> None:
+    """A file of the play page: one image twice, with other ratios; no image counts as missing."""
     one = names.iloc[0]
     text = (
         "method,trial,file_name,x,y,r,discolor_ratio,x_pred,y_pred,distance,hit,seconds,choice\n"
@@ -155,7 +157,7 @@ def test_trials_are_what_was_asked(run: Run, names: pd.DataFrame, tmp_path: Path
 def test_places_in_parts_of_the_size(
     run: Run, names: pd.DataFrame, tmp_path: Path, unit: str, whole: float
 ) -> None:
-    """The exact answers, as fractions from the pictures' edges, with decimal commas."""
+    """The exact answers, as fractions from the images' edges, with decimal commas."""
     text = "File Name;X Pred;Y Pred;R Pred\r\n"
     for row in names.itertuples():
         x, y = (row.x + 0.5) / row.width * whole, (row.y + 0.5) / row.height * whole
@@ -207,7 +209,7 @@ def test_bad_input_gets_one_clear_line(
 
 
 def test_a_file_that_is_no_csv(small_set: Path, tmp_path: Path) -> None:
-    picture = next((small_set / "images").iterdir())
-    for path, words in ((picture, "UTF-8"), (tmp_path / "no.csv", "no table at")):
+    image_file = next((small_set / "images").iterdir())
+    for path, words in ((image_file, "UTF-8"), (tmp_path / "no.csv", "no table at")):
         with pytest.raises(external_predictions.InputError, match=words):
             external_predictions.score(path, small_set, tmp_path / "out")

@@ -11,9 +11,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from localize.localizer import HIT_RADIUS
 from localize.methods.hough.aggregation import VoteAggregation, soft_saturate
 from localize.methods.hough.candidates import (
-    HIT_DISTANCE,
     MISS_COST,
     TEMPERATURE,
     Candidate,
@@ -185,7 +185,7 @@ def test_no_other_candidate_has_a_lower_expected_cost(
 
     def cost(one: Candidate, true: Candidate) -> float:
         distance = math.dist((one.x, one.y), (true.x, true.y))
-        return distance / math.sqrt(height * width) + MISS_COST * min(distance / HIT_DISTANCE, 1)
+        return distance / math.sqrt(height * width) + MISS_COST * min(distance / HIT_RADIUS, 1)
 
     def expected(one: Candidate) -> float:
         total = sum(map(chance, candidates))

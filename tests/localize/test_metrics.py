@@ -35,7 +35,7 @@ def test_hit_rate_takes_one_radius_for_each_row() -> None:
     assert metrics.hit_rate(np.array([10.0, 10.0, np.nan]), np.array([9.0, 10.0, 99.0])) == 1 / 3
 
 
-def test_bootstrap_covers_the_mean_about_as_often_as_it_says() -> None:
+def test_bootstrap_covers_the_mean_at_about_the_nominal_rate() -> None:
     rng = np.random.default_rng(0)
     covered = 0
     for trial in range(200):

@@ -146,7 +146,7 @@ def test_a_second_run_replaces_drawings_but_nothing_else(find: Find, tmp_path: P
     assert "--overlay" in find(photo, "--overwrite")[2]
 
 
-def test_a_drawing_itself_may_be_looked_at(find: Find, tmp_path: Path) -> None:
+def test_a_drawing_can_be_an_input(find: Find, tmp_path: Path) -> None:
     photo = save(tmp_path / "a.jpg")
     assert find(photo, "--overlay", tmp_path / "out")[0] == 0
     drawing = tmp_path / "out/a.png"

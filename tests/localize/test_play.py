@@ -37,25 +37,25 @@ def test_the_page_holds_the_clean_twins_without_loss(small_set: Path) -> None:
     made = page.build(small_set)
     data = embedded(made.html)
     table = pd.read_csv(small_set / "metadata.csv").set_index("file_name")
-    assert made.images == len(data["pictures"]) == (table["label"] == 1).sum()
+    assert made.images == len(data["images"]) == (table["label"] == 1).sum()
     assert made.left_out == 0
-    for picture in data["pictures"]:
-        row = table.loc[picture["file_name"]]
-        assert [picture[name] for name in ("x", "y", "r", "photo")] == [
+    for image in data["images"]:
+        row = table.loc[image["file_name"]]
+        assert [image[name] for name in ("x", "y", "r", "photo")] == [
             row.x,
             row.y,
             row.r,
             row.photo,
         ]
-        with Image.open(io.BytesIO(base64.b64decode(picture["data"]))) as image:
+        with Image.open(io.BytesIO(base64.b64decode(image["data"]))) as file:
             twin = photos.read(small_set, row.clean_file_name).pixels
-            assert np.array_equal(np.asarray(image.convert("RGB")), twin)
-    splits = [table.loc[picture["file_name"]].split for picture in data["pictures"]]
+            assert np.array_equal(np.asarray(file.convert("RGB")), twin)
+    splits = [table.loc[image["file_name"]].split for image in data["images"]]
     assert splits == sorted(splits, key=["test", "val", "train"].index)
     assert made == page.build(small_set)
 
 
-def test_what_does_not_fit_is_left_out_and_told(small_set: Path) -> None:
+def test_images_that_do_not_fit_are_left_out_with_a_message(small_set: Path) -> None:
     everything = page.build(small_set)
     max_bytes = len(everything.html.encode()) - 1
     less = page.build(small_set, max_bytes=max_bytes)
@@ -64,7 +64,7 @@ def test_what_does_not_fit_is_left_out_and_told(small_set: Path) -> None:
     assert len(less.html.encode()) <= max_bytes
     chosen = page.build(small_set, split="train", count=3)
     assert chosen.images == 3
-    assert len({picture["photo"] for picture in embedded(chosen.html)["pictures"]}) == 3
+    assert len({image["photo"] for image in embedded(chosen.html)["images"]}) == 3
     with pytest.raises(InputError, match="smaller"):
         page.build(small_set, max_bytes=1000)
 
@@ -97,7 +97,7 @@ def test_nothing_in_the_data_can_leave_its_element(small_set: Path, tmp_path: Pa
     assert evil not in html
     assert html.count("<script") == html.count("</script>") == 2
     assert "<!--<script>" not in html
-    assert embedded(html)["pictures"][0]["photo"] == evil
+    assert embedded(html)["images"][0]["photo"] == evil
     assert embedded(html)["dataset"] == "<!--<script>"
 
 
@@ -132,15 +132,15 @@ def thresholds(folder: Path) -> Path:
 
 def test_thresholds_of_models(tmp_path: Path) -> None:
     found = method_scores.read(thresholds(tmp_path / "sharp"))
-    keen, blind = found["methods"]
-    assert (keen["name"], blind["name"]) == ("keen", "007")
+    keen, other = found["methods"]
+    assert (keen["name"], other["name"]) == ("keen", "007")
     assert keen["brighter"] == {
         "threshold": [1.02, 1.015, 1.03],
         "rates": [[1.01, 0.2], [1.1, 0.9]],
     }
     assert keen["darker"] == {"threshold": [0.98, 0.97, 0.985], "rates": []}
-    assert blind["brighter"] == {"threshold": None, "rates": [[1.1, 0.0]]}
-    assert keen["colour"] != blind["colour"]
+    assert other["brighter"] == {"threshold": None, "rates": [[1.1, 0.0]]}
+    assert keen["colour"] != other["colour"]
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ ANSWERED = "#trial[data-state=answered]"
 # What is on the screen, and the place where it is.
 NOW = """() => {
   const { row, ratio, place, unchanged, panes } = acuity.trial;
-  return { picture: acuity.album.pictures[row], ratio, place, unchanged, scale: panes[0].scale };
+  return { image: acuity.album.images[row], ratio, place, unchanged, scale: panes[0].scale };
 }"""
 VALUES = """() => acuity.trial.panes.map(({ canvas }) => {
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -61,7 +61,7 @@ def page_file(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def wanted(dataset: Path, now: dict[str, Any]) -> np.ndarray:
     """What synth draws: (H, W, 3) uint8."""
     table = pd.read_csv(dataset / "metadata.csv").set_index("file_name")
-    row = table.loc[now["picture"]["file_name"]]
+    row = table.loc[now["image"]["file_name"]]
     anomaly = Anomaly(
         row.x, row.y, row.r, now["ratio"], row["shape"], row.overflow,
         "nearest" if row.rounding == "stochastic" else row.rounding, row.feather,
@@ -70,8 +70,8 @@ def wanted(dataset: Path, now: dict[str, Any]) -> np.ndarray:
 
 
 def on_canvas(page: Any) -> list[np.ndarray]:
-    """The pictures on the screen's canvases: (H, W, 3) uint8 each."""
-    size = page.evaluate(NOW)["picture"]
+    """The images on the screen's canvases: (H, W, 3) uint8 each."""
+    size = page.evaluate(NOW)["image"]
     shape = (size["height"], size["width"], 4)
     return [
         np.frombuffer(base64.b64decode(values), np.uint8).reshape(shape)[..., :3]
@@ -121,7 +121,7 @@ def test_the_screen_shows_what_synth_draws(
         now = page.evaluate(NOW)
         expected = wanted(dataset, now)
         assert np.array_equal(on_canvas(page)[0], expected)
-        box = page.locator(".picture").bounding_box()
+        box = page.locator(".image").bounding_box()
         shot = Image.open(io.BytesIO(page.screenshot(clip=box, scale="device"))).convert("RGB")
         assert np.array_equal(np.asarray(shot), expected.repeat(pixel, 0).repeat(pixel, 1))
         page.click("#second")
@@ -139,7 +139,7 @@ def played(page: Any, tmp_path: Path) -> pd.DataFrame:
 
 
 def check(table: pd.DataFrame, dataset: Path) -> None:
-    """What the file says about pictures is what the dataset says, and the rest follows."""
+    """Checks the columns, the values copied from the dataset, and those computed from answers."""
     assert list(table) == [
         "method", "trial", "file_name", "photo", "x", "y", "r", "discolor_ratio", "x_pred",
         "y_pred", "distance", "hit", "seconds", "choice", "choice_right", "zoom", "started",
@@ -167,14 +167,14 @@ def test_played_with_the_mouse_then_scored(
         page.wait_for_selector(OPEN)
         assert page.inner_text("#count") == f"Image {number + 1} of 7"
         now = page.evaluate(NOW)
-        picture, scale = now["picture"], now["scale"]
+        image, scale = now["image"], now["scale"]
         if number == 4:  # what was answered is kept over a reload
             page.reload()
             page.click("#resume")
             page.wait_for_selector(OPEN)
             assert page.evaluate(NOW) == now
-        x, y = (round(picture["x"]), round(picture["y"])) if number % 3 else (1, 1)
-        page.locator(".picture").click(position={"x": (x + 0.5) * scale, "y": (y + 0.5) * scale})
+        x, y = (round(image["x"]), round(image["y"])) if number % 3 else (1, 1)
+        page.locator(".image").click(position={"x": (x + 0.5) * scale, "y": (y + 0.5) * scale})
         page.wait_for_selector(ANSWERED)
         outlines = 0 if now["unchanged"] else 1
         assert page.locator(".truth .halo:not(line)").count() == outlines
@@ -211,7 +211,7 @@ def test_played_with_the_keyboard(
     page.keyboard.press("Enter")
     for number in range(7):
         page.wait_for_selector(OPEN)
-        picture = page.evaluate(NOW)["picture"]
+        image = page.evaluate(NOW)["image"]
         page.keyboard.press("Enter")  # no cross yet, so no answer
         if number == 2:
             page.keyboard.press("c")
@@ -219,7 +219,7 @@ def test_played_with_the_keyboard(
             page.keyboard.press("ArrowUp")  # the cross appears in the middle
             at = page.evaluate("acuity.trial.cross.place")
             for axis, keys in (("x", "Left Right"), ("y", "Up Down")):
-                steps = round(picture[axis]) - at[axis]
+                steps = round(image[axis]) - at[axis]
                 key = "Arrow" + keys.split()[steps > 0]
                 for press in [key] * (abs(steps) // 12) + [f"Shift+{key}"] * (abs(steps) % 12):
                     page.keyboard.press(press)
@@ -233,7 +233,7 @@ def test_played_with_the_keyboard(
     assert (table["distance"].dropna() < 1).all()
 
 
-def test_two_pictures_with_a_finger_on_a_phone(
+def test_two_images_with_a_finger_on_a_phone(
     browse: Browse, page_file: Path, dataset: Path, tmp_path: Path
 ) -> None:
     page = browse(page_file, width=360, height=740, touch=True, density=3, fragment="#seed=3")
@@ -243,7 +243,7 @@ def test_two_pictures_with_a_finger_on_a_phone(
 
     assert upright()
     page.locator("label", has=page.locator("[value=compare]")).tap()
-    # Six screen pixels for each of the picture's: larger than the screen.
+    # Six screen pixels for each of the image's: larger than the screen.
     page.evaluate("document.querySelector('[name=pixel]:checked').value = 15")
     page.locator("#go").tap()
     places = []
@@ -251,7 +251,7 @@ def test_two_pictures_with_a_finger_on_a_phone(
         page.wait_for_selector(OPEN)
         assert upright()
         now = page.evaluate(NOW)
-        picture, scale = now["picture"], now["scale"]
+        image, scale = now["image"], now["scale"]
         left, right = on_canvas(page)
         changed, clean = (left, right) if now["place"] == "left" else (right, left)
         assert np.array_equal(changed, wanted(dataset, now))
@@ -259,7 +259,7 @@ def test_two_pictures_with_a_finger_on_a_phone(
         places.append(now["place"])
         pane = page.locator(".pane").nth(["left", "right"].index(now["place"]) ^ (number == 1))
         stage = page.locator("#stage").bounding_box()
-        x, y = (picture["x"] + 0.5) * scale, (picture["y"] + 0.5) * scale
+        x, y = (image["x"] + 0.5) * scale, (image["y"] + 0.5) * scale
         pane.evaluate("(pane, [x, y]) => pane.scrollTo(x - 100, y - 100)", [x, y])
         assert page.locator("#first").is_disabled()
         at = pane.locator("canvas").bounding_box()
@@ -330,9 +330,9 @@ def test_the_models_beside_the_person(browse: Browse, dataset: Path, tmp_path: P
         for _ in range(5):
             page.wait_for_selector(OPEN)
             now = page.evaluate(NOW)
-            place, scale = now["picture"], now["scale"]
+            place, scale = now["image"], now["scale"]
             at = {"x": (place["x"] + 0.5) * scale, "y": (place["y"] + 0.5) * scale}
-            page.locator(".picture").click(position=at)
+            page.locator(".image").click(position=at)
             page.click("#first")
         page.click("#finish")
         chart = (

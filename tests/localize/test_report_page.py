@@ -23,7 +23,7 @@ OF_SCORES = "#scores table"
 
 @pytest.fixture(scope="module")
 def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A comparison of four methods, one of them silent, with plots and a contact sheet."""
+    """A comparison of four methods, one of them without answers, with plots and a contact sheet."""
     folder = tmp_path_factory.mktemp("page") / "out"
     folder.mkdir()
     photos = np.repeat(np.arange(12), 2)

@@ -23,7 +23,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "centre": {"told": [], "learns": "nothing", "parameters": 0, "note": ""},
     "told": {"told": ["discolor_ratio", "r"], "learns": "labelled", "parameters": 5, "note": ""},
     "other": {"told": ["discolor_ratio", "r"], "learns": "nothing", "parameters": 0, "note": ""},
-    "blind": {"told": [], "learns": "labelled", "parameters": 5, "note": ""},
+    "plain": {"told": [], "learns": "labelled", "parameters": 5, "note": ""},
     "<Ann>": {"note": "trials made elsewhere"},
     "flat": {"told": [], "learns": "clean", "parameters": 9, "note": ""},
     "weak": {"told": [], "learns": "clean", "parameters": 9, "note": ""},
@@ -45,7 +45,7 @@ def row(method: str, value: float = NAN, low: float = NAN, high: float = NAN, **
 FOUND = {
     "told": row("told", 1.02, 1.018, 1.024),
     "other": row("other", 1.023, 1.02, 1.03),
-    "blind": row("blind", 1.06, 1.04, math.inf),
+    "plain": row("plain", 1.06, 1.04, math.inf),
     "<Ann>": row("<Ann>", 1.1, 1.08, 1.15),
     "flat": row("flat", verdict="no threshold"),
     "weak": row("weak", verdict="above the largest tried"),
@@ -56,7 +56,7 @@ FOUND = {
 PAIRS = pd.DataFrame(
     [
         ("told", "other", "both", 24, 1.15, 0.98, 1.4),
-        ("told", "blind", "both", 24, 2.94, 2.1, math.inf),
+        ("told", "plain", "both", 24, 2.94, 2.1, math.inf),
     ],
     columns=list(paired.PAIRS),
 )
@@ -75,7 +75,7 @@ def test_three_sentences_from_known_numbers() -> None:
         "told has the lowest threshold: ratio 1.020 [1.018, 1.024], contrast 4.4 % [4.0, 5.3].",
         "Second is other: ratio 1.023 [1.020, 1.030], contrast 5.1 % [4.4, 6.6] "
         "(1.15 [0.98, 1.40] times the step, no significant difference); among image-only methods, "
-        "blind is best: ratio 1.060 [1.040, ∞], contrast 13 % [9, ∞]; &lt;Ann&gt; (trials made "
+        "plain is best: ratio 1.060 [1.040, ∞], contrast 13 % [9, ∞]; &lt;Ann&gt; (trials made "
         "elsewhere): ratio 1.100 [1.080, 1.150], contrast 22 % [18, 33].",
         "No threshold (no significant rise of the hit rate): flat; above the largest tried: weak.",
     ]
@@ -90,18 +90,18 @@ def test_three_sentences_from_known_numbers() -> None:
          ["None of the 2 methods has a threshold among the ratios tried.",
           "No threshold (no significant rise of the hit rate): flat; above the largest tried: "
           "weak."]),
-        (("centre", "blind"), {},
-         ["blind has a threshold: ratio 1.060 [1.040, ∞], contrast 13 % [9, ∞]."]),
-        (("told", "blind"), {},
+        (("centre", "plain"), {},
+         ["plain has a threshold: ratio 1.060 [1.040, ∞], contrast 13 % [9, ∞]."]),
+        (("told", "plain"), {},
          ["told has the lowest threshold: ratio 1.020 [1.018, 1.024], contrast 4.4 % [4.0, 5.3].",
-          "Second is blind, which is image-only: ratio 1.060 [1.040, ∞], contrast 13 % [9, ∞] "
+          "Second is plain, which is image-only: ratio 1.060 [1.040, ∞], contrast 13 % [9, ∞] "
           "(2.94 [2.10, ∞] times the step)."]),
         (("other", "<Ann>"), {"<Ann>": row("<Ann>", 1.028, 1.02, 1.04)},
          ["other has the lowest threshold: ratio 1.023 [1.020, 1.030], contrast 5.1 % [4.4, 6.6].",
           "Second is &lt;Ann&gt;: ratio 1.028 [1.020, 1.040], contrast 6.2 % [4.4, 8.8] (the "
           "intervals overlap)."]),
-        (("told", "blind"), {"blind": row("blind", verdict="below the smallest tried")},
-         ["blind finds even the smallest change tried: its threshold is below the ratios tried, "
+        (("told", "plain"), {"plain": row("plain", verdict="below the smallest tried")},
+         ["plain finds even the smallest change tried: its threshold is below the ratios tried, "
           "so try smaller ones.",
           "Second is told: ratio 1.020 [1.018, 1.024], contrast 4.4 % [4.0, 5.3]."]),
         (("centre",), {},
@@ -128,25 +128,25 @@ def test_the_last_sentence_is_about_size_where_all_see_it() -> None:
 def test_darker_alone_ranks_by_the_step() -> None:
     dark = {"side": "darker"}
     table = pd.DataFrame(
-        [row("blind", 0.90, 0.88, 0.95, **dark), row("told", 0.97, 0.95, 0.98, **dark)]
+        [row("plain", 0.90, 0.88, 0.95, **dark), row("told", 0.97, 0.95, 0.98, **dark)]
     )
     assert [each.method for each in sharpness_summary.rank_thresholds(table, METHODS)] == [
         "told",
-        "blind",
+        "plain",
     ]
 
 
 def test_sides_that_were_not_taken_together_count_by_the_better() -> None:
     table = pd.DataFrame(
         [
-            row("blind", side="brighter", verdict="no threshold"),
-            row("blind", 0.90, 0.88, 0.95, side="darker"),
+            row("plain", side="brighter", verdict="no threshold"),
+            row("plain", 0.90, 0.88, 0.95, side="darker"),
             row("told", 1.02, 1.01, 1.03, side="brighter"),
             row("told", 0.97, 0.95, 0.98, side="darker"),
         ]
     )
     found = sharpness_summary.rank_thresholds(table, METHODS)
-    assert [(each.method, each.ratio.value) for each in found] == [("told", 1.02), ("blind", 0.9)]
+    assert [(each.method, each.ratio.value) for each in found] == [("told", 1.02), ("plain", 0.9)]
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def folder(tmp_path: Path) -> Path:
     PAIRS.to_csv(tmp_path / "pairs.csv", index=False)
     condition = {"codec": "jpeg", "quality": 90, "rounding": "nearest", "feather": 0.0}
     about = {
-        "specs": {"centre": "centre", "told": "told", "blind": "runs/my blind"},
+        "specs": {"centre": "centre", "told": "told", "plain": "runs/my plain"},
         "design": {
             "ratios": [1.01, 1.35], "radii": [20.0, 40.0], "sides": ["darker", "brighter"],
             "conditions": [condition, condition | {"codec": "png"}], "per_cell": 4,
@@ -190,7 +190,7 @@ def test_the_page_has_every_part(folder: Path) -> None:
     text = report.write(folder).read_text(encoding="utf-8")
     for name in ("thresholds", "cuts", "misses", "errors", "asked", "repeat"):
         assert f'<section id="{name}">' in text, name
-    assert '<section id="rates">' not in text  # there is no such picture
+    assert '<section id="rates">' not in text  # there is no rates.png
     for mark in ("<i>.png", "<Ann>", "<x>", "<b>.png", "<small>"):
         assert mark not in text
     assert text.count("no threshold") >= 4
@@ -210,7 +210,7 @@ def test_the_command_asks_for_the_same(folder: Path) -> None:
     about = json.loads((folder / "sharpness.json").read_text())
     words = sharpness_page._repeat_command(about)
     assert shlex.join(words).startswith(
-        "localize sharpness told 'runs/my blind' --photos PHOTOS --ratios 1.01,1.35 --radii 20,40 "
+        "localize sharpness told 'runs/my plain' --photos PHOTOS --ratios 1.01,1.35 --radii 20,40 "
         "--sides both --per-cell 4 --codecs jpeg90,png --roundings nearest --feathers 0 "
     )
     asked = CliRunner().invoke(main.app, ["sharpness", "--help"], env={"COLUMNS": "200"})

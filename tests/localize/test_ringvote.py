@@ -57,7 +57,7 @@ def test_features_are_finite() -> None:
 
 
 def test_features_treat_rows_as_columns() -> None:
-    """Every plane of a picture with x and y exchanged is a plane of the picture itself."""
+    """The planes of a transposed image are the transposed planes of the image, in another order."""
     image = noise(24, 30)
     ours, turned = channels_of(image), channels_of(np.ascontiguousarray(image.swapaxes(0, 1)))
     for plane in turned.swapaxes(1, 2):

@@ -82,8 +82,8 @@ def candidate(logit: float, r: float, ratio: float = 1.05, square: bool = False)
     scale=st.floats(0.3, 5), size=st.floats(-1, 1), shift=st.floats(-3, 3), seed=st.integers(0, 99)
 )
 @settings(max_examples=20, deadline=None)
-def test_known_odds_are_recovered(scale: float, size: float, shift: float, seed: int) -> None:
-    """For candidates with known odds, the fit gives the probabilities to sampling error."""
+def test_known_log_odds_are_recovered(scale: float, size: float, shift: float, seed: int) -> None:
+    """For candidates with known log odds, the fit gives the probabilities to sampling error."""
     rng = np.random.default_rng(seed)
     logits, radii = rng.normal(0, 20 / scale, 4000), rng.uniform(20, 200, 4000)
     true = 1 / (1 + np.exp(-(scale * logits / 10 + size * np.log(radii / 50) + shift)))
@@ -92,8 +92,8 @@ def test_known_odds_are_recovered(scale: float, size: float, shift: float, seed:
     )
     fitted = PlattScaling()
     fitted.fit(rows, torch.from_numpy(rng.random(4000) < true))
-    given_odds = [1 / (1 + math.exp(-fitted.log_odds(each))) for each in rows[:200]]
-    assert np.abs(given_odds - true[:200]).mean() < 0.05
+    probabilities = [1 / (1 + math.exp(-fitted.log_odds(each))) for each in rows[:200]]
+    assert np.abs(probabilities - true[:200]).mean() < 0.05
 
 
 def test_brighter_and_darker_candidates_have_the_same_inputs() -> None:
@@ -107,7 +107,7 @@ def test_brighter_and_darker_candidates_have_the_same_inputs() -> None:
 def test_images_and_clean_twins_are_told_apart(
     photo_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the inputs of an image differ from those of its clean twin, so do the odds."""
+    """Where the inputs of an image differ from those of its clean twin, so do the log odds."""
     monkeypatch.setattr(platt, "SIZES", ((64, 48), (48, 64)))
     stage = Stage({"size": [64, 64], "margin": 0, "ratio": [1.3, 1.4], "radius": [8, 12]})
     source = Endless(photo_folder, (stage,), 3, augment=False)

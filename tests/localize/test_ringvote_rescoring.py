@@ -35,8 +35,10 @@ REGIONS = [
 
 
 @pytest.fixture
-def careful(lively: RingVoteNet, looking: Callable[[RingVoteNet, int], RingVoteNet]) -> RingVoteNet:
-    return looking(lively, tta.MOST)
+def network(
+    lively: RingVoteNet, with_views: Callable[[RingVoteNet, int], RingVoteNet]
+) -> RingVoteNet:
+    return with_views(lively, tta.MOST)
 
 
 def test_the_evidence_of_a_pixel_is_bounded() -> None:
@@ -80,12 +82,12 @@ def test_no_candidates_give_no_candidates() -> None:
     assert rescore([], IMAGE, None, CPU) == []
 
 
-def test_only_the_careful_form_rescores(careful: RingVoteNet) -> None:
-    """It rescores the candidates of the same evidence once."""
-    rescored = predict_image_only.find_candidates(careful, IMAGE)[2]
+def test_only_with_tta_are_candidates_rescored(network: RingVoteNet) -> None:
+    """The candidates are those of the same evidence without rescoring."""
+    rescored = predict_image_only.find_candidates(network, IMAGE)[2]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(RingVoteNet, "careful", False)
-        plain = predict_image_only.find_candidates(careful, IMAGE)[2]
+        patch.setattr(RingVoteNet, "uses_tta", False)
+        plain = predict_image_only.find_candidates(network, IMAGE)[2]
     assert rescored == rescore(plain, IMAGE, None, CPU)
     assert {one.logit for one in rescored}.isdisjoint(one.logit for one in plain)
     assert {(o.x, o.y, o.r) for o in rescored} == {(o.x, o.y, o.r) for o in plain}

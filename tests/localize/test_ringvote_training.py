@@ -220,7 +220,7 @@ def test_an_unfinished_run_of_other_settings_is_refused(photo_folder: Path, tmp_
         fit(photo_folder, tmp_path, seed=1)
 
 
-def test_a_run_folder_says_what_it_learned_from(run: Path) -> None:
+def test_a_run_folder_records_its_training_data(run: Path) -> None:
     about = json.loads((run / "model.json").read_text())
     assert about["source"]["mixes"][0]["common"]["size"] == [64, 64]
     assert about["last_epoch"] == 2

@@ -19,7 +19,7 @@ from synth import anomaly, renderer, scenes
 from synth.anomaly import Anomaly
 
 CONDITION = (1.1, 1)
-Looking = Callable[[RingVoteNet, int], RingVoteNet]
+WithViews = Callable[[RingVoteNet, int], RingVoteNet]
 
 
 def pixels(height: int = 40, width: int = 56) -> torch.Tensor:
@@ -52,12 +52,12 @@ def test_a_mirrored_outline_is_the_outline_with_mirrored_kinds(flip: tuple[int, 
 
 @pytest.mark.parametrize("flip", FLIPS)
 def test_the_mean_of_all_views_is_the_same_for_the_mirror_image(
-    flip: tuple[int, ...], lively: RingVoteNet, looking: Looking
+    flip: tuple[int, ...], lively: RingVoteNet, with_views: WithViews
 ) -> None:
     """Apart from the order of the kinds, to rounding. One view alone is not."""
     order, space = mirrored_kinds(flip), [dimension - 4 for dimension in flip]
     for views, same in ((tta.MOST, True), (1, not flip)):
-        network = looking(lively, views)
+        network = with_views(lively, views)
         for planes, mirrored in zip(
             both_evidences(network, pixels()),
             both_evidences(network, pixels().flip(flip)),
@@ -67,21 +67,21 @@ def test_the_mean_of_all_views_is_the_same_for_the_mirror_image(
             assert torch.allclose(planes, back, atol=1e-3) == same
 
 
-def test_the_mean_is_that_of_each_view(lively: RingVoteNet, looking: Looking) -> None:
+def test_the_mean_is_that_of_each_view(lively: RingVoteNet, with_views: WithViews) -> None:
     rgb, views = pixels(), []
     for flip in FLIPS[:2]:
         planes = both_evidences(lively, rgb.flip(flip))[0]
         views.append(planes[mirrored_kinds(flip)].flip([each - 4 for each in flip]))
-    two = looking(lively, 2)
+    two = with_views(lively, 2)
     assert two.channels == 2 * lively.width
     assert torch.allclose(both_evidences(two, rgb)[0], sum(views) / 2, atol=1e-3)
 
 
 def test_strips_of_an_image_of_odd_size_give_its_evidence(
-    lively: RingVoteNet, looking: Looking, monkeypatch: pytest.MonkeyPatch
+    lively: RingVoteNet, with_views: WithViews, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a mirror image the last rows come first: the cells must be the same ones."""
-    network = looking(lively, tta.MOST)
+    network = with_views(lively, tta.MOST)
     image = pixels(223, 37)[0].permute(1, 2, 0).numpy().astype(np.uint8)
     whole = evidence.encode_image(network, image)
     assert whole.shape == (1, network.channels, 224 // CELL, 40 // CELL)

@@ -1,4 +1,4 @@
-"""The acuity chart: who is drawn, who is only named, and that nothing leaves the picture."""
+"""The acuity chart: methods with a threshold are drawn, the others named; all is in the figure."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from localize.sharpness import charts
 from localize.sharpness.measurement import Measurement
 
 
-def chart(seeing: int, blind: int) -> Figure:
-    """Of so many methods with a threshold at 20 and 40 px, and so many without, drawn."""
-    names = [f"a-method-with-a-long-name-{n}" for n in range(seeing + blind)]
+def chart(with_threshold: int, without: int) -> Figure:
+    """The chart of methods with a threshold at 20 and 40 px and of methods without one."""
+    names = [f"a-method-with-a-long-name-{n}" for n in range(with_threshold + without)]
     rows: list[dict[str, Any]] = []
     for number, name in enumerate(names):
         found = {"threshold": 1.1, "threshold_low": 1.05, "threshold_high": 1.2, "verdict": ""}
         nothing = dict.fromkeys(found, float("nan")) | {"verdict": "no threshold"}
         for r in (20, 40):
-            row = found if number < seeing else nothing
+            row = found if number < with_threshold else nothing
             rows.append(
                 {"method": name, "cut": "radius", "level": f"{r} px", "side": "brighter"} | row
             )
@@ -39,9 +39,9 @@ def chart(seeing: int, blind: int) -> Figure:
     return figure
 
 
-@pytest.mark.parametrize(("seeing", "blind"), [(3, 0), (2, 13), (15, 0), (0, 4)])
-def test_nothing_leaves_the_picture(seeing: int, blind: int) -> None:
-    figure = chart(seeing, blind)
+@pytest.mark.parametrize(("with_threshold", "without"), [(3, 0), (2, 13), (15, 0), (0, 4)])
+def test_the_legend_is_inside_the_figure(with_threshold: int, without: int) -> None:
+    figure = chart(with_threshold, without)
     (legend,) = figure.legends
     box, whole = legend.get_window_extent(), figure.bbox
     assert whole.x0 <= box.x0
@@ -50,7 +50,7 @@ def test_nothing_leaves_the_picture(seeing: int, blind: int) -> None:
     assert all(box.y1 < axes.xaxis.label.get_window_extent().y0 for axes in figure.axes[:1])
 
 
-def test_who_sees_nothing_is_named_once() -> None:
+def test_methods_without_a_threshold_are_named_once() -> None:
     (legend,) = chart(2, 2).legends
     assert [text.get_text()[-1] for text in legend.get_texts()] == ["0", "1"]
     named = legend.get_title().get_text().replace("\n", " ")

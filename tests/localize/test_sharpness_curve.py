@@ -22,10 +22,10 @@ CURVES: tuple[Curve, ...] = ("weibull", "logistic")
 def hit_rate(
     x: Any, guess: Any, lapse: float, middle: Any, slope: float, curve: Curve
 ) -> np.ndarray:
-    """The model, written a second time, as it stands in the textbooks."""
+    """A second implementation of the psychometric curve, in the form of textbooks."""
     with np.errstate(divide="ignore"):
-        odds = (np.asarray(x, float) / middle) ** slope
-    rise = 1 - np.exp(-np.log(2) * odds) if curve == "weibull" else odds / (1 + odds)
+        strength = (np.asarray(x, float) / middle) ** slope
+    rise = 1 - np.exp(-np.log(2) * strength) if curve == "weibull" else strength / (1 + strength)
     return guess + (1 - guess - lapse) * rise
 
 
@@ -124,7 +124,7 @@ def test_intervals_hold_the_threshold_where_photos_differ(
         assert row["contrast_low"] < row["contrast_percent"] < row["contrast_high"]
 
 
-def test_what_never_leaves_chance_has_no_threshold() -> None:
+def test_hit_rates_at_chance_have_no_threshold() -> None:
     rng = np.random.default_rng(4)
     verdicts = [
         thresholds.fit_threshold(observer(rng, None, guess=g), "brighter")["verdict"]
@@ -135,12 +135,12 @@ def test_what_never_leaves_chance_has_no_threshold() -> None:
 
 
 def test_a_clear_rise_shows_in_two_trials_a_photo() -> None:
-    """As the adaptive mode leaves them: a slow method is asked little about each photo."""
+    """The adaptive mode runs few trials per photo for a slow method."""
     few = observer(np.random.default_rng(9), 0.08).groupby("photo").sample(2, random_state=9)
     assert thresholds.fit_threshold(few, "brighter")["verdict"] == ""
-    blind = few.assign(hit=0)
-    assert thresholds.fit_threshold(blind, "brighter")["verdict"] == "no threshold"
-    assert thresholds.fit_threshold(blind[:20], "brighter")["verdict"] == "too few trials"
+    misses = few.assign(hit=0)
+    assert thresholds.fit_threshold(misses, "brighter")["verdict"] == "no threshold"
+    assert thresholds.fit_threshold(misses[:20], "brighter")["verdict"] == "too few trials"
 
 
 @pytest.mark.parametrize(
@@ -279,7 +279,7 @@ def test_equal_methods_are_seldom_told_apart(monkeypatch: pytest.MonkeyPatch) ->
     assert np.mean([row["factor_low"] <= 1 <= row["factor_high"] for row in rows]) >= 0.8
 
 
-def test_only_what_was_asked_alike_is_compared() -> None:
+def test_only_methods_with_the_same_photos_are_compared() -> None:
     trials = two_observers(12, 1.5, photos=6)
     other = trials["method"].eq("blunt") & trials["photo"].eq("0")
     assert len(compared(trials)) == 1

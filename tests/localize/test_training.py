@@ -214,8 +214,8 @@ def test_preloaded_and_read_anew_are_the_same(
     kept = Examples(source, (48, 32))
     monkeypatch.setattr(batches, "PRELOAD_BYTES", 0)
     read = Examples(source, (48, 32))
-    assert kept.preloaded
-    assert not read.preloaded
+    assert kept.is_preloaded
+    assert not read.is_preloaded
     for key in ((0, 1), (3, 2)):
         for name in ("image", "numeric", "target", "size"):
             assert torch.equal(kept[key][name], read[key][name])  # type: ignore[literal-required]

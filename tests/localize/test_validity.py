@@ -45,8 +45,8 @@ ANSWERS: dict[str, Any] = {
 REGION = np.zeros((80, 96), np.float32)
 
 
-class Answering:
-    """A localizer that returns one and the same, whatever it sees."""
+class ConstantLocalizer:
+    """A localizer that returns the same object for every image."""
 
     told: frozenset[str] = frozenset()
     learns: Learns = "nothing"
@@ -72,9 +72,9 @@ def no_warnings() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_what_is_no_place_is_a_miss_with_a_reason(name: str, small_set: Path) -> None:
+def test_an_invalid_place_is_a_miss_with_a_reason(name: str, small_set: Path) -> None:
     source = Folder(small_set, "test")
-    answers = scoring.predict(Answering(ANSWERS[name]), name, source)
+    answers = scoring.predict(ConstantLocalizer(ANSWERS[name]), name, source)
     assert answers.predictions["distance"].isna().all()
     assert len(answers.errors) == len(source)
     assert answers.errors["reason"].str.len().between(5, 100).all()
@@ -88,7 +88,7 @@ def test_what_is_no_place_is_a_miss_with_a_reason(name: str, small_set: Path) ->
 @pytest.mark.parametrize("count", [0, 1, 50])
 def test_as_many_answers_as_images_or_none(count: int, small_set: Path) -> None:
     source = Folder(small_set, "test")
-    answers = scoring.predict(Answering(Finding(1, 2), count), "wrong", source)
+    answers = scoring.predict(ConstantLocalizer(Finding(1, 2), count), "wrong", source)
     good = 0 if count != 1 else len(source)  # asked one by one, one answer is right
     assert answers.predictions["x_pred"].notna().sum() == good
     assert len(answers.errors) == len(source) - good
@@ -97,7 +97,7 @@ def test_as_many_answers_as_images_or_none(count: int, small_set: Path) -> None:
 def test_a_flat_map_is_a_miss_and_no_error_on_clean_images(small_set: Path) -> None:
     source = Folder(small_set, "test")
     flat = Finding(NAN, NAN, score=0.0, map=REGION)
-    answers = scoring.predict(Answering(flat), "flat", source)
+    answers = scoring.predict(ConstantLocalizer(flat), "flat", source)
     assert answers.errors["reason"].tolist() == [FLAT] * len(source)
     assert answers.clean["score"].tolist() == [0.0] * len(answers.clean)
     row = scoring.score(answers, source, None)
@@ -107,7 +107,7 @@ def test_a_flat_map_is_a_miss_and_no_error_on_clean_images(small_set: Path) -> N
 
 def test_a_place_outside_of_the_image_counts_with_its_distance(small_set: Path) -> None:
     source = Folder(small_set, "test")
-    answers = scoring.predict(Answering(Finding(-1e6, 3e8)), "far", source)
+    answers = scoring.predict(ConstantLocalizer(Finding(-1e6, 3e8)), "far", source)
     assert len(answers.errors) == 0
     assert answers.predictions["distance"].between(2.9e8, 3.1e8).all()
     row = scoring.score(answers, source, None)
@@ -118,7 +118,7 @@ numbers = st.floats() | st.integers() | st.none() | st.complex_numbers() | st.te
 
 
 @given(st.tuples(*[numbers] * 5))
-def test_whatever_is_returned_becomes_plain_numbers(values: tuple[Any, ...]) -> None:
+def test_any_returned_object_becomes_plain_numbers(values: tuple[Any, ...]) -> None:
     finding, reason = validate(Finding(*values))
     placed = not reason
     assert placed == all(math.isfinite(value) for value in (finding.x, finding.y))
@@ -132,7 +132,7 @@ def test_whatever_is_returned_becomes_plain_numbers(values: tuple[Any, ...]) -> 
     np.testing.assert_array_equal(metrics.finite_places(found), found)
 
 
-SILENT = """
+WITHOUT_ANSWERS = """
 import numpy as np
 
 def raises(image):
@@ -147,10 +147,10 @@ def huge(image):
 
 
 @pytest.fixture(scope="module")
-def silent(small_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What evaluate wrote of three methods without any answer; warnings are errors."""
-    folder = tmp_path_factory.mktemp("silent")
-    (folder / "mine.py").write_text(SILENT)
+def no_answers(small_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that evaluate writes for three methods without any answer; warnings are errors."""
+    folder = tmp_path_factory.mktemp("no_answers")
+    (folder / "mine.py").write_text(WITHOUT_ANSWERS)
     specs = [f"{folder}/mine.py:{name}" for name in ("raises", "flat", "huge")]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -158,40 +158,40 @@ def silent(small_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out"
 
 
-def test_methods_without_answers_are_rows_of_misses(silent: Path) -> None:
-    scores = pd.read_csv(silent / "scores.csv").set_index("method")
+def test_methods_without_answers_are_rows_of_misses(no_answers: Path) -> None:
+    scores = pd.read_csv(no_answers / "scores.csv").set_index("method")
     assert scores.index.tolist() == ["centre", "raises", "flat", "huge"]
     assert scores["hit@5"].tolist()[1:] == [0, 0, 0]
     assert scores["mean_distance"].isna().tolist() == [False, True, True, True]
-    errors = pd.read_csv(silent / "errors.csv").drop_duplicates("method")
+    errors = pd.read_csv(no_answers / "errors.csv").drop_duplicates("method")
     assert errors["reason"].tolist() == [
         "Failure: RuntimeError: weights not found",
         FLAT,
         f"no place: x is 1e+308 px, farther than {FARTHEST:g} px",
     ]
-    page = (silent / "report.html").read_text()
+    page = (no_answers / "report.html").read_text()
     assert "No method gave an answer" in page
     assert ">nan" not in page.lower()
     for name in ("distance", "found", "contact"):
-        assert (silent / f"{name}.png").stat().st_size > 5000
-    played = method_scores.read(silent)
+        assert (no_answers / f"{name}.png").stat().st_size > 5000
+    played = method_scores.read(no_answers)
     assert [each["overall"][0] for each in played["methods"]][1:] == [0, 0, 0]
 
 
 def test_the_printed_table_has_dashes_and_a_finished_run_is_not_made_again(
-    silent: Path, small_set: Path, capsys: pytest.CaptureFixture[str]
+    no_answers: Path, small_set: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    specs = [f"{silent.parent}/mine.py:{name}" for name in ("raises", "flat", "huge")]
-    words = ["evaluate", *specs, small_set, "--out", silent]
-    before = (silent / "scores.csv").stat().st_mtime_ns
+    specs = [f"{no_answers.parent}/mine.py:{name}" for name in ("raises", "flat", "huge")]
+    words = ["evaluate", *specs, small_set, "--out", no_answers]
+    before = (no_answers / "scores.csv").stat().st_mtime_ns
     assert console.run(main.app, "localize", [*map(str, words), "--resume"]) == 0
     out = capsys.readouterr().out
     assert "finished already" in out
     assert "nan" not in out
     assert out.count("–") > 6
-    assert (silent / "scores.csv").stat().st_mtime_ns == before
+    assert (no_answers / "scores.csv").stat().st_mtime_ns == before
     assert console.run(main.app, "localize", list(map(str, words))) == 2
-    other = [*map(str, words[:-1]), silent, "--split", "val", "--resume"]
+    other = [*map(str, words[:-1]), no_answers, "--split", "val", "--resume"]
     assert console.run(main.app, "localize", list(map(str, other))) == 2
 
 
@@ -210,7 +210,7 @@ def test_a_file_without_a_place_is_scored(small_set: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize("name", ANSWERS)
 def test_sharpness_judges_answers_likewise(name: str, photo_folder: Path) -> None:
     design = Design(ratios=(1.2, 1.3), radii=(10.0,), per_cell=1, size=(96, 80))
-    localizers: dict[str, Localizer] = {name: Answering(ANSWERS[name])}
+    localizers: dict[str, Localizer] = {name: ConstantLocalizer(ANSWERS[name])}
     trial_runner = TrialRunner({name: name}, photo_folder, design, localizers=localizers)
     trials = grid_trials(design, ["scene-0000.png"])
     trial = next(each for each in trials if each.side != "none")
@@ -219,7 +219,7 @@ def test_sharpness_judges_answers_likewise(name: str, photo_folder: Path) -> Non
     assert rows[0]["error"]
 
 
-def test_find_says_why_there_is_no_place(silent: Path, small_set: Path) -> None:
+def test_find_prints_the_reason_for_a_missing_place(no_answers: Path, small_set: Path) -> None:
     image = Folder(small_set, "test")[0].image
     with pytest.raises(InputError, match=FLAT):
-        localize.locate(f"{silent.parent}/mine.py:flat", image)
+        localize.locate(f"{no_answers.parent}/mine.py:flat", image)

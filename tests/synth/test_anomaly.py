@@ -221,7 +221,7 @@ def test_fits(x: float, y: float, r: float, feather: float, fits: bool) -> None:
 
 
 @given(anomalies(x=quarters, y=quarters), st.integers(1, 14), st.integers(1, 14))
-def test_what_fits_has_all_its_pixels(a: Anomaly, height: int, width: int) -> None:
+def test_regions_that_fit_have_all_their_pixels(a: Anomaly, height: int, width: int) -> None:
     if a.fits(width, height):
         pad = 12
         moved = Anomaly(a.x + pad, a.y + pad, a.r, a.discolor_ratio, a.shape)

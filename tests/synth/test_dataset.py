@@ -92,7 +92,7 @@ def test_columns_of_others_are_kept(make: Make) -> None:
 
 
 @pytest.mark.parametrize("column", dataset.REQUIRED)
-def test_each_required_column_is_asked_for(make: Make, column: str) -> None:
+def test_each_missing_required_column_is_named(make: Make, column: str) -> None:
     with pytest.raises(InputError, match=f"lacks the column {column}"):
         read(make(ROWS, [name for name in ROWS[0] if name != column]))
 
@@ -189,7 +189,7 @@ def test_broken_tables_are_refused(make: Make, data: bytes, word: str) -> None:
     assert str(folder) in str(caught.value)
 
 
-def test_no_dataset_is_said_so(tmp_path: Path) -> None:
+def test_a_missing_dataset_is_reported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no metadata\.csv in the folder"):
         read(tmp_path)
     with pytest.raises(InputError, match="no folder"):
@@ -199,7 +199,7 @@ def test_no_dataset_is_said_so(tmp_path: Path) -> None:
         read(tmp_path)
 
 
-def test_what_generate_returns_is_what_read_reads(photo_folder: Path, tmp_path: Path) -> None:
+def test_generate_returns_the_table_that_read_reads(photo_folder: Path, tmp_path: Path) -> None:
     recipe = Recipe(
         size=(48, 40), radius=(4 + 1 / 3, "edge"), feather=0.1 + 0.2, clean_fraction=0.4,
         ratio=(1 + 1 / 7, 1 + 1 / 7), per_photo=3, rounding="stochastic",

@@ -57,7 +57,7 @@ def test_a_jpeg_without_its_end_marker_is_read(options: dict[str, Any], mode: st
 def test_a_jpeg_that_lacks_pixels_is_refused(options: dict[str, Any], mode: str) -> None:
     data = encoded("JPEG", mode=mode, **options)
     cuts = {*range(4, 40), *range(40, len(data) - 2, 97)}
-    # Where a restart or a scan ends, nothing looks broken.
+    # At the end of a restart interval or a scan, the rest of the file is still well formed.
     cuts |= {len(data) - at for at in range(600, len(data) - 3) if data[at] == 0xFF}
     for cut in sorted(cuts):
         with pytest.raises(Skipped):

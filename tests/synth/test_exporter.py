@@ -166,7 +166,7 @@ def test_mvtec_trains_on_twins_and_tries_on_val_where_there_is_nothing_else(
         ([{"label": 0, "x": "", "y": "", "r": "", "discolor_ratio": 1}], "no row in split test"),
     ],
 )
-def test_mvtec_says_what_it_lacks(
+def test_mvtec_names_what_it_lacks(
     make: Make, tmp_path: Path, rows: list[dict[str, Any]], words: str
 ) -> None:
     assert words in refused(make(rows), tmp_path / "out", "mvtec")
@@ -307,7 +307,7 @@ def test_imagefolder_texts_are_not_read_as_empty_or_numbers(make: Make, tmp_path
         ([{"other_file_name": "a"}], "takes column other_file_name for an image"),
     ],
 )
-def test_imagefolder_refuses_what_its_reader_would(
+def test_imagefolder_refuses_names_that_its_reader_refuses(
     make: Make, tmp_path: Path, rows: list[dict[str, Any]], words: str
 ) -> None:
     assert words in refused(make(rows), tmp_path / "out", "imagefolder")
@@ -395,7 +395,9 @@ def test_the_suffix_follows_the_content(
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_bad_pictures_are_named_and_nothing_is_left(make: Make, tmp_path: Path, name: str) -> None:
+def test_bad_pictures_are_named_and_no_files_are_left(
+    make: Make, tmp_path: Path, name: str
+) -> None:
     rows = [{"label": 0, "x": "", "y": "", "r": "", "discolor_ratio": 1}, {"split": "test"}]
     folder = make(rows)
     Image.new("RGB", (40, 31)).save(folder / "images/1.png")
@@ -415,7 +417,7 @@ def test_a_region_without_a_pixel_cannot_be_marked(make: Make, tmp_path: Path, n
     )
 
 
-def test_what_exists_is_kept(make: Make, tmp_path: Path, contents: Contents) -> None:
+def test_existing_files_are_kept(make: Make, tmp_path: Path, contents: Contents) -> None:
     folder, out = make([{}, {"split": "test"}]), tmp_path / "out"
     export(folder, out, "coco")
     before = contents(out)

@@ -67,7 +67,7 @@ def test_while_a_command_is_loaded_it_ends_at_once(stop: Stop) -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_while_it_works_it_cleans_up_and_says_what_is_kept(
+def test_an_interrupt_at_work_cleans_up_and_prints_what_is_kept(
     stop: Stop, number: int, code: int
 ) -> None:
     body = """
@@ -91,7 +91,7 @@ def test_an_import_is_not_broken_off_but_the_work_after_it_is(stop: Stop, tmp_pa
     begun = 'console.mark_work_started()\nimport large\ntime.sleep(20)\nprint("too far")'
     code, err, out = stop(begun)
     assert (code, out, len(err)) == (130, "ready\nloaded\n", 1)
-    code, err, out = stop("import large")  # nothing is begun: nobody waits for the import
+    code, err, out = stop("import large")  # before the work started, the import is interrupted
     assert (code, out, err) == (130, "ready\n", [f"made: {interrupts.BEGINNING}"])
 
 
@@ -123,7 +123,7 @@ def test_an_error_that_a_library_makes_of_it_is_no_traceback(stop: Stop) -> None
     assert len(err) == 1
 
 
-def test_a_command_may_say_itself_what_is_kept(stop: Stop) -> None:
+def test_a_command_may_give_its_own_message_about_kept_results(stop: Stop) -> None:
     body = """
     try:
         ready()
@@ -141,12 +141,12 @@ def test_a_result_that_stands_keeps_its_exit_code(stop: Stop) -> None:
     assert stop(body)[:2] == (0, [])
 
 
-def test_who_ignores_ctrl_c_is_left_alone(stop: Stop) -> None:
+def test_an_ignored_ctrl_c_stays_ignored(stop: Stop) -> None:
     code, err, out = stop('ready()\nprint("done")', "time.sleep(0.3)", ignored=True)
     assert (code, err, out) == (0, [], "ready\ndone\n")
 
 
-def test_in_process_use_installs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_in_process_use_installs_no_signal_handlers(capsys: pytest.CaptureFixture[str]) -> None:
     before = signal.getsignal(signal.SIGINT)
     from synth.cli import app
 

@@ -27,7 +27,7 @@ from synth.memory import is_out_of_memory
         ImportError("libx.so: failed to map segment from shared object"),
     ],
 )
-def test_errors_of_short_memory_are_known(error: Exception) -> None:
+def test_errors_of_short_memory_are_recognised(error: Exception) -> None:
     assert is_out_of_memory(error)
 
 

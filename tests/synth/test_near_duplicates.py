@@ -65,11 +65,11 @@ def test_copies_are_linked(name: str) -> None:
         image = objects.picture(kind, shape, (150, 90, 70), size, (0.47, 0.55))
         if not near(image, objects.COPIES[name](image)):
             missed.append((kind, shape, size))
-    # A crop may move steps across the border between the two looks; what is 8 px wide blurs.
+    # A crop may move steps beyond the border of the compared part; details of 8 px blur.
     assert len(missed) <= (3 if name.startswith(("crop", "third")) else 0), missed
 
 
-def test_blank_pictures_are_alike_by_their_ground() -> None:
+def test_blank_pictures_are_compared_by_their_ground() -> None:
     white, grey = (Image.new("RGB", (300, 200), (v, v, v)) for v in (255, 150))
     assert near(white, objects.jpeg(white, 30))
     assert not near(white, grey)
@@ -167,7 +167,7 @@ def test_the_split_parts_objects_and_keeps_copies_together(tmp_path: Path) -> No
     )
 
 
-def test_a_scrape_keeps_different_objects_and_goes_on_with_what_it_knows(tmp_path: Path) -> None:
+def test_a_scrape_keeps_different_objects_and_resumes_with_its_signatures(tmp_path: Path) -> None:
     shapes = list(objects.SHAPES)
     images = {s: objects.picture("white", s, (150, 60, 90), 0.08) for s in shapes}
     images["copy"] = objects.resize(images["bar"], 0.7)

@@ -40,7 +40,7 @@ def test_a_drawing_is_known_by_its_content(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("links", [True, False])
-def test_a_new_file_replaces_nothing(
+def test_a_new_file_replaces_no_other(
     tmp_path: Path, links: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not links:
@@ -57,7 +57,7 @@ def test_a_new_file_replaces_nothing(
     assert os.listdir(tmp_path) == [path.name]  # noqa: PTH208
 
 
-def test_a_link_that_leads_nowhere_is_somebodys(tmp_path: Path) -> None:
+def test_a_dangling_link_is_not_overwritten(tmp_path: Path) -> None:
     link = tmp_path / "link.png"
     link.symlink_to(tmp_path / "gone.png")
     with pytest.raises(InputError, match="exists"):

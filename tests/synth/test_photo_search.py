@@ -112,7 +112,7 @@ def test_pipes_and_dangling_links_are_never_opened(tmp_path: Path) -> None:
         photos.read(tmp_path, "pipe.jpg")
 
 
-def test_what_cannot_be_read_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_files_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The folder is simulated, because root can read every folder."""
     put(tmp_path, "a.png", "shut/b.png")
     original = os.scandir
@@ -130,7 +130,7 @@ def test_what_cannot_be_read_is_listed(tmp_path: Path, monkeypatch: pytest.Monke
         photos.find(tmp_path / "shut")
 
 
-def test_nothing_found_says_what_was_passed_over(tmp_path: Path) -> None:
+def test_without_photos_the_files_passed_over_are_listed(tmp_path: Path) -> None:
     put(tmp_path, "a.txt", data=b"text")
     put(tmp_path, "b.jxl", data=b"\xff\x0a" + bytes(40))
     with pytest.raises(InputError, match=r"no picture file .*1 x JPEG XL.*put JPEG") as caught:
@@ -138,7 +138,7 @@ def test_nothing_found_says_what_was_passed_over(tmp_path: Path) -> None:
     assert "1 x not a picture" in str(caught.value)
 
 
-def test_generate_lists_and_counts_what_is_passed_over(
+def test_generate_lists_and_counts_the_files_passed_over(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = tmp_path / "photos"

@@ -298,7 +298,7 @@ def test_cut_files_are_refused(tmp_path: Path, picture: Picture, kind: str, part
     ],
     ids=["empty", "one byte", "text", "JPEG start", "PNG start", "web page"],
 )
-def test_what_is_no_picture_is_refused(tmp_path: Path, data: bytes) -> None:
+def test_files_that_are_no_pictures_are_refused(tmp_path: Path, data: bytes) -> None:
     assert reason(tmp_path, data)
 
 
@@ -344,7 +344,7 @@ def test_damage_is_refused_or_read_never_a_crash(
     assert len(text.splitlines()) == 1
 
 
-def test_a_missing_file_is_said_so(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(Skipped, match="missing"):
         photos.read(tmp_path, "gone.jpg")
 
@@ -360,7 +360,7 @@ def test_too_many_pixels_are_refused(
     assert photos.read(tmp_path, "p.png", max_pixels=1600).picture.size == (40, 40)
 
 
-def test_find_sees_pictures_only_sorted_and_below(tmp_path: Path, picture: Picture) -> None:
+def test_find_lists_pictures_in_subfolders_sorted(tmp_path: Path, picture: Picture) -> None:
     wanted = ["B.PNG", "a.jpg", "deep/er/x.Jpeg", "deep/x.webp", "space and ünï.png", 'q"\n,.gif']
     for name in [*wanted, ".hidden.png", ".dir/a.png", "notes.txt", "a.jpg.part", "png"]:
         path = tmp_path / name
@@ -373,7 +373,7 @@ def test_find_sees_pictures_only_sorted_and_below(tmp_path: Path, picture: Pictu
     assert photos.find(tmp_path) == sorted([*wanted, "folder.png/in.png", "link.png"])
 
 
-def test_find_refuses_what_holds_no_picture(tmp_path: Path) -> None:
+def test_find_refuses_a_folder_without_pictures(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no picture file"):
         photos.find(tmp_path)
     with pytest.raises(InputError, match="no folder"):

@@ -31,7 +31,7 @@ def fill(path: Path, records: list[Any]) -> None:
             log.append(record)
 
 
-def test_what_was_written_is_read_back_in_order(tmp_path: Path) -> None:
+def test_written_records_are_read_back_in_order(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     fill(path, RECORDS[:5])
     with closing(RecordLog(path, REQUEST)) as log:

@@ -135,7 +135,7 @@ def test_keep_keeps_every_pixel(picture: Picture) -> None:
 
 
 @pytest.mark.parametrize("codec", ["png", "jpeg"])
-def test_encode_writes_what_it_says(picture: Picture, codec: str) -> None:
+def test_encode_writes_the_requested_format(picture: Picture, codec: str) -> None:
     pixels = picture(2)
     data = renderer.encode(pixels, codec, 75)  # type: ignore[arg-type]
     with Image.open(io.BytesIO(data)) as image:

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from synth import scenes
+from synth.colour import LUMA
 from synth.errors import InputError
 from synth.scenes import noise
 
 SIDE = 256
-LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def draw(k: int, width: int = SIDE, height: int = SIDE) -> np.ndarray:
@@ -116,12 +116,12 @@ def test_scenes_are_colourful():
 
 
 def test_write_names_and_bytes(tmp_path: Path):
-    heard: list[int] = []
-    first = scenes.write(tmp_path / "a", 3, 48, 40, seed=5, progress=heard.append)
+    progress: list[int] = []
+    first = scenes.write(tmp_path / "a", 3, 48, 40, seed=5, progress=progress.append)
     second = scenes.write(tmp_path / "b", 2, 48, 40, seed=5)
     other = scenes.write(tmp_path / "c", 1, 48, 40, seed=6)
     assert [path.name for path in first] == ["scene-0000.png", "scene-0001.png", "scene-0002.png"]
-    assert heard == [1, 2, 3]
+    assert progress == [1, 2, 3]
     assert [p.read_bytes() for p in first[:2]] == [p.read_bytes() for p in second]
     assert first[0].read_bytes() != other[0].read_bytes()
     with Image.open(first[1]) as picture:

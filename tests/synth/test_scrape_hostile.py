@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from synth import card, csv_cells, dataset, photos
@@ -99,7 +99,7 @@ def test_addresses_are_made_absolute_within_a_bound() -> None:
         (b"<a rel=next href=/%d>x</a>", "more than 20 next pages"),
     ],
 )
-def test_what_a_limit_leaves_out_is_told(piece: bytes, limit: str) -> None:
+def test_a_page_cut_at_a_limit_names_the_limit(piece: bytes, limit: str) -> None:
     html = b"".join(piece % k for k in range(10_500))
     page = pages.read(html, "http://h/", until=soon())
     assert page.cut == limit
@@ -197,6 +197,7 @@ def test_tags_within_links_and_figures() -> None:
     assert page.following == ("http://h/2",)
 
 
+@example("a")
 @given(st.text(alphabet=st.sampled_from("<>/=\"' \n&;!-[]{}:,abimgsrcfhtp?#@\0\u202e\U0001f600")))
 def test_any_text_is_a_page(text: str) -> None:
     page = pages.read(
@@ -212,14 +213,16 @@ def test_any_text_is_a_page(text: str) -> None:
 
 @contextmanager
 def raw(answer: Callable[[Callable[[bytes], None], str], None]) -> Iterator[tuple[str, list[int]]]:
-    """A server of raw bytes: what it does with a way to send and a path; and how many it sent.
+    """A server of raw bytes -> its address, and the bytes sent per connection.
+
+    ``answer`` gets a function that sends bytes, and the requested path.
 
     It answers robots.txt by 404 unless ``answer`` sends something for it.
     """
-    listening = socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server(("127.0.0.1", 0))
     sent: list[int] = []
 
-    def one(connection: socket.socket) -> None:
+    def answer_one(connection: socket.socket) -> None:
         total = 0
 
         def send(data: bytes) -> None:
@@ -238,13 +241,15 @@ def raw(answer: Callable[[Callable[[bytes], None], str], None]) -> Iterator[tupl
     def serve() -> None:
         with suppress(OSError):
             while True:
-                threading.Thread(target=one, args=(listening.accept()[0],), daemon=True).start()
+                threading.Thread(
+                    target=answer_one, args=(listener.accept()[0],), daemon=True
+                ).start()
 
     threading.Thread(target=serve, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}", sent
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", sent
     finally:
-        listening.close()
+        listener.close()
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
@@ -313,7 +318,7 @@ def test_no_other_answer_without_end_either(tmp_path: Path, path: str, kind: str
     assert max(sent) < SENT
 
 
-def test_honest_codings(tmp_path: Path) -> None:
+def test_content_codings(tmp_path: Path) -> None:
     half = len(JPEG) // 2
     bare = zlib.compressobj(wbits=-15)
     bodies = {
@@ -353,7 +358,9 @@ def test_failed_connections_are_no_timeouts(tmp_path: Path) -> None:
     assert set(outcomes(tmp_path / "out").values()) == {"connection failed"}
 
 
-def test_a_certificate_that_nobody_signed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_self_signed_certificate_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*args: object, **kwargs: object) -> None:
         raise ssl.SSLCertVerificationError("self-signed certificate")
 
@@ -622,11 +629,11 @@ def test_ctrl_c_while_a_host_is_silent(tmp_path: Path, times: int) -> None:
     with badserver.serving() as server:
         server.routes["/a.jpg"] = badserver.body(badserver.photo(1))
 
-        def silent(handler: badserver.Handler) -> None:
+        def never_answer(handler: badserver.Handler) -> None:
             asked.set()
             time.sleep(25)
 
-        server.routes["/b.jpg"] = silent
+        server.routes["/b.jpg"] = never_answer
         server.routes["/"] = badserver.gallery("/a.jpg", "/b.jpg")
         process = _command(server.root + "/", "--out", str(tmp_path / "out"))
         assert asked.wait(60)

@@ -197,7 +197,7 @@ def test_pages_within_depth_and_host(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("way", ["meta", "header"])
-def test_opted_out_pages_give_nothing(tmp_path: Path, way: str) -> None:
+def test_opted_out_pages_give_no_images(tmp_path: Path, way: str) -> None:
     with badserver.serving() as server:
         server.routes["/a.jpg"] = badserver.body(badserver.photo(1))
         page = b"<meta name=robots content='noimageai'><img src=a.jpg>"

@@ -62,7 +62,7 @@ def table(tmp_path: Path) -> Read:
         b"\xfe\xff" + PLAIN.encode("utf-16-be"),
     ],
 )
-def test_what_spreadsheets_write_is_understood(table: Read, content: str | bytes) -> None:
+def test_formats_of_spreadsheets_are_read(table: Read, content: str | bytes) -> None:
     found = table(content)
     assert found.columns == NEEDED
     assert found.rows == WANTED
@@ -90,7 +90,7 @@ def test_what_spreadsheets_write_is_understood(table: Read, content: str | bytes
         (b"\xff\xfea", "cannot be read as text in UTF-16"),
     ],
 )
-def test_what_cannot_be_right_is_refused(
+def test_impossible_values_are_refused(
     table: Read, content: str | bytes, words: str | None
 ) -> None:
     if words is None:
@@ -103,7 +103,7 @@ def test_what_cannot_be_right_is_refused(
     assert "\n" not in str(caught.value)
 
 
-def test_no_table_is_said_so(tmp_path: Path) -> None:
+def test_a_missing_table_is_reported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no table at"):
         tables.read(tmp_path / "gone.csv")
     with pytest.raises(InputError, match="cannot be read"):
@@ -184,7 +184,7 @@ def test_decimal_commas(table: Read) -> None:
     ),
     st.sampled_from(list(csv_text.DELIMITERS)),
 )
-def test_what_csv_writes_is_read_back(
+def test_the_output_of_csv_writer_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]], delimiter: str
 ) -> None:
     text = io.StringIO(newline="")

@@ -35,7 +35,7 @@ def test_legible_text_can_be_encoded_and_keeps_all_else(text: str) -> None:
         assert stored == text
 
 
-def test_what_stays_and_what_is_escaped() -> None:
+def test_only_unprintable_characters_are_escaped() -> None:
     for text in ("strasse 山の写真 é e\u0301", "👩\u200d🚀", "می\u200cخواهم"):
         assert escape_unprintable(text) == text
     assert escape_unprintable("a\tb\r\n\x1b[2J\x9b\u202egnp.exe\ufeff") == (

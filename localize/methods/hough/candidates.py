@@ -10,10 +10,11 @@ from itertools import product
 
 import numpy as np
 
+from localize.localizer import HIT_RADIUS
+
 # The logits are divided by it: neighbouring pixels have similar evidence, so sums overstate it.
 TEMPERATURE = 2.0
-HIT_DISTANCE = 5.0  # px from the truth within which an answer counts as right
-MISS_COST = 0.3  # image sides: cost of an answer farther away than that, beside its distance
+MISS_COST = 0.3  # image sides: cost of an answer that is no hit, beside its distance
 QUARTER_PIXELS = (-0.5, -0.25, 0.0, 0.25, 0.5)
 # (25, 2) offsets of a centre from a whole pixel, px, the smallest first.
 OFFSETS = np.array(sorted(product(QUARTER_PIXELS, repeat=2), key=lambda o: math.hypot(*o)))
@@ -81,7 +82,7 @@ def best_of(candidates: Sequence[Candidate], size: Sequence[int]) -> Candidate:
     """The candidate with the least expected cost as an answer for an image of (H, W) px.
 
     The cost of an answer is its distance from the truth in image sides, plus MISS_COST from
-    HIT_DISTANCE on and a proportional part of it below. A candidate that is likelier than all
+    HIT_RADIUS on and a proportional part of it below. A candidate that is likelier than all
     others together is always the best; otherwise one of several that lie close together may be.
 
     Source: Bayes estimate for a loss; for the distance alone it is the spatial median.
@@ -90,5 +91,5 @@ def best_of(candidates: Sequence[Candidate], size: Sequence[int]) -> Candidate:
     logs = np.array([one.logit / TEMPERATURE for one in candidates])
     distances = np.hypot(x[:, None] - x, y[:, None] - y)
     costs = distances / math.sqrt(math.prod(size))
-    costs = costs + MISS_COST * np.minimum(distances / HIT_DISTANCE, 1)
+    costs = costs + MISS_COST * np.minimum(distances / HIT_RADIUS, 1)
     return candidates[int((costs @ np.exp(logs - logs.max())).argmin())]

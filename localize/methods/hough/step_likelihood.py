@@ -61,7 +61,7 @@ def evidence_of_step(whitened: Whitened, step: float) -> Tensor:
     precision = 1 / (NU * F.pad(whitened.variance, border, value=OUTSIDE))
     without_step = torch.log1p(residual.square() * precision)
 
-    def shifted(plane: Tensor, direction: int, px: int) -> Tensor:
+    def shift(plane: Tensor, direction: int, px: int) -> Tensor:
         """The values so many px beyond each pixel, (h, CELL, w, CELL): by cell and pixel."""
         top, left = (ROOM + round(each) for each in direction_vector(direction, px))
         part = plane[top : top + tall, left : left + wide]
@@ -69,15 +69,15 @@ def evidence_of_step(whitened: Whitened, step: float) -> Tensor:
 
     planes = []
     for direction in range(ARCS):
-        nats = torch.zeros_like(shifted(residual, direction, 0))
+        nats = torch.zeros_like(shift(residual, direction, 0))
         for first in range(-ROOM, ROOM, 2):
             factor = torch.ones(())  # one logarithm of a product of two is faster than two
             for px in (first, first + 1):
                 response = step_response(whitened.weights, direction, px)
                 response = step * response[:, None, :, None]
-                certainty = shifted(precision, direction, px)
-                nats += shifted(without_step, direction, px)
-                left_over = shifted(residual, direction, px) - response
+                certainty = shift(precision, direction, px)
+                nats += shift(without_step, direction, px)
+                left_over = shift(residual, direction, px) - response
                 factor = factor * (1 + left_over.square() * certainty)
             nats -= factor.log()
         planes.append(nats.flatten(2).flatten(0, 1)[:height, :width])

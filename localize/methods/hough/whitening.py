@@ -60,13 +60,13 @@ def whiten(logs: Tensor, noise: Tensor) -> Whitened:
     cells_across = tiles.shape[1]
     tiles = tiles.flatten(0, 1)[None]
 
-    def shifted(dy: int, dx: int) -> Tensor:
+    def shift(dy: int, dx: int) -> Tensor:
         plane = padded[REACH + dy :, REACH + dx :][:height, :width]
         return plane[::STRIDE, ::STRIDE]
 
-    left = shifted(0, -1)
+    left = shift(0, -1)
     lags = [*(lag for lag in LAGS if lag != (0, -1)), (0, 0)]  # the last one is the target
-    blocks = _blocks([shifted(*lag) - left for lag in lags])
+    blocks = _blocks([shift(*lag) - left for lag in lags])
     noises = _blocks([noise[::STRIDE, ::STRIDE]])
     unit = torch.eye(len(lags) - 1, device=logs.device)
     variance = _blur((logs - padded[REACH:, REACH - 1 :][:height, :width]).square()) + noise

@@ -159,14 +159,14 @@ def build(choice: Choice) -> tuple[Backbone, dict[str, str | None]]:
         network.fill(state, str(path))
         return network, {"source": path.name, "sha256": found}
     if choice.download:
-        network.fill(_downloaded(name), f"the hub's {name}")
+        network.fill(_download_weights(name), f"the hub's {name}")
         return network, {"source": "downloaded", "sha256": None}
     source = PACKAGED[name]
-    network.fill(weights.packaged(source, list(timm.create_model(name).state_dict())), name)
+    network.fill(weights.packaged_weights(source, list(timm.create_model(name).state_dict())), name)
     return network, {"source": f"{source.package} {source.version}", "sha256": source.sha256}
 
 
-def _downloaded(name: str) -> State:
+def _download_weights(name: str) -> State:
     try:
         if name == "mobilenet_v2":
             from torchvision.models import MobileNet_V2_Weights

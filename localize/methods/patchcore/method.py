@@ -134,7 +134,7 @@ class PatchCore(Localizer):
         return preprocessing.axes((width, height), self.options.convention, self._backbone.multiple)
 
     @torch.inference_mode()
-    def _scored(self, images: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _score_patches(self, images: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
         """B images -> (B, h, w) patch scores, (B,) image scores."""
         convention = self.options.convention
         neighbours = self.options.neighbours or NEIGHBOURS[convention]
@@ -147,7 +147,7 @@ class PatchCore(Localizer):
             images = val.clean()
             total = operator.length_hint(images, 0)
             for batch in _batches(images):
-                scores += self._scored(batch)[1].tolist()
+                scores += self._score_patches(batch)[1].tolist()
                 step(len(scores), max(len(scores), total))
         return scores
 
@@ -160,7 +160,7 @@ class PatchCore(Localizer):
         place = peak if self.options.locate == "peak" else scoring.centroid
         findings = []
         for batch in _batches(images):
-            for image, patches, score in zip(batch, *self._scored(batch), strict=True):
+            for image, patches, score in zip(batch, *self._score_patches(batch), strict=True):
                 found = preprocessing.full_map(patches, self._axes(image), self.options.convention)
                 x, y = place(found) or (math.nan, math.nan)
                 findings.append(Finding(x, y, score=float(score), map=found))

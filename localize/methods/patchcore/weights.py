@@ -69,7 +69,7 @@ def read(path: Path, expected: str | None = None) -> tuple[State, str]:
     return state, found
 
 
-def packaged(source: Packaged, names: list[str]) -> State:
+def packaged_weights(source: Packaged, names: list[str]) -> State:
     """The weights of a package, under ``names`` in their order.
 
     Raises:

@@ -186,7 +186,7 @@ class RingVote(Localizer):
         Raises:
             InputError: a told form is not given ``told``, or there are no weights yet.
         """
-        network = self._trained()
+        network = self._require_network()
         if not self.told:
             return [predict_image_only.search(network, image) for image in images]
         if told is None:
@@ -202,9 +202,9 @@ class RingVote(Localizer):
         Raises:
             InputError: there are no weights yet.
         """
-        return predict_image_only.search(self._trained(), image, known)
+        return predict_image_only.search(self._require_network(), image, known)
 
-    def _trained(self) -> RingVoteNet:
+    def _require_network(self) -> RingVoteNet:
         if self.network is None:
             raise InputError(f"{self.name} must be trained or loaded first: call fit")
         return self.network

@@ -180,12 +180,12 @@ class RingVoteNet(nn.Module):
 
     def platt(self, image_only: bool) -> PlattScaling:
         """The scaling for this number of views, and for the image-only or the told form."""
-        if self.careful:
+        if self.uses_tta:
             return self.platt_image_only_tta if image_only else self.platt_told_tta
         return self.platt_image_only if image_only else self.platt_told
 
     @property
-    def careful(self) -> bool:
+    def uses_tta(self) -> bool:
         """Whether it averages the evidence of several views."""
         return len(self.flips) > 1
 

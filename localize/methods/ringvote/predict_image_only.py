@@ -95,7 +95,7 @@ def find_candidates(
             refined += [one.translate(left, top) for one in chunk]
     fitting = (one for one in refined if one.logit > -math.inf)
     candidates = non_max_suppression(fitting, PROPOSED, SAME)
-    if network.careful:
+    if network.uses_tta:
         candidates = rescore(candidates, image, known.ratio, encoding.device)
     return encoding, border, candidates
 

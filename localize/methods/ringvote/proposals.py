@@ -34,7 +34,7 @@ from localize.methods.ringvote.network import (
 )
 
 SMALLEST = 20.0  # px, radius
-LARGEST = 0.47  # of the shorter side; a larger region is mostly the edge of the picture itself
+LARGEST = 0.47  # of the shorter side; a larger region is mostly the edge of the image itself
 COARSER = 100.0  # px, radius from which on squares are twice as large; at twice that, again
 STEP = 0.75  # squares from one radius to the next
 PEAKS = 8  # candidates that are kept of each radius and ratio

@@ -16,7 +16,7 @@ from torch import Tensor
 from localize.methods.hough.mirroring import FLIPS as FLIPS
 from localize.methods.hough.mirroring import mirrored_kinds
 
-MOST = len(FLIPS)  # views that the careful forms average
+MOST = len(FLIPS)  # views that the methods named `-careful` average
 
 
 def average_heads(

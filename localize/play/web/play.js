@@ -2,7 +2,7 @@
 (() => {
   const { strength } = chart;
   const { find, notify, screen, store } = shell;
-  const { key, pictures } = album;
+  const { key, images } = album;
   const READY = 150; // ms of plain grey before an image
 
   let session = null; // { settings, seed, plan, answers }
@@ -74,7 +74,7 @@
   function showPictures() {
     trial.panes.forEach((pane, i) => {
       const changed = i === changedPane() && !trial.original;
-      pane.show(changed ? trial.changed : trial.clean, pictures[trial.row], session.settings.pixel);
+      pane.show(changed ? trial.changed : trial.clean, images[trial.row], session.settings.pixel);
     });
   }
 
@@ -135,10 +135,10 @@
   }
 
   function answer(pane, place) {
-    const picture = pictures[trial.row];
+    const image = images[trial.row];
     const seconds = Number(((performance.now() - trial.began) / 1000).toFixed(2));
-    const distance = place ? Number(Math.hypot(place.x - picture.x, place.y - picture.y).toFixed(2)) : null;
-    const hit = distance !== null && distance <= Math.max(5, picture.r / 2);
+    const distance = place ? Number(Math.hypot(place.x - image.x, place.y - image.y).toFixed(2)) : null;
+    const hit = distance !== null && distance <= Math.max(5, image.r / 2);
     const compare = trial.panes.length === 2;
     const choice = compare && pane ? ["left", "right"][trial.panes.indexOf(pane)] : null;
     const choiceRight = compare ? choice === trial.place : null;
@@ -155,18 +155,18 @@
   }
 
   function showFeedback(given) {
-    const picture = pictures[given.row];
+    const image = images[given.row];
     const compare = trial.panes.length === 2;
     find("trial").dataset.state = "answered";
     find("progress").value = session.answers.length;
     trial.panes.forEach((pane, i) => {
       const mine = compare ? given.choice === ["left", "right"][i] : true;
-      const truth = !given.unchanged && i === changedPane() ? picture : null;
+      const truth = !given.unchanged && i === changedPane() ? image : null;
       pane.truth(truth, mine ? given.answer : null, given.hit);
-      if (!given.unchanged) pane.reveal(picture, (picture.r + 12) * pane.scale, true);
+      if (!given.unchanged) pane.reveal(image, (image.r + 12) * pane.scale, true);
     });
     const off = given.distance === null ? "" : `${given.distance.toFixed(1)} px`;
-    const what = `${strength(given.level, given.side)} ${given.side}, radius ${picture.r.toFixed(0)} px`;
+    const what = `${strength(given.level, given.side)} ${given.side}, radius ${image.r.toFixed(0)} px`;
     const values = `mean code value ${given.before.toFixed(1)} → ${given.after.toFixed(1)}`;
     if (given.unchanged) {
       say(given.answer ? "Nothing was changed here" : "Correct: nothing was changed", "Unchanged images measure how often a guess hits by chance. They do not affect your threshold.");

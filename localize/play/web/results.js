@@ -2,7 +2,7 @@
 const results = (() => {
   const { element } = view;
   const { percent, strength } = chart;
-  const { pictures } = album;
+  const { images } = album;
   const COLUMNS = [
     "method", "trial", "file_name", "photo", "x", "y", "r", "discolor_ratio", "x_pred", "y_pred",
     "distance", "hit", "seconds", "choice", "choice_right", "zoom", "started",
@@ -43,10 +43,10 @@ const results = (() => {
 
   function csv(session) {
     const lines = session.answers.map((a, i) => {
-      const picture = pictures[a.row];
+      const image = images[a.row];
       const place = a.answer ?? { x: "", y: "" };
       return [
-        methodOf(session), i + 1, picture.file_name, picture.photo, picture.x, picture.y, picture.r,
+        methodOf(session), i + 1, image.file_name, image.photo, image.x, image.y, image.r,
         a.ratio, place.x, place.y, a.distance ?? "", a.hit ? 1 : 0, a.seconds, a.choice ?? "",
         a.choiceRight === null ? "" : Number(a.choiceRight), a.zoom, a.started,
       ].map(cell).join(",");
@@ -147,10 +147,10 @@ const results = (() => {
   function table(session) {
     const head = ["", "image", "ratio", "radius", "distance", "time", "result"];
     const rows = session.answers.map((a, i) => {
-      const picture = pictures[a.row];
+      const image = images[a.row];
       const off = a.distance === null ? "can’t see it" : `${a.distance.toFixed(1)} px`;
       const words = a.unchanged ? "unchanged" : a.hit ? "found" : "missed";
-      const cells = [i + 1, picture.photo || picture.file_name, a.ratio.toFixed(4), `${picture.r} px`, off, `${a.seconds.toFixed(1)} s`, words];
+      const cells = [i + 1, image.photo || image.file_name, a.ratio.toFixed(4), `${image.r} px`, off, `${a.seconds.toFixed(1)} s`, words];
       return element("tr", { class: words }, ...cells.map((value) => element("td", {}, String(value))));
     });
     const header = element("tr", {}, ...head.map((words) => element("th", { scope: "col" }, words)));
@@ -163,11 +163,11 @@ const results = (() => {
     if (!chosen.length) return "";
     const row = element("div", { class: "crops" });
     for (const answer of chosen) {
-      const picture = pictures[answer.row];
-      const canvas = element("canvas", { role: "img", "aria-label": `${picture.photo}, ratio ${answer.ratio}` });
-      row.append(figure(element("div", { class: "grey" }, canvas), `ratio ${answer.ratio.toFixed(3)}, radius ${picture.r.toFixed(0)} px`));
+      const image = images[answer.row];
+      const canvas = element("canvas", { role: "img", "aria-label": `${image.photo}, ratio ${answer.ratio}` });
+      row.append(figure(element("div", { class: "grey" }, canvas), `ratio ${answer.ratio.toFixed(3)}, radius ${image.r.toFixed(0)} px`));
       album.changed(answer.row, answer.ratio).then(({ values }) => {
-        const part = view.crop(values, picture, picture, 180, 180);
+        const part = view.crop(values, image, image, 180, 180);
         view.paint(canvas, part.values, part.width, part.height);
         view.fit(canvas, pixel);
       });

@@ -2,7 +2,7 @@
 const start = (() => {
   const { element } = view;
   const { find } = shell;
-  const { data, example, pictures, rows } = album;
+  const { data, example, images, rows } = album;
   const natural = Math.max(1, Math.round(devicePixelRatio));
 
   function choices(id, name, options, chosen) {
@@ -31,12 +31,12 @@ const start = (() => {
     const chosen = settings();
     const room = find("sample").parentElement.clientWidth - 48;
     if (room <= 0) return; // another screen is shown
-    const picture = pictures[example];
+    const image = images[example];
     const level = (Number(find("strength").value) / 300) ** 2 * 0.45;
     const side = chosen.side === "darker" ? "darker" : "brighter";
     const { values } = await album.changed(example, staircase.ratio(level, side));
     const wide = (side) => Math.floor((side * devicePixelRatio) / chosen.pixel);
-    const part = view.crop(values, picture, picture, wide(Math.min(400, room)), wide(Math.min(innerWidth < 700 ? 240 : 400, room)));
+    const part = view.crop(values, image, image, wide(Math.min(400, room)), wide(Math.min(innerWidth < 700 ? 240 : 400, room)));
     view.paint(find("sample"), part.values, part.width, part.height);
     view.fit(find("sample"), chosen.pixel);
     find("amount").textContent = level ? `${chart.strength(level, side)} ${side}` : "unchanged";
@@ -51,7 +51,7 @@ const start = (() => {
   }
 
   function prepare() {
-    const sides = new Set(pictures.map((picture) => (picture.ratio < 1 ? "darker" : "brighter")));
+    const sides = new Set(images.map((image) => (image.ratio < 1 ? "darker" : "brighter")));
     find("settings").elements.side.value = sides.size > 1 ? "both" : [...sides][0];
     const lengths = [12, 24, 48].filter((length) => length < rows.length).map((length) => [String(length), String(length)]);
     lengths.push([String(rows.length), `All ${rows.length}`]);
@@ -60,9 +60,9 @@ const start = (() => {
     choices("pixels", "pixel", sizes.map((size) => [String(size), `${size} × ${size}`]), String(natural));
     const given = new URLSearchParams(location.hash.slice(1)).get("seed");
     find("seed").value = /^\d{1,9}$/.test(given ?? "") ? given : String(crypto.getRandomValues(new Uint32Array(1))[0] % 1_000_000);
-    const left = data.rows - pictures.length;
+    const left = data.rows - images.length;
     find("about").textContent =
-      `${pictures.length} images of the dataset “${data.dataset}”${left ? `; ${left} more did not fit into this file` : ""}. ` +
+      `${images.length} images of the dataset “${data.dataset}”${left ? `; ${left} more did not fit into this file` : ""}. ` +
       "The page contains them without loss and draws each change itself: it multiplies every code value inside the region by the ratio, then rounds and clips as in the dataset " +
       "(stochastic rounding is drawn as nearest). In a dataset of JPEG files the methods saw the change after compression; you see it before compression. " +
       "A click is a hit within 5 px or half the radius of the true centre, whichever is more. The screen around the images is neutral grey so that it does not influence perception. The page sends no data anywhere.";

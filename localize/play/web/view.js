@@ -13,15 +13,15 @@ const view = (() => {
   }
 
   // An embedded image -> its RGBA values, and whether they equal the embedded ones.
-  async function decode(picture) {
-    const bytes = Uint8Array.from(atob(picture.data), (letter) => letter.charCodeAt(0));
-    const blob = new Blob([bytes], { type: picture.type });
+  async function decode(image) {
+    const bytes = Uint8Array.from(atob(image.data), (letter) => letter.charCodeAt(0));
+    const blob = new Blob([bytes], { type: image.type });
     const bitmap = await createImageBitmap(blob, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
-    const context = surface(element("canvas"), picture.width, picture.height);
+    const context = surface(element("canvas"), image.width, image.height);
     context.drawImage(bitmap, 0, 0);
     bitmap.close();
-    const { data } = context.getImageData(0, 0, picture.width, picture.height);
-    return { values: data, exact: pixels.checksum(data) === picture.checksum };
+    const { data } = context.getImageData(0, 0, image.width, image.height);
+    return { values: data, exact: pixels.checksum(data) === image.checksum };
   }
 
   function surface(canvas, width, height) {
@@ -41,14 +41,14 @@ const view = (() => {
   }
 
   // A crop around a place, at most width x height px -> its values, left and top.
-  function crop(values, picture, centre, width, height) {
-    width = Math.min(width, picture.width);
-    height = Math.min(height, picture.height);
-    const left = Math.round(Math.min(picture.width - width, Math.max(0, centre.x - width / 2)));
-    const top = Math.round(Math.min(picture.height - height, Math.max(0, centre.y - height / 2)));
+  function crop(values, image, centre, width, height) {
+    width = Math.min(width, image.width);
+    height = Math.min(height, image.height);
+    const left = Math.round(Math.min(image.width - width, Math.max(0, centre.x - width / 2)));
+    const top = Math.round(Math.min(image.height - height, Math.max(0, centre.y - height / 2)));
     const part = new Uint8ClampedArray(4 * width * height);
     for (let row = 0; row < height; row++) {
-      const from = 4 * ((top + row) * picture.width + left);
+      const from = 4 * ((top + row) * image.width + left);
       part.set(values.subarray(from, from + 4 * width), 4 * row * width);
     }
     return { values: part, width, height, left, top };
@@ -57,7 +57,7 @@ const view = (() => {
   // A scrolling pane with one image that reports clicks.
   class Pane {
     constructor(label, onPoint) {
-      this.canvas = element("canvas", { class: "picture" });
+      this.canvas = element("canvas", { class: "image" });
       this.marks = element("svg", { class: "marks", "aria-hidden": "true" });
       this.sheet = element("div", { class: "paper" }, this.canvas, this.marks);
       this.root = element(
@@ -81,9 +81,9 @@ const view = (() => {
       return this.root.scrollWidth > this.root.clientWidth || this.root.scrollHeight > this.root.clientHeight;
     }
 
-    show(values, picture, pixel) {
+    show(values, image, pixel) {
       this.pixel = pixel;
-      paint(this.canvas, values, picture.width, picture.height);
+      paint(this.canvas, values, image.width, image.height);
       this.marks.replaceChildren();
       this.settle();
     }

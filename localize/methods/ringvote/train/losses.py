@@ -22,9 +22,9 @@ from localize.methods.ringvote.network import POOL, RingVoteNet
 from localize.methods.ringvote.train.targets import Batch, CentreTargets, EdgeTargets
 
 RIGHT = 1.5  # px from the centre within which a pixel is a right answer
-# Likelihood of the right answer below which the loss saturates, so that regions that nobody could
-# find do not dominate it.
-HOPELESS = 3e-3
+# Likelihood of the right answer below which the loss saturates, so that regions that cannot be
+# found do not dominate it.
+LEAST_LIKELIHOOD = 3e-3
 NEAR = 8.0  # px around the centres of the image's other regions that are not wrong answers
 PIXEL_WEIGHT = 0.5  # of the loss of single pixels, beside that of centres
 COARSE_WEIGHT = 0.5  # of both losses of the coarse head, beside those of the evidence head
@@ -33,7 +33,7 @@ EXCLUDED = -1e9  # logit of a pixel that is no possible answer
 
 
 class CentreTerms(NamedTuple):
-    """What is left of the (n, H, W) logits of n centres.
+    """The (n, H, W) logits of n centres, reduced to the terms of the loss.
 
     Args:
         every: (n,), log of the sum over all possible centres.
@@ -132,7 +132,7 @@ def combine_terms(
         0, targets.image[negatives], terms.every[negatives] + math.log(NEGATIVES)
     )
     loss = torch.logaddexp(terms.every, wrong[targets.image]) - terms.right
-    loss = -torch.logaddexp(-loss, torch.full_like(loss, math.log(HOPELESS)))
+    loss = -torch.logaddexp(-loss, torch.full_like(loss, math.log(LEAST_LIKELIHOOD)))
     return (loss * targets.shares).sum(), terms.distance[~negatives]
 
 

@@ -35,7 +35,7 @@ from synth.anomaly import Anomaly
 RADIUS_ERROR = 0.025  # share of the radius by which a search's nearest radius may be wrong
 LEAST_NEGATIVE = 20.0  # px, radius of a hard negative
 NOWHERE = -1e6  # px, coordinates of a centre that does not exist
-Picture = tuple[np.ndarray, list[Anomaly]]
+LabelledImage = tuple[np.ndarray, list[Anomaly]]
 
 
 @dataclass(frozen=True)
@@ -133,31 +133,31 @@ class Batches(Dataset[list[Batch]]):
         if not 0 <= index < len(self):
             raise IndexError(index)
         first = self._start + index * self._batch
-        by_size: dict[tuple[int, ...], list[Picture]] = {}
+        by_size: dict[tuple[int, ...], list[LabelledImage]] = {}
         for number in range(first, min(self._stop, first + self._batch)):
-            picture = draw_picture(self._source, number)
-            by_size.setdefault(picture[0].shape, []).append(picture)
+            drawn = draw_image(self._source, number)
+            by_size.setdefault(drawn[0].shape, []).append(drawn)
         return [
-            make_batch(pictures[begin : begin + self._part])
-            for pictures in by_size.values()
-            for begin in range(0, len(pictures), self._part)
+            make_batch(images[begin : begin + self._part])
+            for images in by_size.values()
+            for begin in range(0, len(images), self._part)
         ]
 
     def __iter__(self) -> Iterator[list[Batch]]:
         return (self[index] for index in range(len(self)))
 
 
-def draw_picture(source: Source, number: int) -> Picture:
+def draw_image(source: Source, number: int) -> LabelledImage:
     """An image of a source, (H, W, 3) uint8, and its regions, all of one ratio."""
     return source.multi_region(number % len(source))
 
 
-def make_batch(pictures: Sequence[Picture]) -> Batch:
+def make_batch(images: Sequence[LabelledImage]) -> Batch:
     """Images (H, W, 3) uint8 of one size with their regions -> a batch."""
-    height, width = pictures[0][0].shape[:2]
-    regions = [each for _, each in pictures]
+    height, width = images[0][0].shape[:2]
+    regions = [each for _, each in images]
     negatives = [hard_negative(each, (height, width)) for each in regions]
-    pixels = np.stack([image for image, _ in pictures]).transpose(0, 3, 1, 2)
+    pixels = np.stack([image for image, _ in images]).transpose(0, 3, 1, 2)
     coarse_size = -(-height // POOL), -(-width // POOL)
     coarse = [[in_squares(region) for region in each] for each in regions]
     # A search knows centres to a square and radii to a few percent, so the heads learn from such.
