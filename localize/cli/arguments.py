@@ -1,4 +1,4 @@
-"""Arguments and flags that several commands share."""
+"""Command-line arguments and flags that several commands share."""
 
 from __future__ import annotations
 
@@ -22,5 +22,8 @@ TimeLimit = Annotated[
     ),
 ]
 Split = Annotated[
-    Optional[str], typer.Option(help="Split to score: test, val, train or all [test, else val].")
+    Optional[str],
+    typer.Option(
+        help="Split to score: test, val, train or all [test; val if there is no test split]."
+    ),
 ]

@@ -28,10 +28,10 @@ def evaluate(
 ) -> None:
     """Score localizers on a dataset; the centre guess is always scored with them.
 
-    A function in a Python file takes an (H, W, 3) uint8 array and returns (x, y) or an (H, W) map;
-    it runs in a process of its own. The answer of a map is the centre of the plateau of its
-    maximum; a flat map is no answer. An image without a finite answer counts as a miss. A model of
-    anomalib is trained on the dataset first.
+    A function in a Python file gets an (H, W, 3) uint8 array and returns (x, y) or an (H, W) map.
+    It runs in its own process. The answer of a map is the centre of the plateau of its maximum; a
+    flat map is no answer. An image without a finite answer counts as a miss. A model of anomalib is
+    trained on the dataset first.
 
     Example: `localize evaluate boundary runs/last set --out scores`
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def find(
-    images: Annotated[list[Path], typer.Argument(help="Photos, or folders of them.")],
+    images: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
     method: Annotated[
         Optional[str],
         typer.Option(
@@ -27,18 +27,20 @@ def find(
     ] = None,
     r: Annotated[
         Optional[str],
-        typer.Option(help="Radius in px, exact to a pixel, or a range LOW:HIGH.", metavar="PX"),
+        typer.Option(
+            help="Radius of the region in px, correct to 1 px, or a range LOW:HIGH.", metavar="PX"
+        ),
     ] = None,
     ratio: Annotated[
         Optional[str],
-        typer.Option(help="The ratio, or a range LOW:HIGH.", metavar="RATIO"),
+        typer.Option(help="Ratio of the anomaly, or a range LOW:HIGH.", metavar="RATIO"),
     ] = None,
     overlay: Annotated[
         Optional[Path],
         typer.Option(
-            help="Folder for PNGs of the images with the answer drawn in, named as the images. "
-            "Where two would have one name, the suffix, the folder or a number is added. Files "
-            "that exist already are refused before the work begins."
+            help="Folder for PNGs of the images with the answer drawn in, named like the images. "
+            "Equal names get the suffix, the folder or a number in addition. If such a file exists "
+            "already, nothing is done."
         ),
     ] = None,
     overwrite: Annotated[
@@ -68,18 +70,18 @@ def find(
     console.require_paths(images)
     if overwrite and overlay is None:
         raise InputError("--overwrite is for --overlay: name the folder of the drawings")
-    chosen = [
+    image_files = [
         overlays.Photo(path, name) if path.is_dir() else overlays.Photo(path.parent, path.name)
         for path in images
         for name in (photos.find(path) if path.is_dir() else [path.name])
     ]
     targets: list[Path] = []
     if overlay is not None:
-        chosen = overlays.without_drawings(chosen, overlay)
-        if not chosen:
+        image_files = overlays.without_drawings(image_files, overlay)
+        if not image_files:
             raise InputError(f"all images are drawings of an earlier run in {overlay}")
-        targets = overlays.output_paths(chosen, overlay)
-        overlays.check(targets, chosen, overlay, overwrite)
+        targets = overlays.output_paths(image_files, overlay)
+        overlays.check(targets, image_files, overlay, overwrite)
     known = Known(
         None if r is None else console.parse_range(r, "--r"),
         None if ratio is None else console.parse_range(ratio, "--ratio"),
@@ -93,15 +95,15 @@ def find(
     console.mark_work_started()
     failed = done = 0
     try:
-        for number, photo in enumerate(chosen):
+        for number, photo in enumerate(image_files):
             try:
                 image = photos.read(photo.folder, photo.name).pixels
                 finding = api.locate(localizer, image, r=known.r, ratio=known.ratio)
                 console.print_line(f"{photo.path}: {_answer(localizer, finding)}")
                 if targets:
-                    size = known.r[0] if known.r and known.r[0] == known.r[1] else None
-                    place = (finding.x, finding.y, finding.r or size)
-                    overlays.draw(image, method, place, targets[number])
+                    known_r = known.r[0] if known.r and known.r[0] == known.r[1] else None
+                    region = (finding.x, finding.y, finding.r or known_r)
+                    overlays.draw(image, method, region, targets[number])
             except Skipped as reason:
                 failed += 1
                 console.print_line(f"{photo.path}: {reason}")
@@ -112,14 +114,14 @@ def find(
     except KeyboardInterrupt:
         drawn = f", their drawings in {overlay}" if overlay is not None else ""
         raise console.Stopped(
-            f"stopped after {done} of {len(chosen)} images: their answers are printed{drawn}; "
+            f"stopped after {done} of {len(image_files)} images: their answers are printed{drawn}; "
             "name the others to continue"
         ) from None
     for path in images:
         if path.is_dir():
             console.print_passed_over(path)
     if failed:
-        console.print_line(f"{failed} of {len(chosen)} images have no answer")
+        console.print_line(f"{failed} of {len(image_files)} images have no answer")
         raise typer.Exit(1)
 
 
@@ -139,7 +141,7 @@ def _answer(localizer: Localizer, finding: Finding) -> str:
 
 
 def _confidence(localizer: Localizer, finding: Finding) -> float | None:
-    """The probability of an anomaly that a score stands for; None where scores mean no odds."""
+    """The probability of an anomaly by the score; None if the score is not log odds."""
     if localizer.score_kind != "log odds" or finding.score is None:
         return None
     from localize.evaluation.calibration import sigmoid

@@ -17,15 +17,15 @@ from localize.cli.sharpness import sharpness
 from localize.cli.train import train
 from synth import console
 
-# When torch is imported it makes a folder for compiled code, which nobody removes. The commands
-# compile nothing, so the folder for temporary files itself will do.
+# The import of torch makes a folder for compiled code and never removes it. The commands compile
+# nothing, so that torch can use the folder for temporary files itself.
 os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", tempfile.gettempdir())
 
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    help="Train, run and score localizers: whatever answers where in an image the anomaly is.",
+    help="Train, run and score localizers, which answer where in an image the anomaly is.",
 )
 
 
@@ -45,16 +45,16 @@ def _root(
 
 @console.command(app)
 def methods() -> None:
-    """List the methods, what each learns from, and what each is told.
+    """List the methods, the images that each learns from, and the numbers that each is told.
 
     Example: `localize methods`
     """
     from localize.registry import METHODS
 
-    wide = max(map(len, METHODS))
+    width = max(map(len, METHODS))
     for name, entry in METHODS.items():
         told = " and ".join(sorted(entry.told)) or "nothing"
-        print(f"{name:<{wide}}  learns from: {entry.learns:<8}  told: {told:<20}  {entry.summary}")
+        print(f"{name:<{width}}  learns from: {entry.learns:<8}  told: {told:<20}  {entry.summary}")
 
 
 for _command in (train, evaluate, compare, find, play, score, report, sharpness):

@@ -1,4 +1,4 @@
-"""The flags of `train` and `compare`, made from the option dataclasses of all methods."""
+"""The flags of `train` and `compare`, derived from the option dataclasses of all methods."""
 
 from __future__ import annotations
 
@@ -22,57 +22,59 @@ Fields = dict[type[Options], dataclasses.Field[Any]]
 def option_fields() -> dict[str, Fields]:
     """Name of each option -> the option classes that have it, with their fields.
 
-    Options of many methods stand first. Those without help, which have no flag, are left out.
+    Options that many methods have come first. Options without a help text have no flag and are left
+    out.
     """
-    found: dict[str, Fields] = {}
+    by_name: dict[str, Fields] = {}
     for options in registry.option_classes():
         for name, field in options.fields().items():
             if field.metadata["help"]:
-                found.setdefault(name, {})[options] = field
-    return dict(sorted(found.items(), key=lambda item: -len(item[1])))
+                by_name.setdefault(name, {})[options] = field
+    return dict(sorted(by_name.items(), key=lambda item: -len(item[1])))
 
 
 def help_text(fields: Fields) -> str:
-    """The help of a flag, with the default of the first methods and all that differ from it."""
+    """The help of a flag, with the default of the first methods and the others that differ."""
     (_, first), *others = fields.items()
-    usual = default_text(first)
-    defaults = [usual] if usual else []
+    first_default = default_text(first)
+    defaults = [first_default] if first_default else []
     for options, field in others:
-        if default_text(field) != usual:
+        if default_text(field) != first_default:
             defaults.append(f"{options.family} {default_text(field)}")
     text = str(first.metadata["help"])
     return f"{text.removesuffix('.')} [{'; '.join(defaults)}]." if defaults else text
 
 
 def panel(fields: Fields) -> str | None:
-    """The heading of a flag in the help: the methods that take it; None for all that learn."""
+    """The heading of a flag in the help: the methods that have it; None if all learners do."""
     if all(options in fields for options in _learners()):
         return None
     return ", ".join(options.family for options in fields)
 
 
 def _learners() -> list[type[Options]]:
+    """The option classes of the methods that learn."""
     return [each for each in registry.option_classes() if issubclass(each, LearnerOptions)]
 
 
 def add_option_flags(command: Callable[..., None]) -> Callable[..., None]:
-    """Put all flags in the place of a command's parameter ``options``, a dict of those given."""
+    """Replace the parameter ``options`` of a command, a dict, by one flag for each option."""
     signature = inspect.signature(command, eval_str=True)
     flags = {name: _parameter(name, fields) for name, fields in option_fields().items()}
     parameters = [p for name, p in signature.parameters.items() if name != "options"]
     parameters += flags.values()
 
     @functools.wraps(command)
-    def wrapper(**given: Any) -> None:
-        values = {name: given.pop(name) for name in flags if name in given}
+    def wrapper(**arguments: Any) -> None:
+        values = {name: arguments.pop(name) for name in flags if name in arguments}
         options = {
             name: _parse_value(name, value)
             for name, value in values.items()
             if value is not None and value is not False
         }
-        command(**given, options=options)
+        command(**arguments, options=options)
 
-    # What typer reads: the signature for the order and defaults, the annotations for the flags.
+    # typer reads order and defaults from the signature, and the flags from the annotations.
     wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
     return wrapper
@@ -98,7 +100,7 @@ def _parameter(name: str, fields: Fields) -> inspect.Parameter:
 
 
 def _value_type(name: str) -> Any:
-    """The type of an option's value on the command line; tuples are typed as one text."""
+    """The type of an option's value on the command line; a tuple is one text there."""
     kinds = _field_types(name)
     if Path in kinds:
         return Path
@@ -113,7 +115,7 @@ def _field_types(name: str) -> tuple[Any, ...]:
 
 
 def _parse_value(name: str, value: Any) -> Any:
-    """A value as typed -> a value for the option dataclass."""
+    """A value from the command line -> a value for the option dataclass."""
     kinds = _field_types(name)
     if tuple[int, int] in kinds:
         return console.parse_size(value, f"--{flag(name)}")

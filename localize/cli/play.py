@@ -19,9 +19,12 @@ def play(
     out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("play.html"),
     scores: Annotated[
         Optional[Path],
-        typer.Option(help="Result folder of sharpness, evaluate or compare, to compare with."),
+        typer.Option(
+            help="Result folder of sharpness, evaluate or compare, whose methods the page shows "
+            "beside the person."
+        ),
     ] = None,
-    split: Annotated[str, typer.Option(help="test, val, train or all.")] = "all",
+    split: Annotated[str, typer.Option(help="Split to use: test, val, train or all.")] = "all",
     count: Annotated[
         Optional[int],
         typer.Option(min=1, help="Maximum number of images [as many as fit into 12 MB]."),
@@ -30,10 +33,10 @@ def play(
         bool, typer.Option("--overwrite", help="Replace OUT if Acuity wrote it.")
     ] = False,
 ) -> None:
-    """Write an HTML page on which a person takes the test in a browser, without a server.
+    """Write an HTML page with which a person takes the test in a browser, without a server.
 
-    The page draws the changes, adapts their size to the answers and saves the answers as a CSV
-    file for `localize score` and `localize sharpness --trials`.
+    The page changes the regions itself, adapts the ratio to the answers and saves the answers as a
+    CSV file for `localize score` and `localize sharpness --trials`.
 
     Example: `localize play set --scores results --out play.html`
     """
@@ -43,10 +46,10 @@ def play(
         raise InputError(f"--out is '{out}': give a .html file")
     output_file.check(out, page.is_page, overwrite)
     with console.progress("images") as progress:
-        made = page.build(dataset, scores, split=split, count=count, progress=progress)
-    output_file.write(out, escape_surrogates(made.html).encode(), overwrite)
-    size = len(made.html.encode()) / 1e6
-    console.print_line(f"{out}: {made.images} images, {size:.1f} MB")
-    if made.left_out:
-        why = "" if made.images == count else f", to stay below {page.MAX_BYTES / 1e6:g} MB"
-        console.print_line(f"{made.left_out} images of the dataset were left out{why}")
+        result = page.build(dataset, scores, split=split, count=count, progress=progress)
+    output_file.write(out, escape_surrogates(result.html).encode(), overwrite)
+    size = len(result.html.encode()) / 1e6
+    console.print_line(f"{out}: {result.images} images, {size:.1f} MB")
+    if result.left_out:
+        reason = "" if result.images == count else f", to stay below {page.MAX_BYTES / 1e6:g} MB"
+        console.print_line(f"{result.left_out} images of the dataset were left out{reason}")

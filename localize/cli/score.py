@@ -24,7 +24,8 @@ def score(
     split: Annotated[
         Optional[str],
         typer.Option(
-            help="test, val, train or all [the split of the file's images, if it is one]."
+            help="Split to score: test, val, train or all [the split of the images in PREDICTIONS, "
+            "if all are in one split]."
         ),
     ] = None,
     unit: Annotated[Optional[Unit], typer.Option(help=coordinate_units.HELP)] = None,
@@ -35,7 +36,7 @@ def score(
     """Score the predictions of another program or of a person.
 
     Optional columns: method, r_pred, ratio_pred, score, seconds, discolor_ratio, trial. Rows of
-    clean images need only a score.
+    clean images need only file_name and score.
 
     Example: `localize score mine.csv set --out scores`
 

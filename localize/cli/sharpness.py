@@ -28,26 +28,30 @@ def sharpness(
     specs: Annotated[
         Optional[list[str]],
         typer.Argument(
-            help="Methods that need no training or come trained, run folders, or file.py:function.",
+            help="Methods that need no training or have weights included, run folders, or "
+            "file.py:function.",
             metavar="SPEC…",
         ),
     ] = None,
     photos: Annotated[
-        Optional[Path], typer.Option(help="Folder of photos; the changes are made in them.")
+        Optional[Path],
+        typer.Option(help="Folder of photos, from which the images of the trials are made."),
     ] = None,
     out: Annotated[Optional[Path], typer.Option(help="Folder to write.")] = None,
     ratios: Annotated[
         str,
         _trial_option(
-            "LO:HI:N for a log grid, or A,B,…, all above 1; darker changes use the inverse."
+            "Ratios: LO:HI:N for a logarithmic grid, or A,B,…; all above 1. Darker regions get the "
+            "inverse."
         ),
     ] = "1.01:1.35:8",
     radii: Annotated[
         str, _trial_option("Radii of the regions in px: A,B,… or LO:HI:N.")
     ] = "20,40,80",
-    sides: Annotated[str, _trial_option("both, darker or brighter.")] = "both",
+    sides: Annotated[str, _trial_option("Regions to test: both, darker or brighter.")] = "both",
     per_cell: Annotated[
-        int, _trial_option("Trials of each ratio, side and radius, spread over the photos.")
+        int,
+        _trial_option("Number of trials for each ratio, side and radius, spread over the photos."),
     ] = 24,
     adaptive: Annotated[
         Optional[int],
@@ -56,48 +60,53 @@ def sharpness(
         ),
     ] = None,
     codecs: Annotated[
-        str, _trial_option("png or jpeg1 to jpeg100; several are separated by commas.")
+        str, _trial_option("Encodings: png or jpeg1 to jpeg100, separated by commas.")
     ] = "jpeg90",
     roundings: Annotated[
-        str, _trial_option("nearest, floor or stochastic; several are separated by commas.")
+        str, _trial_option("Roundings: nearest, floor or stochastic, separated by commas.")
     ] = "nearest",
     feathers: Annotated[
-        str, _trial_option("Widths of the soft edge in px, separated by commas.")
+        str, _trial_option("Widths of the soft edge in px, separated by commas; 0 is a hard edge.")
     ] = "0",
-    shape: Annotated[str, _trial_option("circle or square.")] = "circle",
-    overflow: Annotated[str, _trial_option("clip or wrap.")] = "clip",
-    size: Annotated[str, _trial_option("WIDTHxHEIGHT of a random crop, or keep.")] = "512x512",
+    shape: Annotated[str, _trial_option("Shape of the region: circle or square.")] = "circle",
+    overflow: Annotated[str, _trial_option("Products above 255: clip or wrap.")] = "clip",
+    size: Annotated[
+        str, _trial_option("WIDTHxHEIGHT of a random crop in px, or keep.")
+    ] = "512x512",
     within: Annotated[
-        float, _trial_option("An answer is a hit within this distance of the truth, px, …")
+        float, _trial_option("An answer is a hit if its distance in px is at most this …")
     ] = 5.0,
     share: Annotated[
-        float, _trial_option("… or within this share of the radius, if that is more.")
+        float, _trial_option("… or at most this share of the radius, if that is more.")
     ] = 0.5,
-    seed: Annotated[int, _trial_option("Determines the places and the order of the photos.")] = 0,
+    seed: Annotated[
+        int, _trial_option("Seed of the positions and of the order of the photos.")
+    ] = 0,
     curve: Annotated[
         str, typer.Option(help="Psychometric curve: weibull or logistic.")
     ] = "weibull",
     trials: Annotated[
         Optional[list[Path]],
         typer.Option(
-            help="CSV of external trials, for instance of a person, as a further method; "
+            help="CSV file of external trials, for instance of a person, as a further method; "
             "repeatable."
         ),
     ] = None,
     workers: Annotated[
-        int, typer.Option(help="Number of processes; 0: one per processor, at most 8.")
+        int, typer.Option(help="Number of processes; 0 means one per processor, at most 8.")
     ] = 0,
     time_limit: Annotated[
-        Optional[float], typer.Option(help="Seconds per image, for a SPEC file.py:function [60].")
+        Optional[float],
+        typer.Option(help="Time limit for one image in seconds, for a SPEC file.py:function [60]."),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace OUT if Acuity wrote it.")
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
 ) -> None:
-    """Measure how small a change methods detect: hit rates, psychometric curves, thresholds.
+    """Measure the smallest change that methods find: hit rates, psychometric curves, thresholds.
 
-    The trials have many ratios and radii, and ratio exactly 1 to measure chance.
+    The trials have several ratios and radii; trials with ratio 1 measure chance.
 
     Example: `localize sharpness boundary ringvote-told --photos photos --out sharp`
 
@@ -113,7 +122,7 @@ def sharpness(
 
     if adaptive is not None and adaptive < 1:
         raise InputError(f"--adaptive is {adaptive}: give a number of trials from 1 up")
-    chosen = designs.Design(
+    design = designs.Design(
         ratios=_parse_grid(ratios, "--ratios", designs.log_grid),
         radii=_parse_grid(radii, "--radii", _radius_grid),
         sides=_choose(SIDES, sides, "--sides"),
@@ -131,26 +140,28 @@ def sharpness(
         seed=seed,
     )  # fmt: skip
     result = measurement.measure(
-        specs or [], photos, out, chosen, trials=trials or [],
+        specs or [], photos, out, design, trials=trials or [],
         curve=curve,  # type: ignore[arg-type]
         workers=workers, time_limit=time_limit, overwrite=overwrite, resume=resume,
         step=console.progress,
     )  # fmt: skip
-    _print_thresholds(result, chosen)
+    _print_thresholds(result, design)
 
 
 def _split_list(text: str) -> list[str]:
+    """The parts of a text between commas."""
     return [word.strip() for word in text.split(",")]
 
 
-def _choose(known: dict[str, Any], word: str, flag: str) -> Any:
-    if word not in known:
-        raise InputError(f"{flag} is '{word}': use {', '.join(known)}")
-    return known[word]
+def _choose(values: dict[str, Any], word: str, flag: str) -> Any:
+    """The value that belongs to a word on the command line."""
+    if word not in values:
+        raise InputError(f"{flag} is '{word}': use {', '.join(values)}")
+    return values[word]
 
 
 def _parse_grid(
-    text: str, flag: str, between: Callable[[float, float, int], tuple[float, ...]]
+    text: str, flag: str, grid: Callable[[float, float, int], tuple[float, ...]]
 ) -> tuple[float, ...]:
     """``LO:HI:N`` or ``A,B,…`` -> numbers."""
     if ":" not in text:
@@ -158,7 +169,7 @@ def _parse_grid(
     words = text.split(":")
     if len(words) != 3 or not words[2].isdecimal():
         raise InputError(f"{flag} is '{text}': give LO:HI:N with a whole number N, or A,B,…")
-    return between(
+    return grid(
         console.parse_number(words[0], flag, text),
         console.parse_number(words[1], flag, text),
         int(words[2]),
@@ -166,7 +177,7 @@ def _parse_grid(
 
 
 def _radius_grid(low: float, high: float, count: int) -> tuple[float, ...]:
-    """Radii of a geometric series, px."""
+    """``count`` radii from low to high as a geometric series, px."""
     if not 0 < low < high < math.inf or count < 2:
         raise InputError(f"radii are {low:g}:{high:g}:{count}: give LO:HI:N, 0 < LO < HI, N > 1")
     step = (high / low) ** (1 / (count - 1))
@@ -174,7 +185,7 @@ def _radius_grid(low: float, high: float, count: int) -> tuple[float, ...]:
 
 
 def _print_thresholds(result: Measurement, design: Design) -> None:
-    """Prints the thresholds over all trials and the paths of the results."""
+    """Print the thresholds over all trials and the paths of the results."""
     from rich.table import Table
 
     from localize.names import plain
@@ -205,8 +216,8 @@ def _print_thresholds(result: Measurement, design: Design) -> None:
             f"{errors} trials failed and count as misses: see {result.folder / 'trials.csv'}"
         )
     if skipped := result.about["skipped"]:
-        where = result.folder / "sharpness.json"
-        console.print_line(f"{len(skipped)} photos or other files cannot be used: see {where}")
+        path = result.folder / "sharpness.json"
+        console.print_line(f"{len(skipped)} photos or other files cannot be used: see {path}")
     console.print_line(
         f"tables and figures are in {result.folder}; report.html shows them on one page"
     )

@@ -1,4 +1,4 @@
-"""Prints tables of scores."""
+"""Tables of scores on the terminal."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from localize.names import plain
 from synth import console
 
 
-def print_scores(result: Comparison, wanted: str | None) -> None:
-    """Prints the scores, of trained methods also those of the last epoch, and the output paths."""
+def print_scores(result: Comparison, requested_split: str | None) -> None:
+    """Print the scores, those with the weights of the last epoch, and the output paths."""
     split = result.scores["split"].iloc[0]
     n = int(result.scores["n"].iloc[0])
-    fallback = " (there is no test split)" if wanted is None and split == "val" else ""
+    fallback = " (there is no test split)" if requested_split is None and split == "val" else ""
     table = Table(title=f"{n} images, split {split}{fallback}; 95 % intervals over photos")
-    scored = result.scores["image_auroc"].notna().any()
+    has_auroc = result.scores["image_auroc"].notna().any()
     headings = ("method", "mean px", "normalised", "median px", "hit@5", "hit@r", "last epoch")
-    for heading in (*headings, "AUROC") if scored else headings:
+    for heading in (*headings, "AUROC") if has_auroc else headings:
         table.add_column(heading, justify="left" if heading == "method" else "right", no_wrap=True)
     last = dict(zip(result.last["method"], result.last["mean_distance"], strict=True))
     for row in result.scores.to_dict("records"):
@@ -32,14 +32,14 @@ def print_scores(result: Comparison, wanted: str | None) -> None:
             f"{row['hit@5']:.2f}",
             f"{row['hit@r']:.2f}",
             f"{_number(last[row['method']], '.0f')} px" if row["method"] in last else "",
-            *([_interval(row, "image_auroc", ".2f")] if scored else []),
+            *([_interval(row, "image_auroc", ".2f")] if has_auroc else []),
         )
     console.print_table(table)
     if len(result.last):
         print(
             "last epoch: mean distance with the last epoch's weights; other columns: best epoch's"
         )
-    if scored:
+    if has_auroc:
         print("AUROC: of the score, images with an anomaly against clean ones; more in scores.csv")
     if len(result.errors):
         print(f"{len(result.errors)} answers are missing: see {result.folder / 'errors.csv'}")

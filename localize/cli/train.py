@@ -24,7 +24,9 @@ def train(
     ] = None,
     photos: Annotated[
         Optional[Path],
-        typer.Option(help="Instead of DATASET: folder of photos for endless images."),
+        typer.Option(
+            help="Instead of DATASET: folder of photos from which endless images are drawn."
+        ),
     ] = None,
     recipe: Annotated[
         Optional[Path], typer.Option(help="Recipe of endless images: a preset or a file [default].")
@@ -34,12 +36,12 @@ def train(
 ) -> None:
     """Train a method on the train split of a dataset.
 
-    Of the epochs the best on the val split is kept. patchcore has no epochs: it keeps patches of
-    the clean images.
+    The epoch with the best result on the val split is kept. patchcore has no epochs: it stores
+    patches of the clean images.
 
-    With --photos, the method learns from endless images: labelled images that are drawn from
-    photos during training. Photos that are broken, animated, transparent or smaller than the
-    recipe's size are skipped, as by synth generate, and listed in skipped.csv in the run folder.
+    With --photos, the method learns from endless images: labelled images that are drawn from photos
+    during training. Photos that are broken, animated, transparent or smaller than the recipe's size
+    are skipped, as by synth generate, and listed in skipped.csv in the run folder.
 
     Example: `localize train cnn-fuse-last set --out runs/last --input 400x400`
 

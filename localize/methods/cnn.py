@@ -1,4 +1,4 @@
-"""The CNN regressors `cnn-*`: one network that regresses x and y, with five ways to train it."""
+"""The CNN regressors `cnn-*`: a network that regresses x and y, in five variants."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from synth.errors import InputError
 Fusion = Literal["none", "features", "last", "embedded"]
 CHANNELS = (3, 4, 8, 16, 32, 64)
 HIDDEN = 100  # units of the first fully connected layer
-EMBEDDED = 16  # units of the numeric features' own layer
+EMBEDDED = 16  # units of the layer for r and ratio
 GROUP = 16  # images per forward pass of locate
 
 
 @dataclass(frozen=True)
 class Variant:
-    """Where r and the ratio enter the network, the learning rate of Adam, and the epochs."""
+    """A variant: where r and the ratio enter the network, Adam's learning rate, the epochs."""
 
     fusion: Fusion
     learning_rate: float
@@ -51,11 +51,11 @@ class Network(nn.Module):
     """(B, 3, h, w) float32 in 0 to 1, (B, 2) -> (B, 2): x and y as fractions of the image.
 
     Args:
-        size: (w, h) of the input in px; of other sizes than multiples of 16 the pooling drops the
-            last columns and rows.
-        fusion: where r and the ratio enter: nowhere, beside the features, before the last layer,
-            or there through a layer of their own.
-        mean, scale: standardise (r px, ratio): the mean is subtracted, then divided by the scale.
+        size: (w, h) of the input, px. Where it is no multiple of 16, the pooling drops the last
+            columns and rows.
+        fusion: where r and the ratio enter: nowhere ("none"), appended to the features, before the
+            last layer ("last"), or there after their own layer ("embedded").
+        mean, scale: for (r px, ratio): the mean is subtracted, and the result is divided by scale.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Network(nn.Module):
         for before, after in itertools.pairwise(CHANNELS):
             layers.append(nn.Conv2d(before, after, 3, padding=1))
             if after != CHANNELS[-1]:
-                # Pooling before ReLU gives the same numbers with a quarter of the work.
+                # Pooling and ReLU commute; in this order ReLU has a quarter of the work.
                 layers.append(nn.MaxPool2d(2))
             layers.append(nn.ReLU())
         self.features = nn.Sequential(*layers, nn.Flatten())
@@ -98,10 +98,10 @@ class Network(nn.Module):
 
 
 class Cnn(Localizer):
-    """One of the five variants, trained on labelled images; see :data:`VARIANTS`.
+    """One of the variants in :data:`VARIANTS`, trained on labelled images.
 
     Args:
-        variant: its name.
+        variant: name of the variant.
         options: of :class:`~localize.methods.cnn_options.CnnOptions`.
     """
 
@@ -125,7 +125,7 @@ class Cnn(Localizer):
 
     @property
     def schedule(self) -> Schedule:
-        """The schedule of the variant, with the user's options in the place of its numbers."""
+        """The schedule: the options of the user, else the numbers of the variant."""
         options, variant = self.options, self.variant
         epochs, rate = options.epochs, options.learning_rate
         return Schedule(
@@ -141,7 +141,7 @@ class Cnn(Localizer):
         )
 
     def fit(self, train: Source, val: Source, run: Path) -> None:
-        """Train; an interrupted run continues. The epoch of least validation distance is kept."""
+        """Train, or continue an interrupted run; keep the epoch of least validation distance."""
         for name, source in (("training", train), ("validation", val)):
             if not len(source):
                 raise InputError(f"the {name} split has no image with an anomaly to learn from")
@@ -185,6 +185,7 @@ class Cnn(Localizer):
         return Network(self.options.input, self.variant.fusion, mean, scale)
 
     def _numeric(self, source: Source, index: int) -> tuple[float, float]:
+        """The radius in px of the input, and the ratio, of an image."""
         truth, size = source.truth(index)
         return batches.to_input(truth.r, size, self.options.input), truth.discolor_ratio
 
@@ -196,10 +197,10 @@ class Cnn(Localizer):
 
     @classmethod
     def load(cls, run: Path, which: str = "best", device: str = "auto") -> Cnn:
-        """A run folder -> the variant with its ``best`` or ``last`` weights.
+        """A run folder -> the localizer with its ``best`` or ``last`` weights.
 
         Raises:
-            InputError: the folder is damaged or of another method.
+            InputError: the folder is damaged or belongs to another method.
         """
         about = read_run(run)
         if about["method"] not in cls.variants:
@@ -231,13 +232,13 @@ class Cnn(Localizer):
         for start in range(0, len(images), GROUP):
             group = images[start : start + GROUP]
             if told and self.told:
-                given = told[start : start + GROUP]
+                numbers = told[start : start + GROUP]
             else:  # the network ignores these numbers
-                given = [Told(0.0, 1.0)] * len(group)
+                numbers = [Told(0.0, 1.0)] * len(group)
             numeric = torch.tensor(
                 [
                     (batches.to_input(each.r, image.shape[1::-1], size), each.discolor_ratio)
-                    for image, each in zip(group, given, strict=True)
+                    for image, each in zip(group, numbers, strict=True)
                 ]
             )
             inputs = torch.stack([batches.stretch(image, size) for image in group])

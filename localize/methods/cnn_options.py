@@ -9,12 +9,12 @@ from localize.data.augmentation_names import check_augmentations
 from localize.options import TrainingOptions, metadata_of, option
 from synth.errors import InputError
 
-LEAST_SIDE = 16  # px of the input: four poolings halve it to one
+LEAST_SIDE = 16  # px: smallest side of the input; four poolings reduce it to 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class CnnOptions(TrainingOptions):
-    """Options of ``cnn-*`` and ``unet-dsnt``. ``None``: the default of the variant."""
+    """Options of ``cnn-*`` and ``unet-dsnt``; None is the default of the variant."""
 
     family: ClassVar[str] = "cnn-*, unet-dsnt"
 
@@ -46,7 +46,7 @@ class CnnOptions(TrainingOptions):
     )
     raw_numeric: bool = field(
         default=False,
-        metadata=option("Give r and the ratio to the network without standardising them."),
+        metadata=option("Do not standardise r and the ratio before they enter the network."),
     )
     devices: int | None = field(
         default=None,

@@ -1,4 +1,4 @@
-"""The base of the matched filters, which learn nothing and are told radius and ratio."""
+"""The base class of the matched filters, which learn nothing and are told r and the ratio."""
 
 from __future__ import annotations
 

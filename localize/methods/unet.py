@@ -1,6 +1,6 @@
 """`unet-dsnt`: a U-Net computes a heat map at full resolution, whose mean is the answer.
 
-It has the options, training and run folders of the CNN regressors.
+Options, training and run folders are those of the CNN regressors.
 
 Source: U-Net, Ronneberger et al. (2015); the differentiable spatial to numerical transform and
 its regulariser, Nibali et al. (2018).
@@ -18,9 +18,9 @@ from torch.nn import functional as F
 from localize.methods.cnn import Cnn, Variant
 
 WIDTHS = (8, 16, 32, 64)  # channels, from full resolution down
-GROUPS = 4
+GROUPS = 4  # of the group norms
 SIGMA = 3.0  # px of the input: standard deviation of the target heat map
-SHAPE_WEIGHT = 1.0  # of the divergence from the target map, against the squared error of the mean
+SHAPE_WEIGHT = 1.0  # weight of the divergence in the loss; the squared error has weight 1
 
 
 def _two_convolutions(before: int, after: int) -> nn.Sequential:
@@ -73,16 +73,16 @@ def mean(heat: Tensor) -> Tensor:
 def gaussian(target: Tensor, height: int, width: int) -> Tensor:
     """(B, 2) fractions -> (B, h, w): Gaussians of SIGMA px around them that sum to 1."""
     sides = []
-    for at, n in ((target[:, 1], height), (target[:, 0], width)):
-        gap = torch.arange(n, device=target.device) + 0.5 - n * at[:, None]
-        sides.append(torch.softmax(-((gap / SIGMA) ** 2) / 2, 1))
+    for centre, n in ((target[:, 1], height), (target[:, 0], width)):
+        distance = torch.arange(n, device=target.device) + 0.5 - n * centre[:, None]
+        sides.append(torch.softmax(-((distance / SIGMA) ** 2) / 2, 1))
     return sides[0][:, :, None] * sides[1][:, None]
 
 
-def divergence(one: Tensor, other: Tensor) -> Tensor:
+def divergence(first: Tensor, second: Tensor) -> Tensor:
     """(B, h, w), (B, h, w) maps that sum to 1 -> (B,) Jensen-Shannon divergence, 0 to ln 2 nats."""
-    middle = ((one + other) / 2).clamp_min(1e-24).log()
-    parts = [(p * (p.clamp_min(1e-24).log() - middle)).flatten(1).sum(1) for p in (one, other)]
+    middle = ((first + second) / 2).clamp_min(1e-24).log()
+    parts = [(p * (p.clamp_min(1e-24).log() - middle)).flatten(1).sum(1) for p in (first, second)]
     return (parts[0] + parts[1]) / 2
 
 
@@ -93,8 +93,8 @@ def heat_loss(
     assert isinstance(network, UNet)
     heat = network.heat(images)
     centres = mean(heat)
-    shape = divergence(heat, gaussian(target, *heat.shape[1:]))
-    return F.mse_loss(centres, target) + SHAPE_WEIGHT * shape.mean(), centres
+    divergences = divergence(heat, gaussian(target, *heat.shape[1:]))
+    return F.mse_loss(centres, target) + SHAPE_WEIGHT * divergences.mean(), centres
 
 
 class UnetDsnt(Cnn):

@@ -110,7 +110,7 @@ def embed(job: str, side: str, args: argparse.Namespace) -> tuple[Callable[[], A
         if job == "fit":
             reducer = Reducer("anomalib", 0.01, 10**9, torch.Generator().manual_seed(0))
             what = f"{len(images)} images, {name}, ratio 0.01"
-            return lambda: reducer.whole([parts(few) for few in images.split(BATCH)]), what
+            return lambda: reducer.reduce([parts(few) for few in images.split(BATCH)]), what
         bank = scoring.Bank.of(features(args.bank, sum(p.shape[1] for p in parts(images[:1]))))
         frame = preprocessing.axes((256, 256), "anomalib")
 

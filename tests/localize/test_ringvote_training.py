@@ -320,7 +320,7 @@ def test_the_api_trains_on_photos_and_a_recipe(
     assert not api.load(out).told
     with pytest.raises(InputError, match="either"):
         api.train("ringvote", None, tmp_path / "other")
-    with pytest.raises(InputError, match="--recipe is for --photos"):
+    with pytest.raises(InputError, match="recipe is for --photos"):
         api.train("ringvote", photo_folder, tmp_path / "other", recipe=recipe)
     with pytest.raises(InputError, match="from a dataset"):
         api.train("patchcore", None, tmp_path / "other", photos=photo_folder)

@@ -1,4 +1,4 @@
-"""The two middle stages of pretrained networks, whose features describe the patches."""
+"""The pretrained networks whose two middle stages give the features of the patches."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ STAGES, REDUCTIONS = (2, 3), [8, 16]  # layer2 and layer3 of a ResNet; their str
 
 @dataclass(frozen=True)
 class Choice:
-    """Which network, and where its weights come from: at most one of the three ways is chosen.
+    """A network and the source of its weights: at most one of file, download and random.
 
     Args:
-        weights: a local file of tensors (safetensors or torch).
-        sha256: the digest that the file must have.
-        download: take timm's weights from the model hub.
-        random: untrained weights.
-        seed: of the untrained weights.
+        weights: path of a local file of tensors (safetensors or torch).
+        sha256: digest that the file must have.
+        download: whether timm downloads its weights from the model hub.
+        random: whether the weights stay random.
+        seed: seed of the random weights.
     """
 
     name: str = BACKBONE
@@ -53,7 +53,7 @@ class Choice:
         if sum((self.weights is not None, self.download, self.random)) > 1:
             raise InputError("choose one: --weights FILE, --download or --random-weights")
         if self.sha256 and not self.weights:
-            raise InputError("--weights-sha256 says what --weights FILE must be: give both")
+            raise InputError("--weights-sha256 is the digest of --weights FILE: give both")
         if not (self.weights or self.download or self.random or self.name in PACKAGED):
             known = None if self.name == "mobilenet_v2" else timm.get_pretrained_cfg(self.name)
             hub = known and known.hf_hub_id
@@ -62,7 +62,7 @@ class Choice:
             )
             raise InputError(
                 f"{self.name} needs weights: give a file with --weights ({where}), or --download "
-                "where there is a network, or --random-weights to do without"
+                "on a computer with a network, or --random-weights for an untrained one"
             )
 
 
@@ -107,24 +107,24 @@ class Backbone(nn.Module):
         fine, coarse = self.model(images)
         return fine, coarse
 
-    def fill(self, state: State, what: str) -> None:
+    def fill(self, state: State, source: str) -> None:
         """Load the weights from a state dict, which may have more entries.
 
         Raises:
-            InputError: some are missing or of another shape.
+            InputError: a tensor is missing or has another shape.
         """
-        wanted = self.model.state_dict()
+        expected = self.model.state_dict()
         prefix = "features." if self.name == "mobilenet_v2" else ""
         optional = "num_batches_tracked"
-        found = {name: state[prefix + name] for name in wanted if prefix + name in state}
-        lacking = [name for name in wanted if name not in found and not name.endswith(optional)]
-        lacking += [name for name, v in found.items() if v.shape != wanted[name].shape]
-        if lacking:
+        tensors = {name: state[prefix + name] for name in expected if prefix + name in state}
+        missing = [name for name in expected if name not in tensors and not name.endswith(optional)]
+        missing += [name for name, v in tensors.items() if v.shape != expected[name].shape]
+        if missing:
             raise InputError(
-                f"{what} does not fit {self.name}: {len(lacking)} of {len(wanted)} tensors are "
-                f"missing or of another shape, the first is {prefix}{lacking[0]}"
+                f"{source} does not fit {self.name}: {len(missing)} of {len(expected)} tensors are "
+                f"missing or of another shape, the first is {prefix}{missing[0]}"
             )
-        self.model.load_state_dict(found, strict=False)
+        self.model.load_state_dict(tensors, strict=False)
 
 
 def _stages(name: str) -> nn.Module:
@@ -137,15 +137,15 @@ def _stages(name: str) -> nn.Module:
     except (RuntimeError, AssertionError, IndexError, AttributeError, TypeError):
         pass  # timm's errors where a network has no such stages
     raise InputError(
-        f"{name} has no stages with 1/8 and 1/16 of the side: choose a ResNet or alike"
+        f"{name} has no stages with 1/8 and 1/16 of the side: choose a ResNet or a similar network"
     )
 
 
 def build(choice: Choice) -> tuple[Backbone, dict[str, str | None]]:
-    """A choice -> the network with its weights, and where they come from.
+    """A choice -> the network with its weights, and the source of the weights.
 
     Raises:
-        InputError: they are not there, or do not fit.
+        InputError: the weights are missing, or belong to another network.
     """
     name = choice.name
     with torch.random.fork_rng(devices=[]):
@@ -155,18 +155,19 @@ def build(choice: Choice) -> tuple[Backbone, dict[str, str | None]]:
         return network, {"source": f"random, seed {choice.seed}", "sha256": None}
     if choice.weights:
         path = path_of(choice.weights)
-        state, found = weights.read(path, choice.sha256)
+        state, digest = weights.read(path, choice.sha256)
         network.fill(state, str(path))
-        return network, {"source": path.name, "sha256": found}
+        return network, {"source": path.name, "sha256": digest}
     if choice.download:
-        network.fill(_download_weights(name), f"the hub's {name}")
+        network.fill(_download(name), f"the hub's {name}")
         return network, {"source": "downloaded", "sha256": None}
     source = PACKAGED[name]
-    network.fill(weights.packaged_weights(source, list(timm.create_model(name).state_dict())), name)
+    network.fill(weights.read_packaged(source, list(timm.create_model(name).state_dict())), name)
     return network, {"source": f"{source.package} {source.version}", "sha256": source.sha256}
 
 
-def _download_weights(name: str) -> State:
+def _download(name: str) -> State:
+    """The weights of a network from its model hub."""
     try:
         if name == "mobilenet_v2":
             from torchvision.models import MobileNet_V2_Weights

@@ -21,11 +21,11 @@ class Reducer:
     """Selects the rows of a memory bank.
 
     Args:
-        convention: whose projections and starting points.
+        convention: determines the projections and the starting points.
         ratio: share of the rows that is kept.
         most: largest number of rows that are kept.
-        generator: for the projections and starting points.
-        device: where distances are computed.
+        generator: of the projections and starting points.
+        device: device on which distances are computed.
         progress: called with the numbers of selected rows and of rows to select.
     """
 
@@ -37,16 +37,16 @@ class Reducer:
     progress: Progress | None = None
 
     def size(self, rows: int) -> int:
-        """The number of rows to keep of ``rows``."""
+        """The number of rows that are kept of ``rows`` rows."""
         return max(1, min(int(rows * self.ratio), self.most))
 
-    def whole(self, blocks: list[Parts]) -> torch.Tensor:
+    def reduce(self, blocks: list[Parts]) -> torch.Tensor:
         """Patches of all images -> (M, D) bank, in the order of selection."""
         rows = sum(fine.shape[0] * fine.shape[2] * fine.shape[3] for fine, _ in blocks)
         # Each pass joins a few images at a time: all joined rows would need twice the memory.
-        return self._reduce(lambda: map(join, blocks), rows, self.size(rows))
+        return self._select(lambda: map(join, blocks), rows, self.size(rows))
 
-    def stream(self, blocks: Iterable[Parts]) -> torch.Tensor:
+    def reduce_stream(self, blocks: Iterable[Parts]) -> torch.Tensor:
         """Patches of any number of images, in one pass -> (M, D) bank; bounded memory.
 
         Each full block is reduced to a bank; two banks of one rank are merged to one of the next
@@ -55,26 +55,26 @@ class Reducer:
         Source: merge-and-reduce, Bentley and Saxe (1980), Har-Peled and Mazumdar (2004).
         """
         ranks: dict[int, torch.Tensor] = {}
-        held: list[Parts] = []
+        pending: list[Parts] = []
         total = rows = 0
 
-        def reduce() -> None:
-            bank, rank = self.whole(held), 0
+        def reduce_pending() -> None:
+            bank, rank = self.reduce(pending), 0
             while rank in ranks:
                 bank = self._merge([ranks.pop(rank), bank], self.most)
                 rank += 1
             ranks[rank] = bank
 
         for fine, coarse in blocks:
-            held.append((fine, coarse))
+            pending.append((fine, coarse))
             rows += fine.shape[0] * fine.shape[2] * fine.shape[3]
             if rows >= BLOCK_ROWS:
                 total += rows
-                reduce()
-                held, rows = [], 0
-        if held:
+                reduce_pending()
+                pending, rows = [], 0
+        if pending:
             total += rows
-            reduce()
+            reduce_pending()
         return self._merge(list(ranks.values()), self.size(total))
 
     def _merge(self, banks: list[torch.Tensor], most: int) -> torch.Tensor:
@@ -82,9 +82,9 @@ class Reducer:
         total = sum(map(len, banks))
         if len(banks) == 1 and total <= most:
             return banks[0]
-        return self._reduce(lambda: iter(banks), total, min(total, most))
+        return self._select(lambda: iter(banks), total, min(total, most))
 
-    def _reduce(
+    def _select(
         self, blocks: Callable[[], Iterator[torch.Tensor]], rows: int, keep: int
     ) -> torch.Tensor:
         """A function that returns blocks of rows -> the ``keep`` rows of the k-centre selection."""
@@ -101,7 +101,7 @@ class Reducer:
         return gather(blocks(), selected)
 
     def _project(self, blocks: Callable[[], Iterator[torch.Tensor]], rows: int) -> torch.Tensor:
-        """-> (rows, d) on the device: random projections of the rows, to compute distances with."""
+        """-> (rows, d) on the device: random projections of the rows, for the distances."""
         matrix, projected, start = None, torch.empty(0), 0
         for block in blocks():
             if matrix is None:
@@ -118,13 +118,14 @@ class Reducer:
         return projected
 
 
-def gather(blocks: Iterable[torch.Tensor], wanted: torch.Tensor) -> torch.Tensor:
+def gather(blocks: Iterable[torch.Tensor], indices: torch.Tensor) -> torch.Tensor:
     """Blocks of rows, (k,) indices into all of them -> (k, D) rows in that order."""
-    rows, at = torch.empty(0), 0
+    rows, start = torch.empty(0), 0
     for block in blocks:
         if not len(rows):
-            rows = block.new_empty((len(wanted), block.shape[1]))
-        here = ((wanted >= at) & (wanted < at + len(block))).nonzero().squeeze(1)
-        rows[here] = block[wanted[here] - at]
-        at += len(block)
+            rows = block.new_empty((len(indices), block.shape[1]))
+        end = start + len(block)
+        positions = ((indices >= start) & (indices < end)).nonzero().squeeze(1)
+        rows[positions] = block[indices[positions] - start]
+        start = end
     return rows

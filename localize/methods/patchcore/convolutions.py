@@ -1,4 +1,4 @@
-"""Faster inference of a trained network: the same function up to rounding, less arithmetic."""
+"""Faster inference of a trained network: less arithmetic, the same results up to rounding."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional
 
 # By class name, also those of timm; other subclasses may transform their weights.
 CONVOLUTIONS, NORMS = ("Conv2d", "Conv2dSame"), ("BatchNorm2d", "BatchNormAct2d")
-WIDE = 256  # channels from which Winograd is faster: it saves products and costs sums
+WIDE = 256  # smallest number of channels at which Winograd is faster
 # F(2x2, 3x3): transforms of 4 inputs, 3 weights and 4 products along one axis to 2 outputs.
 INPUTS = torch.tensor([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]])
 WEIGHTS = torch.tensor([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]]) / 2
@@ -37,6 +37,7 @@ class _Tracer(fx.Tracer):
 
 
 def _kind(module: object) -> str:
+    """The class name of a module."""
     return type(module).__name__
 
 
@@ -47,7 +48,7 @@ def _fold(model: nn.Module) -> None:
         return
     try:
         graph = _Tracer().trace(model)
-    except Exception:  # of many kinds; a network that cannot be traced stays unchanged
+    except Exception:  # many kinds; a network that cannot be traced stays unchanged
         return
     calls = [node for node in graph.nodes if node.op == "call_module"]
     uses = Counter(node.target for node in calls)
@@ -60,8 +61,8 @@ def _fold(model: nn.Module) -> None:
         once = uses[node.target] == uses[before.target] == 1
         if once and _kind(convolution) in CONVOLUTIONS and norm.affine:
             _scale(convolution, norm)
-            rest = (norm.drop, norm.act) if _kind(norm) == "BatchNormAct2d" else ()
-            _replace(model, str(node.target), nn.Sequential(*rest))
+            remaining = (norm.drop, norm.act) if _kind(norm) == "BatchNormAct2d" else ()
+            _replace(model, str(node.target), nn.Sequential(*remaining))
 
 
 def _scale(convolution: nn.Conv2d, norm: Any) -> None:
@@ -76,6 +77,7 @@ def _scale(convolution: nn.Conv2d, norm: Any) -> None:
 
 
 def _replace(model: nn.Module, name: str, new: nn.Module) -> None:
+    """Replace the submodule with the dotted name ``name``."""
     parent, _, last = name.rpartition(".")
     setattr(model.get_submodule(parent), last, new)
 
@@ -97,7 +99,7 @@ class Winograd(nn.Module):
 
     @staticmethod
     def applies_to(plain: nn.Conv2d) -> bool:
-        """Whether a convolution can be computed so, and faster."""
+        """Whether this class can replace a convolution and is faster."""
         return (
             _kind(plain) == "Conv2d"
             and plain.weight.device.type == "cpu"
@@ -114,10 +116,10 @@ class Winograd(nn.Module):
         padded = functional.pad(images, (1, 1 + w % 2, 1, 1 + h % 2))
         tiles = padded.unfold(2, 4, 2).unfold(3, 4, 2).permute(4, 5, 0, 2, 3, 1)
         _, _, _, y, x, _ = tiles.shape
-        wanted = (self.inputs @ tiles.reshape(16, -1)).view(16, -1, c)  # type: ignore[operator]
-        products = torch.bmm(wanted, self.weight).view(16, -1)  # type: ignore[arg-type]
-        found = (self.outputs @ products).view(2, 2, b, y, x, -1)  # type: ignore[operator]
-        maps = found.permute(2, 3, 0, 4, 1, 5).reshape(b, 2 * y, 2 * x, -1)
+        transformed = (self.inputs @ tiles.reshape(16, -1)).view(16, -1, c)  # type: ignore[operator]
+        products = torch.bmm(transformed, self.weight).view(16, -1)  # type: ignore[arg-type]
+        outputs = (self.outputs @ products).view(2, 2, b, y, x, -1)  # type: ignore[operator]
+        maps = outputs.permute(2, 3, 0, 4, 1, 5).reshape(b, 2 * y, 2 * x, -1)
         if self.bias is not None:
             maps += self.bias
         return maps.permute(0, 3, 1, 2)[..., :h, :w]

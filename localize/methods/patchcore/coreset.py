@@ -20,7 +20,7 @@ Progress = Callable[[int, int], None]
 
 EPS = 0.9  # relative error of distances that the projection may cause
 CANDIDATES = 128  # farthest rows among which a batch is selected
-FEW = 16  # candidates whose distances to all others are computed at a time
+GROUP = 16  # candidates whose distances to all others are computed at a time
 CHUNK = 1024  # rows whose distances are updated at a time; as float64 they fit the cache of a core
 SLACK = 64 * torch.finfo(torch.float64).eps  # rounding of |x|2 - 2xc + |c|2, relative to |x|2
 ROUNDING = 16 * torch.finfo(torch.float32).eps  # of squares in the plain algorithm, relative
@@ -98,13 +98,13 @@ def k_centre(
 
 
 class _Search:
-    """The squared distance of each row to the nearest selected row, up to rounding; which it is."""
+    """The nearest selected row of each row, and its squared distance up to rounding."""
 
     def __init__(self, rows: torch.Tensor, initial: torch.Tensor | None) -> None:
         self.rows = rows
         self.initial = initial
         # |x|2 - 2xc + |c|2 cancels: in float32, rows closer than a thousandth of |x| are noise.
-        # A chunk at a time becomes float64, for all rows would be twice their memory.
+        # One chunk at a time is converted: all rows in float64 would take twice their memory.
         self.wide = rows.new_empty((min(CHUNK, len(rows)), rows.shape[1]), dtype=torch.float64)
         self.norms = torch.cat([chunk.square_().sum(dim=1) for _, chunk in self.chunks()])
         self.slack = SLACK * float(self.norms.max())
@@ -146,7 +146,7 @@ class _Search:
         )
 
     def batch(self, most: int) -> torch.Tensor:
-        """The next selections, at least one: as many as are certain without reading all rows."""
+        """The next selections, at least one: as many as are certain without the other rows."""
         count = min(CANDIDATES, len(self.rows))
         values, candidates = self.squares.topk(min(count + 1, len(self.rows)))
         # No row outside the candidates is farther than ``rest``.
@@ -161,8 +161,8 @@ class _Search:
         far, points = self.exact(candidates), self.rows[candidates]
         # A few at a time, because all differences at once take much memory.
         between = points.new_empty((count, count))
-        for few, part in zip(points.split(FEW), between.split(FEW), strict=True):
-            torch.linalg.norm(points - few[:, None], dim=2, out=part)
+        for group, part in zip(points.split(GROUP), between.split(GROUP), strict=True):
+            torch.linalg.norm(points - group[:, None], dim=2, out=part)
         between, far = between.cpu(), far.cpu()
         chosen: list[int] = []
         while len(chosen) < min(most, count):

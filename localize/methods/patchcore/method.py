@@ -32,7 +32,7 @@ from synth.errors import InputError
 
 BATCH = 4  # images per forward pass; more are not faster on a CPU
 NEIGHBOURS = {"anomalib": 9, "paper": 1}
-QUANTILE = 0.95  # share of the clean validation images that score below the threshold
+QUANTILE = 0.95  # share of the clean validation images with a score below the threshold
 BANK, BACKBONE = "bank.safetensors", "backbone.safetensors"
 
 
@@ -48,7 +48,7 @@ class PatchCore(Localizer):
 
     def __init__(self, **options: Any) -> None:
         self.options = PatchCoreOptions(**options)
-        choice_of(self.options)  # refuses bad options now, not after the training of other methods
+        choice_of(self.options)  # raises now if the options are bad, not after hours of training
         self.device = device_of(self.options.device)
         self._set_up()
 
@@ -61,11 +61,11 @@ class PatchCore(Localizer):
 
     @property
     def parameters(self) -> int:
-        """Number of values that it keeps, backbone and bank; 0 before fitting."""
+        """Number of values in the backbone and the bank; 0 before fitting."""
         return self._values + self._bank.rows.numel()
 
     def fit(self, train: Source, val: Source, run: Path) -> None:
-        """Fill the bank from the clean images of ``train``, set the threshold on ``val``'s.
+        """Fill the bank from the clean images of ``train``; set the threshold on those of ``val``.
 
         Raises:
             InputError: there is no clean image to learn from.
@@ -81,17 +81,17 @@ class PatchCore(Localizer):
         (run / RUN_FILE).unlink(missing_ok=True)  # of an earlier training in this folder
         network, source = build(choice_of(self.options))
         _write(run / BACKBONE, network.model.state_dict())
-        self._use(network)
+        self._set_network(network)
         total = operator.length_hint(images, 0) + 1
         bank, count = self._gather(itertools.chain([first], images), total)
         self._bank = Bank.of(bank.to(self.device))
         _write(run / BANK, {"bank": bank})
         scores = self._scores(val)
         self.threshold = float(np.quantile(scores, QUANTILE)) if len(scores) else None
-        self._describe(run, source, count, len(scores))
+        self._write_description(run, source, count, len(scores))
 
     def _gather(self, images: Iterable[np.ndarray], total: int) -> tuple[torch.Tensor, int]:
-        """Clean images -> the bank, and how many they were."""
+        """Clean images -> the bank, and the number of images."""
         options, count = self.options, 0
 
         def parts(step: Callable[[int, int], None]) -> Iterator[Parts]:
@@ -108,16 +108,17 @@ class PatchCore(Localizer):
         )
         if options.stream:
             with self._step("patchcore: clean images") as step:
-                return reducer.stream(parts(step)), count
+                return reducer.reduce_stream(parts(step)), count
         with self._step("patchcore: clean images") as step:
             blocks = list(parts(step))
         with self._step("patchcore: bank") as step:
             reducer.progress = step
-            return reducer.whole(blocks), count
+            return reducer.reduce(blocks), count
 
-    def _step(self, what: str) -> Any:
+    def _step(self, title: str) -> Any:
+        """A progress bar, or a function that does nothing."""
         if self.options.progress:
-            return console.progress(what)
+            return console.progress(title)
         return contextlib.nullcontext(lambda done, total: None)
 
     @torch.inference_mode()
@@ -134,7 +135,7 @@ class PatchCore(Localizer):
         return preprocessing.axes((width, height), self.options.convention, self._backbone.multiple)
 
     @torch.inference_mode()
-    def _score_patches(self, images: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _score(self, images: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
         """B images -> (B, h, w) patch scores, (B,) image scores."""
         convention = self.options.convention
         neighbours = self.options.neighbours or NEIGHBOURS[convention]
@@ -147,7 +148,7 @@ class PatchCore(Localizer):
             images = val.clean()
             total = operator.length_hint(images, 0)
             for batch in _batches(images):
-                scores += self._score_patches(batch)[1].tolist()
+                scores += self._score(batch)[1].tolist()
                 step(len(scores), max(len(scores), total))
         return scores
 
@@ -157,23 +158,26 @@ class PatchCore(Localizer):
         """B x (H, W, 3) uint8 -> B findings, px, with image score and map."""
         if self._backbone is None:
             raise InputError("patchcore must be trained or loaded first: call fit")
-        place = peak if self.options.locate == "peak" else scoring.centroid
+        position_of = peak if self.options.locate == "peak" else scoring.centroid
         findings = []
         for batch in _batches(images):
-            for image, patches, score in zip(batch, *self._score_patches(batch), strict=True):
-                found = preprocessing.full_map(patches, self._axes(image), self.options.convention)
-                x, y = place(found) or (math.nan, math.nan)
-                findings.append(Finding(x, y, score=float(score), map=found))
+            for image, patches, score in zip(batch, *self._score(batch), strict=True):
+                map = preprocessing.full_map(patches, self._axes(image), self.options.convention)
+                x, y = position_of(map) or (math.nan, math.nan)
+                findings.append(Finding(x, y, score=float(score), map=map))
         return findings
 
-    def _use(self, network: Backbone) -> None:
+    def _set_network(self, network: Backbone) -> None:
+        """Use a network for inference."""
         self._values = sum(values.numel() for values in network.parameters())
         network = network.to(self.device)
         speed_up(network.model)
         self._backbone = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def _describe(self, run: Path, source: dict[str, str | None], images: int, val: int) -> None:
-        """Write what makes the folder a run: its settings, and the digests of its other files."""
+    def _write_description(
+        self, run: Path, source: dict[str, str | None], images: int, val: int
+    ) -> None:
+        """Write ``model.json``: the options, the threshold, and the digests of the other files."""
         options = self.options.description()
         if self.options.weights:
             options["weights"] = Path(self.options.weights).name
@@ -196,7 +200,7 @@ class PatchCore(Localizer):
 
     @classmethod
     def load(cls, run: Path, which: str = "best", device: str = "auto") -> PatchCore:
-        """A run folder -> the method as it was fitted; it has no epochs to choose from.
+        """A run folder -> the fitted method; ``which`` is ignored, because there are no epochs.
 
         Raises:
             InputError: the folder is damaged or of another method.
@@ -205,7 +209,7 @@ class PatchCore(Localizer):
         if about["method"] != "patchcore":
             raise InputError(f"{run} holds '{about['method']}', not patchcore")
         try:
-            # The run holds the backbone itself: where its weights came from is history.
+            # The run folder holds the backbone, so the file of its weights is not needed.
             options = about["options"] | {"weights": None, "weights_sha256": None}
             threshold = about["threshold"]["score"]
             localizer = cls.__new__(cls)
@@ -218,13 +222,13 @@ class PatchCore(Localizer):
         localizer._set_up()
         localizer.threshold = threshold
         network.model.load_state_dict(state)
-        localizer._use(network)
+        localizer._set_network(network)
         localizer._bank = Bank.of(bank["bank"].to(localizer.device))
         return localizer
 
 
 def choice_of(options: PatchCoreOptions) -> Choice:
-    """The backbone that the options choose, and where its weights come from.
+    """The backbone and the source of its weights, as the options choose them.
 
     Raises:
         InputError: the options contradict each other, or there is no such network.
@@ -240,11 +244,13 @@ def choice_of(options: PatchCoreOptions) -> Choice:
 
 
 def _write(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Write tensors as a safetensors file."""
     data = save_tensors({name: values.cpu().contiguous() for name, values in tensors.items()})
     folders.write(path, data)
 
 
 def _batches(images: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
-    rest = iter(images)
-    while batch := list(itertools.islice(rest, BATCH)):
+    """Images -> lists of BATCH images."""
+    remaining = iter(images)
+    while batch := list(itertools.islice(remaining, BATCH)):
         yield batch

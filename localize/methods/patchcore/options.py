@@ -18,9 +18,9 @@ BACKBONE = "tf_efficientnet_lite0"
 class PatchCoreOptions(LearnerOptions):
     """Options of ``patchcore``.
 
-    ``neighbours`` means for the convention ``anomalib`` the rows of the memory bank that weight an
-    image's score, 1 for no weight; for ``paper`` the rows over whose distances a patch's score is
-    averaged.
+    ``neighbours`` is, for the convention ``anomalib``, the number of bank rows that determine the
+    weight of an image's score (1: no weight); for ``paper``, the number of nearest bank rows whose
+    distances are averaged for the score of a patch.
     """
 
     family: ClassVar[str] = "patchcore"
@@ -28,7 +28,7 @@ class PatchCoreOptions(LearnerOptions):
     convention: Convention = field(
         default="anomalib",
         metadata=option(
-            "Implementation to follow: anomalib, or the paper by its authors' release."
+            "Implementation to follow: anomalib, or paper (the release of its authors)."
         ),
     )
     backbone: str = field(
@@ -37,7 +37,7 @@ class PatchCoreOptions(LearnerOptions):
     weights: str | Path | None = field(
         default=None,
         metadata=option(
-            "File with the weights of the backbone.", default_text="those of a Python package"
+            "File with the weights of the backbone.", default_text="from a Python package"
         ),
     )
     weights_sha256: str | None = field(
@@ -48,7 +48,7 @@ class PatchCoreOptions(LearnerOptions):
     )
     random_weights: bool = field(
         default=False,
-        metadata=option("Leave the backbone untrained; every table then says so beside the name."),
+        metadata=option("Leave the backbone untrained; the tables note this beside the name."),
     )
     coreset_ratio: float = field(
         default=0.1, metadata=option("Share of the clean patches that the memory bank keeps.")
@@ -59,7 +59,8 @@ class PatchCoreOptions(LearnerOptions):
     neighbours: int | None = field(
         default=None,
         metadata=option(
-            "Number of nearest patches that a score depends on.", default_text="9, paper 1"
+            "Number of nearest patches that a score depends on.",
+            default_text="9; convention paper 1",
         ),
     )
     stream: bool = field(

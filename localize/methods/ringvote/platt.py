@@ -1,8 +1,9 @@
 """Platt scaling: from the logits of an image's candidates to log odds that it has an anomaly.
 
-A logit says how much likelier one place is than another. How high the logits of an image with an
-anomaly are compared with those of a clean one is fitted on both; it depends on the radius, the
-ratio and the shape of the likeliest candidate, as chance produces some kinds more often.
+The logits compare the candidates of one image with each other. The scaling is fitted to images with
+an anomaly and clean images, so that scores of different images can be compared. It also depends on
+the radius, ratio and shape of the likeliest candidate, because clean images give high logits for
+some of them more often than for others.
 
 Source: logistic regression on scores, Platt (1999).
 """
@@ -25,14 +26,14 @@ from synth.anomaly import Anomaly
 SIZES = ((768, 512), (800, 800), (512, 768))  # width and height of the images to fit on, px
 NO_CANDIDATE = -20.0  # logit of an image without a candidate
 INPUTS = 4
-PRECISION = 1.0  # of a Gaussian prior of the weights, mean 0
+PRECISION = 1.0  # of the Gaussian prior of the weights, whose mean is 0
 
 
 class PlattScaling(nn.Module):
     """Log odds of an anomaly: a weighted sum of the :func:`inputs` plus a shift.
 
-    They are calibrated for sets in which half of the images have an anomaly, as half of those
-    do that it is fitted on.
+    They are calibrated for sets in which half of the images have an anomaly, as in the images that
+    the scaling is fitted to.
     """
 
     weights: Tensor
@@ -49,7 +50,7 @@ class PlattScaling(nn.Module):
 
     @torch.no_grad()
     def fit(self, image_inputs: Tensor, has_anomaly: Tensor) -> None:
-        """Fit by logistic regression; leave the scaling as it is where all labels are the same.
+        """Fit by logistic regression; if all labels are the same, change nothing.
 
         Args:
             image_inputs: (n, INPUTS) of :func:`inputs`.
@@ -59,31 +60,31 @@ class PlattScaling(nn.Module):
         if labels.min() == labels.max():
             return
         with torch.enable_grad():
-            fitted = torch.zeros(INPUTS + 1, requires_grad=True)
-            optimiser = torch.optim.LBFGS([fitted], max_iter=200, line_search_fn="strong_wolfe")
+            values = torch.zeros(INPUTS + 1, requires_grad=True)
+            optimiser = torch.optim.LBFGS([values], max_iter=200, line_search_fn="strong_wolfe")
 
             def closure() -> Tensor:
                 optimiser.zero_grad()
-                log_odds = image_inputs @ fitted[:-1] + fitted[-1]
-                # Without the prior, the weights of a set without errors would grow for ever.
-                prior = PRECISION * (fitted[:-1] ** 2).sum() / len(image_inputs)
+                log_odds = image_inputs @ values[:-1] + values[-1]
+                # Without the prior, the weights would have no bound for labels without errors.
+                prior = PRECISION * (values[:-1] ** 2).sum() / len(image_inputs)
                 loss = F.binary_cross_entropy_with_logits(log_odds, labels) + prior
                 loss.backward()
                 return loss
 
             optimiser.step(closure)
-        self.weights.copy_(fitted[:-1].detach())
-        self.shift.copy_(fitted[-1].detach())
+        self.weights.copy_(values[:-1].detach())
+        self.shift.copy_(values[-1].detach())
 
 
 def inputs(candidates: Sequence[Candidate]) -> Tensor:
-    """Candidates of an image, the likeliest first -> (INPUTS,) what its log odds depend on.
+    """Candidates of an image, the likeliest first -> (INPUTS,) inputs of the scaling.
 
-    The logarithm of the sum of all likelihoods; of the likeliest candidate the logarithms of
-    radius and ratio (without sign), and whether it is a square.
+    They are the logarithm of the sum of all likelihoods and, of the likeliest candidate, the
+    logarithm of the radius, the absolute logarithm of the ratio, and whether it is a square.
     """
     best = candidates[0] if candidates else Candidate(0, 0, 0)
-    logits = torch.tensor([one.logit for one in candidates])
+    logits = torch.tensor([candidate.logit for candidate in candidates])
     total = float(torch.logsumexp(logits, 0)) if candidates else NO_CANDIDATE
     size = math.log(max(best.r, 1.0) / TYPICAL_RADIUS)
     return torch.tensor([total / 10, size, 10 * abs(math.log(best.ratio)), float(best.square)])
@@ -96,10 +97,11 @@ def fit_on_source(
     count: int,
     progress: Callable[[int, int], None],
 ) -> None:
-    """Fit a scaling to images of a source, every other one replaced by its clean twin.
+    """Fit a scaling to images of a source; every other one is replaced by its clean twin.
 
     Args:
-        inputs_of: (H, W, 3) uint8 and the truth (a clean twin's is its partner's) -> (INPUTS,).
+        inputs_of: (H, W, 3) uint8 and the truth (for a clean twin, that of its partner) ->
+            (INPUTS,).
         count: number of images.
         progress: called with the number of finished images and ``count``.
     """
