@@ -66,7 +66,7 @@ def test_a_spec_of_any_length_is_looked_for_without_a_crash(tmp_path: Path) -> N
 
 
 def comparison(names: list[str]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Predictions, clean pictures and scores of methods of these names."""
+    """Predictions, clean images and scores of methods of these names."""
     rng = np.random.default_rng(0)
     rows = [
         {"method": name, "file_name": str(i), "distance": rng.uniform(0, 50), "r": 10.0,

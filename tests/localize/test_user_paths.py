@@ -63,7 +63,7 @@ def test_home_in_python(home: Path, photo_folder: Path) -> None:
     assert recipes.load("~/set/recipe.json") == recipes.load(recipe)
     comparison.evaluate(["~/mine.py:find"], "~/set", "~/scores")
     assert report.write("~/scores") == home / "scores/report.html"
-    assert page.build("~/set", "~/scores").shown
+    assert page.build("~/set", "~/scores").images
     assert registry.load("~/mine.py:find").told == frozenset()
     with pytest.raises(InputError, match=str(home)):
         localize.describe("~/set")
