@@ -200,12 +200,7 @@ class Endless(Source):
             yield self._encode_decode(np.asarray(crop.picture), recipe)
 
     def _stage(self, index: int, multi: bool) -> Stage:
-        """The stage of an image.
-
-        Args:
-            multi: whether the image has several regions; else stages with more than
-                ``FEW_REGIONS`` regions are left out.
-        """
+        """The stage of an image; for one region, without stages of more than FEW_REGIONS."""
         stages = [s for s in self.stages[:-1] if multi or s.max_regions <= FEW_REGIONS]
         return next((s for s in stages if s.until is None or index < s.until), self.stages[-1])
 

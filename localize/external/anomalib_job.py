@@ -50,7 +50,7 @@ def begin(report: Report, run: str = "") -> Callable[[dict[str, Any]], dict[str,
     """
     os.environ |= {"HF_HUB_OFFLINE": "1", "NO_ALBUMENTATIONS_UPDATE": "1"}
     _refuse_downloads()
-    _mend_torchvision()
+    _fix_torchvision()
     models: list[Any] = []
 
     def answer(message: dict[str, Any]) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def begin(report: Report, run: str = "") -> Callable[[dict[str, Any]], dict[str,
     return answer
 
 
-def _mend_torchvision() -> None:
+def _fix_torchvision() -> None:
     """Make torchvision importable beside a CPU-only torch: see ``torchvision_compat``."""
     path = Path(__file__).parents[1] / "training" / "torchvision_compat.py"
     spec = importlib.util.spec_from_file_location("acuity_compat", path)

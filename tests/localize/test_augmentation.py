@@ -1,4 +1,4 @@
-"""Augmented pictures: apply, then look where the anomaly really is."""
+"""Augmented images: the recorded truth is where the anomaly is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from synth import Anomaly, InputError, Sample, mask
 
 
 def sample(x: float, y: float, r: float, width: int, height: int) -> Sample:
-    """A black picture with the region in white: the truth can be read off its pixels."""
+    """A black image with a white region, whose pixels give its position and size."""
     truth = Anomaly(x=x, y=y, r=r, discolor_ratio=1.1)
     return Sample(mask(truth, height, width)[..., None].repeat(3, 2) * np.uint8(255), truth)
 
@@ -70,7 +70,7 @@ def test_noise_and_gain_leave_place_and_ratio() -> None:
     assert len(gains) > 3
 
 
-def test_the_same_seed_gives_the_same_picture_in_any_order() -> None:
+def test_the_same_seed_gives_the_same_image_in_any_order() -> None:
     augment = augmentation.build(augmentation.NAMES)
     before = sample(20, 30, 8, 80, 60)
     first = [augment(before, seed) for seed in (1, 2, 3)]
@@ -80,7 +80,7 @@ def test_the_same_seed_gives_the_same_picture_in_any_order() -> None:
         assert a.truth == b.truth
 
 
-def test_a_clean_picture_passes() -> None:
+def test_a_clean_image_is_unchanged() -> None:
     clean = Sample(np.zeros((8, 8, 3), np.uint8), None)
     assert augmentation.build(["flip"])(clean, 0) is clean
 

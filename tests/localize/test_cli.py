@@ -60,10 +60,10 @@ def test_train_evaluate_find(run: Run, small_set: Path, tmp_path: Path) -> None:
     assert code == 0
     assert "split test" in out
     assert pd.read_csv(tmp_path / "scores/scores.csv")["method"].tolist() == ["centre", "slow"]
-    picture = next((small_set / "images").iterdir())
-    code, out, _ = run("find", picture, "--method", tmp_path / "slow")
+    image = next((small_set / "images").iterdir())
+    code, out, _ = run("find", image, "--method", tmp_path / "slow")
     assert code == 0
-    assert out.startswith(f"{picture}: x ")
+    assert out.startswith(f"{image}: x ")
 
 
 def test_find_with_boundary_finds_it_and_draws_it(run: Run, tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_find_with_boundary_finds_it_and_draws_it(run: Run, tmp_path: Path) -> N
     photo = np.clip(smooth + grain, 0, 255).astype(np.uint8)[..., None].repeat(3, 2)
     hidden = apply(photo, Anomaly(x=150, y=80, r=30, discolor_ratio=1.06))
     Image.fromarray(hidden).save(tmp_path / "hidden.png")
-    (tmp_path / "notes.jpg").write_text("no picture")
+    (tmp_path / "notes.jpg").write_text("no image")
     code, out, _ = run(
         "find", tmp_path / "hidden.png", tmp_path / "notes.jpg", "--method", "boundary",
         "--r", 30, "--ratio", 1.06, "--overlay", tmp_path / "drawn",

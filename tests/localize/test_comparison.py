@@ -33,7 +33,7 @@ FAST = {"input": (48, 32), "epochs": 2, "progress": False, "device": "cpu"}
 class Scripted(Localizer):
     """A localizer that answers x + 3, y + 4 of a known truth, and fails on some images.
 
-    It scores what it does not know, the clean pictures, lower than what it knows.
+    Images without a known truth, the clean ones, get a lower score.
     """
 
     learns: Learns = "nothing"
@@ -44,14 +44,14 @@ class Scripted(Localizer):
         self.truths = {
             source[i].image.tobytes(): (i, source.truth(i)[0]) for i in range(len(source))
         }
-        self.heard: list[Sequence[Told] | None] = []
+        self.told_values: list[Sequence[Told] | None] = []
 
     def fit(self, train: object, val: object, run: Path) -> None: ...
 
     def locate(
         self, images: Sequence[np.ndarray], told: Sequence[Told] | None = None
     ) -> list[Finding]:
-        self.heard.append(told)
+        self.told_values.append(told)
         return [self.answer(image) for image in images]
 
     def answer(self, image: np.ndarray) -> Finding:
@@ -92,8 +92,8 @@ class Crooked(Marking):
         return heat
 
 
-class Silent(Scripted):
-    """Gives coordinates and nothing else."""
+class PositionsOnly(Scripted):
+    """A localizer without score and map."""
 
     def answer(self, image: np.ndarray) -> Finding:
         return Finding(1.0, 2.0)
@@ -118,15 +118,15 @@ def test_predictions_by_hand(small_set: Path) -> None:
 
 def test_only_told_methods_are_told(small_set: Path) -> None:
     source = Folder(small_set, "all")
-    silent = Scripted(source)
-    scoring.predict(silent, "silent", source)
-    assert set(silent.heard) == {None}
+    image_only = Scripted(source)
+    scoring.predict(image_only, "image-only", source)
+    assert set(image_only.told_values) == {None}
     told = Scripted(source, frozenset({"r", "discolor_ratio"}))
     scoring.predict(told, "told", source)
-    heard = [hint for hints in told.heard for hint in hints or []]
+    values = [each for batch in told.told_values for each in batch or []]
     # First of the rows, then of their clean twins, which are told their partners' values.
-    assert [h.r for h in heard] == 2 * source.table["r"].tolist()
-    assert [h.discolor_ratio for h in heard] == 2 * source.table["discolor_ratio"].tolist()
+    assert [each.r for each in values] == 2 * source.table["r"].tolist()
+    assert [each.discolor_ratio for each in values] == 2 * source.table["discolor_ratio"].tolist()
 
 
 def test_one_failure_is_recorded_and_stops_nothing(small_set: Path) -> None:
@@ -147,7 +147,7 @@ def test_one_failure_is_recorded_and_stops_nothing(small_set: Path) -> None:
     assert row["hit@5"] == pytest.approx(1 - 1 / len(source))  # a missing answer is a miss
 
 
-def test_scores_tell_anomalies_from_clean_pictures(small_set: Path) -> None:
+def test_scores_tell_anomalies_from_clean_images(small_set: Path) -> None:
     source = Folder(small_set, "all")
     answers = scoring.predict(Scripted(source), "scripted", source)
     clean = read(small_set).query("label == 0")
@@ -203,17 +203,17 @@ def test_a_missing_map_counts_as_the_worst(small_set: Path, kind: type[Scripted]
     assert row["hit@5"] == pytest.approx(1 - (kind is Marking) / len(source))
 
 
-def test_methods_without_score_or_map_are_not_asked_about_clean_pictures(small_set: Path) -> None:
+def test_methods_without_score_or_map_get_no_clean_images(small_set: Path) -> None:
     source = Folder(small_set, "all")
-    silent = Silent(source)
-    answers = scoring.predict(silent, "silent", source)
+    localizer = PositionsOnly(source)
+    answers = scoring.predict(localizer, "positions", source)
     assert len(answers.predictions) == len(source)
-    assert len(silent.heard) == -(-len(source) // silent.batch_size)
+    assert len(localizer.told_values) == -(-len(source) // localizer.batch_size)
     assert answers.clean.empty
     assert not set(scoring.DETECTION) & set(scoring.score(answers, source, 0))
 
 
-def test_without_clean_pictures_there_is_nothing_to_tell_apart(
+def test_without_clean_images_there_is_nothing_to_tell_apart(
     small_set: Path, tmp_path: Path, retabled: Retabled
 ) -> None:
     table = pd.read_csv(small_set / "metadata.csv").drop(columns=["clean_file_name"])
@@ -224,10 +224,10 @@ def test_without_clean_pictures_there_is_nothing_to_tell_apart(
     assert not (tmp_path / "out" / "presence.png").exists()
 
 
-def test_a_clean_picture_that_cannot_be_read_stops_nothing(small_set: Path, tmp_path: Path) -> None:
+def test_a_clean_image_that_cannot_be_read_stops_nothing(small_set: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(small_set, tmp_path / "set")
     broken = read(copy).query("label == 0")["file_name"].iloc[0]
-    (copy / broken).write_bytes(b"no picture")
+    (copy / broken).write_bytes(b"no image")
     source = Folder(copy)
     answers = scoring.predict(Marking(source), "marking", source)
     assert answers.errors["file_name"].tolist() == [broken]
@@ -264,7 +264,7 @@ def compared(small_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Compa
     return localize.compare(small_set, out, ["cnn-fast", "cnn-fuse-last", "boundary"], **FAST)
 
 
-def test_compare_writes_tables_and_pictures(compared: Comparison) -> None:
+def test_compare_writes_tables_and_figures(compared: Comparison) -> None:
     folder = compared.folder
     scores = pd.read_csv(folder / "scores.csv")
     assert list(scores.columns) == list(scoring.SCORES)
@@ -400,8 +400,8 @@ def test_resuming_with_another_request_is_refused(small_set: Path, tmp_path: Pat
     assert building.is_dir()
 
 
-class Fitted(Silent):
-    """Learns from clean pictures, without epochs; a run says whether its weights were random."""
+class Fitted(PositionsOnly):
+    """Learns from clean images, without epochs; a run says whether its weights were random."""
 
     learns: Learns = "clean"
 
@@ -416,7 +416,7 @@ class Fitted(Silent):
     def load(cls, run: Path) -> Fitted:
         localizer = cls()
         localizer.note = "random weights"
-        localizer.heard = []
+        localizer.told_values = []
         return localizer
 
 
@@ -446,7 +446,7 @@ def test_a_method_without_epochs_is_scored_once(small_set: Path, tmp_path: Path)
 
 
 @pytest.mark.usefixtures("fitted")
-def test_without_clean_pictures_what_learns_from_them_is_left_out(
+def test_without_clean_images_what_learns_from_them_is_left_out(
     small_set: Path, tmp_path: Path, retabled: Retabled
 ) -> None:
     table = pd.read_csv(small_set / "metadata.csv").drop(columns=["clean_file_name"])
@@ -466,6 +466,6 @@ def test_the_report_has_a_column_for_scores_where_there_are_any(
     value = compared.scores.set_index("method")["image_auroc"]["boundary"]
     assert any("AUROC" in line and "hit@r" in line for line in lines)
     assert any("boundary" in line and f"{value:.2f} [" in line for line in lines)
-    silent = compared.scores.assign(image_auroc=np.nan)
-    tables.print_scores(dataclasses.replace(compared, scores=silent), None)
+    without_auroc = compared.scores.assign(image_auroc=np.nan)
+    tables.print_scores(dataclasses.replace(compared, scores=without_auroc), None)
     assert "AUROC" not in capsys.readouterr().out

@@ -163,7 +163,7 @@ def test_a_killed_evaluate_goes_on(small_set: Path, tmp_path: Path) -> None:
     same(whole.folder, out)
 
 
-def test_resuming_with_other_pictures_is_refused(small_set: Path, tmp_path: Path) -> None:
+def test_resuming_with_other_images_is_refused(small_set: Path, tmp_path: Path) -> None:
     def stop(what: str) -> AbstractContextManager[console.Progress]:
         raise KeyboardInterrupt
 

@@ -73,7 +73,7 @@ def forks(image):
     return (5, 6) if os.fork() else (7, 8)
 
 def fickle(image):
-    """It hangs at a black picture, and tells how often this process was asked."""
+    """It hangs at a black image, else it returns its number of calls and its process."""
     global calls
     calls += 1
     while not image.any():
@@ -96,7 +96,7 @@ def mine(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("localize.report.plots.save", lambda *args: None)
     monkeypatch.setattr("localize.report.page.write", lambda folder: None)
 
@@ -215,11 +215,11 @@ def test_it_ends_when_we_do(end: str, mine: Path) -> None:
     assert gone(int(done.stdout))
 
 
-@pytest.mark.usefixtures("no_pictures")
+@pytest.mark.usefixtures("no_figures")
 def test_the_run_goes_on_and_errors_are_counted(
     mine: Path, small_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One picture kills it: its name is among the errors, the others are answered."""
+    """One image kills it: its name is among the errors, the others are answered."""
     first = Folder(small_set, "test")[0].image
     np.save(tmp_path / "first.npy", first)
     mine.write_text(
@@ -242,8 +242,8 @@ def test_the_run_goes_on_and_errors_are_counted(
 
 
 def test_find_goes_on_too(mine: Path, small_set: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pictures = sorted((small_set / "images").iterdir())[:2]
-    words = ["find", *pictures, "--method", f"{mine}:fails"]
+    images = sorted((small_set / "images").iterdir())[:2]
+    words = ["find", *images, "--method", f"{mine}:fails"]
     assert console.run(main.app, "localize", list(map(str, words))) == 1
     out = capsys.readouterr().out
     assert out.count("KeyError: 'no eyes'") == 2
@@ -288,7 +288,7 @@ def test_an_import_that_hangs_is_given_up(mine: Path) -> None:
         Function(mine, "place", time_limit=0.5, start_limit=0.5)
 
 
-@pytest.mark.usefixtures("no_pictures")
+@pytest.mark.usefixtures("no_figures")
 def test_compare_takes_a_function(mine: Path, small_set: Path, tmp_path: Path) -> None:
     result = localize.compare(small_set, tmp_path / "out", [f"{mine}:heat"], time_limit=20.0)
     assert result.scores["method"].tolist() == ["centre", "heat"]

@@ -169,7 +169,7 @@ def test_maps_are_enlarged_and_blurred_as_the_conventions_say() -> None:
 def test_the_square_shows_what_the_axes_say(
     size: tuple[int, int], convention: embedding.Convention
 ) -> None:
-    """A picture of its own coordinates comes out with the coordinates of each pixel."""
+    """An image of its own coordinates comes out with the coordinates of each pixel."""
     frame = preprocessing.axes(size, convention)
     i, j = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
     image = np.stack([i, j, i], axis=-1) * 255 // max(size)
@@ -191,7 +191,7 @@ def dotted(x: int, y: int, size: tuple[int, int]) -> np.ndarray:
 
 
 class Pictures:
-    """A source of clean pictures, without rows."""
+    """A source of clean images, without rows."""
 
     def __init__(self, images: list[np.ndarray]) -> None:
         self.images = images
@@ -373,8 +373,8 @@ def test_the_command(small_set: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert "threshold" in out
     assert console.run(main.app, "localize", [*command, "--overwrite", "--epochs", "3"]) == 2
     assert "--epochs is no option of patchcore" in capsys.readouterr().err
-    picture = next((small_set / "images").iterdir())
-    assert console.run(main.app, "localize", ["find", str(picture), "--method", str(run)]) == 0
+    image = next((small_set / "images").iterdir())
+    assert console.run(main.app, "localize", ["find", str(image), "--method", str(run)]) == 0
     assert "score" in capsys.readouterr().out
     shutil.rmtree(run)
     assert console.run(main.app, "localize", [*command, "--backbone", "resnet18"]) == 2

@@ -1,4 +1,4 @@
-"""A quickened network gives the answers of the one it was."""
+"""A network with folded batch norms and Winograd convolutions gives the same answers."""
 
 from __future__ import annotations
 

@@ -203,7 +203,7 @@ def test_nothing_goes_through_the_folder_for_temporary_files(
 def broken_set(
     small_set: Path, tmp_path: Path, retabled: Callable[[Path, Path, pd.DataFrame], Path]
 ) -> tuple[Path, Path]:
-    """A dataset, and the picture of it that is cut short."""
+    """A dataset, and the image of it that is cut short."""
     table = pd.read_csv(small_set / "metadata.csv")
     copy = retabled(small_set, tmp_path / "set", table)
     (copy / "images").unlink()
@@ -226,7 +226,7 @@ def test_an_error_in_a_worker_is_one_line(broken_set: tuple[Path, Path], tmp_pat
 def test_an_error_after_a_checkpoint_keeps_the_run(
     broken_set: tuple[Path, Path], run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The picture broke after two epochs: bad input, but what was trained must not be dropped."""
+    """The image broke after two epochs: bad input, but what was trained must not be dropped."""
     folder, path = broken_set
     monkeypatch.setattr("localize.data.batches.PRELOAD_BYTES", 0)
     with pytest.raises(Interrupted, match="use --resume") as caught:
@@ -245,14 +245,14 @@ for error in (BrokenPipeError("the parent is gone"), ValueError("a fault")):
 
 
 def test_a_worker_says_nothing_of_a_parent_that_stopped() -> None:
-    """Threads of multiprocessing send pictures and report their own errors to the hook."""
+    """Threads of multiprocessing send images and report their own errors to the hook."""
     done = subprocess.run([sys.executable, "-c", WORKER], capture_output=True, text=True)
     assert done.stderr == "ValueError: a fault\n"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_ctrl_c_at_the_terminal_leaves_no_worker(photo_folder: Path, tmp_path: Path) -> None:
-    """It reaches the whole process group; here while workers draw pictures."""
+    """It reaches the whole process group; here while workers draw images."""
     recipe = tmp_path / "recipe.json"
     recipe.write_text('{"size": [64, 64], "radius": [8, 12]}')
     command = [

@@ -62,7 +62,7 @@ def test_history_is_what_the_weights_score(small_set: Path, tmp_path: Path) -> N
 
 
 def test_training_learns_a_bright_spot(tmp_path: Path) -> None:
-    """On pictures whose anomaly is obvious the network leaves the centre guess far behind."""
+    """On images whose anomaly is obvious the network leaves the centre guess far behind."""
     from synth import Recipe, generate, scenes
 
     scenes.write(tmp_path / "photos", 40, 64, 64, seed=1)
