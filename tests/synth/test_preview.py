@@ -45,7 +45,7 @@ def test_each_row_shows_image_twin_difference_and_truth(small_set: Path) -> None
     sheet = preview(small_set, 1, 0)
     high = round(256 * row.height / row.width)
     tiles = [sheet[76 : 76 + high, left : left + 256].astype(int) for left in (20, 286, 552, 818)]
-    for tile, column in zip(tiles, ("file_name", "clean_file_name"), strict=False):
+    for tile, column in zip(tiles[:2], ("file_name", "clean_file_name"), strict=True):
         with Image.open(small_set / row[column]) as image:
             wanted = np.asarray(image.resize((256, high), Image.Resampling.LANCZOS)).astype(int)
         assert np.array_equal(tile, wanted)
