@@ -1,4 +1,4 @@
-"""Resuming a run: what it was asked for must be the same as before."""
+"""Refuses to resume a run whose request differs from that of the unfinished run."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 from synth.errors import InputError
 
-MESSAGE = "{folder} was begun with another {names}: resume with the same, or pass --overwrite"
+MESSAGE = "{folder} was started with another {names}: resume with the same, or pass --overwrite"
 
 
 def check_same_request(
     earlier: Any, request: Mapping[str, Any], folder: Path, message: str = MESSAGE
 ) -> None:
-    """Refuse to resume a run that was begun with another request.
+    """Refuse to resume a run that was started with another request.
 
     Args:
         earlier: the request that the unfinished run recorded; anything but a dict is no request.

@@ -1,4 +1,4 @@
-"""What holds for the project as a whole."""
+"""Rules for all modules of the project, and the script of the documentation."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def test_files_stay_short(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 350
 
 
-def test_the_readme_script_runs(tmp_path: Path) -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    script = re.search(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+def test_the_documented_script_runs(tmp_path: Path) -> None:
+    page = (ROOT / "docs/reference/python.md").read_text(encoding="utf-8")
+    script = re.search(r"```python\n(.*?)```", page, flags=re.DOTALL)
     assert script is not None
     subprocess.run([sys.executable, "-c", script[1]], check=True, cwd=tmp_path, capture_output=True)

@@ -129,7 +129,7 @@ def test_images_and_clean_twins_are_told_apart(
 
 
 def samples_of(source: Endless, count: int) -> list[Sample]:
-    return [source.whole(platt.SIZES[n % len(platt.SIZES)])[n] for n in range(count)]
+    return [source.resize(platt.SIZES[n % len(platt.SIZES)])[n] for n in range(count)]
 
 
 def test_a_scaling_is_kept_where_all_labels_are_the_same() -> None:
