@@ -50,6 +50,7 @@ lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy tools
 
 # Builds the documentation site in docs/_build/html. Warnings, as of a broken link, are errors.
 .PHONY: docs

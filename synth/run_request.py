@@ -1,4 +1,4 @@
-"""Resuming a run: what it was asked for must be the same as before."""
+"""Refuses to resume a run whose request differs from that of the unfinished run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds for the project as a whole."""
+"""Rules for all modules of the project, and the script of the documentation."""
 
 from __future__ import annotations
 

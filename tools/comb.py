@@ -52,5 +52,5 @@ def find(image: np.ndarray) -> dict[str, float]:
         y, x, which = np.unravel_index(scores.argmax(), scores.shape)
         if scores[y, x, which] > best["score"]:
             place = {name: (at + side / 2) * BLOCK - 0.5 for name, at in (("x", x), ("y", y))}
-            best = {**place, "ratio": RATIOS[which], "score": scores[y, x, which]}
+            best = {**place, "ratio": float(RATIOS[which]), "score": scores[y, x, which]}
     return {name: float(value) for name, value in best.items()}

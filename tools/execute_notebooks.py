@@ -47,7 +47,8 @@ def strip(notebook: nbformat.NotebookNode) -> None:
 
 
 if __name__ == "__main__":
-    for file in map(Path, sys.argv[1:] or sorted(FOLDER.glob("*.ipynb"))):
+    files = [Path(name) for name in sys.argv[1:]] or sorted(FOLDER.glob("*.ipynb"))
+    for file in files:
         start = time.monotonic()
         execute(file)
         print(f"{file.name}: {time.monotonic() - start:.0f} s", flush=True)

@@ -118,7 +118,7 @@ def _panels(image: np.ndarray, count: int, columns: int = 0) -> tuple[Figure, li
     rows = -(-count // columns)
     with style.figure_style(grid=False):
         figure = Figure(figsize=(3.9 * columns, 2.85 * rows), dpi=150, layout="constrained")
-        figure.get_layout_engine().set(h_pad=0.1)  # type: ignore[union-attr]
+        figure.get_layout_engine().set(h_pad=0.1)  # type: ignore[union-attr, call-arg]
         axes = list(np.ravel(figure.subplots(rows, columns)))
         for each in axes:
             each.imshow(image, cmap="gray")
