@@ -7,6 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from localize.cli.arguments import Overwrite
 from synth import console, output_file
 from synth.errors import InputError
 from synth.text_escapes import escape_surrogates
@@ -29,9 +30,7 @@ def play(
         Optional[int],
         typer.Option(min=1, help="Maximum number of images [as many as fit into 12 MB]."),
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace OUT if Acuity wrote it.")
-    ] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write an HTML page with which a person takes the test in a browser, without a server.
 

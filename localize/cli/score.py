@@ -7,6 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from localize.cli.arguments import Overwrite
 from synth import console, coordinate_units
 from synth.coordinate_units import Unit
 
@@ -29,9 +30,7 @@ def score(
         ),
     ] = None,
     unit: Annotated[Optional[Unit], typer.Option(help=coordinate_units.HELP)] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace OUT if Acuity wrote it.")
-    ] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Score the predictions of another program or of a person.
 

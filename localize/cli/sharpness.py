@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
+from localize.cli.arguments import Overwrite, Resume, TimeLimit
 from synth import console
 from synth.errors import InputError
 
@@ -95,14 +96,9 @@ def sharpness(
     workers: Annotated[
         int, typer.Option(help="Number of processes; 0 means one per processor, at most 8.")
     ] = 0,
-    time_limit: Annotated[
-        Optional[float],
-        typer.Option(help="Time limit for one image in seconds, for a SPEC file.py:function [60]."),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace OUT if Acuity wrote it.")
-    ] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
+    time_limit: TimeLimit = None,
+    overwrite: Overwrite = False,
+    resume: Resume = False,
 ) -> None:
     """Measure the smallest change that methods find: hit rates, psychometric curves, thresholds.
 
