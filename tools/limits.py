@@ -33,7 +33,7 @@ SAME = 1.0  # nats by which the logit of an unchanged place may differ between i
 def measure(name: str, source: Folder, index: int) -> dict[str, float]:
     """A method and a row -> logits of the true place without and with the change, and of the best
     other place, in nats."""
-    method, sample = _loaded(name), source[index]
+    method, sample = _load_method(name), source[index]
     truth = sample.truth
     assert truth is not None
     clean = source.read_image(source.table["clean_file_name"][index])
@@ -53,7 +53,7 @@ def measure(name: str, source: Folder, index: int) -> dict[str, float]:
 
 
 @functools.cache
-def _loaded(name: str) -> Localizer:
+def _load_method(name: str) -> Localizer:
     return registry.load(name, device="cpu")
 
 

@@ -55,7 +55,7 @@ def write(root: Path) -> None:
     _put(generated / "methods.md", _lines(_methods()))
     for package in API:
         _put(generated / f"{package}-api.md", _lines(_api(package)))
-    _put(generated / "contributing.md", _contributing(root))
+    _put(generated / "contributing.md", _contributing_page(root))
     _copy_notebooks(root)
 
 
@@ -70,9 +70,9 @@ def _put(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, tuple):
-        return ", ".join(map(_shown, value))
+        return ", ".join(map(_format_value, value))
     return f"{value:g}" if isinstance(value, float) else str(value).lower()
 
 
@@ -86,7 +86,7 @@ def _recipe() -> Iterator[str]:
     if missing := set(names) ^ set(RECIPE):
         raise ValueError(f"tools/site_pages.py: RECIPE lacks or has too much: {missing}")
     for name in names:
-        values = (_shown(getattr(recipe, name)) for recipe in (default, seed))
+        values = (_format_value(getattr(recipe, name)) for recipe in (default, seed))
         yield f"| `{name}` | {RECIPE[name]} | {' | '.join(values)} |"
 
 
@@ -117,7 +117,7 @@ def _api(package: str) -> Iterator[str]:
         yield from ("```", "")
 
 
-def _contributing(root: Path) -> str:
+def _contributing_page(root: Path) -> str:
     """The text of CONTRIBUTING.md, whose links to docs/*.md lead to the pages of the site."""
     source = root / "CONTRIBUTING.md"
     if not source.is_file():
