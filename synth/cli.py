@@ -15,7 +15,7 @@ from synth import recipe as recipes
 from synth.anomaly import Overflow, Rounding, Shape
 from synth.dataset import Form
 from synth.import_command import import_
-from synth.recipe import Codec, Fit, Recipe
+from synth.recipe import Codec, Fit, RatioScale, Recipe
 from synth.scraping.command import scrape
 
 app = typer.Typer(
@@ -72,7 +72,9 @@ def scenes(
 def generate(
     photos: Annotated[Path, typer.Argument(help="Folder of photos, searched with its subfolders.")],
     out: Annotated[Path, typer.Argument(help="Dataset folder to write.")],
-    recipe: Annotated[str, typer.Option(help="Preset (default or seed) or JSON file.")] = "default",
+    recipe: Annotated[
+        str, typer.Option(help="Preset (default, seed or visible) or JSON file.")
+    ] = "default",
     count: Annotated[
         Optional[int], typer.Option(help="Number of rows after which to stop.")
     ] = None,
@@ -85,6 +87,10 @@ def generate(
     ] = None,
     ratio: Annotated[
         Optional[str], typer.Option(help="Range LO:HI of the ratio; below 1 darkens.")
+    ] = None,
+    ratio_scale: Annotated[
+        Optional[RatioScale],
+        typer.Option(help="Draw the ratio uniformly (linear), or log |log ratio| uniformly (log)."),
     ] = None,
     radius: Annotated[
         Optional[str],
@@ -161,7 +167,8 @@ def generate(
 
     given: dict[str, Any] = {
         "per_photo": per_photo, "fit": fit, "margin": margin, "shape": shape, "overflow": overflow,
-        "rounding": rounding, "feather": feather, "codec": codec, "quality": quality,
+        "ratio_scale": ratio_scale, "rounding": rounding, "feather": feather, "codec": codec,
+        "quality": quality,
         "clean_fraction": clean_fraction, "twins": twins, "masks": masks, "seed": seed,
         "keep_profile": keep_profile, "keep_duplicates": keep_duplicates,
         "max_pixels": max_pixels,

@@ -21,9 +21,11 @@ from synth.anomaly import Anomaly, Overflow, Rounding, Shape
 from synth.errors import InputError, Skipped
 from synth.json_files import read_object
 from synth.paths import path_of
+from synth.random_values import grid, log_ratio, on_grid
 
 Fit = Literal["crop", "stretch"]
 Codec = Literal["jpeg", "png"]
+RatioScale = Literal["linear", "log"]
 SPLITS = ("train", "val", "test")
 
 
@@ -39,6 +41,7 @@ class Recipe:
     fit: Fit = "crop"  # crop: a random window of the photo; stretch: the whole photo resized
     per_photo: int = 1  # rows per photo
     ratio: tuple[float, float] = (1.05, 1.15)  # range of discolor_ratio; below 1 darkens
+    ratio_scale: RatioScale = "linear"  # uniform in the ratio, or in log |log ratio|
     radius: tuple[float, float | Literal["edge"]] = (
         20.0,
         80.0,
@@ -77,7 +80,7 @@ class Recipe:
             if not fine:
                 raise InputError(f"recipe: {name} is {_format(value)}: {advice}")
         low, high = self.radius
-        if high != "edge" and not _grid(low, high, self.position_decimals):
+        if high != "edge" and not grid(low, high, self.position_decimals):
             raise InputError(
                 f"recipe: no radius of {self.position_decimals} decimals lies in "
                 f"{_format(self.radius)}: give a wider range"
@@ -149,7 +152,7 @@ class Recipe:
         crop = (left, top) if self.size != "keep" and self.fit == "crop" else None
 
         low, high = self.radius
-        first = low if high == "edge" else _on_grid(rng, low, high, self.position_decimals)
+        first = low if high == "edge" else on_grid(rng, low, high, self.position_decimals)
         reach = first + self.feather / 2
         x, y = (
             self._centre(rng, side, reach, axis) for side, axis in ((w, "width"), (h, "height"))
@@ -157,18 +160,32 @@ class Recipe:
         r = first
         if high == "edge":
             edge = min(x, w - 1 - x, y, h - 1 - y) - self.feather / 2
-            r = max(low, _on_grid(rng, 0, edge, self.position_decimals))
-        ratio = float(np.clip(round(rng.uniform(*self.ratio), self.ratio_decimals), *self.ratio))
+            r = max(low, on_grid(rng, 0, edge, self.position_decimals))
+        ratio = self._draw_ratio(rng)
         anomaly = Anomaly(
             x, y, r, ratio, self.shape, self.overflow, self.rounding, float(self.feather)
         )
         return Draw((w, h), crop, None if clean else anomaly, row_seed)
 
+    def _draw_ratio(self, rng: np.random.Generator) -> float:
+        """The ratio, rounded, from one random number.
+
+        With ``ratio_scale`` "log", every factor of |log ratio| is equally likely, so that a range
+        such as 1.02 to 3 has as many faint regions as strong ones. If the range contains 1, half of
+        the regions are darker and half are brighter, and |log ratio| is at least
+        :data:`synth.random_values.FAINTEST`.
+        """
+        if self.ratio_scale == "linear":
+            ratio = rng.uniform(*self.ratio)
+        else:
+            ratio = log_ratio(*self.ratio, rng.random())
+        return float(np.clip(round(ratio, self.ratio_decimals), *self.ratio))
+
     def _centre(self, rng: np.random.Generator, side: int, reach: float, axis: str) -> float:
         low = max(side * self.margin, reach)
         high = min(side * (1 - self.margin), side - 1 - reach)
         try:
-            return _on_grid(rng, low, high, self.position_decimals)
+            return on_grid(rng, low, high, self.position_decimals)
         except ValueError:
             raise Skipped(
                 f"a region of radius {reach:g} px does not fit into a {axis} of {side} px"
@@ -190,19 +207,6 @@ class Draw:
     crop: tuple[int, int] | None
     anomaly: Anomaly | None
     row_seed: int
-
-
-def _on_grid(rng: np.random.Generator, low: float, high: float, decimals: int) -> float:
-    """Draws uniformly from the multiples of 10^-decimals in [low, high]; ValueError if none."""
-    steps = _grid(low, high, decimals)
-    return int(rng.integers(steps.start, steps.stop)) / 10**decimals
-
-
-def _grid(low: float, high: float, decimals: int) -> range:
-    """The integers n for which n / 10^decimals, as a float, lies in [low, high]."""
-    unit = 10**decimals
-    first, last = round(low * unit), round(high * unit)
-    return range(first + (first / unit < low), last - (last / unit > high) + 1)
 
 
 def _format(value: object) -> str:
@@ -250,6 +254,7 @@ _RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("fit", *_one_of(Fit)),
     ("per_photo", _whole(1, 10**6), "give a whole number from 1 up"),
     ("ratio", _ratio, "give LO:HI, both above 0, LO not above HI"),
+    ("ratio_scale", *_one_of(RatioScale)),
     ("radius", _radius, "give LO:HI or LO:edge in px, LO at least 1 and not above HI"),
     ("margin", lambda m: _number(m, 0) and m < 0.5, "give a share of the side, 0 to below 0.5"),
     ("shape", *_one_of(Shape)),
@@ -284,6 +289,7 @@ PRESETS = {
         position_decimals=0,
         ratio_decimals=2,
     ),
+    "visible": Recipe(ratio=(1.02, 3.0), ratio_scale="log"),
 }
 FIELDS = tuple(field.name for field in dataclasses.fields(Recipe))
 

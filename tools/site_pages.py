@@ -19,6 +19,8 @@ RECIPE = {
     "`stretch` resizes the whole photo.",
     "per_photo": "Rows for each photo.",
     "ratio": "Lowest and highest ratio. Ratios below 1 darken the region.",
+    "ratio_scale": "`linear`: the ratio is drawn uniformly. `log`: the logarithm of "
+    "&#124;log ratio&#124; is drawn uniformly, on both sides of 1 if the range contains 1.",
     "radius": "Smallest and largest radius in px. With `edge` as the second value, the centre is "
     "drawn first, and the radius ends at the nearest edge of the image.",
     "margin": "Smallest distance of the centre from each edge, as a share of the side.",

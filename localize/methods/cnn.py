@@ -148,14 +148,18 @@ class Cnn(Localizer):
         options, schedule = self.options, self.schedule
         augment = augmentation.build(options.augment) if options.augment else None
         mean, scale = (0.0, 0.0), (1.0, 1.0)
-        numeric = np.array([self._numeric(train, i) for i in range(batches.epoch_of(train))])
+        epoch = batches.epoch_of(train)
+        is_endless = epoch < len(train)
+        if is_endless:
+            train = train.schedule(schedule.epochs * epoch)
         if not options.raw_numeric:
+            step = schedule.epochs if is_endless else 1  # a recipe's stages have other numbers
+            numeric = np.array([self._numeric(train, i * step) for i in range(epoch)])
             mean = tuple(numeric.mean(axis=0).tolist())
             scale = tuple(np.maximum(numeric.std(axis=0), 1e-6).tolist())
         torch.manual_seed(options.seed)
         network = self.build(mean, scale)
         shared: dict[str, Any] = {"batch": schedule.batch, "seed": options.seed}
-        is_endless = batches.epoch_of(train) < len(train)
         workers = min(8, torch.get_num_threads()) if augment or is_endless else 0
         trainer.train(
             network,

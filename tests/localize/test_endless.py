@@ -211,6 +211,35 @@ def odd_folder(photo_folder: Path, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("name", ["cnn-fast", "unet-dsnt"])
+def test_the_stages_of_a_recipe_last_their_share_of_every_training(
+    photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr("localize.data.batches.EPOCH", 4)
+    monkeypatch.setattr("localize.data.endless.VAL_IMAGES", 2)
+    recipe, seen = tmp_path / "stages.json", []
+    stages = [{"until": 0.5, "any": {"ratio": [[1.5, 1.6]]}}, {"any": {"ratio": [[1.1, 1.2]]}}]
+    shared = {"recipe": {"size": [64, 64], "margin": 0, "radius": [8, 12]}, "stages": stages}
+    recipe.write_text(json.dumps(shared))
+    draw = Endless.__getitem__
+
+    def record(self: Endless, index: int) -> object:
+        sample = draw(self, index)
+        if self._length > 2:
+            assert sample.truth is not None
+            seen.append((index, sample.truth.discolor_ratio))
+        return sample
+
+    monkeypatch.setattr(Endless, "__getitem__", record)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 0)  # no workers: all in this process
+    api.train(
+        name, None, tmp_path / "run", photos=photo_folder, recipe=recipe,
+        input=(32, 32), epochs=4, batch=4, progress=False, device="cpu",
+    )  # fmt: skip
+    assert sorted({index for index, _ in seen}) == list(range(16))
+    assert all((ratio > 1.4) == (index < 8) for index, ratio in seen)
+
+
 def test_photos_that_cannot_be_used_are_skipped_as_generate_does(
     odd_folder: Path, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -367,3 +368,39 @@ def test_a_feather_wider_than_the_region_is_refused() -> None:
     Recipe(radius=(5, 9), feather=10)
     with pytest.raises(InputError, match="feather"):
         Recipe(radius=(5, 9), feather=10.5)
+
+
+@given(
+    ends=st.tuples(st.floats(0.05, 20), st.floats(0.05, 20)).map(sorted),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_log_ratios_stay_in_their_range_and_away_from_one(ends: list[float], seed: int) -> None:
+    low, high = ends
+    recipe = Recipe(
+        size="keep", radius=(2, 4), ratio=(low, high), ratio_scale="log", ratio_decimals=9
+    )
+    anomaly = recipe.draw(64, 64, np.random.default_rng(seed)).anomaly
+    assert anomaly is not None
+    assert low <= anomaly.discolor_ratio <= high
+    if low < 1 / 1.02 and high > 1.02:
+        assert abs(math.log(anomaly.discolor_ratio)) >= 0.00999
+
+
+def test_every_factor_of_the_log_ratio_is_equally_likely() -> None:
+    recipe = dataclasses.replace(PRESETS["visible"], size="keep", radius=(2, 4), ratio=(1 / 3, 3))
+    rng = np.random.default_rng(0)
+    anomalies = [recipe.draw(64, 64, rng).anomaly for _ in range(4000)]
+    logs = np.log([a.discolor_ratio for a in anomalies if a is not None])
+    assert abs((logs > 0).mean() - 0.5) < 0.03
+    size = np.log(np.abs(logs))
+    counts, _ = np.histogram(size, 4, (math.log(0.01), math.log(math.log(3))))
+    assert np.all(np.abs(counts / len(logs) - 0.25) < 0.03)
+
+
+def test_the_ratio_scale_changes_nothing_but_the_ratio() -> None:
+    photo = (640, 480)
+    linear = Recipe(size="keep", ratio=(1.02, 3))
+    log = dataclasses.replace(linear, ratio_scale="log")
+    draws = [each.draw(*photo, np.random.default_rng(7)) for each in (linear, log)]
+    places = [(d.crop, d.row_seed, d.anomaly.x, d.anomaly.y, d.anomaly.r) for d in draws]  # type: ignore[union-attr]
+    assert places[0] == places[1]
