@@ -29,6 +29,7 @@ demo: .venv/installed
 	printf '%s\n' \
 		"" \
 		"Report: $(DEMO)/results/report.html" \
+		"Hit rate by ratio: $(DEMO)/results/found-by-ratio.png" \
 		"" \
 		"Three commands to try next:" \
 		"  $(BIN)/localize find $(DEMO)/set/images/$$image --overlay $(DEMO)/found" \

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from localize.evaluation import by_ratio, tables
@@ -21,7 +22,7 @@ from localize.report.style import figure_style, fixed_ticks, legend
 from synth.number_kinds import ABOVE_ZERO, POSITIVE, SHARE
 
 TICKS = np.array([
-    1.001, 1.002, 1.005, 1.01, 1.02, 1.05, 1.1, 1.2, 1.5, 2, 3, 5, 10, 30, 100, 1000,
+    1.001, 1.002, 1.005, 1.01, 1.02, 1.03, 1.05, 1.1, 1.2, 1.35, 1.5, 2, 3, 5, 10, 100, 1000,
 ])  # fmt: skip
 MARGIN = 1.05  # factor of |log ratio| from the faintest and strongest region to the axis ends
 OFFSET = 1.012  # factor of |log ratio| between the points of two methods in the same bin
@@ -40,33 +41,39 @@ def hit_rate_by_ratio(rates: pd.DataFrame) -> Figure:
     """
     with figure_style():
         figure = new_figure(8, 4.5)
-        axes = figure.subplots()
-        methods = list(dict.fromkeys(rates["method"]))
-        styles = method_styles(methods)
-        handles: list[Artist] = []
-        for i, name in enumerate(methods):
-            own = rates[rates["method"] == name]
-            colour, marker = styles[str(name)]
-            at = np.log(own["ratio"].to_numpy(float)) * OFFSET ** (i - (len(methods) - 1) / 2)
-            low, high = own["hit@5_low"].to_numpy(float), own["hit@5_high"].to_numpy(float)
-            axes.vlines(at, low, high, color=colour, lw=1.2, alpha=0.55)
-            handles += axes.plot(
-                at, own["hit@5"], marker=marker, ms=6, mec="white", color=colour, lw=1.8,
-                ls="--" if name == BASELINE else "-",
-            )  # fmt: skip
-        low, high = np.log(rates["ratio_from"].min()), np.log(rates["ratio_to"].max())
-        axes.set(
-            title="Hit rate by ratio, with 95 % intervals",
-            xlabel="ratio of the region (log scale of |log ratio|; darker regions by 1 / ratio)",
-            ylabel=f"share of images found within {HIT_RADIUS:g} px",
-            xscale="log",
-            xlim=(low / MARGIN, high * MARGIN),
-            ylim=(-0.02, 1.04),
-        )
-        inside = TICKS[(np.log(TICKS) > low / MARGIN) & (np.log(TICKS) < high * MARGIN)]
-        fixed_ticks(axes.xaxis, np.log(inside), [f"{ratio:g}" for ratio in inside])
-        legend(figure, handles, [short(str(name)) for name in methods])
+        handles = draw_curves(figure.subplots(), rates)
+        legend(figure, list(handles.values()), list(map(short, handles)))
     return figure
+
+
+def draw_curves(axes: Axes, rates: pd.DataFrame) -> dict[str, Artist]:
+    """Draws the curves of :func:`hit_rate_by_ratio`; method -> its line, for a legend."""
+    methods = list(dict.fromkeys(map(str, rates["method"])))
+    styles = method_styles(methods)
+    handles: dict[str, Artist] = {}
+    for i, name in enumerate(methods):
+        own = rates[rates["method"] == name]
+        colour, marker = styles[name]
+        at = np.log(own["ratio"].to_numpy(float)) * OFFSET ** (i - (len(methods) - 1) / 2)
+        limits = own[["hit@5_low", "hit@5_high"]].to_numpy(float).T
+        axes.vlines(at, *limits, color=colour, lw=1.2, alpha=0.55)
+        (handles[name],) = axes.plot(
+            at, own["hit@5"], marker=marker, ms=7, mec="white", color=colour, lw=1.8,
+            ls="--" if name == BASELINE else "-",
+        )  # fmt: skip
+    low = np.log(rates["ratio_from"].min()) / MARGIN
+    high = np.log(rates["ratio_to"].max()) * MARGIN
+    axes.set(
+        title="Hit rate by ratio, with 95 % intervals",
+        xlabel="ratio of the region (log scale of |log ratio|; darker regions by 1 / ratio)",
+        ylabel=f"share of images found within {HIT_RADIUS:g} px",
+        xscale="log",
+        xlim=(low, high),
+        ylim=(-0.02, 1.04),
+    )
+    inside = TICKS[(np.log(TICKS) > low) & (np.log(TICKS) < high)]
+    fixed_ticks(axes.xaxis, np.log(inside), [f"{ratio:g}" for ratio in inside])
+    return handles
 
 
 def ratio_section(folder: Path) -> Html:

@@ -109,7 +109,7 @@ def test_the_figure_has_a_curve_for_each_method_over_the_log_of_the_ratio() -> N
     np.testing.assert_array_equal(intervals[1, :, :, 1], own[["hit@5_low", "hit@5_high"]])
     ticks = dict(zip(axes.get_xticks(), axes.get_xticklabels(), strict=True))
     assert {label.get_text(): round(math.exp(at), 3) for at, label in ticks.items()} == {
-        f"{ratio:g}": ratio for ratio in (1.02, 1.05, 1.1, 1.2, 1.5, 2)
+        f"{ratio:g}": ratio for ratio in (1.02, 1.03, 1.05, 1.1, 1.2, 1.35, 1.5, 2)
     }
 
 
