@@ -120,7 +120,7 @@ def _limits(counts: Sequence[int]) -> tuple[float, float]:
 def _y_limits(known: pd.DataFrame, chart: Chart, chance: float) -> tuple[float, float]:
     """The ends of the y axis: shares from 0 to 1; distances without those of failed trainings."""
     if chart.metric != "mean_distance":
-        return 0.0, 1.04
+        return -0.02, 1.04  # so that a line at 0 is seen
     ends = known[[chart.metric, f"{chart.metric}_high"]].to_numpy(float)
     limit = AXIS_LIMIT * chance if chance > 0 else np.finfo(float).max
     return 0.0, 1.08 * max(float(np.max(ends[ends <= limit], initial=0.0)), chance, 1e-9)

@@ -139,7 +139,7 @@ def _table(result: LearningCurve, styles: Styles, metric: str) -> Html:
         cells += [_cell(row_of.get((name, count)), metric, digits) for count in counts]
         if metric == "gain":
             needed = curve_tables.rows_needed(summary, name)
-            text = "never" if needed is None else number(needed, 0) if needed else "untrained"
+            text = "never" if needed is None else number(needed, 0) if needed else "–"
             cells.append(Cell(text, math.inf if needed is None else needed))
         rows.append(cells)
     columns = [Column("method", False)]

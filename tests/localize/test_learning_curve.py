@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,8 +132,8 @@ def test_the_whole_split_gives_the_scores_of_compare(
 ) -> None:
     options = {name: OPTIONS[name] for name in ("input", "epochs", "progress", "device")}
     compared = localize.compare(small_set, tmp_path / "out", ["cnn-fast"], **options).scores
-    total = len(Folder(small_set, "train"))
-    mine = finished.scores.query("method == 'cnn-fast' and repeat == 0 and rows == @total")
+    table = finished.scores.query("method == 'cnn-fast' and repeat == 0")
+    mine = table[table["rows"] == len(Folder(small_set, "train"))]
     theirs = compared[compared["method"] == "cnn-fast"]
     for column in ("mean_distance", "normalised_distance", "hit@5"):
         assert mine[column].item() == theirs[column].item()
@@ -308,12 +308,11 @@ def test_a_damaged_table_is_refused_by_the_report(finished: LearningCurve, tmp_p
 
 
 @pytest.fixture
-def no_training(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: object) -> None:
         raise AssertionError("bad input must be refused before a training")
 
     monkeypatch.setattr(Cnn, "fit", fail)
-    yield
 
 
 @pytest.mark.parametrize(
