@@ -25,10 +25,9 @@ from localize.data.folder import Folder
 from localize.data.subset import picture_order, picture_photos, select_subset
 from localize.evaluation import curve_tables, provenance
 from localize.evaluation import tables as result_tables
-from localize.evaluation.curve_tables import ABOUT, METRICS, LearningCurve
+from localize.evaluation.curve_tables import ABOUT, METRICS, LearningCurve, Scored
 from localize.evaluation.results import FINISHED
 from localize.evaluation.scoring import Answers, score
-from localize.localizer import Localizer
 from localize.registry import BASELINE, Method
 from localize.report.comparison_files import request_of
 from localize.run_files import RUN_FILE
@@ -66,6 +65,11 @@ class Training:
     def name(self) -> str:
         """The name of its folder and of its log of answers."""
         return f"rows-{len(self.pictures):04}-repeat-{self.repeat}"
+
+    @property
+    def title(self) -> str:
+        """Its name in messages."""
+        return f"{self.entry.name}, {len(self.pictures)} rows, repeat {self.repeat}"
 
     def row(self) -> dict[str, Any]:
         """Its columns in ``learning_curve.csv``, without method and scores."""
@@ -147,38 +151,26 @@ def learning_curve(
     ) as building:
         record_request(building, request, ABOUT)
         (building / ANSWERS).mkdir(exist_ok=True)
-        answers, scores, localizers, runs = [], [], {}, {}
-        for each in participants:
-            localizers[each.name] = each.localizer
-            with step(each.name) as progress:
-                answers.append(logged_answers(each, source, building, each.name, progress))
-            once = {"rows": 0, "photos": 0, "repeat": 0, "seed": None}
-            scores.append(once | _score(answers[-1], source, each.localizer))
+        latest = {each.name: each for each in participants}
+        scored = [_score_once(each, source, building, step) for each in participants]
         for number, training in enumerate(trainings, 1):
-            title = f"{training.entry.name}, {training.name.replace('-', ' ')}"
+            say(f"training {number} of {len(trainings)}: {training.title}")
             run = building / "runs" / registry.folder_of(training.entry.name) / training.name
-            say(f"training {number} of {len(trainings)}: {title}")
-            chosen = options_of[training.entry.name] | {"seed": training.seed}
-            _train(training, chosen, train, same_epochs, run)
-            localizer = registry.load(run, time_limit=time_limit)
-            name = registry.label(training.entry.name, localizer)
-            localizers[name], runs[name] = localizer, run
-            with step(title) as progress:
-                answers.append(
-                    logged_answers(
-                        Participant(name, localizer, run), source, building,
-                        f"{name} {training.name}", progress,
-                    )
-                )  # fmt: skip
-            scores.append(training.row() | _score(answers[-1], source, localizer))
-        result = curve_tables.collect(answers, scores, building)
+            _train(training, options_of[training.entry.name], train, same_epochs, run)
+            participant = _load(training, run, time_limit)
+            scored.append(_score_training(training, participant, source, building, step))
+            latest[participant.name] = participant  # the others need not stay in memory
+        result = curve_tables.collect(scored, building)
         record = {
             **about,
             "rows": sorted({len(each.pictures) for each in trainings}),
             "repeats": repeats,
             "seed": seed,
             "train_images": len(train),
-            "methods": provenance.method_entries(localizers, runs),
+            "methods": provenance.method_entries(
+                {name: each.localizer for name, each in latest.items()},
+                {name: each.run for name, each in latest.items() if each.run},
+            ),
             "bootstrap": {**provenance.BOOTSTRAP, "over": "repeats and photos"},
             "versions": provenance.versions(),
         }
@@ -281,14 +273,40 @@ def _train(
         return
     length = None if same_epochs else len(train)
     subset = select_subset(train, training.entry.learns, training.pictures, length)
-    learner = registry.create(training.entry.name, **options)
+    learner = registry.create(training.entry.name, **{**options, "seed": training.seed})
     learner.fit(subset, Folder(train.folder, "val"), run)
 
 
-def _score(answers: Answers, source: Folder, localizer: Localizer) -> dict[str, Any]:
-    """The scores of one training; the maps, which are large, are dropped first."""
+def _load(training: Training, run: Path, time_limit: float | None) -> Participant:
+    """The localizer in a run folder, under the name of its method."""
+    localizer = registry.load(run, time_limit=time_limit)
+    return Participant(registry.label(training.entry.name, localizer), localizer, run)
+
+
+def _score_training(
+    training: Training, participant: Participant, source: Folder, folder: Path,
+    step: ProgressFactory,
+) -> Scored:  # fmt: skip
+    """The answers of a trained localizer, and its row of scores."""
+    file = f"{participant.name} {training.name}"
+    with step(training.title) as progress:
+        answers = logged_answers(participant, source, folder, file, progress)
+    return answers, training.row() | _score(answers, source)
+
+
+def _score_once(
+    participant: Participant, source: Folder, folder: Path, step: ProgressFactory
+) -> Scored:
+    """The answers of a localizer that was not trained on the dataset, and its row of scores."""
+    with step(participant.name) as progress:
+        answers = logged_answers(participant, source, folder, participant.name, progress)
+    return answers, {"rows": 0, "photos": 0, "repeat": 0, "seed": None} | _score(answers, source)
+
+
+def _score(answers: Answers, source: Folder) -> dict[str, Any]:
+    """The name of a method and its scores; the maps, which are large, are dropped first."""
     answers.maps.clear()
-    row = score(answers, source, localizer.parameters)
+    row = score(answers, source, parameters=None)
     return {name: row.get(name, float("nan")) for name in ("method", *METRICS)}
 
 

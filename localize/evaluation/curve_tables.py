@@ -35,6 +35,8 @@ TABLES = {
     "clean": (*KEY, *CLEAN[1:]),
     "errors": (*KEY, *ERRORS[1:]),
 }
+# Of one training: the answers, and the row of learning_curve.csv.
+Scored = tuple[Answers, dict[str, Any]]
 TEXTS = ("method", "file_name", "photo", "reason")
 COUNTS = ("rows", "photos", "repeat", "repeats")
 NUMBERS = {
@@ -65,16 +67,14 @@ class LearningCurve:
     folder: Path
 
 
-def collect(
-    answers: Sequence[Answers], scores: Sequence[dict[str, Any]], folder: Path
-) -> LearningCurve:
-    """The answers and the row of scores of each training -> the tables of the run."""
+def collect(scored: Sequence[Scored], folder: Path) -> LearningCurve:
+    """The answers and scores of all trainings -> the tables of the run."""
 
     def joined(name: str) -> pd.DataFrame:
         columns = list(TABLES[name])
         parts = [
             getattr(each, name).assign(rows=row["rows"], repeat=row["repeat"])
-            for each, row in zip(answers, scores, strict=True)
+            for each, row in scored
             if len(getattr(each, name))
         ]
         return (
@@ -82,7 +82,7 @@ def collect(
         )
 
     predictions, clean = joined("predictions"), joined("clean")
-    table = pd.DataFrame(scores, columns=list(SCORES)).astype({"seed": "Int64"})
+    table = pd.DataFrame([row for _, row in scored], columns=list(SCORES)).astype({"seed": "Int64"})
     return LearningCurve(
         table, summarize(predictions, clean), predictions, clean, joined("errors"), folder
     )
