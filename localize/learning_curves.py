@@ -136,9 +136,10 @@ def learning_curve(
     for entry in learners:  # an error in an option is reported before the first training
         registry.create(entry.name, **options_of[entry.name])
     time_limit = options.get("time_limit")
+    loaded = {spec: registry.load(spec, time_limit=time_limit) for spec in fixed}
     participants = [
-        Participant(registry.name_of(spec), registry.load(spec, time_limit=time_limit), spec)
-        for spec in fixed
+        Participant(registry.label(registry.name_of(spec), localizer), localizer, spec)
+        for spec, localizer in loaded.items()
     ]
     _check_names([each.name for each in participants], [entry.name for entry in learners])
     with folders.stage(
