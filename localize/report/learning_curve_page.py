@@ -64,14 +64,15 @@ def contents(folder: Path) -> Contents:
         summarize(result.summary),
         SMALL,
         [
-            section("Scores by training rows", _table(result, styles, "mean_distance"), figure(
+            section("Scores by training rows", figure(
                 folder, CHARTS[0].file, "Mean distance to the true centre by the number of "
                 "training rows.",
-            ), _table(result, styles, "hit@5"), figure(
+            ), figure(
                 folder, CHARTS[1].file, f"Share of images within {HIT_RADIUS:g} px of the true "
                 "centre by the number of training rows.",
-            ), _table(result, styles, "gain"), _table(result, styles, "normalised_distance"),
-            name="scores"),
+            ), *(_table(result, styles, metric) for metric in (
+                "mean_distance", "hit@5", "gain", "normalised_distance",
+            )), name="scores"),
             section("Detection of images with an anomaly", _table(result, styles, "image_auroc"),
             figure(folder, CHARTS[2].file, "AUROC of the score by the number of training rows."),
             name="presence"),
