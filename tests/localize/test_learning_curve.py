@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from localize.methods.cnn import Cnn
 from localize.report import page
 from synth import InputError
 
+Retabled = Callable[[Path, Path, pd.DataFrame], Path]
 OPTIONS: dict[str, Any] = {
     "rows": [4, "all"], "repeats": 2, "input": (32, 32), "epochs": 1, "progress": False,
     "device": "cpu",
@@ -266,22 +267,26 @@ def test_a_subset_is_trained_with_the_steps_of_the_whole_split(
 
 
 def test_patchcore_learns_from_the_clean_images_of_the_subset(
-    small_set: Path, tmp_path: Path
+    small_set: Path, tmp_path: Path, retabled: Retabled
 ) -> None:
-    out = tmp_path / "out"
+    table = pd.read_csv(small_set / "metadata.csv").query("label == 1")
+    twins, out = retabled(small_set, tmp_path / "twins", table), tmp_path / "out"
     result = localize.learning_curve(
-        ["patchcore"], small_set, out, rows=[1, "all"], repeats=1, random_weights=True,
+        ["patchcore"], twins, out, rows=[2, "all"], repeats=1, random_weights=True,
         backbone="mobilenet_v2", coreset_ratio=0.01, device="cpu", progress=False,
     )  # fmt: skip
-    total = len(Folder(small_set, "train").negatives())
-    assert result.scores["rows"].tolist() == [0, 1, total]
+    total = len(Folder(twins, "train").negatives())
+    whole = result.scores["rows"] == total
+    assert result.scores["rows"].tolist() == [0, 2, total]
     assert result.scores["image_auroc"].notna().tolist() == [False, True, True]
     images = [
         json.loads((run / "model.json").read_text())["train_images"]
         for run in sorted((out / "runs/patchcore").iterdir())
     ]
-    assert images == [1, total]
+    assert images == [2, total]
     assert (out / "auroc.svg").is_file()
+    mean = result.summary["image_auroc"][result.summary["rows"] == total].item()
+    assert mean == pytest.approx(result.scores["image_auroc"][whole].item())
 
 
 def test_figures_and_page_name_all_methods(finished: LearningCurve) -> None:
