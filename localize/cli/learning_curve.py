@@ -97,7 +97,7 @@ def _print_summary(result: LearningCurve) -> None:
     from localize.names import plain
 
     n, repeats = result.predictions["file_name"].nunique(), int(result.summary["repeats"].max())
-    table = Table(title=f"{n} test images, {repeats} repeats; 95 % intervals over both")
+    table = Table(title=f"{n} images; repeats: {repeats}; 95 % intervals over both")
     columns = {
         "mean px": ("mean_distance", ".1f"),
         "normalised": ("normalised_distance", ".3f"),
