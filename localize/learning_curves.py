@@ -270,7 +270,10 @@ def _train(
     training: Training, options: Mapping[str, Any], train: Folder, same_epochs: bool, run: Path
 ) -> None:
     """Train on a subset, unless an interrupted run has done it."""
+    from localize.training.runs import remove_checkpoints  # which loads torch
+
     if (run / RUN_FILE).is_file():
+        remove_checkpoints(run)  # it may have been killed before they were removed
         return
     length = None if same_epochs else len(train)
     subset = select_subset(train, training.entry.learns, training.pictures, length)
