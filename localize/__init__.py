@@ -8,14 +8,25 @@ TYPE_CHECKING = False  # without importing typing, since Ctrl-C is handled only 
 if TYPE_CHECKING:
     from typing import Any
 
-    from localize.api import compare, describe, evaluate, load, locate, score, train
+    from localize.api import (
+        compare,
+        describe,
+        evaluate,
+        learning_curve,
+        load,
+        locate,
+        score,
+        train,
+    )
 
 # How many loop iterations an idle thread of GNU OpenMP spins before it sleeps. With the default
 # of 300,000, spinning threads on a busy machine delay the threads that they wait for.
 if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
     os.environ["GOMP_SPINCOUNT"] = "10000"  # read when torch is loaded
 
-__all__ = ["compare", "describe", "evaluate", "load", "locate", "score", "train"]
+__all__ = [
+    "compare", "describe", "evaluate", "learning_curve", "load", "locate", "score", "train",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

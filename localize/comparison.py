@@ -123,7 +123,7 @@ def evaluate(
         resume=resume,
         scratch=[ANSWERS],
     ) as building:
-        _record_request(building, request)
+        record_request(building, request)
         for spec in names:
             loaded_from: str | Path = spec
             if spec in untrained:
@@ -189,7 +189,7 @@ def compare(
         resume=resume,
         scratch=[ANSWERS],
     ) as building:
-        _record_request(building, request)
+        record_request(building, request)
         for entry in entries:
             if entry.learns == "nothing" or entry.weights:
                 localizer = registry.load(entry.name, time_limit=time_limit)
@@ -224,9 +224,13 @@ def _read_finished(
     return finished
 
 
-def _record_request(building: Path, request: dict[str, Any]) -> None:
-    """Write the request into a new folder; check that an unfinished one has the same request."""
-    path = building / ABOUT
+def record_request(building: Path, request: dict[str, Any], name: str = ABOUT) -> None:
+    """Write the request into a new folder; check that an unfinished one has the same request.
+
+    Args:
+        name: of the file.
+    """
+    path = building / name
     if not path.is_file():
         folders.write(path, json.dumps(request, indent=2) + "\n")
         return
@@ -271,18 +275,18 @@ def _score(
     answers, scores, last_scores, histories = [], [], [], []
     for each in participants:
         with step(each.name) as progress:
-            answers.append(_answers(each, source, folder, each.name, progress))
+            answers.append(logged_answers(each, source, folder, each.name, progress))
         scores.append(score(answers[-1], source, each.localizer.parameters))
         answers[-1].maps.clear()  # scored, and large
         if each.run and (each.run / HISTORY_FILE).is_file():
             last = replace(each, localizer=registry.load(each.run, which="last"))
-            last_answers = _answers(last, source, folder, f"{each.name} last", None)
+            last_answers = logged_answers(last, source, folder, f"{each.name} last", None)
             last_scores.append(score(last_answers, source, last.localizer.parameters))
             histories.append(_history(each.name, each.run))
     return collect_results(answers, scores, folder, histories, last_scores)
 
 
-def _answers(
+def logged_answers(
     participant: Participant, source: Folder, folder: Path, file: str, progress: Progress | None
 ) -> Answers:
     """The answers of a participant; those in the log ``file`` of an interrupted run are reused."""

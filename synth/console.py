@@ -27,7 +27,8 @@ Progress = Callable[[int, int], None]  # called with (done, total)
 ProgressFactory = Callable[[str], contextlib.AbstractContextManager[Progress]]
 Function = TypeVar("Function", bound=Callable[..., None])
 MINUTE = 60.0  # s between two lines of progress if stderr is not a terminal
-RESUMABLE = ("generate", "train", "evaluate", "compare", "sharpness")  # commands with --resume
+# The commands with --resume.
+RESUMABLE = ("generate", "train", "evaluate", "compare", "learning-curve", "sharpness")
 
 
 class Stopped(Exception):

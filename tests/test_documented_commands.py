@@ -55,6 +55,7 @@ TINY: dict[str, dict[str, str]] = {
     "localize train cnn": TRAINED,
     "localize train unet": TRAINED,
     "localize train ringvote": VOTED,
+    "localize learning-curve": {**TRAINED, "--rows": "2,all", "--repeats": "1"},
     "localize sharpness": {
         "--per-cell": "1", "--ratios": "1.05,1.3", "--size": "192x192", "--workers": "1",
     },
@@ -64,6 +65,7 @@ FORMS = {  # patterns of values that the added flags replace, so that they would
     "size": r"\d+x\d+|keep",
     "input": r"\d+x\d+",
     "radius": r"[\d.]+:([\d.]+|edge)",
+    "rows": r"(\d+|all)(,(\d+|all))*",
     "split": r"[\d.]+(:[\d.]+){2}|test|val|train|all",
     "ratios": r"[\d.]+:[\d.]+:\d+|[\d.]+(,[\d.]+)+",
 }

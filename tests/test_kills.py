@@ -54,6 +54,10 @@ COMMANDS = {
         ("localize", "compare", "set", "--methods", "cnn-fast,boundary", "--epochs", "2",
          "--input", "32x32", "--out", "out")
     ),
+    "learning-curve": Command(
+        ("localize", "learning-curve", "cnn-fast", "set", "--rows", "3,all", "--repeats", "1",
+         "--epochs", "1", "--input", "32x32", "--out", "out")
+    ),
     "train": Command(
         ("localize", "train", "cnn-fast", "set", "--epochs", "2", "--input", "32x32",
          "--out", "out")

@@ -29,7 +29,8 @@ ROOMS = {
     ),
     "localize": (
         "localize.__main__", "localize.cli", "localize", "localize.api", "localize.play",
-        "localize.sharpness", "localize.external_predictions", "localize.comparison",
+        "localize.sharpness", "localize.external_predictions", "localize.learning_curves",
+        "localize.comparison",
         "localize.report", "localize.evaluation", "localize.registry", "localize.external",
         "localize.methods.heatmap", "localize.methods.ringvote", "localize.methods.patchcore",
         "localize.methods", "localize.methods.hough", "localize.training", "localize.data",

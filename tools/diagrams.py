@@ -106,7 +106,7 @@ def rooms() -> Diagram:
     rows = (
         ("cli", "one module for each command"),
         ("api", "the Python API"),
-        ("play · sharpness", "play page; thresholds"),
+        ("play · sharpness · learning_curves", "play page; thresholds; subsets"),
         ("external_predictions · comparison", "score tables; train and score"),
         ("report", "figures, tables, report.html"),
         ("evaluation", "distances, detection, intervals"),

@@ -10,6 +10,7 @@ import typer
 
 from localize.cli.evaluate import compare, evaluate
 from localize.cli.find import find
+from localize.cli.learning_curve import learning_curve
 from localize.cli.play import play
 from localize.cli.report import report
 from localize.cli.score import score
@@ -59,3 +60,4 @@ def methods() -> None:
 
 for _command in (train, evaluate, compare, find, play, score, report, sharpness):
     console.command(app)(_command)
+console.command(app, "learning-curve")(learning_curve)

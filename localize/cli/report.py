@@ -12,7 +12,10 @@ from synth import console
 
 def report(
     folder: Annotated[
-        Path, typer.Argument(help="Result folder of compare, evaluate, score or sharpness.")
+        Path,
+        typer.Argument(
+            help="Result folder of compare, evaluate, score, learning-curve or sharpness."
+        ),
     ],
 ) -> None:
     """Write FOLDER/report.html again: one page with summary, tables and figures.

@@ -26,13 +26,13 @@ def print_scores(result: Comparison, requested_split: str | None) -> None:
     for row in result.scores.to_dict("records"):
         table.add_row(
             plain(row["method"]),
-            _interval(row, "mean_distance", ".0f"),
-            _interval(row, "normalised_distance", ".3f"),
+            format_interval(row, "mean_distance", ".0f"),
+            format_interval(row, "normalised_distance", ".3f"),
             _number(row["median_distance"], ".1f"),
             f"{row['hit@5']:.2f}",
             f"{row['hit@r']:.2f}",
             f"{_number(last[row['method']], '.0f')} px" if row["method"] in last else "",
-            *([_interval(row, "image_auroc", ".2f")] if has_auroc else []),
+            *([format_interval(row, "image_auroc", ".2f")] if has_auroc else []),
         )
     console.print_table(table)
     if len(result.last):
@@ -54,6 +54,7 @@ def _number(value: float, form: str) -> str:
     return f"{value:{form}}" if abs(value) < 1e6 else f"{value:.2g}"
 
 
-def _interval(row: dict[Any, Any], column: str, form: str) -> str:
+def format_interval(row: dict[Any, Any], column: str, form: str) -> str:
+    """A value of a row and, in brackets, its interval in the columns _low and _high."""
     value, low, high = (_number(row[f"{column}{end}"], form) for end in ("", "_low", "_high"))
     return value if low == high == "–" else f"{value} [{low}, {high}]"

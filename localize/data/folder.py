@@ -102,6 +102,15 @@ class Folder(Source):
         selection._rows = [self._rows[row] for row in rows]
         return selection
 
+    def select_clean(self, images: Sequence[int]) -> Folder:
+        """A source whose clean images are those of :meth:`negatives` with these indices."""
+        negatives = self.negatives()
+        chosen = [negatives[index] for index in images]
+        selection = self.select([each.partner for each in chosen if each.partner is not None])
+        if self._clean_rows:
+            selection._clean_rows = [self._clean_rows[index] for index in images]
+        return selection
+
     @property
     def groups(self) -> list[str]:
         """The photo of each row with an anomaly; rows of one photo are not independent."""

@@ -157,19 +157,17 @@ def _number_photos(photos: Sequence[object]) -> tuple[np.ndarray, int]:
     return photo_of, len(names)
 
 
-def image_metrics(
-    scores: np.ndarray, anomalous: np.ndarray, photos: Sequence[object], draws: int = DRAWS
-) -> dict[str, Estimate]:
-    """(N,) scores, (N,) bool, N photo names -> the metrics ``IMAGE_METRICS`` with intervals.
+def image_histograms(
+    scores: np.ndarray, anomalous: np.ndarray, photos: Sequence[object]
+) -> tuple[Histograms, int]:
+    """(N,) scores, (N,) bool, N photo names -> function for :func:`auroc`, number of photos.
 
-    Scores may be infinite but not NaN. A bootstrap sample without clean or without anomalous
-    images is left out.
+    The function maps (d, photos) weights of the photos to the histograms of the clean images and
+    of those with an anomaly. The photos are numbered in the order of their names.
     """
     photo_of, count = _number_photos(photos)
     order = np.argsort(scores, kind="stable")
     _, starts = np.unique(scores[order], return_index=True)
-    if not len(starts):
-        return dict.fromkeys(IMAGE_METRICS, Estimate(*[float("nan")] * 3))
     photo_of, is_anomalous = photo_of[order], anomalous[order].astype(bool)
 
     def histograms(weights: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -179,6 +177,20 @@ def image_metrics(
             return of_class
         return tuple(np.add.reduceat(each, starts, axis=1) for each in of_class)
 
+    return histograms, count
+
+
+def image_metrics(
+    scores: np.ndarray, anomalous: np.ndarray, photos: Sequence[object], draws: int = DRAWS
+) -> dict[str, Estimate]:
+    """(N,) scores, (N,) bool, N photo names -> the metrics ``IMAGE_METRICS`` with intervals.
+
+    Scores may be infinite but not NaN. A bootstrap sample without clean or without anomalous
+    images is left out.
+    """
+    if not len(scores):
+        return dict.fromkeys(IMAGE_METRICS, Estimate(*[float("nan")] * 3))
+    histograms, count = image_histograms(scores, anomalous, photos)
     metrics = dict(zip(IMAGE_METRICS, (auroc, average_precision, best_f1), strict=True))
     return _estimates(histograms, metrics, count, draws, len(scores))
 

@@ -1,11 +1,11 @@
-"""Writes the report page of a comparison or of a sharpness measurement."""
+"""Writes the report page of a result folder."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from localize.report import comparison_page, sharpness_page
+from localize.report import comparison_page, learning_curve_page, sharpness_page
 from localize.report.markup import Html, el, join
 from synth import folders, output_file
 from synth.errors import InputError
@@ -18,11 +18,15 @@ RING = Html(
     '<svg class="ring" viewBox="-5 -5 10 10" aria-hidden="true">'
     '<path d="M4.97 .5A5 5 0 1 1 4.97-.5H2.96A3 3 0 1 0 2.96 .5Z"/></svg>'
 )
-KINDS = {"comparison.json": comparison_page.contents, "sharpness.json": sharpness_page.contents}
+KINDS = {
+    "comparison.json": comparison_page.contents,
+    "learning_curve.json": learning_curve_page.contents,
+    "sharpness.json": sharpness_page.contents,
+}
 
 
 def write(folder: str | Path) -> Path:
-    """Writes ``report.html`` from the files that compare, evaluate, score or sharpness wrote.
+    """Writes ``report.html`` from the files that a command wrote into a result folder.
 
     Only these files are read, so that a report can be written again at any time.
 
@@ -40,8 +44,7 @@ def _write_page(folder: Path) -> Path:
     """Writes ``report.html`` completely or not at all.
 
     Raises:
-        InputError: the folder holds neither a comparison nor a sharpness measurement, or a
-            damaged one.
+        InputError: the folder holds no results, or damaged ones.
     """
     for name, contents in KINDS.items():
         if (folder / name).is_file():
@@ -50,7 +53,7 @@ def _write_page(folder: Path) -> Path:
             return path
     raise InputError(
         f"{folder} holds no {' and no '.join(KINDS)}: "
-        "give a folder that compare, evaluate, score or sharpness wrote"
+        "give a folder that compare, evaluate, score, learning-curve or sharpness wrote"
     )
 
 

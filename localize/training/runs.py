@@ -187,6 +187,11 @@ def finish(run: Path, about: dict[str, Any], best_by: str) -> None:
         "torch": torch.__version__,
     }
     write_run(run, about, (BEST, LAST, ROWS))
+    remove_checkpoints(run)
+
+
+def remove_checkpoints(run: Path) -> None:
+    """Remove the files of a finished run that only an unfinished one needs."""
     for name in (EARLIER, CHECKPOINT, START):
         (run / name).unlink(missing_ok=True)
 

@@ -215,7 +215,18 @@ def test_threads_that_wait_leave_a_busy_machine_its_cores(
 
 @pytest.mark.parametrize(
     "command",
-    ["methods", "train", "evaluate", "compare", "find", "score", "sharpness", "play", "report"],
+    [
+        "methods",
+        "train",
+        "evaluate",
+        "compare",
+        "find",
+        "score",
+        "sharpness",
+        "play",
+        "report",
+        "learning-curve",
+    ],
 )
 def test_every_command_shows_an_example(command: str, run: Run) -> None:
     code, out, _ = run(command, "--help")

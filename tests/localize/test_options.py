@@ -45,7 +45,7 @@ def test_an_option_has_one_help_text(name: str) -> None:
     assert re.fullmatch(r"[A-Z].*\.", texts.pop())
 
 
-@pytest.mark.parametrize("command", ["train", "compare"])
+@pytest.mark.parametrize("command", ["train", "compare", "learning-curve"])
 def test_the_help_lists_every_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert console.run(main.app, "localize", [command, "--help"]) == 0
     shown = capsys.readouterr().out

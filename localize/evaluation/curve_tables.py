@@ -1,0 +1,181 @@
+"""The tables of learning curves: scores of every training, and their means over the repeats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from localize.evaluation import tables
+from localize.evaluation.detection import Estimate
+from localize.evaluation.repeats import auroc_over_repeats, mean_over_repeats
+from localize.evaluation.scoring import CLEAN, ERRORS, PREDICTIONS, Answers, labelled_scores
+from localize.localizer import HIT_RADIUS
+from localize.registry import BASELINE
+from synth.number_kinds import ABOVE_ZERO, DISTANCE, INFINITE, SHARE
+
+ABOUT = "learning_curve.json"
+KEY = ("method", "rows", "repeat")
+METRICS = ("mean_distance", "normalised_distance", "hit@5", "image_auroc")
+SCORES = ("method", "rows", "photos", "repeat", "seed", *METRICS)
+# gain: how much closer than the centre guess of the same image; without an answer it is 0 px
+SUMMARIZED = (*METRICS, "gain")
+SUMMARY = (
+    "method", "rows", "repeats",
+    *(f"{metric}{end}" for metric in SUMMARIZED for end in ("", "_low", "_high")),
+)  # fmt: skip
+TABLES = {
+    "learning_curve": SCORES,
+    "learning_curve_summary": SUMMARY,
+    "predictions": (*KEY, *PREDICTIONS[1:]),
+    "clean": (*KEY, *CLEAN[1:]),
+    "errors": (*KEY, *ERRORS[1:]),
+}
+# Of one training: the answers, and the row of learning_curve.csv.
+Scored = tuple[Answers, dict[str, Any]]
+TEXTS = ("method", "file_name", "photo", "reason")
+COUNTS = ("rows", "photos", "repeat", "repeats")
+NUMBERS = {
+    **dict.fromkeys((*COUNTS, "normalised_distance"), ABOVE_ZERO),
+    **dict.fromkeys(("mean_distance", "distance"), DISTANCE),
+    **dict.fromkeys(("hit@5", "image_auroc"), SHARE),
+    "score": INFINITE,
+}
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """The tables of a run. ``rows`` is 0 for a method that learned nothing from the dataset.
+
+    Args:
+        scores: one row per training: method, number of rows and of photos, repeat, seed, scores.
+        summary: one row per method and number of rows: means over the repeats, 95 % intervals.
+        predictions: one row per training and image with an anomaly.
+        clean: one row per training and clean image, for methods that give a score.
+        errors: the images that a method failed on, with the reason.
+    """
+
+    scores: pd.DataFrame
+    summary: pd.DataFrame
+    predictions: pd.DataFrame
+    clean: pd.DataFrame
+    errors: pd.DataFrame
+    folder: Path
+
+
+def collect(scored: Sequence[Scored], folder: Path) -> LearningCurve:
+    """The answers and scores of all trainings -> the tables of the run."""
+
+    def joined(name: str) -> pd.DataFrame:
+        columns = list(TABLES[name])
+        parts = [
+            getattr(each, name).assign(rows=row["rows"], repeat=row["repeat"])
+            for each, row in scored
+            if len(getattr(each, name))
+        ]
+        return (
+            pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+        )
+
+    predictions, clean = joined("predictions"), joined("clean")
+    table = pd.DataFrame([row for _, row in scored], columns=list(SCORES)).astype({"seed": "Int64"})
+    return LearningCurve(
+        table, summarize(predictions, clean), predictions, clean, joined("errors"), folder
+    )
+
+
+def summarize(predictions: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFrame:
+    """Predictions and scores of clean images -> means over the repeats with 95 % intervals.
+
+    The mean of a repeat is that of ``scores.csv``; see :mod:`localize.evaluation.repeats`.
+    """
+    centre = predictions.loc[predictions["method"] == BASELINE, "distance"].to_numpy()
+    clean_of = dict(list(clean.groupby(list(KEY))))
+    rows = []
+    for (method, count), group in predictions.groupby(["method", "rows"], sort=False):
+        repeats = [each for _, each in group.groupby("repeat", sort=False)]
+        photos = _photos(repeats[0])
+        distance = np.array([each["distance"] for each in repeats], float)
+        normalised = np.array([each["normalised_distance"] for each in repeats], float)
+        hits = (distance <= HIT_RADIUS).astype(float)
+        scored = [
+            (each, clean_of[key])
+            for each in repeats
+            if (key := (method, count, each["repeat"].iloc[0])) in clean_of
+        ]
+        estimates = {
+            "mean_distance": mean_over_repeats(distance, photos),
+            "normalised_distance": mean_over_repeats(normalised, photos),
+            "hit@5": mean_over_repeats(hits, photos),
+            "image_auroc": _auroc(scored),
+            "gain": mean_over_repeats(np.nan_to_num(centre - distance), photos),
+        }
+        row: dict[str, Any] = {"method": method, "rows": count, "repeats": len(repeats)}
+        for name, (value, low, high) in estimates.items():
+            row |= {name: value, f"{name}_low": low, f"{name}_high": high}
+        rows.append(row)
+    return pd.DataFrame(rows, columns=list(SUMMARY))
+
+
+def _photos(predictions: pd.DataFrame) -> list[str]:
+    """The photo of each image, or the image where that is not known."""
+    named = predictions["photo"].where(predictions["photo"] != "", predictions["file_name"])
+    return named.astype(str).tolist()
+
+
+def _auroc(scored: Sequence[tuple[pd.DataFrame, pd.DataFrame]]) -> Estimate:
+    """The AUROC over repeats that have scores: predictions and clean images of each."""
+    scored = [pair for pair in scored if pair[0]["score"].notna().any()]
+    if not scored:
+        return Estimate(*[float("nan")] * 3)
+    scores, anomalous = zip(*(labelled_scores(*pair) for pair in scored), strict=True)
+    photos = [*_photos(scored[0][0]), *_photos(scored[0][1])]
+    return auroc_over_repeats(scores, anomalous[0], photos)
+
+
+def rows_needed(summary: pd.DataFrame, method: str) -> int | None:
+    """The fewest rows from which on a method is better than the centre guess; None: never.
+
+    With these rows and with every larger number that was tried, the interval of the gain lies
+    above 0 px. A method that learned nothing from the dataset needs 0 rows, or is never better.
+    """
+    of_method = summary[summary["method"] == method].sort_values("rows", ascending=False)
+    needed = None
+    for count, low in zip(of_method["rows"], of_method["gain_low"], strict=True):
+        if not low > 0:
+            break
+        needed = int(count)
+    return needed
+
+
+def write(result: LearningCurve) -> None:
+    """Write the tables as CSV; ``clean`` and ``errors`` only if they have rows."""
+    frames = {"learning_curve": result.scores, "learning_curve_summary": result.summary}
+    frames |= {name: getattr(result, name) for name in ("predictions", "clean", "errors")}
+    for name, table in frames.items():
+        if len(table) or name not in ("clean", "errors"):
+            tables.write(table, result.folder / f"{name}.csv")
+
+
+def read(folder: Path) -> LearningCurve:
+    """The tables of a finished run.
+
+    Raises:
+        InputError: a table is damaged.
+    """
+    frames = {}
+    for name, columns in TABLES.items():
+        texts = [each for each in columns if each in TEXTS]
+        numbers = {each: NUMBERS[each] for each in columns if each in NUMBERS}
+        frame = tables.read(folder / f"{name}.csv", columns, texts, numbers)
+        whole = [each for each in COUNTS if each in frame and frame[each].notna().all()]
+        frames[name] = frame.astype(dict.fromkeys(whole, int))
+    scores = frames["learning_curve"].astype({"seed": "Int64"})
+    return LearningCurve(
+        scores, frames["learning_curve_summary"], frames["predictions"], frames["clean"],
+        frames["errors"], folder,
+    )  # fmt: skip

@@ -1,0 +1,215 @@
+"""The report page of learning curves."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from localize.evaluation import curve_tables, tables
+from localize.evaluation.curve_tables import ABOUT, LearningCurve
+from localize.evaluation.detection import Estimate
+from localize.evaluation.metrics import DRAWS
+from localize.localizer import HIT_RADIUS
+from localize.registry import BASELINE
+from localize.report.contents import (
+    Contents,
+    Styles,
+    failure_section,
+    inputs_text,
+    json_details,
+    method_entries,
+    method_label,
+    reproduction_section,
+)
+from localize.report.curve_plots import CHARTS
+from localize.report.figures import figure
+from localize.report.markup import Cell, Column, Html, definition_list, el, join, section, table
+from localize.report.numbers import enumerate_names, estimate_text, interval, number
+from localize.report.plots import method_styles
+
+SMALL = (
+    f"In brackets: 95 % intervals from {DRAWS} bootstrap samples of the repeats and of whole test "
+    "photos (seeds 1 and 0). With few repeats, such an interval is too narrow: with three, the "
+    "part that comes from the repeats has about 0.8 of its width. A method is better than chance "
+    "if the interval of its gain, in px closer than the centre guess of the same image, lies "
+    "above 0."
+)
+CAPTIONS = {
+    "mean_distance": ("Mean distance in px", 1),
+    "normalised_distance": ("Normalised distance", 3),
+    "hit@5": (f"Share of images within {HIT_RADIUS:g} px", 2),
+    "image_auroc": ("AUROC of the score, images with an anomaly against clean ones", 2),
+    "gain": ("Gain: how many px closer than the centre guess", 1),
+}
+SHOWN_ELSEWHERE = ("versions", "methods")  # parts of the record
+
+
+def contents(folder: Path) -> Contents:
+    """A folder that learning-curve wrote -> the contents of its page.
+
+    Raises:
+        InputError: a file in the folder is damaged.
+    """
+    record = tables.read_record(folder / ABOUT)
+    result = curve_tables.read(folder)
+    names = list(dict.fromkeys(result.summary["method"]))
+    styles, methods = method_styles(names), method_entries(record.get("methods") or {}, names)
+    request = {key: record[key] for key in record if key not in SHOWN_ELSEWHERE}
+    return Contents(
+        "Learning curves",
+        _subject(record, result),
+        summarize(result.summary),
+        SMALL,
+        [
+            section("Scores by training rows", figure(
+                folder, CHARTS[0].file, "Mean distance to the true centre by the number of "
+                "training rows.",
+            ), figure(
+                folder, CHARTS[1].file, f"Share of images within {HIT_RADIUS:g} px of the true "
+                "centre by the number of training rows.",
+            ), *(_table(result, styles, metric) for metric in (
+                "mean_distance", "hit@5", "gain", "normalised_distance",
+            )), name="scores"),
+            section("Detection of images with an anomaly", _table(result, styles, "image_auroc"),
+            figure(folder, CHARTS[2].file, "AUROC of the score by the number of training rows."),
+            name="presence"),
+            _training_section(result, styles),
+            failure_section(result.errors, styles),
+            _setup_section(record, methods, styles),
+            reproduction_section(
+                record, record.get("versions") or {},
+                json_details("Settings of the run (JSON)", request),
+            ),
+        ],
+    )  # fmt: skip
+
+
+def _subject(record: dict[str, Any], result: LearningCurve) -> str:
+    images = result.predictions["file_name"].nunique()
+    split = record.get("split", "")
+    parts = [str(record.get("dataset", "")), f"{split} split", f"{images} images"]
+    return " · ".join(part for part in parts if part)
+
+
+def summarize(summary: pd.DataFrame) -> list[Html]:
+    """Two sentences: the best method with all rows; the rows from which each is above chance."""
+    trained = summary[summary["rows"] > 0]
+    most = trained[trained["rows"] == trained.groupby("method")["rows"].transform("max")]
+    answered = most[most["mean_distance"].notna()]
+    if not len(answered):
+        return [Html("No trained method gave an answer; the reasons are listed below.")]
+    best = answered.sort_values("gain", ascending=False).iloc[0]
+    first = join(
+        "With all of its training rows, ", el("strong", best["method"]),
+        f" has the largest gain over the centre guess: mean distance "
+        f"{estimate_text(_estimate(best, 'mean_distance'))}, within {HIT_RADIUS:g}\u00a0px in "
+        f"{estimate_text(_estimate(best, 'hit@5'), '%')} of the images.",
+    )  # fmt: skip
+    needed = {
+        name: curve_tables.rows_needed(trained, name) for name in dict.fromkeys(trained["method"])
+    }
+    enough = [f"{name} from {count} rows on" for name, count in needed.items() if count]
+    never = [str(name) for name, count in needed.items() if not count]
+    parts = [f"Better than chance: {enumerate_names(enough)}"] if enough else []
+    if never:
+        start = "not with any number of rows tried" if enough else "Never better than chance"
+        parts.append(f"{start}: {enumerate_names(never)}")
+    return [first, join("; ".join(parts), ".")]
+
+
+def _estimate(row: Any, metric: str) -> Estimate:
+    return Estimate(*(float(row[f"{metric}{end}"]) for end in ("", "_low", "_high")))
+
+
+def _table(result: LearningCurve, styles: Styles, metric: str) -> Html:
+    """A metric of each method (rows) by the number of training rows (columns)."""
+    summary = result.summary[result.summary[metric].notna()]
+    if metric == "gain":
+        summary = summary[summary["method"] != BASELINE]
+    if not len(summary):
+        return Html("")
+    caption, digits = CAPTIONS[metric]
+    row_of = {(row["method"], row["rows"]): row for row in summary.to_dict("records")}
+    counts = sorted(set(summary["rows"]))
+    rows = []
+    for name in dict.fromkeys(summary["method"]):
+        cells = [Cell(method_label(name, styles), name)]
+        cells += [_cell(row_of.get((name, count)), metric, digits) for count in counts]
+        if metric == "gain":
+            needed = curve_tables.rows_needed(summary, name)
+            text = "never" if needed is None else number(needed, 0) if needed else "–"
+            cells.append(Cell(text, math.inf if needed is None else needed))
+        rows.append(cells)
+    columns = [Column("method", False)]
+    columns += [Column(f"{count} rows" if count else "not trained here") for count in counts]
+    if metric == "gain":
+        columns.append(
+            Column(
+                "rows needed",
+                about="the fewest rows from which on the method is better than chance with every "
+                "number of rows tried",
+            )
+        )
+    return table(caption, columns, rows)
+
+
+def _cell(row: Any, metric: str, digits: int) -> Cell:
+    if row is None:
+        return Cell("–", math.nan)
+    value = _estimate(row, metric)
+    return Cell(number(value.value, digits), value.value, interval(value.low, value.high, digits))
+
+
+def _training_section(result: LearningCurve, styles: Styles) -> Html:
+    """Every training with its own scores."""
+    rows = [
+        [
+            Cell(method_label(row["method"], styles), row["method"]),
+            *(Cell(number(row[name], 0), float(row[name])) for name in ("rows", "photos")),
+            *(Cell(str(row[name]), float(row[name])) for name in ("repeat", "seed")),
+            Cell(number(row["mean_distance"]), row["mean_distance"]),
+            Cell(number(row["hit@5"], 2), row["hit@5"]),
+            Cell(number(row["image_auroc"], 2), row["image_auroc"]),
+        ]
+        for row in result.scores.to_dict("records")
+        if row["rows"]
+    ]
+    columns = [
+        Column("method", False), Column("rows"), Column("photos"), Column("repeat"),
+        Column("seed"), Column("mean distance, px"), Column(f"within {HIT_RADIUS:g} px"),
+        Column("AUROC"),
+    ]  # fmt: skip
+    return section("Trainings", table("Every training", columns, rows), name="trainings")
+
+
+def _setup_section(record: dict[str, Any], methods: dict[str, Any], styles: Styles) -> Html:
+    options = record.get("options") or {}
+    pairs = [
+        ("dataset", str(record.get("dataset", ""))),
+        ("train split", f"{record.get('train_images', '–')} images with an anomaly"),
+        ("repeats", str(record.get("repeats", ""))),
+        ("seed", str(record.get("seed", ""))),
+        ("length of a training", "the same number of epochs for all subsets"
+         if record.get("same_epochs") else "that of the whole train split"),
+        ("options", ", ".join(f"{name} {_option_text(each)}" for name, each in options.items())),
+    ]  # fmt: skip
+    columns = [Column("method", False), Column("input", False), Column("learns from", False),
+               Column("description", False)]  # fmt: skip
+    rows = [
+        [Cell(method_label(name, styles), name), Cell(inputs_text(entry.get("told"))),
+         Cell(str(entry.get("learns") or "–")), Cell(str(entry.get("summary") or "–"), kind="long")]
+        for name, entry in methods.items()
+    ]  # fmt: skip
+    return section(
+        "Dataset and methods",
+        definition_list(pairs),
+        table("The methods; a told method is given values beside the image", columns, rows),
+        name="asked",
+    )
+
+
+def _option_text(value: object) -> str:
+    return "×".join(map(str, value)) if isinstance(value, list) else str(value)
