@@ -19,9 +19,12 @@ def print_scores(result: Comparison, requested_split: str | None) -> None:
     fallback = " (there is no test split)" if requested_split is None and split == "val" else ""
     table = Table(title=f"{n} images, split {split}{fallback}; 95 % intervals over photos")
     has_auroc = result.scores["image_auroc"].notna().any()
+    has_note = result.scores["note"].ne("").any()
     headings = ("method", "mean px", "normalised", "median px", "hit@5", "hit@r", "last epoch")
-    for heading in (*headings, "AUROC") if has_auroc else headings:
-        table.add_column(heading, justify="left" if heading == "method" else "right", no_wrap=True)
+    more = [name for name, shown in (("AUROC", has_auroc), ("note", has_note)) if shown]
+    for heading in (*headings, *more):
+        left = heading in ("method", "note")
+        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
     last = dict(zip(result.last["method"], result.last["mean_distance"], strict=True))
     for row in result.scores.to_dict("records"):
         table.add_row(
@@ -33,6 +36,7 @@ def print_scores(result: Comparison, requested_split: str | None) -> None:
             f"{row['hit@r']:.2f}",
             f"{_number(last[row['method']], '.0f')} px" if row["method"] in last else "",
             *([_interval(row, "image_auroc", ".2f")] if has_auroc else []),
+            *([row["note"]] if has_note else []),
         )
     console.print_table(table)
     if len(result.last):

@@ -71,8 +71,11 @@ def _summary(about: dict[str, Any]) -> str:
             f"{about['bank'][0]} patches of {about['train_images']} clean images in the bank "
             f"(weights: {about['weights']['source']}); threshold{score}, {threshold['what']}"
         )
+    from localize.training.collapse import COLLAPSED
+
+    since = about.get("collapsed_at")
     return (
         f"best epoch {about['best_epoch']} of {about['last_epoch']}, "
         f"validation distance {about['val_distance']:.1f} px "
         f"(centre guess {about['val_centre_distance']:.1f} px)"
-    )
+    ) + (f"; {COLLAPSED} since epoch {since}" if since else "")

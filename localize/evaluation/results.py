@@ -13,6 +13,7 @@ from localize.evaluation import tables
 from localize.evaluation.scoring import CLEAN, ERRORS, PREDICTIONS, SCORES, Answers
 from localize.localizer import HISTORY
 from synth import folders
+from synth.number_kinds import INFINITE
 
 FINISHED = "finished already; --overwrite makes it again"
 TABLES: dict[str, tuple[str, ...]] = {  # by file name, without .csv
@@ -23,7 +24,8 @@ TABLES: dict[str, tuple[str, ...]] = {  # by file name, without .csv
     "scores-last-epoch": SCORES,
     "errors": ERRORS,
 }
-TEXTS = ("method", "file_name", "photo", "reason", "split")  # columns of text
+TEXTS = ("method", "file_name", "photo", "reason", "split", "note")  # columns of text
+LATER = ("val_spread", "answer_spread", "note")  # columns that tables of earlier versions lack
 
 
 @dataclass(frozen=True)
@@ -85,12 +87,17 @@ def read_comparison(
     same = {**request, "command": command}
     if any(record.get(key) != value for key, value in same.items()):
         return None
-    frames = {
-        name: tables.read(out / f"{name}.csv", columns, [each for each in columns if each in TEXTS])
-        for name, columns in TABLES.items()
-    }
+    frames = {name: _read_table(out / f"{name}.csv", TABLES[name]) for name in TABLES}
     scores = frames["scores"].astype({"parameters": "Int64"})
     return Comparison(
         frames["predictions"], frames["clean"], scores, frames["history"],
         frames["scores-last-epoch"], frames["errors"], out,
     )  # fmt: skip
+
+
+def _read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """A table of a run; columns that it lacks because it is older are empty."""
+    needed = [each for each in columns if each not in LATER]
+    texts = [each for each in columns if each in TEXTS]
+    numbers = {each: INFINITE for each in columns if each in LATER and each not in texts}
+    return tables.read(path, needed, texts, numbers).reindex(columns=list(columns))

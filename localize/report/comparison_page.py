@@ -77,7 +77,8 @@ def contents(folder: Path) -> Contents:
         ("method", "file_name", "photo"),
         NUMBERS,
     )
-    scores = tables.read(folder / "scores.csv", ("method",), ("method",), SCORE_NUMBERS)
+    texts = ("method", "note")
+    scores = tables.read(folder / "scores.csv", ("method",), texts, SCORE_NUMBERS)
     errors = tables.read(folder / "errors.csv", ERRORS, ERRORS)
     names = list(dict.fromkeys(predictions["method"]))
     styles, methods = method_styles(names), method_entries(record.get("methods") or {}, names)
@@ -164,7 +165,10 @@ def _score_table(results: list[MethodResult], scores: pd.DataFrame, styles: Styl
         is_guess = each.method == BASELINE
         share = each.answered / max(1, each.n)
         rows.append([
-            Cell(method_label(each.method, styles), each.method, inputs_text(each.told)),
+            Cell(
+                method_label(each.method, styles), each.method,
+                "; ".join(filter(None, (inputs_text(each.told), str(score.get("note", ""))))),
+            ),
             _estimate_cell(each.mean),
             Cell("–", 0.0) if is_guess else _estimate_cell(each.gain),
             Cell("–" if is_guess else each.verdict, kind=each.verdict.replace(" ", "-")),
