@@ -28,7 +28,8 @@ ROOMS = {
         "synth.errors",
     ),
     "localize": (
-        "localize.__main__", "localize.cli", "localize", "localize.api", "localize.play",
+        "localize.__main__", "localize.cli", "localize", "localize.seed_training", "localize.api",
+        "localize.play",
         "localize.sharpness", "localize.external_predictions", "localize.comparison",
         "localize.report", "localize.evaluation", "localize.registry", "localize.external",
         "localize.methods.ringvote", "localize.methods.patchcore", "localize.methods",

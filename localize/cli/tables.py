@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import pandas as pd
 from rich.table import Table
 
 from localize.evaluation.results import Comparison
@@ -20,9 +21,11 @@ def print_scores(result: Comparison, requested_split: str | None) -> None:
     table = Table(title=f"{n} images, split {split}{fallback}; 95 % intervals over photos")
     has_auroc = result.scores["image_auroc"].notna().any()
     has_note = result.scores["note"].ne("").any()
-    headings = ("method", "mean px", "normalised", "median px", "hit@5", "hit@r", "last epoch")
-    more = [name for name, shown in (("AUROC", has_auroc), ("note", has_note)) if shown]
-    for heading in (*headings, *more):
+    headings = ("normalised", "median px", "hit@5", "hit@r", "last epoch")
+    has_seeds = len(result.seeds) > 0
+    before = ("method", "mean px", *(["SD over seeds"] if has_seeds else []))
+    after = [name for name, shown in (("AUROC", has_auroc), ("note", has_note)) if shown]
+    for heading in (*before, *headings, *after):
         left = heading in ("method", "note")
         table.add_column(heading, justify="left" if left else "right", no_wrap=True)
     last = dict(zip(result.last["method"], result.last["mean_distance"], strict=True))
@@ -30,6 +33,7 @@ def print_scores(result: Comparison, requested_split: str | None) -> None:
         table.add_row(
             plain(row["method"]),
             _interval(row, "mean_distance", ".0f"),
+            *([_deviation(row)] if has_seeds else []),
             _interval(row, "normalised_distance", ".3f"),
             _number(row["median_distance"], ".1f"),
             f"{row['hit@5']:.2f}",
@@ -43,6 +47,8 @@ def print_scores(result: Comparison, requested_split: str | None) -> None:
         print(
             "last epoch: mean distance with the last epoch's weights; other columns: best epoch's"
         )
+    if has_seeds:
+        print("SD over seeds: standard deviation of mean px; each seed is in seeds.csv")
     if has_auroc:
         print("AUROC: of the score, images with an anomaly against clean ones; more in scores.csv")
     if len(result.errors):
@@ -56,6 +62,13 @@ def _number(value: float, form: str) -> str:
     if math.isnan(value):
         return "–"
     return f"{value:{form}}" if abs(value) < 1e6 else f"{value:.2g}"
+
+
+def _deviation(row: dict[Any, Any]) -> str:
+    """The standard deviation over the seeds of a method and their number; "" for one seed."""
+    if pd.isna(row["seeds"]):
+        return ""
+    return f"{_number(row['mean_distance_sd'], '.1f')} px ({row['seeds']:.0f} seeds)"
 
 
 def _interval(row: dict[Any, Any], column: str, form: str) -> str:

@@ -76,6 +76,8 @@ def _write_tables(result: Comparison) -> None:
         frames["clean"] = result.clean
     if len(result.errors):
         frames["errors"] = result.errors
+    if len(result.seeds):
+        frames["seeds"] = result.seeds
     for name, table in frames.items():
         tables.write(table, result.folder / f"{name}.csv")
 
@@ -98,7 +100,7 @@ def _draw_figures(
     if len(result.history):
         guess = centre_distance(Folder(source.folder, "val"))
         plots.save(plots.validation_curves(result.history, guess), folder / "validation")
-    plots.save(plots.mean_distances(result.scores), folder / "distance")
+    plots.save(plots.mean_distances(result.scores, result.seeds), folder / "distance")
     plots.save(plots.hit_rate_curves(result.predictions), folder / "found")
     if len(result.clean) and result.scores["image_auroc"].notna().any():
         plots.save(
