@@ -16,7 +16,7 @@ COLUMN = Column(
 )
 
 
-def deviation_cell(score: Mapping[str, Any]) -> Cell:
+def deviation_cell(score: Mapping[Any, Any]) -> Cell:
     """A row of the scores -> the standard deviation over the method's seeds, and their number."""
     seeds = float(score.get("seeds", math.nan))
     deviation = float(score.get("mean_distance_sd", math.nan))
