@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := data/demo
 SCENES ?= $(if $(FULL),60,20)
-SHARE ?= $(if $(FULL),1,0.3)
+SHARE ?= $(if $(FULL),1,0.6)
+INPUT ?= $(if $(FULL),200x200,128x128)
 WORKERS ?= 2
 
 .PHONY: demo notebooks test slow lint bench peers clean
@@ -19,16 +20,17 @@ WORKERS ?= 2
 
 # Makes procedural photos and a dataset, trains and scores twelve methods: at most 3 minutes on
 # 2 cores. FULL=1 makes the numbers of the README. SCENES is the number of photos, SHARE the
-# share of the networks' usual number of epochs.
+# share of the networks' usual number of epochs, INPUT the size in px of the networks' input.
 demo: .venv/installed
 	$(BIN)/synth scenes $(DEMO)/photos --count $(SCENES) --size 480x480 --seed 1 --overwrite
 	$(BIN)/synth generate $(DEMO)/photos $(DEMO)/set --recipe data/recipes/demo.json --overwrite
 	$(BIN)/synth verify $(DEMO)/set --photos $(DEMO)/photos
-	$(BIN)/localize compare $(DEMO)/set --out $(DEMO)/results --input 200x200 --epochs-scale $(SHARE) --overwrite
+	$(BIN)/localize compare $(DEMO)/set --out $(DEMO)/results --input $(INPUT) --epochs-scale $(SHARE) --overwrite
 	@image=$$(ls $(DEMO)/set/images | head -n 1); \
 	printf '%s\n' \
 		"" \
 		"Report: $(DEMO)/results/report.html" \
+		"Hit rate by ratio: $(DEMO)/results/found-by-ratio.png" \
 		"" \
 		"Three commands to try next:" \
 		"  $(BIN)/localize find $(DEMO)/set/images/$$image --overlay $(DEMO)/found" \

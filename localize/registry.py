@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from localize.external.options import ANOMALIB as ANOMALIB
 from localize.external.options import AnomalibOptions, ExternalOptions
 from localize.methods.cnn_options import CnnOptions
+from localize.methods.heatmap.options import HeatmapOptions
 from localize.methods.patchcore.options import PatchCoreOptions
 from localize.methods.ringvote.options import RingVoteOptions
 from localize.names import file_stem, plain
@@ -134,6 +135,11 @@ _ENTRIES = (
         "unet-dsnt", _IMAGE_ONLY,
         "U-Net heat map whose mean is the answer; learning rate 0.001, 30 epochs",
         "unet:UnetDsnt",
+    ),
+    Method(
+        "heatmap", "localize.methods.heatmap.method:Heatmap", "labelled", _IMAGE_ONLY,
+        "U-Net at full resolution with a map of centres, radius, shape and ratio",
+        HeatmapOptions,
     ),
     Method(
         "prewhitened", "localize.methods.prewhitened:Prewhitened", "nothing", _TOLD,

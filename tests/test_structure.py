@@ -32,8 +32,8 @@ ROOMS = {
         "localize.play",
         "localize.sharpness", "localize.external_predictions", "localize.comparison",
         "localize.report", "localize.evaluation", "localize.registry", "localize.external",
-        "localize.methods.ringvote", "localize.methods.patchcore", "localize.methods",
-        "localize.methods.hough", "localize.training", "localize.data",
+        "localize.methods.heatmap", "localize.methods.ringvote", "localize.methods.patchcore",
+        "localize.methods", "localize.methods.hough", "localize.training", "localize.data",
         "localize.localizer", "localize.options", "localize.run_files", "localize.names",
     ),
 }  # fmt: skip

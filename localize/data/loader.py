@@ -6,7 +6,7 @@ import multiprocessing.connection
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count, islice
@@ -38,10 +38,18 @@ class ErrorReturningDataset(Dataset[Any]):
 
     torch would put the traceback of the worker into the message of the error. Errors other than
     InputError, MemoryError and OSError are bugs and keep their traceback.
+
+    Args:
+        stack: makes a batch of items.
     """
 
-    def __init__(self, dataset: Dataset[Any], source: Source) -> None:
-        self._dataset, self.source = dataset, source
+    def __init__(
+        self,
+        dataset: Dataset[Any],
+        source: Source,
+        stack: Callable[[list[Any]], Any] = default_collate,
+    ) -> None:
+        self._dataset, self.source, self._stack = dataset, source, stack
         self._sent = len(source.skipped)
 
     def __len__(self) -> int:
@@ -62,7 +70,7 @@ class ErrorReturningDataset(Dataset[Any]):
     def collate(self, items: Sequence[Any]) -> WorkerMessage:
         """Items -> the message that carries a batch of them, or the first error among them."""
         errors = (item for item in items if isinstance(item, Exception))
-        return self.to_message(next(errors, None) or default_collate(list(items)))
+        return self.to_message(next(errors, None) or self._stack(list(items)))
 
 
 class Loader(DataLoader[Any]):

@@ -16,7 +16,7 @@ from localize.data import augmentation, batches
 from localize.localizer import Finding, Learns, Localizer, Source, Told
 from localize.methods.cnn_options import CnnOptions
 from localize.run_files import read_run
-from localize.training import trainer
+from localize.training import runs, trainer
 from localize.training.devices import device_of
 from localize.training.runs import load_weights
 from localize.training.trainer import Schedule
@@ -161,26 +161,27 @@ class Cnn(Localizer):
         network = self.build(mean, scale)
         shared: dict[str, Any] = {"batch": schedule.batch, "seed": options.seed}
         workers = min(8, torch.get_num_threads()) if augment or is_endless else 0
+        about = {
+            "method": self.name,
+            "options": {"variant": self.name, **options.description()},
+            "numeric_mean": mean,
+            "numeric_scale": scale,
+            "schedule": {k: v for k, v in vars(schedule).items() if k != "progress"},
+            "train_images": None if is_endless else len(train),
+            **({"source": train.description()} if is_endless else {}),
+            "val_images": len(val),
+        }
         trainer.train(
-            network,
+            trainer.Regression(network, schedule.learning_rate, self.loss),
             batches.loader(
                 train, options.input, shuffle=True, augment=augment, workers=workers, **shared
             ),
             batches.loader(val, options.input, shuffle=False, **shared),
             run,
             schedule,
-            {
-                "method": self.name,
-                "options": {"variant": self.name, **options.description()},
-                "numeric_mean": mean,
-                "numeric_scale": scale,
-                "schedule": {k: v for k, v in vars(schedule).items() if k != "progress"},
-                "train_images": None if is_endless else len(train),
-                **({"source": train.description()} if is_endless else {}),
-                "val_images": len(val),
-            },
-            self.loss,
+            about,
         )
+        runs.finish(run, about, "val_distance")
         self.network = network
         self._load_weights(run, "best")
 

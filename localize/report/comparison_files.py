@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from localize.data.folder import Folder
-from localize.evaluation import provenance, tables
+from localize.evaluation import by_ratio, provenance, tables
 from localize.evaluation.baseline import centre_distance
 from localize.evaluation.results import Comparison
 from synth import dataset as datasets
@@ -54,7 +56,8 @@ def write(
     from localize.report import page
 
     more = dict(more or {})
-    _write_tables(result)
+    rates = by_ratio.hit_rates_by_ratio(result.predictions)
+    _write_tables(result, rates)
     about = {
         **request_of(source, options),
         **more,
@@ -63,11 +66,11 @@ def write(
         "dataset_recipe": _recipe(source.folder),
     }
     folders.write(result.folder / ABOUT, json.dumps(about, indent=2) + "\n")
-    _draw_figures(result, source, more.get("methods", {}))
+    _draw_figures(result, rates, source, more.get("methods", {}))
     page.write(result.folder)
 
 
-def _write_tables(result: Comparison) -> None:
+def _write_tables(result: Comparison, rates: pd.DataFrame) -> None:
     """The tables as CSV; those without rows are left out."""
     frames = {"predictions": result.predictions, "scores": result.scores}
     if len(result.history):
@@ -78,6 +81,8 @@ def _write_tables(result: Comparison) -> None:
         frames["errors"] = result.errors
     if len(result.seeds):
         frames["seeds"] = result.seeds
+    if len(rates):
+        frames[by_ratio.FILE] = rates
     for name, table in frames.items():
         tables.write(table, result.folder / f"{name}.csv")
 
@@ -91,10 +96,13 @@ def _recipe(dataset: Path) -> dict[str, Any] | None:
 
 
 def _draw_figures(
-    result: Comparison, source: Folder, methods: Mapping[str, Mapping[str, Any]]
+    result: Comparison,
+    rates: pd.DataFrame,
+    source: Folder,
+    methods: Mapping[str, Mapping[str, Any]],
 ) -> None:
     """The figures as PNG and SVG; those with photos, which an SVG makes larger, as PNG alone."""
-    from localize.report import closeups, detection_plots, plots
+    from localize.report import closeups, detection_plots, plots, ratio_plot
 
     folder = result.folder
     if len(result.history):
@@ -102,6 +110,8 @@ def _draw_figures(
         plots.save(plots.validation_curves(result.history, guess), folder / "validation")
     plots.save(plots.mean_distances(result.scores, result.seeds), folder / "distance")
     plots.save(plots.hit_rate_curves(result.predictions), folder / "found")
+    if len(rates):
+        plots.save(ratio_plot.hit_rate_by_ratio(rates), folder / by_ratio.FILE)
     if len(result.clean) and result.scores["image_auroc"].notna().any():
         plots.save(
             detection_plots.roc_curves(result.predictions, result.clean), folder / "presence"

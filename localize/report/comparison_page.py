@@ -32,6 +32,7 @@ from localize.report.markup import Cell, Column, Html, definition_list, el, sect
 from localize.report.numbers import interval, number, percent
 from localize.report.plots import method_styles
 from localize.report.ranking import MethodResult
+from localize.report.ratio_plot import ratio_section
 from synth.number_kinds import ABOVE_ZERO, DISTANCE, INFINITE, PIXELS, POSITIVE, SHARE, SIZE
 
 NUMBERS = {
@@ -99,6 +100,7 @@ def contents(folder: Path) -> Contents:
                 folder, "found", "Share of images with an answer within a distance of the true "
                 "centre, by that distance.",
             ), name="scores"),
+            ratio_section(folder),
             section("Detection of images with an anomaly", _detection_table(scores, styles), figure(
                 folder, "presence", "ROC curves: images with an anomaly against clean images."
             ), figure(

@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib import font_manager
 from matplotlib.artist import Artist
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
 from localize.names import display_width
 
@@ -78,6 +79,13 @@ def plain_numbers(axis: Axis) -> None:
     """Labels the ticks of an axis 0.1, 1, 10; matplotlib's powers would need formulas."""
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
+
+
+def fixed_ticks(axis: Axis, at: np.ndarray, labels: Sequence[str], **text_style: Any) -> None:
+    """Ticks of an axis at the given positions with the given labels, and no others."""
+    axis.set_major_locator(FixedLocator(at.tolist()))
+    axis.set_minor_locator(NullLocator())
+    axis.set_ticklabels(list(labels), **text_style)
 
 
 def legend(

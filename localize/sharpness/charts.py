@@ -9,15 +9,13 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, NullLocator
 
 from localize.evaluation.verdicts import ABOVE, BELOW, NO_THRESHOLD, TOO_FEW
 from localize.names import short
 from localize.report.plots import GREY, method_styles
-from localize.report.style import figure_style, legend
+from localize.report.style import figure_style, fixed_ticks, legend
 from localize.sharpness import luminance
 from localize.sharpness import thresholds as tables
 from localize.sharpness.results import Measurement
@@ -81,12 +79,6 @@ def _contrast_ticks(
     return at, [f"{sign * percent:+g} %".replace("-", "−") for percent in CONTRAST_TICKS[inside]]
 
 
-def _set_ticks(axis: Axis, ticks: tuple[np.ndarray, list[str]], **text_style: Any) -> None:
-    axis.set_major_locator(FixedLocator(ticks[0].tolist()))
-    axis.set_minor_locator(NullLocator())
-    axis.set_ticklabels(ticks[1], **text_style)
-
-
 def _mean_grey(trials: pd.DataFrame, side: str) -> float:
     """Mean grey level of the regions of a side; NaN if unknown."""
     return float(trials.loc[trials["side"] == side, "brightness"].mean())
@@ -126,12 +118,12 @@ def psychometric_curves(result: Measurement) -> Figure:
                     offset = 1 + 0.012 * (number - (len(methods) - 1) / 2)
                     _curve(axes, own, row, result.about["curve"], styles[name], offset, guess)
             axes.set(xscale="log", xlim=(low, high) if side == "brighter" else (high, low))
-            _set_ticks(axes.xaxis, _ticks(side, low, high))
+            fixed_ticks(axes.xaxis, *_ticks(side, low, high))
             grey = _mean_grey(trials, side)
             if np.isfinite(grey):
                 top = axes.secondary_xaxis("top")
-                _set_ticks(
-                    top.xaxis, _contrast_ticks(side, grey, low, high), fontsize=8, color=GREY
+                fixed_ticks(
+                    top.xaxis, *_contrast_ticks(side, grey, low, high), fontsize=8, color=GREY
                 )
                 top.tick_params(color=GREY, length=3)
                 top.spines["top"].set_visible(False)
@@ -225,13 +217,13 @@ def acuity_chart(result: Measurement) -> Figure:
         panels = figure.subplots(1, len(sides), sharey=False, squeeze=False)[0]
         for axes, side in zip(panels, sides, strict=True):
             _acuity_panel(axes, rows[rows["side"] == side], methods, styles, low, high)
-            _set_ticks(axes.yaxis, _ticks(side, low * 0.65, high))
+            fixed_ticks(axes.yaxis, *_ticks(side, low * 0.65, high))
             axes.set_title(side, fontsize=10)
             grey = _mean_grey(trials, side)
             if np.isfinite(grey):
                 right = axes.secondary_yaxis("right")
                 contrast_ticks = _contrast_ticks(side, grey, low * 0.65, high * 1.02)
-                _set_ticks(right.yaxis, contrast_ticks, fontsize=8, color=GREY)
+                fixed_ticks(right.yaxis, *contrast_ticks, fontsize=8, color=GREY)
                 right.tick_params(color=GREY, length=3)
                 right.spines["right"].set_visible(False)
                 right.set_ylabel("contrast of luminance", fontsize=8, color=GREY)
@@ -293,7 +285,7 @@ def _acuity_panel(
                       mew=1.6, ms=8)  # fmt: skip
     axes.set(xscale="log", yscale="log", ylim=(low * 0.65, high * 2))
     axes.set_xlim(radii[0] / 1.2, radii[-1] * 1.2)
-    _set_ticks(axes.xaxis, (radii, [f"{r:g}" for r in radii]))
+    fixed_ticks(axes.xaxis, radii, [f"{r:g}" for r in radii])
     axes.set_xlabel("radius of the region (px)")
 
 

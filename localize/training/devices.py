@@ -24,3 +24,10 @@ def device_of(name: str) -> torch.device:
         usable = ", ".join(kind for kind, is_usable in available.items() if is_usable)
         raise InputError(f"device '{name}' is not available: use auto or {usable}")
     return torch.device(name)
+
+
+def bfloat16_is_fast(device: torch.device) -> bool:
+    """Whether a device multiplies matrices of bfloat16 numbers faster than float32 ones."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and torch.cpu._is_amx_tile_supported()

@@ -76,15 +76,22 @@ def squared_error(
     return nn.functional.mse_loss(centres, target), centres
 
 
-class Regression(pl.LightningModule):
+class RunModule(pl.LightningModule):
+    """A module that trains one network; :class:`RunWriter` writes the network's weights."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        # Channels last: half the time on a CPU for narrow convolutions.
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+class Regression(RunModule):
     """Trains a network with Adam to regress the centre as fractions of width and height."""
 
     def __init__(
         self, network: nn.Module, learning_rate: float, loss: Loss = squared_error
     ) -> None:
-        super().__init__()
-        # Channels last: half the time on a CPU for these narrow convolutions.
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        super().__init__(network)
         self.learning_rate = learning_rate
         self.loss = loss
         self._centres: list[torch.Tensor] = []  # (B, 4) of this validation: predicted, true
@@ -127,10 +134,11 @@ class RunWriter(pl.Callback):
 
     Args:
         about: the request of the run, for the checkpoint.
+        best_by: the column of the history whose least value is that of the best epoch.
     """
 
-    def __init__(self, run: Path, about: dict[str, Any]) -> None:
-        self._run, self._about = run, about
+    def __init__(self, run: Path, about: dict[str, Any], best_by: str) -> None:
+        self._run, self._about, self._best_by = run, about, best_by
         self._progress = Progress()
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
@@ -144,12 +152,12 @@ class RunWriter(pl.Callback):
         self._progress = Progress(*(checkpoint[PROGRESS][name] for name in ("rows", "best")))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        assert isinstance(module, Regression)
+        assert isinstance(module, RunModule)
         metrics = trainer.callback_metrics
         row = {"epoch": trainer.current_epoch + 1} | {
             name: float(metrics[name]) for name in HISTORY[1:] if name in metrics
         }
-        self._progress.add(row, "val_distance", module.network)
+        self._progress.add(row, self._best_by, module.network)
         if trainer.is_global_zero:
             self._progress.write(self._run)
         trainer.save_checkpoint(
@@ -191,24 +199,30 @@ class CheckpointFiles(CheckpointIO):
 
 
 def train(
-    network: nn.Module,
-    batches: DataLoader[Batch],
-    val_batches: DataLoader[Batch],
+    module: RunModule,
+    batches: DataLoader[Any],
+    val_batches: DataLoader[Any],
     run: Path,
     schedule: Schedule,
     about: dict[str, Any],
-    loss: Loss = squared_error,
+    *,
+    best_by: str = "val_distance",
+    gradient_clip: float | None = None,
 ) -> None:
-    """Train a network and write the run folder, resuming from its checkpoint where there is one.
+    """Train a network, resuming from the run's checkpoint where there is one.
+
+    The caller finishes the run folder with :func:`localize.training.runs.finish`.
 
     Args:
-        about: the request of the run; goes into ``model.json``.
+        about: the request of the run.
+        best_by: the column of the history whose least value is that of the best epoch.
+        gradient_clip: largest norm of the gradient; None: no limit.
 
     Raises:
         InputError: the checkpoint has another request or is damaged, or the loss is not finite.
     """
     checkpoint = runs.begin(run, about)
-    callbacks: list[pl.Callback] = [RunWriter(run, about)]
+    callbacks: list[pl.Callback] = [RunWriter(run, about, best_by)]
     if schedule.patience:
         callbacks.append(
             pl.callbacks.EarlyStopping(monitor="val_distance", patience=schedule.patience)
@@ -225,8 +239,8 @@ def train(
         enable_progress_bar=schedule.progress and sys.stderr.isatty(),
         default_root_dir=run,
         num_sanity_val_steps=0,
+        gradient_clip_val=gradient_clip,
     )
-    module = Regression(network, schedule.learning_rate, loss)
     try:
         with _interruptible(), explain_worker_death():
             trainer.fit(
@@ -238,8 +252,6 @@ def train(
             )
     except InputError as error:
         raise runs.to_interruption(run, error) from None
-    if trainer.is_global_zero:
-        runs.finish(run, about, "val_distance")
 
 
 @contextmanager

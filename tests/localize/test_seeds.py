@@ -18,6 +18,7 @@ from localize import comparison
 from localize.cli import main, tables
 from localize.data.folder import Folder
 from localize.evaluation import scoring, seeds
+from localize.evaluation.by_ratio import hit_rates_by_ratio
 from localize.evaluation.results import OVER_SEEDS, SEEDS, Comparison, collect_results
 from localize.methods.centre import Centre
 from localize.methods.cnn import Cnn, Network
@@ -348,3 +349,13 @@ def test_a_region_is_missed_if_every_seed_misses_it() -> None:
     ]  # fmt: skip
     missed = ranking.visible_misses(pd.DataFrame(rows), "m")
     assert missed[["file_name", "distance"]].to_numpy().tolist() == [["b", 20.0], ["c", 40.0]]
+
+
+def test_seeds_do_not_count_as_images_in_the_hit_rate_by_ratio() -> None:
+    rng = np.random.default_rng(0)
+    one = pd.DataFrame(
+        {"method": "m", "file_name": map(str, range(60)), "photo": map(str, range(60)),
+         "discolor_ratio": np.geomspace(1.05, 2, 60), "distance": rng.uniform(0, 10, 60)}
+    )  # fmt: skip
+    both = pd.concat([one.assign(seed=seed) for seed in (0, 1)], ignore_index=True)
+    pd.testing.assert_frame_equal(hit_rates_by_ratio(both), hit_rates_by_ratio(one))

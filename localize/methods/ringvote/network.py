@@ -18,14 +18,11 @@ from torch.nn import functional as F
 
 from localize.methods.hough.aggregation import VoteAggregation
 from localize.methods.hough.outlines import KINDS
-from localize.methods.ringvote.features import CHANNELS, features
+from localize.methods.ringvote.encoder import CELL, Encoder
 from localize.methods.ringvote.platt import PlattScaling
 from localize.methods.ringvote.tta import FLIPS, average_heads
 
-CELL = 2  # px of a side; the pixels of a cell become channels, nothing is averaged
 POOL = 4  # px, side of a square of the coarse head
-DILATIONS = ((1, 1), (2, 1), (4, 1))  # of each block's two convolutions, in cells
-CONTEXT_DILATIONS = ((1, 1), (2, 4))  # in squares of two cells
 REACH = 72  # px; pixels farther away than that do not change the evidence of a pixel
 _STEPS = (0.02, 0.04, 0.08, 0.16)
 STEPS = (*(-step for step in reversed(_STEPS)), *_STEPS)  # logarithms of ratios that are learned
@@ -95,42 +92,7 @@ def nearest_hypothesis(ratio: float) -> int:
     return min(range(len(HYPOTHESES)), key=lambda n: abs(math.log(ratio) - math.log(HYPOTHESES[n])))
 
 
-class Block(nn.Module):
-    """Residual block of two 3 x 3 convolutions: (B, width, h, w) -> the same shape.
-
-    Args:
-        first, second: dilations, in cells.
-    """
-
-    def __init__(self, width: int, first: int, second: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(width, width, 3, padding=first, dilation=first)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=second, dilation=second)
-        with torch.no_grad():
-            self.conv2.weight.mul_(0.3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        residual: Tensor = self.conv2(F.relu_(self.conv1(x)))
-        return F.relu_(residual.add_(x))
-
-
-class Context(nn.Module):
-    """Blocks at half the resolution: (B, width, h, w) -> the same shape."""
-
-    def __init__(self, width: int, inner: int) -> None:
-        super().__init__()
-        self.down = nn.Conv2d(width, inner, 2, stride=2)
-        self.blocks = nn.Sequential(*(Block(inner, *pair) for pair in CONTEXT_DILATIONS))
-        self.up = nn.ConvTranspose2d(inner, width, 2, stride=2)
-        with torch.no_grad():
-            self.up.weight.mul_(0.3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        context: Tensor = self.up(self.blocks(F.relu_(self.down(x))))
-        return context
-
-
-class RingVoteNet(nn.Module):
+class RingVoteNet(Encoder):
     """Encoder, evidence heads, vote aggregation and Platt scaling.
 
     (B, 3, H, W) code values -> :meth:`encode` -> :meth:`evidence` or :meth:`coarse_evidence`.
@@ -142,13 +104,8 @@ class RingVoteNet(nn.Module):
     """
 
     def __init__(self, width: int = 48, views: int = 1) -> None:
-        super().__init__()
-        self.width, self.flips = width, FLIPS[:views]
-        # A convolution of 3 x 3 cells whose pixels are channels.
-        self.stem = nn.Conv2d(CHANNELS, width, 3 * CELL, stride=CELL, padding=CELL)
-        *first, last = (Block(width, *pair) for pair in DILATIONS)
-        self.first_blocks, self.last_block = nn.Sequential(*first), last
-        self.context = Context(width, 4 * width // 3)
+        super().__init__(width)
+        self.flips = FLIPS[:views]
         bands, side = len(BANDS) + 1, POOL // CELL
         self.evidence_head = nn.Conv2d(width, len(STEPS) * bands * KINDS * CELL**2, 1)
         self.coarse_head = nn.Conv2d(width, len(HYPOTHESES) * bands * KINDS, side, stride=side)
@@ -170,13 +127,8 @@ class RingVoteNet(nn.Module):
         """(B, 3, H, W) code values -> (B, channels, h, w) by cell, of sides rounded up to POOL."""
         height, width = rgb.shape[2:]
         rgb = F.pad(rgb, (0, -width % POOL, 0, -height % POOL), mode="replicate")
-        views = [self._encode_view(rgb.flip(flip)).flip(flip) for flip in self.flips]
+        views = [self.encode_view(rgb.flip(flip)).flip(flip) for flip in self.flips]
         return views[0] if len(views) == 1 else torch.cat(views, 1)
-
-    def _encode_view(self, rgb: Tensor) -> Tensor:
-        x = self.first_blocks(F.relu_(self.stem(features(rgb))))
-        encoding: Tensor = self.last_block(F.relu_(self.context(x).add_(x)))
-        return encoding
 
     def platt(self, image_only: bool) -> PlattScaling:
         """The scaling for this number of views, and for the image-only or the told form."""
