@@ -21,6 +21,7 @@ from localize.evaluation import provenance
 from localize.evaluation.answer_log import AnswerLog
 from localize.evaluation.results import FINISHED, Comparison, collect_results, read_comparison
 from localize.evaluation.scoring import Answers, predict, score
+from localize.evaluation.seeds import merge_seeds, seed_numbers
 from localize.localizer import HISTORY, Localizer
 from localize.names import file_stem
 from localize.registry import BASELINE, METHODS, Method
@@ -47,11 +48,18 @@ class Participant:
     Args:
         name: the name in all tables.
         loaded_from: its SPEC or run folder.
+        seed: the seed that it was trained with, if the method takes part with several seeds.
     """
 
     name: str
     localizer: Localizer
     loaded_from: str | Path
+    seed: int | None = None
+
+    @property
+    def label(self) -> str:
+        """The name with the seed; different for all participants."""
+        return self.name if self.seed is None else f"{self.name} seed {self.seed}"
 
     @property
     def run(self) -> Path | None:
@@ -144,6 +152,7 @@ def compare(
     methods: Sequence[str] = DEFAULT_METHODS,
     *,
     split: str | None = None,
+    seeds: int = 1,
     overwrite: bool = False,
     resume: bool = False,
     step: ProgressFactory = no_progress,
@@ -156,6 +165,9 @@ def compare(
     methods are compared; those that learn from clean images only if the dataset has some.
 
     Args:
+        seeds: how often each method that is trained on labelled images is trained, with the seeds
+            ``seed``, ``seed`` + 1, ...; the tables show the mean over the seeds
+            (:mod:`localize.evaluation.seeds`). Their run folders are ``out/runs/METHOD-seed-N``.
         options: each is passed to the methods that have it: ``epochs_scale``, ``input``, ...
 
     Raises:
@@ -165,10 +177,11 @@ def compare(
     entries = [registry.method(name) for name in dict.fromkeys((registry.BASELINE, *methods))]
     source = choose_split(dataset, split)
     method_names = None if methods == DEFAULT_METHODS else methods
+    recorded = options | ({"seeds": seeds} if seeds != 1 else {})
     command = provenance.command(
-        "compare", dataset, methods=method_names, split=split, **options, out=out
+        "compare", dataset, methods=method_names, split=split, **recorded, out=out
     )
-    request = request_of(source, options)
+    request = request_of(source, recorded)
     if resume and not overwrite and (finished := _read_finished(out, request, command, say)):
         return finished
     if methods == DEFAULT_METHODS:
@@ -176,10 +189,13 @@ def compare(
     options_of = registry.options_by_method(entries, options)
     time_limit = options.get("time_limit")
     untrained = {
-        entry.name: registry.create(entry.name, **options_of[entry.name])
+        (entry.name, seed): registry.create(entry.name, **options_of[entry.name] | given)
         for entry in entries
         if entry.learns != "nothing"
+        for seed, given in _seed_options(entry, seeds, options_of[entry.name])
     }
+    if seeds != 1 and all(seed is None for _, seed in untrained):
+        raise InputError("seeds: none of the methods is trained on labelled images: leave it out")
     participants = []
     with folders.stage(
         out,
@@ -196,12 +212,26 @@ def compare(
                 name = registry.name_of(entry.name)
                 participants.append(Participant(name, localizer, entry.name))
                 continue
-            run = building / "runs" / registry.folder_of(entry.name)
-            _train(untrained[entry.name], entry.name, dataset, run, say)
-            localizer = registry.load(run, time_limit=time_limit)
-            participants.append(Participant(registry.label(entry.name, localizer), localizer, run))
-        result = _score_and_write(participants, source, building, options, command, step)
+            for seed in [seed for name, seed in untrained if name == entry.name]:
+                suffix = "" if seed is None else f"-seed-{seed}"
+                run = building / "runs" / registry.folder_of(entry.name + suffix)
+                title = entry.name + suffix.replace("-", " ")
+                _train(untrained.pop((entry.name, seed)), title, dataset, run, say)
+                localizer = registry.load(run, time_limit=time_limit)
+                name = registry.label(entry.name, localizer)
+                participants.append(Participant(name, localizer, run, seed))
+        result = _score_and_write(participants, source, building, recorded, command, step)
     return replace(result, folder=out)
+
+
+def _seed_options(
+    entry: Method, seeds: int, options: dict[str, Any]
+) -> list[tuple[int | None, dict[str, Any]]]:
+    """The seeds that a method is trained with, each as an option; None and {} for one seed."""
+    numbers = seed_numbers(seeds, options)
+    if seeds == 1 or not entry.takes_seeds or entry.weights:
+        return [(None, {})]
+    return [(seed, {"seed": seed}) for seed in numbers]
 
 
 def _drop_unusable(entries: list[Method], dataset: str | Path, say: Say) -> list[Method]:
@@ -274,23 +304,25 @@ def _score(
     (folder / ANSWERS).mkdir(exist_ok=True)
     answers, scores, last_scores, histories = [], [], [], []
     for each in participants:
-        with step(each.name) as progress:
-            answers.append(logged_answers(each, source, folder, each.name, progress))
+        with step(each.label) as progress:
+            answers.append(logged_answers(each, source, folder, each.label, progress))
         scores.append(score(answers[-1], source, each.localizer.parameters))
         answers[-1].maps.clear()  # scored, and large
         if each.run and (each.run / HISTORY_FILE).is_file():
             last = replace(each, localizer=registry.load(each.run, which="last"))
-            last_answers = logged_answers(last, source, folder, f"{each.name} last", None)
+            last_answers = logged_answers(last, source, folder, f"{each.label} last", None)
             last_scores.append(score(last_answers, source, last.localizer.parameters))
-            histories.append(_history(each.name, each.run))
-    return collect_results(answers, scores, folder, histories, last_scores)
+            histories.append(_history(each.label, each.run))
+    result = collect_results(answers, scores, folder, histories, last_scores)
+    seed_of = {each.label: (each.name, each.seed) for each in participants if each.seed is not None}
+    return merge_seeds(result, seed_of)
 
 
 def logged_answers(
     participant: Participant, source: Folder, folder: Path, file: str, progress: Progress | None
 ) -> Answers:
     """The answers of a participant; those in the log ``file`` of an interrupted run are reused."""
-    name = participant.name
+    name = participant.label
     fingerprint = provenance.fingerprint(participant.loaded_from)
     path = folder / ANSWERS / f"{file_stem(file)}.jsonl"
     with closing(AnswerLog(path, {f"code or weights of {name}": fingerprint})) as log:

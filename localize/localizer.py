@@ -22,8 +22,9 @@ Learns = Literal["nothing", "clean", "labelled"]
 ScoreKind = Literal["", "log odds"]
 MapMarks = Literal["centre", "region"]
 Range = tuple[float, float]
-# The columns of a run's history.csv, one row per epoch; distances in px.
-HISTORY = ("epoch", "train_loss", "train_distance", "val_loss", "val_distance")
+# The columns of a run's history.csv, one row per epoch; distances in px, val_spread as a share of
+# the spread of the true centres (localize.training.collapse).
+HISTORY = ("epoch", "train_loss", "train_distance", "val_loss", "val_distance", "val_spread")
 HIT_RADIUS = 5.0  # px: an answer at most this far from the true centre is a hit (hit@5)
 
 

@@ -64,6 +64,11 @@ class Method:
         """The names of the options that users may give."""
         return frozenset(self.options.fields())
 
+    @property
+    def takes_seeds(self) -> bool:
+        """Whether it is trained on labelled images, with a seed that changes the result."""
+        return self.learns == "labelled" and "seed" in self.option_names
+
     def select_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The entries of ``options`` that the method has."""
         return {name: value for name, value in options.items() if name in self.option_names}

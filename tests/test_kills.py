@@ -62,6 +62,14 @@ COMMANDS = {
         ("localize", "train", "cnn-fast", "set", "--epochs", "2", "--input", "32x32",
          "--out", "out")
     ),
+    "compare-seeds": Command(
+        ("localize", "compare", "set", "--methods", "cnn-fast", "--epochs", "1", "--seeds", "2",
+         "--input", "32x32", "--out", "out")
+    ),
+    "train-seeds": Command(
+        ("localize", "train", "cnn-fast", "set", "--epochs", "1", "--input", "32x32",
+         "--seeds", "2", "--out", "out")
+    ),
     "sharpness": Command(
         ("localize", "sharpness", "boundary", "--photos", "photos", "--size", "64x64", "--radii",
          "10", "--ratios", "1.2,1.5", "--per-cell", "2", "--workers", "1", "--out", "out")

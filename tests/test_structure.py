@@ -28,9 +28,9 @@ ROOMS = {
         "synth.errors",
     ),
     "localize": (
-        "localize.__main__", "localize.cli", "localize", "localize.api", "localize.play",
-        "localize.sharpness", "localize.external_predictions", "localize.learning_curves",
-        "localize.comparison",
+        "localize.__main__", "localize.cli", "localize", "localize.seed_training", "localize.api",
+        "localize.play", "localize.sharpness", "localize.external_predictions",
+        "localize.learning_curves", "localize.comparison",
         "localize.report", "localize.evaluation", "localize.registry", "localize.external",
         "localize.methods.heatmap", "localize.methods.ringvote", "localize.methods.patchcore",
         "localize.methods", "localize.methods.hough", "localize.training", "localize.data",

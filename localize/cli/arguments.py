@@ -14,6 +14,13 @@ Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace OUT if an earlier run wrote it.")
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")]
+Seeds = Annotated[
+    int,
+    typer.Option(
+        help="Train each method with this many seeds, --seed and those that follow it, to tell "
+        "the method from its luck; only methods that learn from labelled images.",
+    ),
+]
 TimeLimit = Annotated[
     Optional[float],
     typer.Option(

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from localize.cli.arguments import Dataset, Overwrite, Resume, Split, TimeLimit
+from localize.cli.arguments import Dataset, Overwrite, Resume, Seeds, Split, TimeLimit
 from localize.cli.options import add_option_flags
 from synth import console
 
@@ -60,12 +60,18 @@ def compare(
         ),
     ] = None,
     split: Split = None,
+    seeds: Seeds = 1,
     overwrite: Overwrite = False,
     resume: Resume = False,
 ) -> None:
     """Train methods, score them on a dataset and draw the figures.
 
+    With --seeds, a method that is trained on labelled images is trained several times. The tables
+    show the mean over the seeds and its standard deviation, seeds.csv each seed.
+
     Example: `localize compare set --methods cnn-fast,boundary --epochs-scale 0.5 --out results`
+
+    Example: `localize compare set --methods cnn-slow,unet-dsnt --seeds 5 --out results`
     """
     from localize import comparison
     from localize.cli import tables
@@ -75,6 +81,7 @@ def compare(
         out,
         methods.split(",") if methods else comparison.DEFAULT_METHODS,
         split=split,
+        seeds=seeds,
         overwrite=overwrite,
         resume=resume,
         step=console.progress,

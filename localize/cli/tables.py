@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import pandas as pd
 from rich.table import Table
 
 from localize.evaluation.results import Comparison
@@ -19,26 +20,35 @@ def print_scores(result: Comparison, requested_split: str | None) -> None:
     fallback = " (there is no test split)" if requested_split is None and split == "val" else ""
     table = Table(title=f"{n} images, split {split}{fallback}; 95 % intervals over photos")
     has_auroc = result.scores["image_auroc"].notna().any()
-    headings = ("method", "mean px", "normalised", "median px", "hit@5", "hit@r", "last epoch")
-    for heading in (*headings, "AUROC") if has_auroc else headings:
-        table.add_column(heading, justify="left" if heading == "method" else "right", no_wrap=True)
+    has_note = result.scores["note"].ne("").any()
+    headings = ("normalised", "median px", "hit@5", "hit@r", "last epoch")
+    has_seeds = len(result.seeds) > 0
+    before = ("method", "mean px", *(["SD over seeds"] if has_seeds else []))
+    after = [name for name, shown in (("AUROC", has_auroc), ("note", has_note)) if shown]
+    for heading in (*before, *headings, *after):
+        left = heading in ("method", "note")
+        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
     last = dict(zip(result.last["method"], result.last["mean_distance"], strict=True))
     for row in result.scores.to_dict("records"):
         table.add_row(
             plain(row["method"]),
             format_interval(row, "mean_distance", ".0f"),
+            *([_deviation(row)] if has_seeds else []),
             format_interval(row, "normalised_distance", ".3f"),
             _number(row["median_distance"], ".1f"),
             f"{row['hit@5']:.2f}",
             f"{row['hit@r']:.2f}",
             f"{_number(last[row['method']], '.0f')} px" if row["method"] in last else "",
             *([format_interval(row, "image_auroc", ".2f")] if has_auroc else []),
+            *([row["note"]] if has_note else []),
         )
     console.print_table(table)
     if len(result.last):
         print(
             "last epoch: mean distance with the last epoch's weights; other columns: best epoch's"
         )
+    if has_seeds:
+        print("SD over seeds: standard deviation of mean px; each seed is in seeds.csv")
     if has_auroc:
         print("AUROC: of the score, images with an anomaly against clean ones; more in scores.csv")
     if len(result.errors):
@@ -52,6 +62,13 @@ def _number(value: float, form: str) -> str:
     if math.isnan(value):
         return "–"
     return f"{value:{form}}" if abs(value) < 1e6 else f"{value:.2g}"
+
+
+def _deviation(row: dict[Any, Any]) -> str:
+    """The standard deviation over the seeds of a method and their number; "" for one seed."""
+    if pd.isna(row["seeds"]):
+        return ""
+    return f"{_number(row['mean_distance_sd'], '.1f')} px ({row['seeds']:.0f} seeds)"
 
 
 def format_interval(row: dict[Any, Any], column: str, form: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from localize.cli.arguments import Overwrite, Resume
+from localize.cli.arguments import Overwrite, Resume, Seeds
 from localize.cli.options import add_option_flags
 from synth import console
 
@@ -31,6 +31,7 @@ def train(
     recipe: Annotated[
         Optional[Path], typer.Option(help="Recipe of endless images: a preset or a file [default].")
     ] = None,
+    seeds: Seeds = 1,
     overwrite: Overwrite = False,
     resume: Resume = False,
 ) -> None:
@@ -43,12 +44,20 @@ def train(
     during training. Photos that are broken, animated, transparent or smaller than the recipe's size
     are skipped, as by synth generate, and listed in skipped.csv in the run folder.
 
+    With --seeds, OUT holds a run folder for each seed, and seeds.csv.
+
     Example: `localize train cnn-fuse-last set --out runs/last --input 400x400`
 
     Example: `localize train ringvote --photos photos --recipe ringvote.json --out ring`
 
     Example: `localize train anomalib:padim set --out padim` (after `make peers`)
     """
+    if seeds != 1:
+        _train_seeds(
+            spec, dataset, out, seeds, photos=photos, recipe=recipe, overwrite=overwrite,
+            resume=resume, say=console.print_line, **options,
+        )  # fmt: skip
+        return
     from localize import api
 
     api.train(
@@ -58,6 +67,28 @@ def train(
     if photos is not None:
         console.print_passed_over(photos)
     console.print_line(f"{out}: {_summary(api.describe(out))}")
+
+
+def _train_seeds(
+    spec: str, dataset: Path | None, out: Path, seeds: int, *, photos: Path | None, **more: Any
+) -> None:
+    """Train a method with several seeds; print a line for each and one for all."""
+    from localize.evaluation.seeds import describe_spread
+    from localize.seed_training import train_seeds
+    from localize.training.collapse import COLLAPSED
+
+    def finished(seed: int, about: dict[str, Any]) -> None:
+        console.print_line(f"seed {seed}: {_summary(about)}")
+
+    runs = train_seeds(spec, dataset, out, seeds, photos=photos, finished=finished, **more)
+    if photos is not None:
+        console.print_passed_over(photos)
+    spread = describe_spread([about["val_distance"] for about in runs.values()])
+    collapsed = [str(seed) for seed, about in runs.items() if about.get("collapsed_at")]
+    note = f"; {len(collapsed)} of them {COLLAPSED} (seed {', '.join(collapsed)})"
+    console.print_line(
+        f"{out}: {len(runs)} seeds, mean validation distance {spread}{note if collapsed else ''}"
+    )
 
 
 def _summary(about: dict[str, Any]) -> str:
@@ -71,8 +102,11 @@ def _summary(about: dict[str, Any]) -> str:
             f"{about['bank'][0]} patches of {about['train_images']} clean images in the bank "
             f"(weights: {about['weights']['source']}); threshold{score}, {threshold['what']}"
         )
+    from localize.training.collapse import COLLAPSED
+
+    since = about.get("collapsed_at")
     return (
         f"best epoch {about['best_epoch']} of {about['last_epoch']}, "
         f"validation distance {about['val_distance']:.1f} px "
         f"(centre guess {about['val_centre_distance']:.1f} px)"
-    )
+    ) + (f"; {COLLAPSED} since epoch {since}" if since else "")

@@ -84,13 +84,15 @@ def _hit_rate(rows: pd.DataFrame) -> dict[str, float]:
     The interval reaches from the lower of the lower ends to the higher of the higher ends of the
     bootstrap over photos and of Wilson's interval. In a bin of few images the bootstrap is too
     narrow, and without width where all or no images are hits; Wilson's ignores that images of
-    one photo depend on each other.
+    one photo depend on each other. The answers of several seeds to an image count as one answer.
     """
     hits = (rows["distance"] <= HIT_RADIUS).to_numpy(float)
     low, high = metrics.bootstrap(hits, rows["photo"].tolist())
-    wilson_low, wilson_high = wilson_interval(hits.sum(), np.array(len(hits)))
+    seeds = max(1, rows["seed"].nunique()) if "seed" in rows else 1
+    n = len(hits) // seeds
+    wilson_low, wilson_high = wilson_interval(hits.sum() / seeds, np.array(n))
     return {
-        "n": len(hits),
+        "n": n,
         "hit@5": float(hits.mean()),
         "hit@5_low": float(np.minimum(low, wilson_low)),
         "hit@5_high": float(np.maximum(high, wilson_high)),

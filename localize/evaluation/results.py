@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,15 @@ from localize.evaluation import tables
 from localize.evaluation.scoring import CLEAN, ERRORS, PREDICTIONS, SCORES, Answers
 from localize.localizer import HISTORY
 from synth import folders
+from synth.number_kinds import INFINITE
 
 FINISHED = "finished already; --overwrite makes it again"
+# Further columns of scores.csv where methods were trained with several seeds.
+OVER_SEEDS = (
+    "seeds", "collapsed_seeds", "mean_distance_sd", "normalised_distance_sd", "hit@5_sd",
+    "hit@r_sd",
+)  # fmt: skip
+SEEDS = ("method", "seed", *SCORES[1:])
 TABLES: dict[str, tuple[str, ...]] = {  # by file name, without .csv
     "predictions": PREDICTIONS,
     "clean": CLEAN,
@@ -22,8 +29,11 @@ TABLES: dict[str, tuple[str, ...]] = {  # by file name, without .csv
     "history": ("method", *HISTORY),
     "scores-last-epoch": SCORES,
     "errors": ERRORS,
+    "seeds": SEEDS,
 }
-TEXTS = ("method", "file_name", "photo", "reason", "split")  # columns of text
+TEXTS = ("method", "file_name", "photo", "reason", "split", "note")  # columns of text
+LATER = ("val_spread", "answer_spread", "note")  # columns that tables of earlier versions lack
+OPTIONAL = ("seed", *OVER_SEEDS)  # columns that tables of runs with one seed lack
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,7 @@ class Comparison:
         history: one row per trained method and epoch.
         last: like ``scores``, with the weights of the last epoch.
         errors: the images that a method failed on, with the reason.
+        seeds: like ``scores``, one row per method and seed, of methods with several seeds.
     """
 
     predictions: pd.DataFrame
@@ -46,6 +57,7 @@ class Comparison:
     last: pd.DataFrame
     errors: pd.DataFrame
     folder: Path
+    seeds: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(SEEDS)))
 
 
 def collect_results(
@@ -85,12 +97,19 @@ def read_comparison(
     same = {**request, "command": command}
     if any(record.get(key) != value for key, value in same.items()):
         return None
-    frames = {
-        name: tables.read(out / f"{name}.csv", columns, [each for each in columns if each in TEXTS])
-        for name, columns in TABLES.items()
-    }
+    frames = {name: _read_table(out / f"{name}.csv", TABLES[name]) for name in TABLES}
     scores = frames["scores"].astype({"parameters": "Int64"})
     return Comparison(
         frames["predictions"], frames["clean"], scores, frames["history"],
-        frames["scores-last-epoch"], frames["errors"], out,
+        frames["scores-last-epoch"], frames["errors"], out, frames["seeds"],
     )  # fmt: skip
+
+
+def _read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """A table of a run; columns that it lacks because it is older are empty."""
+    needed = [each for each in columns if each not in LATER]
+    texts = [each for each in columns if each in TEXTS]
+    numbers = dict.fromkeys({*LATER, *OPTIONAL} - set(texts), INFINITE)
+    table = tables.read(path, needed, texts, numbers)
+    lacking = [each for each in columns if each not in table]
+    return table.reindex(columns=[*table.columns, *lacking])

@@ -19,6 +19,8 @@ from localize.evaluation.detection import MapSummary
 from localize.evaluation.validity import NO_ANSWER
 from localize.external.worker import error_text
 from localize.localizer import HIT_RADIUS, Finding, Localizer, Told, as_localizer
+from localize.registry import BASELINE
+from localize.training.collapse import COLLAPSED, is_constant, relative_spread
 from synth import anomaly
 from synth.anomaly import Anomaly
 from synth.errors import InputError
@@ -39,7 +41,7 @@ SCORES = (
     "method", "split", "n", "mean_distance", "mean_distance_low", "mean_distance_high",
     "normalised_distance", "normalised_distance_low", "normalised_distance_high",
     "median_distance", "hit@5", "hit@r", "n_clean", *DETECTION, "best_f1_threshold",
-    "parameters", "ms_per_image",
+    "parameters", "ms_per_image", "answer_spread", "note",
 )  # fmt: skip
 
 Progress = Callable[[int, int], None]
@@ -282,8 +284,21 @@ def score(answers: Answers, source: Folder, parameters: int | None) -> dict[str,
         "hit@r": metrics.hit_rate(distance, table["r"].to_numpy()),
         "parameters": parameters,
         "ms_per_image": float(table["seconds"].median() * 1000),
+        "answer_spread": (spread := _answer_spread(table, source)),
+        "note": COLLAPSED if is_constant(spread) and row["method"] != BASELINE else "",
     }
     return row | _detection(answers, source) if len(answers.clean) else row
+
+
+def _answer_spread(predictions: pd.DataFrame, source: Folder) -> float:
+    """The relative spread of the answers, over the images with an answer."""
+    answered = predictions["distance"].notna().to_numpy()
+    size = source.table[["width", "height"]].to_numpy(float)[answered]
+    predicted, true = (
+        (predictions[list(names)].to_numpy(float)[answered] + 0.5) / size
+        for names in (("x_pred", "y_pred"), ("x", "y"))
+    )
+    return relative_spread(predicted, true)
 
 
 def labelled_scores(

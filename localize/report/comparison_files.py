@@ -79,6 +79,8 @@ def _write_tables(result: Comparison, rates: pd.DataFrame) -> None:
         frames["clean"] = result.clean
     if len(result.errors):
         frames["errors"] = result.errors
+    if len(result.seeds):
+        frames["seeds"] = result.seeds
     if len(rates):
         frames[by_ratio.FILE] = rates
     for name, table in frames.items():
@@ -106,7 +108,7 @@ def _draw_figures(
     if len(result.history):
         guess = centre_distance(Folder(source.folder, "val"))
         plots.save(plots.validation_curves(result.history, guess), folder / "validation")
-    plots.save(plots.mean_distances(result.scores), folder / "distance")
+    plots.save(plots.mean_distances(result.scores, result.seeds), folder / "distance")
     plots.save(plots.hit_rate_curves(result.predictions), folder / "found")
     if len(rates):
         plots.save(ratio_plot.hit_rate_by_ratio(rates), folder / by_ratio.FILE)

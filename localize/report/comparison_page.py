@@ -12,10 +12,11 @@ import pandas as pd
 from localize.evaluation import scoring, tables
 from localize.evaluation.detection import Estimate
 from localize.evaluation.metrics import DRAWS
+from localize.evaluation.results import OVER_SEEDS
 from localize.evaluation.scoring import ERRORS
 from localize.localizer import HIT_RADIUS
 from localize.registry import BASELINE
-from localize.report import comparison_summary, ranking
+from localize.report import comparison_summary, ranking, seeds
 from localize.report.contents import (
     Contents,
     Styles,
@@ -32,7 +33,7 @@ from localize.report.numbers import interval, number, percent
 from localize.report.plots import method_styles
 from localize.report.ranking import MethodResult
 from localize.report.ratio_plot import ratio_section
-from synth.number_kinds import ABOVE_ZERO, DISTANCE, PIXELS, POSITIVE, SHARE, SIZE
+from synth.number_kinds import ABOVE_ZERO, DISTANCE, INFINITE, PIXELS, POSITIVE, SHARE, SIZE
 
 NUMBERS = {
     "r": SIZE,
@@ -41,6 +42,7 @@ NUMBERS = {
     "distance": DISTANCE,
 }
 SCORE_NUMBERS = {
+    **dict.fromkeys(OVER_SEEDS, ABOVE_ZERO),
     **dict.fromkeys(scoring.DETECTION, SHARE),
     **dict.fromkeys(("n_clean", "parameters", "ms_per_image"), ABOVE_ZERO),
 }
@@ -76,9 +78,10 @@ def contents(folder: Path) -> Contents:
         folder / "predictions.csv",
         ("method", "file_name", *NUMBERS),
         ("method", "file_name", "photo"),
-        NUMBERS,
+        {**NUMBERS, "seed": INFINITE},
     )
-    scores = tables.read(folder / "scores.csv", ("method",), ("method",), SCORE_NUMBERS)
+    texts = ("method", "note")
+    scores = tables.read(folder / "scores.csv", ("method",), texts, SCORE_NUMBERS)
     errors = tables.read(folder / "errors.csv", ERRORS, ERRORS)
     names = list(dict.fromkeys(predictions["method"]))
     styles, methods = method_styles(names), method_entries(record.get("methods") or {}, names)
@@ -146,9 +149,11 @@ def _subject(record: dict[str, Any], predictions: pd.DataFrame) -> str:
 
 def _score_table(results: list[MethodResult], scores: pd.DataFrame, styles: Styles) -> Html:
     incomplete = any(each.answered < each.n for each in results)
+    has_seeds = "seeds" in scores and scores["seeds"].notna().any()
     columns = [
         Column("method", False),
         Column("mean distance, px"),
+        *([seeds.COLUMN] if has_seeds else []),
         Column("gain, px", about="how much closer than the centre guess of the same image"),
         Column("verdict", False, about="better or worse if the interval of the gain excludes 0"),
         Column("median, px"),
@@ -166,8 +171,12 @@ def _score_table(results: list[MethodResult], scores: pd.DataFrame, styles: Styl
         is_guess = each.method == BASELINE
         share = each.answered / max(1, each.n)
         rows.append([
-            Cell(method_label(each.method, styles), each.method, inputs_text(each.told)),
+            Cell(
+                method_label(each.method, styles), each.method,
+                "; ".join(filter(None, (inputs_text(each.told), str(score.get("note", ""))))),
+            ),
             _estimate_cell(each.mean),
+            *([seeds.deviation_cell(score.to_dict())] if has_seeds else []),
             Cell("–", 0.0) if is_guess else _estimate_cell(each.gain),
             Cell("–" if is_guess else each.verdict, kind=each.verdict.replace(" ", "-")),
             Cell(number(each.median), each.median),

@@ -70,7 +70,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def validation_curves(history: pd.DataFrame, centre: float) -> Figure:
-    """Validation distance (px) after each epoch; a dashed line for the centre guess."""
+    """Validation distance (px) after each epoch, a line per seed; dashed: the centre guess."""
     with figure_style():
         figure = new_figure(8, 4.5)
         axes = figure.subplots()
@@ -79,11 +79,13 @@ def validation_curves(history: pd.DataFrame, centre: float) -> Figure:
         labels: list[str] = []
         for name, epochs in history.groupby("method", sort=False):
             colour, marker = styles[str(name)]
-            at, values = epochs["epoch"].to_numpy(), epochs["val_distance"].to_numpy()
-            best = int(np.nan_to_num(values, nan=np.inf).argmin())
-            handles += axes.plot(at, values, color=colour, label=name, lw=1.6)
+            for _, run in epochs.groupby(epochs.get("seed", epochs["method"]), dropna=False):
+                at, values = run["epoch"].to_numpy(), run["val_distance"].to_numpy()
+                best = int(np.nan_to_num(values, nan=np.inf).argmin())
+                lines = axes.plot(at, values, color=colour, label=name, lw=1.6)
+                axes.plot(at[best], values[best], marker, color=colour, ms=6, mec="white")
+            handles += lines
             labels.append(short(str(name)))
-            axes.plot(at[best], values[best], marker, color=colour, ms=6, mec="white")
         if np.isfinite(centre):
             handles.append(axes.axhline(centre, color=GREY, ls="--", lw=1.6))
             labels.append("centre guess")
@@ -101,8 +103,12 @@ def validation_curves(history: pd.DataFrame, centre: float) -> Figure:
     return figure
 
 
-def mean_distances(scores: pd.DataFrame) -> Figure:
-    """Mean distance (px) with its 95 % interval; a dashed line for the centre guess."""
+def mean_distances(scores: pd.DataFrame, seeds: pd.DataFrame | None = None) -> Figure:
+    """Mean distance (px) with its 95 % interval; a dashed line for the centre guess.
+
+    Args:
+        seeds: the scores of each seed of some methods, drawn as a dot each.
+    """
     with figure_style():
         names = [short(name) for name in scores["method"]]
         longest = max(map(display_width, names))
@@ -112,6 +118,8 @@ def mean_distances(scores: pd.DataFrame) -> Figure:
         axes = figure.subplots()
         styles = method_styles(scores["method"].tolist())
         ends = scores[["mean_distance", "mean_distance_high"]].to_numpy(float)
+        if of_seeds := _distances_by_method(seeds):
+            ends = np.concatenate([ends.ravel(), *of_seeds.values()])
         # A method with very large distances must not compress the axis for the others.
         guess = float(scores.loc[scores["method"] == BASELINE, "mean_distance"].max())
         limit = AXIS_LIMIT * guess if guess > 0 else np.inf
@@ -123,6 +131,11 @@ def mean_distances(scores: pd.DataFrame) -> Figure:
                 axes.plot(
                     [row["mean_distance_low"], row["mean_distance_high"]], [i, i],
                     color=colour, lw=2.5, solid_capstyle="round",
+                )  # fmt: skip
+            if (single := of_seeds.get(row["method"])) is not None:
+                axes.plot(
+                    np.minimum(single, far), np.full(len(single), i + 0.25), "o", color=colour,
+                    ms=4, mew=0, alpha=0.6, clip_on=False,
                 )  # fmt: skip
             label = "no answer"
             if np.isfinite(mean):
@@ -142,10 +155,21 @@ def mean_distances(scores: pd.DataFrame) -> Figure:
         n, split = int(scores["n"].max()), scores["split"].iloc[0]
         axes.set(
             title=f"Mean distance on {n} images ({split}) with 95 % intervals",
-            xlabel="mean distance (px); dashed line: centre guess",
+            xlabel="mean distance (px); dashed line: centre guess"
+            + ("; small dots: single seeds" if of_seeds else ""),
             xlim=(0, 1.04 * far),
         )
     return figure
+
+
+def _distances_by_method(seeds: pd.DataFrame | None) -> dict[str, np.ndarray]:
+    """The mean distances of the seeds of each method, px."""
+    if seeds is None:
+        return {}
+    return {
+        str(name): rows["mean_distance"].dropna().to_numpy(float)
+        for name, rows in seeds.groupby("method")
+    }
 
 
 def hit_rate_curves(predictions: pd.DataFrame) -> Figure:

@@ -175,9 +175,12 @@ def best_method(predictions: pd.DataFrame) -> str | None:
 def visible_misses(predictions: pd.DataFrame, method: str, count: int = 12) -> pd.DataFrame:
     """A method's rows without an answer inside the region, in descending order of visibility.
 
-    Visibility is |log ratio| x r: high for a large region with a large change.
+    Visibility is |log ratio| x r: high for a large region with a large change. Of several seeds
+    of a method, the nearest answer to each image counts.
     """
     rows = predictions[predictions["method"] == method]
+    if "seed" in rows and rows["seed"].notna().any():
+        rows = rows.sort_values("distance").drop_duplicates("file_name").sort_index()
     missed = rows[~(rows["distance"] <= rows["r"])]
     ratio, r = missed["discolor_ratio"].to_numpy(float), missed["r"].to_numpy(float)
     order = np.argsort(-abs(np.log(ratio)) * r, kind="stable")

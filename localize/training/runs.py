@@ -31,6 +31,7 @@ from localize.run_files import (
     write_run,
     write_with_checksum,
 )
+from localize.training.collapse import constant_since
 from synth import folders, number_kinds, tables
 from synth.errors import InputError, Interrupted
 from synth.json_files import Damaged, parse_object
@@ -173,6 +174,9 @@ def to_interruption(run: Path, error: InputError) -> InputError:
 def finish(run: Path, about: dict[str, Any], best_by: str) -> None:
     """Write ``model.json``: the request, and the epoch with the least value of ``best_by``.
 
+    Where the history has the spread of the answers, ``collapsed_at`` is the first epoch since when
+    they were constant, or None.
+
     Raises:
         InputError: the value is not finite.
     """
@@ -186,6 +190,8 @@ def finish(run: Path, about: dict[str, Any], best_by: str) -> None:
         "val_distance": best["val_distance"],
         "torch": torch.__version__,
     }
+    if "val_spread" in best:
+        about["collapsed_at"] = constant_since(history, int(best["epoch"]))
     write_run(run, about, (BEST, LAST, ROWS))
     remove_checkpoints(run)
 

@@ -24,6 +24,7 @@ from localize.data.batches import Batch
 from localize.data.loader import explain_worker_death
 from localize.localizer import HISTORY
 from localize.training import runs
+from localize.training.collapse import relative_spread
 from localize.training.devices import device_of
 from localize.training.runs import CHECKPOINT, PROGRESS, Progress
 from localize.training.runs import read_history as read_history
@@ -93,20 +94,31 @@ class Regression(RunModule):
         super().__init__(network)
         self.learning_rate = learning_rate
         self.loss = loss
+        self._centres: list[torch.Tensor] = []  # (B, 4) of this validation: predicted, true
 
-    def _step(self, batch: Batch, stage: str) -> torch.Tensor:
+    def _step(self, batch: Batch, stage: str) -> tuple[torch.Tensor, torch.Tensor]:
         images = to_float(batch["image"])
         loss, centres = self.loss(self.network, images, batch["numeric"], batch["target"])
         errors = (centres.detach() - batch["target"]) * batch["size"]
         values = {f"{stage}_loss": loss.detach(), f"{stage}_distance": errors.norm(dim=1).mean()}
         self.log_dict(values, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(centres))
-        return loss
+        return loss, centres
 
     def training_step(self, batch: Batch, index: int) -> torch.Tensor:
-        return self._step(batch, "train")
+        return self._step(batch, "train")[0]
+
+    def on_validation_epoch_start(self) -> None:
+        self._centres.clear()
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        self._step(batch, "val")
+        _, centres = self._step(batch, "val")
+        self._centres.append(torch.cat([centres, batch["target"]], dim=1))
+
+    def on_validation_epoch_end(self) -> None:
+        gathered = self.all_gather(torch.cat(self._centres))  # the centres of all devices
+        assert isinstance(gathered, torch.Tensor)
+        centres = gathered.reshape(-1, 4).cpu().double().numpy()
+        self.log("val_spread", relative_spread(centres[:, :2], centres[:, 2:]), sync_dist=True)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.parameters(), lr=self.learning_rate, fused=True)
