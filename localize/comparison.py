@@ -271,6 +271,9 @@ def record_request(building: Path, request: dict[str, Any], name: str = ABOUT) -
 def _train(localizer: Localizer, name: str, dataset: str | Path, run: Path, say: Say) -> None:
     """Train a method, unless an interrupted run of the comparison has trained it already."""
     if (run / RUN_FILE).is_file():
+        from localize.training.runs import remove_checkpoints  # which loads torch
+
+        remove_checkpoints(run)  # it may have been killed before they were removed
         say(f"{name}: trained already")
         return
     say(f"{name}: training")
