@@ -22,7 +22,7 @@ from localize.comparison import (
     record_request,
 )
 from localize.data.folder import Folder
-from localize.data.subset import picture_order, picture_photos, select_subset
+from localize.data.subset import image_order, photos_of_images, select_subset
 from localize.evaluation import curve_tables, provenance
 from localize.evaluation import tables as result_tables
 from localize.evaluation.curve_tables import ABOUT, METRICS, LearningCurve, Scored
@@ -49,14 +49,14 @@ class Training:
 
     Args:
         entry: the method.
-        pictures: indices of the subset, as in :func:`localize.data.subset.picture_order`.
+        images: indices of the subset, as in :func:`localize.data.subset.image_order`.
         repeat: number of the repeat, from 0.
         seed: of the training.
         photos: number of photos in the subset.
     """
 
     entry: Method
-    pictures: Sequence[int]
+    images: Sequence[int]
     repeat: int
     seed: int
     photos: int
@@ -64,17 +64,17 @@ class Training:
     @property
     def name(self) -> str:
         """The name of its folder and of its log of answers."""
-        return f"rows-{len(self.pictures):04}-repeat-{self.repeat}"
+        return f"rows-{len(self.images):04}-repeat-{self.repeat}"
 
     @property
     def title(self) -> str:
         """Its name in messages."""
-        return f"{self.entry.name}, {len(self.pictures)} rows, repeat {self.repeat}"
+        return f"{self.entry.name}, {len(self.images)} rows, repeat {self.repeat}"
 
     def row(self) -> dict[str, Any]:
         """Its columns in ``learning_curve.csv``, without method and scores."""
         return {
-            "rows": len(self.pictures), "photos": self.photos, "repeat": self.repeat,
+            "rows": len(self.images), "photos": self.photos, "repeat": self.repeat,
             "seed": self.seed,
         }  # fmt: skip
 
@@ -164,7 +164,7 @@ def learning_curve(
         result = curve_tables.collect(scored, building)
         record = {
             **about,
-            "rows": sorted({len(each.pictures) for each in trainings}),
+            "rows": sorted({len(each.images) for each in trainings}),
             "repeats": repeats,
             "seed": seed,
             "train_images": len(train),
@@ -230,12 +230,12 @@ def _trainings(
     entry: Method, train: Folder, rows: Rows | None, repeats: int, seed: int
 ) -> Iterator[Training]:
     """All trainings of a method, the smallest subsets first."""
-    photos = picture_photos(train, entry.learns)
-    orders = [picture_order(train, entry.learns, seed, repeat) for repeat in range(repeats)]
+    photos = photos_of_images(train, entry.learns)
+    orders = [image_order(train, entry.learns, seed, repeat) for repeat in range(repeats)]
     for count in _counts(entry, train, rows, len(photos)):
         for repeat, order in enumerate(orders):
             chosen = order[:count]
-            different = len({photos[picture] for picture in chosen})
+            different = len({photos[image] for image in chosen})
             yield Training(entry, chosen, repeat, seed + repeat, different)
 
 
@@ -243,7 +243,7 @@ def _counts(entry: Method, train: Folder, rows: Rows | None, most: int) -> list[
     """The numbers of rows of a method's subsets, ascending, each once.
 
     Raises:
-        InputError: there are too few pictures, or a number cannot be used.
+        InputError: there are too few images, or a number cannot be used.
     """
     kind = "clean images" if entry.learns == "clean" else "images with an anomaly"
     if not most:
@@ -276,7 +276,7 @@ def _train(
         remove_checkpoints(run)  # it may have been killed before they were removed
         return
     length = None if same_epochs else len(train)
-    subset = select_subset(train, training.entry.learns, training.pictures, length)
+    subset = select_subset(train, training.entry.learns, training.images, length)
     learner = registry.create(training.entry.name, **{**options, "seed": training.seed})
     learner.fit(subset, Folder(train.folder, "val"), run)
 

@@ -139,7 +139,7 @@ _ENTRIES = (
     Method(
         "heatmap", "localize.methods.heatmap.method:Heatmap", "labelled", _IMAGE_ONLY,
         "U-Net at full resolution with a map of centres, radius, shape and ratio",
-        HeatmapOptions,
+        HeatmapOptions, in_default_compare=False,
     ),
     Method(
         "prewhitened", "localize.methods.prewhitened:Prewhitened", "nothing", _TOLD,

@@ -112,7 +112,7 @@ def rooms() -> Diagram:
         ("evaluation", "distances, detection, intervals"),
         ("registry", "names, options and SPECs of methods"),
         ("external", "functions and models in other processes"),
-        ("methods", "boundary, cnn, unet, patchcore, ringvote, hough"),
+        ("methods", "boundary, cnn, unet, heatmap, patchcore, ringvote, …"),
         ("training", "Lightning, devices"),
         ("data", "datasets, endless images, augmentation"),
         ("localizer · options · run_files", "the contract; files of a run folder"),

@@ -56,7 +56,7 @@ def compare(
         Optional[str],
         typer.Option(
             help="Methods, file.py:function or anomalib:MODEL, joined by commas [all methods but "
-            "the slow ringvote-careful*]."
+            "the slow heatmap and ringvote-careful*]."
         ),
     ] = None,
     split: Split = None,

@@ -55,8 +55,8 @@ def names_of(source: Folder) -> list[str]:
 @pytest.mark.parametrize("learns", ["labelled", "clean"])
 def test_subsets_are_nested_and_take_whole_photos(small_set: Path, learns: Learns) -> None:
     source = Folder(small_set, "all")
-    photos = subset.picture_photos(source, learns)
-    order = subset.picture_order(source, learns, seed=5, repeat=1)
+    photos = subset.photos_of_images(source, learns)
+    order = subset.image_order(source, learns, seed=5, repeat=1)
     assert sorted(order) == list(range(len(photos)))
     for count in range(1, len(order) + 1):
         incomplete = {
@@ -69,8 +69,8 @@ def test_the_order_depends_on_seed_and_repeat_but_not_on_the_method(small_set: P
     source = Folder(small_set, "all")
 
     def photos_in_order(learns: Learns, seed: int, repeat: int) -> list[str]:
-        photos = subset.picture_photos(source, learns)
-        order = subset.picture_order(source, learns, seed, repeat)
+        photos = subset.photos_of_images(source, learns)
+        order = subset.image_order(source, learns, seed, repeat)
         return list(dict.fromkeys(photos[i] for i in order))
 
     first = photos_in_order("labelled", 0, 0)
@@ -85,7 +85,7 @@ def test_the_order_depends_on_seed_and_repeat_but_not_on_the_method(small_set: P
 
 def test_rows_are_repeated_to_the_length_of_the_split(small_set: Path) -> None:
     source = Folder(small_set, "all")
-    order = subset.picture_order(source, "labelled", 0, 0)
+    order = subset.image_order(source, "labelled", 0, 0)
     rows = subset.select_subset(source, "labelled", order[:4], length=11)
     counts = pd.Series(names_of(rows)).value_counts()
     assert len(rows) == 11
@@ -102,7 +102,7 @@ def test_clean_images_of_a_subset(small_set: Path, blank: bool) -> None:
     if not blank:
         source._clean_rows = []
     everything = [each.name for each in source.negatives()]
-    order = subset.picture_order(source, "clean", 0, 0)[:3]
+    order = subset.image_order(source, "clean", 0, 0)[:3]
     chosen = subset.select_subset(source, "clean", order, length=20)
     assert [each.name for each in chosen.negatives()] == [everything[i] for i in sorted(order)]
     assert len(list(chosen.clean())) == 3
