@@ -16,6 +16,7 @@ from localize.evaluation import by_ratio, metrics
 from localize.report import page as report
 from localize.report import ratio_plot
 from synth import InputError, Recipe, generate
+from tools import paired_by_ratio
 
 N = 45
 
@@ -134,3 +135,21 @@ def test_a_comparison_has_the_figure_if_its_ratios_spread(
         (out / "found-by-ratio.csv").write_text("method,n\na,x\n")
         with pytest.raises(InputError, match=r"found-by-ratio\.csv lacks the column ratio_from"):
             report.write(out)
+
+
+def test_paired_differences_equal_a_direct_computation() -> None:
+    table = predictions().assign(r=6.0)
+    lines = list(paired_by_ratio.rows(table, against="centre", within="r"))
+    assert lines[0] == "| ratio | images | `centre` | `a` |"
+    first = np.abs(np.log(table["discolor_ratio"])) < by_ratio_limit(table)
+    own = table[(table["method"] == "a") & first]
+    cells = [cell.strip() for cell in lines[2].strip("|").split("|")]
+    assert int(cells[1]) == len(own)
+    assert cells[2] == "0 %"
+    assert cells[3].startswith(f"{100 * (own['distance'] <= 6).mean():+.0f} [")
+
+
+def by_ratio_limit(table: pd.DataFrame) -> float:
+    """The smallest |log ratio| of the second bin."""
+    sizes = np.abs(np.log(table["discolor_ratio"].to_numpy()[:N]))
+    return float(by_ratio.lowest_of_bins(sizes)[1])
