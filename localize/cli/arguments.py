@@ -17,8 +17,8 @@ Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted 
 Seeds = Annotated[
     int,
     typer.Option(
-        help="Train each method with this many seeds, --seed and those that follow it, to tell "
-        "the method from its luck; only methods that learn from labelled images.",
+        help="Number of seeds that each method is trained with: --seed and those that follow it. "
+        "Only for methods that learn from labelled images.",
     ),
 ]
 TimeLimit = Annotated[

@@ -28,7 +28,9 @@ class HeatmapOptions(TrainingOptions):
         default=512,
         metadata=option("Largest side in px of training images; larger ones are cropped to it."),
     )
-    start: str | Path | None = field(default=None, metadata=metadata_of(RingVoteOptions, "start"))
+    start: str | Path | None = field(
+        default=None, metadata=metadata_of(RingVoteOptions, "start", "random weights")
+    )
     encoder_rate: float = field(
         default=1.0,
         metadata=option(
