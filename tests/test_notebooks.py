@@ -11,7 +11,7 @@ from nbclient import NotebookClient
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = {path.name[:2]: path for path in FOLDER.glob("*.ipynb")}
-SLOW = ("03", "04", "05")
+SLOW = ("02", "03", "04", "05")
 TINY = {"COUNT": 10, "SIDE": 96, "INPUT": 48, "EPOCHS_SCALE": 0.04}
 MACHINE_PATH = re.compile(
     r"(?<![\w.])/(?:home|root|tmp|work|Users|private|var|opt|usr|mnt)/|\b[A-Z]:\\"
