@@ -18,7 +18,7 @@ WORKERS ?= 2
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,dev]'
 	@touch $@
 
-# Makes procedural photos and a dataset, trains and scores twelve methods: at most 3 minutes on
+# Makes procedural photos and a dataset, trains and scores twelve methods: about 4 minutes on
 # 2 cores. FULL=1 makes the numbers of the README. SCENES is the number of photos, SHARE the
 # share of the networks' usual number of epochs, INPUT the size in px of the networks' input.
 demo: .venv/installed
