@@ -26,7 +26,6 @@ from localize.localizer import HISTORY, Localizer
 from localize.names import file_stem
 from localize.registry import BASELINE, METHODS, Method
 from localize.report.comparison_files import ABOUT, MARKER, request_of, write
-from localize.run_files import RUN_FILE
 from synth import folders, paths
 from synth.console import Progress, ProgressFactory, no_progress
 from synth.errors import InputError
@@ -270,10 +269,9 @@ def record_request(building: Path, request: dict[str, Any], name: str = ABOUT) -
 
 def _train(localizer: Localizer, name: str, dataset: str | Path, run: Path, say: Say) -> None:
     """Train a method, unless an interrupted run of the comparison has trained it already."""
-    if (run / RUN_FILE).is_file():
-        from localize.training.runs import remove_checkpoints  # which loads torch
+    from localize.training.runs import is_trained  # which loads torch
 
-        remove_checkpoints(run)  # it may have been killed before they were removed
+    if is_trained(run):
         say(f"{name}: trained already")
         return
     say(f"{name}: training")

@@ -30,7 +30,6 @@ from localize.evaluation.results import FINISHED
 from localize.evaluation.scoring import Answers, score
 from localize.registry import BASELINE, Method
 from localize.report.comparison_files import request_of
-from localize.run_files import RUN_FILE
 from synth import folders, paths
 from synth.console import ProgressFactory, no_progress
 from synth.errors import InputError
@@ -270,10 +269,9 @@ def _train(
     training: Training, options: Mapping[str, Any], train: Folder, same_epochs: bool, run: Path
 ) -> None:
     """Train on a subset, unless an interrupted run has done it."""
-    from localize.training.runs import remove_checkpoints  # which loads torch
+    from localize.training.runs import is_trained  # which loads torch
 
-    if (run / RUN_FILE).is_file():
-        remove_checkpoints(run)  # it may have been killed before they were removed
+    if is_trained(run):
         return
     length = None if same_epochs else len(train)
     subset = select_subset(train, training.entry.learns, training.images, length)

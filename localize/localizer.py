@@ -144,6 +144,13 @@ class Source:
         return self
 
 
+def check_labelled(train: Source, val: Source) -> None:
+    """Raise InputError if there is no image with an anomaly to train on or to validate on."""
+    for name, source in (("training", train), ("validation", val)):
+        if not len(source):
+            raise InputError(f"the {name} split has no image with an anomaly to learn from")
+
+
 class Localizer:
     """Base class of all methods. A subclass overrides some attributes and defines :meth:`locate`.
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from localize.evaluation.by_ratio import lowest_of_bins
+from localize.evaluation.by_ratio import bin_of, log_ratio_sizes, lowest_of_bins
 from localize.evaluation.metrics import bootstrap
 
 
@@ -35,12 +35,12 @@ def rows(predictions: pd.DataFrame, against: str, within: str) -> Iterator[str]:
     """The lines of the table, in Markdown."""
     hits = hit_table(predictions, within)
     images = predictions.drop_duplicates("file_name").set_index("file_name").loc[hits.index]
-    sizes = np.abs(np.log(images["discolor_ratio"].to_numpy(float)))
+    sizes = log_ratio_sizes(images["discolor_ratio"])
     lowest = lowest_of_bins(sizes[sizes > 0])
     others = [name for name in hits if name != against]
     yield f"| ratio | images | `{against}` | " + " | ".join(f"`{name}`" for name in others) + " |"
     yield "|---" * (3 + len(others)) + "|"
-    bins = np.searchsorted(lowest, sizes, side="right") - 1
+    bins = bin_of(sizes, lowest)
     for number in range(len(lowest)):
         inside = bins == number
         own, photos = hits[inside], images.loc[inside, "photo"].tolist()

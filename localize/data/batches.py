@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from localize.data.loader import ErrorReturningDataset, Loader, set_up_worker
+from localize.data.loader import ErrorReturningDataset, batch_loader
 from localize.localizer import Source
 from synth.errors import InputError
 from synth.renderer import Sample
@@ -154,13 +154,5 @@ def loader(
     examples = Examples(source, size, augment)
     workers = 0 if examples.is_preloaded else workers
     length = epoch_of(source)
-    dataset = ErrorReturningDataset(examples, source)
-    return Loader(
-        dataset,
-        batch_size=batch,
-        collate_fn=dataset.collate,
-        sampler=Order(length, seed, shuffle, fresh=length < len(source)),
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        worker_init_fn=set_up_worker,
-    )
+    order = Order(length, seed, shuffle, fresh=length < len(source))
+    return batch_loader(ErrorReturningDataset(examples, source), order, batch, workers)

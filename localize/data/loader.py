@@ -13,7 +13,7 @@ from itertools import count, islice
 from types import TracebackType
 from typing import Any
 
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from localize.localizer import Source
 from synth.errors import InputError, Interrupted
@@ -113,6 +113,26 @@ def _print_unless_disconnected(
     """The exception hook of a worker: it ignores that the parent closed the connection."""
     if not issubclass(kind, ConnectionError):
         sys.__excepthook__(kind, error, trace)
+
+
+def batch_loader(
+    dataset: ErrorReturningDataset, order: Sampler[Any], batch: int, workers: int
+) -> Loader:
+    """A loader of batches that the dataset makes of its items, in an order.
+
+    Args:
+        batch: items in a batch.
+        workers: number of worker processes; 0: this process.
+    """
+    return Loader(
+        dataset,
+        batch_size=batch,
+        collate_fn=dataset.collate,
+        sampler=order,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        worker_init_fn=set_up_worker,
+    )
 
 
 @contextmanager

@@ -29,14 +29,14 @@ def hit_rates_by_ratio(predictions: pd.DataFrame) -> pd.DataFrame:
     of ratio 1 are left out. ``n`` is the method's number of images in the bin, ``hit@5`` the share
     of them with an answer within ``HIT_RADIUS``.
     """
-    sizes = _log_ratio_sizes(predictions["discolor_ratio"])
+    sizes = log_ratio_sizes(predictions["discolor_ratio"])
     rows = predictions.assign(size=sizes)[sizes > 0]
     images = rows.drop_duplicates(["file_name", "discolor_ratio"])["size"].to_numpy()
     lowest = lowest_of_bins(images)
     bins: list[dict[str, Any]] = []
     for method, own in rows.groupby("method", sort=False) if len(lowest) > 1 else ():
-        for i, inside in own.groupby(_bin_of(own["size"].to_numpy(), lowest)):
-            limits = _ratio_limits(images[_bin_of(images, lowest) == i])
+        for i, inside in own.groupby(bin_of(own["size"].to_numpy(), lowest)):
+            limits = _ratio_limits(images[bin_of(images, lowest) == i])
             bins.append({"method": method, **limits, **_hit_rate(inside)})
     return pd.DataFrame(bins, columns=list(COLUMNS))
 
@@ -64,7 +64,8 @@ def lowest_of_bins(sizes: np.ndarray) -> np.ndarray:
     return levels[:1]
 
 
-def _bin_of(sizes: np.ndarray, lowest: np.ndarray) -> np.ndarray:
+def bin_of(sizes: np.ndarray, lowest: np.ndarray) -> np.ndarray:
+    """(N,) |log ratio| and (k,) smallest value of each bin -> (N,) number of the bin, from 0."""
     return np.searchsorted(lowest, sizes, side="right") - 1
 
 
@@ -74,7 +75,8 @@ def _ratio_limits(sizes: np.ndarray) -> dict[str, float]:
     return {name: float(np.exp(size)) for name, size in zip(COLUMNS[1:4], limits, strict=True)}
 
 
-def _log_ratio_sizes(ratios: pd.Series) -> np.ndarray:
+def log_ratio_sizes(ratios: pd.Series) -> np.ndarray:
+    """N ratios -> (N,) |log ratio|."""
     return np.abs(np.log(ratios.to_numpy(float)))
 
 

@@ -70,7 +70,7 @@ class LearningCurve:
 def collect(scored: Sequence[Scored], folder: Path) -> LearningCurve:
     """The answers and scores of all trainings -> the tables of the run."""
 
-    def joined(name: str) -> pd.DataFrame:
+    def concatenate(name: str) -> pd.DataFrame:
         columns = list(TABLES[name])
         parts = [
             getattr(each, name).assign(rows=row["rows"], repeat=row["repeat"])
@@ -81,10 +81,10 @@ def collect(scored: Sequence[Scored], folder: Path) -> LearningCurve:
             pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
         )
 
-    predictions, clean = joined("predictions"), joined("clean")
+    predictions, clean = concatenate("predictions"), concatenate("clean")
     table = pd.DataFrame([row for _, row in scored], columns=list(SCORES)).astype({"seed": "Int64"})
     return LearningCurve(
-        table, summarize(predictions, clean), predictions, clean, joined("errors"), folder
+        table, summarize(predictions, clean), predictions, clean, concatenate("errors"), folder
     )
 
 

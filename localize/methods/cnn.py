@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from localize.data import augmentation, batches
-from localize.localizer import Finding, Learns, Localizer, Source, Told
+from localize.localizer import Finding, Learns, Localizer, Source, Told, check_labelled
 from localize.methods.cnn_options import CnnOptions
 from localize.run_files import read_run
 from localize.training import runs, trainer
@@ -142,9 +142,7 @@ class Cnn(Localizer):
 
     def fit(self, train: Source, val: Source, run: Path) -> None:
         """Train, or continue an interrupted run; keep the epoch of least validation distance."""
-        for name, source in (("training", train), ("validation", val)):
-            if not len(source):
-                raise InputError(f"the {name} split has no image with an anomaly to learn from")
+        check_labelled(train, val)
         options, schedule = self.options, self.schedule
         augment = augmentation.build(options.augment) if options.augment else None
         mean, scale = (0.0, 0.0), (1.0, 1.0)

@@ -25,6 +25,8 @@ from localize.report.contents import (
     json_details,
     method_entries,
     method_label,
+    methods_table,
+    options_text,
     reproduction_section,
 )
 from localize.report.figures import figure
@@ -298,19 +300,12 @@ def _setup_section(
         ("overflow, rounding", _comma_list(recipe.get("overflow"), recipe.get("rounding"))),
         ("codec", _comma_list(recipe.get("codec"), quality)),
         ("seed of the dataset", str(recipe.get("seed", ""))),
-        ("options", ", ".join(f"{name} {_option_text(each)}" for name, each in options.items())),
+        ("options", options_text(options)),
     ]
-    columns = [Column("method", False), Column("input", False), Column("learns from", False),
-               Column("description", False)]  # fmt: skip
-    rows = [
-        [Cell(method_label(name, styles), name), Cell(inputs_text(entry.get("told"))),
-         Cell(str(entry.get("learns") or "–")), Cell(str(entry.get("summary") or "–"), kind="long")]
-        for name, entry in methods.items()
-    ]  # fmt: skip
     return section(
         "Dataset and methods",
         definition_list(pairs),
-        table("The methods; a told method is given values beside the image", columns, rows),
+        methods_table(methods, styles),
         name="asked",
     )
 
@@ -323,7 +318,3 @@ def _range(values: pd.Series, digits: int) -> str:
 
 def _comma_list(*parts: object) -> str:
     return ", ".join(str(part) for part in parts if part)
-
-
-def _option_text(value: object) -> str:
-    return "×".join(map(str, value)) if isinstance(value, list) else str(value)

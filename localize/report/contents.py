@@ -65,6 +65,34 @@ def inputs_text(told: Sequence[str] | frozenset[str] | None) -> str:
     return f"told {enumerate_names(names)}" if names else "image-only"
 
 
+def options_text(options: dict[str, Any]) -> str:
+    """The options of a command and their values, for a table."""
+    texts = {
+        name: "×".join(map(str, value)) if isinstance(value, list) else str(value)
+        for name, value in options.items()
+    }
+    return ", ".join(f"{name} {text}" for name, text in texts.items())
+
+
+def methods_table(methods: dict[str, dict[str, Any]], styles: Styles) -> Html:
+    """The table of what the methods are told and what they learn from, with descriptions.
+
+    Args:
+        methods: of :func:`method_entries`.
+    """
+    columns = [Column(name, False) for name in ("method", "input", "learns from", "description")]
+    rows = [
+        [
+            Cell(method_label(name, styles), name),
+            Cell(inputs_text(entry.get("told"))),
+            Cell(str(entry.get("learns") or "–")),
+            Cell(str(entry.get("summary") or "–"), kind="long"),
+        ]
+        for name, entry in methods.items()
+    ]
+    return table("The methods; a told method is given values beside the image", columns, rows)
+
+
 def failure_section(errors: pd.DataFrame, styles: Styles) -> Html:
     """The images on which a method failed, with the reason."""
     rows = [

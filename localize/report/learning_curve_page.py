@@ -18,10 +18,11 @@ from localize.report.contents import (
     Contents,
     Styles,
     failure_section,
-    inputs_text,
     json_details,
     method_entries,
     method_label,
+    methods_table,
+    options_text,
     reproduction_section,
 )
 from localize.report.curve_plots import CHARTS
@@ -194,22 +195,11 @@ def _setup_section(record: dict[str, Any], methods: dict[str, Any], styles: Styl
         ("seed", str(record.get("seed", ""))),
         ("length of a training", "the same number of epochs for all subsets"
          if record.get("same_epochs") else "that of the whole train split"),
-        ("options", ", ".join(f"{name} {_option_text(each)}" for name, each in options.items())),
-    ]  # fmt: skip
-    columns = [Column("method", False), Column("input", False), Column("learns from", False),
-               Column("description", False)]  # fmt: skip
-    rows = [
-        [Cell(method_label(name, styles), name), Cell(inputs_text(entry.get("told"))),
-         Cell(str(entry.get("learns") or "–")), Cell(str(entry.get("summary") or "–"), kind="long")]
-        for name, entry in methods.items()
+        ("options", options_text(options)),
     ]  # fmt: skip
     return section(
         "Dataset and methods",
         definition_list(pairs),
-        table("The methods; a told method is given values beside the image", columns, rows),
+        methods_table(methods, styles),
         name="asked",
     )
-
-
-def _option_text(value: object) -> str:
-    return "×".join(map(str, value)) if isinstance(value, list) else str(value)

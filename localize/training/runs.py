@@ -196,6 +196,17 @@ def finish(run: Path, about: dict[str, Any], best_by: str) -> None:
     remove_checkpoints(run)
 
 
+def is_trained(run: Path) -> bool:
+    """Whether an interrupted command has finished the training in ``run``.
+
+    If so, removes checkpoints, which are left if it was killed at its very end.
+    """
+    trained = (run / RUN_FILE).is_file()
+    if trained:
+        remove_checkpoints(run)
+    return trained
+
+
 def remove_checkpoints(run: Path) -> None:
     """Remove the files of a finished run that only an unfinished one needs."""
     for name in (EARLIER, CHECKPOINT, START):

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load, load_file, save
 from torch import Tensor
 
-from localize.localizer import Finding, Learns, Localizer, ScoreKind, Source, Told
+from localize.localizer import Finding, Learns, Localizer, ScoreKind, Source, Told, check_labelled
 from localize.methods.heatmap import prediction
 from localize.methods.heatmap.network import HeatmapNet
 from localize.methods.heatmap.options import HeatmapOptions
@@ -20,7 +20,8 @@ from localize.methods.heatmap.targets import EPOCH, loader
 from localize.methods.heatmap.training import CLIP, HeatmapTraining
 from localize.methods.ringvote import platt
 from localize.methods.ringvote.network import current_keys
-from localize.run_files import SHIPPED, read_file, read_run
+from localize.methods.ringvote.options import start_run
+from localize.run_files import read_file, read_run
 from localize.training import runs, trainer
 from localize.training.devices import bfloat16_is_fast, device_of
 from localize.training.runs import load_weights
@@ -28,7 +29,6 @@ from localize.training.trainer import Schedule
 from synth import console, folders
 from synth.anomaly import Anomaly
 from synth.errors import InputError
-from synth.paths import path_of
 
 
 class Heatmap(Localizer):
@@ -55,9 +55,7 @@ class Heatmap(Localizer):
 
     def fit(self, train: Source, val: Source, run: Path) -> None:
         """Train, or continue an interrupted run; keep the epoch of least validation loss."""
-        for name, source in (("training", train), ("validation", val)):
-            if not len(source):
-                raise InputError(f"the {name} split has no image with an anomaly to learn from")
+        check_labelled(train, val)
         options = self.options
         epochs = max(1, round(options.epochs * options.epochs_scale))
         is_endless = len(train) == sys.maxsize
@@ -111,7 +109,7 @@ class Heatmap(Localizer):
         start = self.options.start
         if start is None:
             return {}
-        run = SHIPPED / str(start) if str(start) in ("ringvote", "heatmap") else path_of(start)
+        run = start_run(start)
         method = str(read_run(run)["method"])
         if method == "heatmap":
             load_weights(network, run)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from localize.methods.ringvote import platt
 
 WHOLE = 1 << 21  # px; a larger image is computed in tiles, which bounds the memory
 TILE = 768  # px, side of a tile without its context; a multiple of STRIDE
-FIELDS = ("log_rate", "offset", "log_radius", "square", "log_ratio")
+FIELDS = tuple(each.name for each in fields(Maps))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from localize.data.batches import Order
-from localize.data.loader import ErrorReturningDataset, Loader, set_up_worker
+from localize.data.loader import ErrorReturningDataset, batch_loader
 from localize.localizer import Source
 from synth.anomaly import Anomaly
 
@@ -128,12 +128,5 @@ def loader(
     """A source -> a loader of :class:`Batch`; ``train`` shuffles and draws several regions."""
     length = min(EPOCH, len(source))
     dataset = ErrorReturningDataset(Examples(source, window, train), source, stack)
-    return Loader(
-        dataset,
-        batch_size=batch,
-        collate_fn=dataset.collate,
-        sampler=Order(length, seed, train, fresh=length < len(source)),
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        worker_init_fn=set_up_worker,
-    )
+    order = Order(length, seed, train, fresh=length < len(source))
+    return batch_loader(dataset, order, batch, workers)

@@ -20,21 +20,29 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from localize.data.endless import VAL_IMAGES
-from localize.localizer import Finding, Known, Learns, Localizer, ScoreKind, Source, Told
+from localize.localizer import (
+    Finding,
+    Known,
+    Learns,
+    Localizer,
+    ScoreKind,
+    Source,
+    Told,
+    check_labelled,
+)
 from localize.methods.ringvote import platt, predict_image_only, predict_told
 from localize.methods.ringvote.network import RingVoteNet, current_keys
-from localize.methods.ringvote.options import RingVoteOptions, current_options
+from localize.methods.ringvote.options import RingVoteOptions, current_options, start_run
 from localize.methods.ringvote.train import loop
 from localize.methods.ringvote.train.targets import Batches
 from localize.methods.ringvote.tta import FLIPS, MOST
-from localize.run_files import SHIPPED, read_run
+from localize.run_files import read_run
 from localize.training import runs
 from localize.training.devices import device_of
 from localize.training.runs import load_weights
 from synth import console, folders
 from synth.anomaly import Anomaly
 from synth.errors import InputError
-from synth.paths import path_of
 
 EPOCH = 200  # steps
 CAREFUL = "-careful"  # part of the name of the forms that average over MOST views
@@ -74,9 +82,7 @@ class RingVote(Localizer):
 
     def fit(self, train: Source, val: Source, run: Path) -> None:
         """Train, or continue an interrupted run; keep the epoch of least validation loss."""
-        for name, source in (("training", train), ("validation", val)):
-            if not len(source):
-                raise InputError(f"the {name} split has no image with an anomaly to learn from")
+        check_labelled(train, val)
         options, batch = self.options, self.options.batch
         every = min(EPOCH, -(-len(train) // batch))
         steps = max(1, round(options.epochs * options.epochs_scale)) * every
@@ -120,7 +126,7 @@ class RingVote(Localizer):
         start = self.options.start
         if start is None:
             return {}
-        run = SHIPPED / "ringvote" if str(start) == "ringvote" else path_of(start)
+        run = start_run(start)
         if not str(read_run(run)["method"]).startswith("ringvote"):
             raise InputError(f"{run} is no run of ringvote: --start needs one")
         load_weights(network, run)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from localize.options import TrainingOptions, metadata_of, option
+from localize.run_files import SHIPPED
+from synth.paths import path_of
 
 RENAMED = {
     "lessons": "calibration_images"
@@ -44,6 +46,11 @@ class RingVoteOptions(TrainingOptions):
         super().__post_init__()
         self.check_counts("width", "calibration_images")
         self.check_number("learning_rate")
+
+
+def start_run(start: str | Path) -> Path:
+    """The value of the option ``start`` -> the run folder whose weights are loaded."""
+    return SHIPPED / "ringvote" if str(start) == "ringvote" else path_of(start)
 
 
 def current_options(options: Mapping[str, Any]) -> dict[str, Any]:
