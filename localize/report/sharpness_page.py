@@ -61,7 +61,8 @@ def contents(folder: Path) -> Contents:
     """
     record = tables.read_record(folder / "sharpness.json")
     columns = ["method", "cut", "side", *THRESHOLD_NUMBERS]
-    thresholds = tables.read(folder / "thresholds.csv", columns, TEXTS, THRESHOLD_NUMBERS)
+    kinds = {**THRESHOLD_NUMBERS, "rises_to": POSITIVE}
+    thresholds = tables.read(folder / "thresholds.csv", columns, TEXTS, kinds)
     columns, texts = ["method", "photo", "side"], ["error", "codec"]
     trials = tables.read(folder / "trials.csv", [*columns, *NUMBERS], [*columns, *texts], NUMBERS)
     columns = ["method", "than", "side"]
@@ -161,10 +162,14 @@ def _threshold_table(thresholds: pd.DataFrame, ranking: list[Threshold], styles:
 def _ratio_cell(row: Any) -> Cell:
     if row is None:
         return Cell("–", math.nan)
+    peak = row.get("rises_to", math.nan)  # older files have no such column
+    falls = f"falls beyond {number(peak, 3)}" if math.isfinite(peak) else ""
     if row["verdict"]:
-        return Cell(row["verdict"], math.nan, kind="words")
+        return Cell(row["verdict"], math.nan, falls, kind="words")
     value = estimate_of(row, "threshold")
-    return Cell(number(value.value, 3), value.value, limits(value, 3))
+    return Cell(
+        number(value.value, 3), value.value, ", ".join(filter(None, (limits(value, 3), falls)))
+    )
 
 
 def _pair_table(pairs: pd.DataFrame, styles: Styles) -> Html:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from localize.evaluation.verdicts import ABOVE, BELOW, NO_THRESHOLD, TOO_FEW
+from localize.evaluation.verdicts import ABOVE, BELOW, FALLS, NO_THRESHOLD, TOO_FEW
 from localize.names import short
 from localize.report.plots import GREY, method_styles
 from localize.report.style import figure_style, fixed_ticks, legend
@@ -29,6 +29,8 @@ RATIO_TICKS = {
         [0.999, 0.998, 0.995, 0.99, 0.98, 0.95, 0.9, 0.83, 0.75, 0.6, 0.5, 0.3, 0.2]
     ),
 }
+NOT_DRAWN = (NO_THRESHOLD, FALLS, TOO_FEW)  # verdicts without a place in the acuity chart
+CHARACTER = 0.022  # width of a character of a tick label, as a share of the axis
 CONTRAST_TICKS = np.array([0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500])  # percent
 
 
@@ -64,7 +66,8 @@ def _ticks(side: str, low: float, high: float) -> tuple[np.ndarray, list[str]]:
     """Positions |log ratio| between two limits, and the ratios as tick labels."""
     steps_at = np.abs(np.log(RATIO_TICKS[side]))
     inside = (steps_at > 0.999 * low) & (steps_at < 1.001 * high)
-    return steps_at[inside], [f"{ratio:g}" for ratio in RATIO_TICKS[side][inside]]
+    labels = [f"{ratio:g}" for ratio in RATIO_TICKS[side][inside]]
+    return _legible(steps_at[inside], labels, low, high)
 
 
 def _contrast_ticks(
@@ -76,7 +79,23 @@ def _contrast_ticks(
     contrast = sign * luminance.contrast(np.exp(sign * fine), grey)
     inside = np.searchsorted(contrast, CONTRAST_TICKS) % len(fine) > 0
     at = np.interp(CONTRAST_TICKS[inside], contrast, fine)
-    return at, [f"{sign * percent:+g} %".replace("-", "−") for percent in CONTRAST_TICKS[inside]]
+    labels = [f"{sign * percent:+g} %".replace("-", "−") for percent in CONTRAST_TICKS[inside]]
+    return _legible(at, labels, low, high)
+
+
+def _legible(
+    at: np.ndarray, labels: list[str], low: float, high: float
+) -> tuple[np.ndarray, list[str]]:
+    """Ticks of a logarithmic axis from ``low`` to ``high`` -> those whose labels do not overlap."""
+    places = np.log(at / low) / np.log(high / low)
+    kept: list[int] = []
+    for i, label in enumerate(labels):
+        if kept:
+            characters = (len(label) + len(labels[kept[-1]])) / 2
+            if places[i] - places[kept[-1]] < CHARACTER * characters:
+                continue
+        kept.append(i)
+    return at[kept], [labels[i] for i in kept]
 
 
 def _mean_grey(trials: pd.DataFrame, side: str) -> float:
@@ -180,8 +199,13 @@ def _curve(
                   mew=0.8, elinewidth=0.9, alpha=0.9)  # fmt: skip
     fine = np.geomspace(at.min() * 0.9, at.max() * 1.1, 120)
     chosen = trials_of_side(own, side)
+    falls = np.isfinite(row["rises_to"])
+    if falls:  # the curve ends at the peak; the measured rates beyond it are connected
+        beyond = at >= abs(np.log(row["rises_to"])) * 0.99
+        axes.plot(at[beyond] * offset, middle[beyond], color=colour, lw=1.2, ls=":")
     if row["verdict"] in (NO_THRESHOLD, TOO_FEW):
-        axes.plot(fine, np.full_like(fine, chosen["hit"].mean()), color=colour, lw=1.4, ls="--")
+        if not falls:
+            axes.plot(fine, np.full_like(fine, chosen["hit"].mean()), color=colour, lw=1.4, ls="--")
         return
     value, low, high = tables.band(chosen, fine, curve, guess)
     axes.fill_between(fine, low, high, color=colour, alpha=0.13, lw=0)
@@ -233,7 +257,7 @@ def acuity_chart(result: Measurement) -> Figure:
             for name in methods
         ]
         lines = []
-        for why in (NO_THRESHOLD, TOO_FEW):
+        for why in NOT_DRAWN:
             names = ", ".join(
                 short(name) for name, each in verdicts.items() if _reason_not_drawn(each) == why
             )
@@ -250,9 +274,9 @@ def acuity_chart(result: Measurement) -> Figure:
 
 def _reason_not_drawn(verdicts: pd.Series) -> str:
     """Why a method is not in the chart, or ""."""
-    if not verdicts.isin((NO_THRESHOLD, TOO_FEW)).all():
+    if not verdicts.isin(NOT_DRAWN).all():
         return ""
-    return NO_THRESHOLD if (verdicts == NO_THRESHOLD).any() else TOO_FEW
+    return next(each for each in NOT_DRAWN if (verdicts == each).any())
 
 
 def _most_common_radii(trials: pd.DataFrame, most: int = 12) -> np.ndarray:

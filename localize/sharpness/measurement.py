@@ -189,7 +189,10 @@ def _definitions(design: Design) -> dict[str, str]:
         "verdict": f"{verdicts.NO_THRESHOLD}: the hit rate does not rise significantly with the "
         f"step (Armitage's trend test, one-sided, p = 0.001); {verdicts.TOO_FEW}: the same, with "
         f"fewer than {thresholds.MIN_TRIALS} trials with a change; {verdicts.ABOVE} / "
-        f"{verdicts.BELOW}: the fitted threshold lies there",
+        f"{verdicts.BELOW}: the fitted threshold lies there; {verdicts.FALLS}: the highest hit "
+        "rate is below that of the threshold",
+        "rises_to": "if the hit rate falls significantly with larger steps (the same test), the "
+        "ratio of the highest hit rate; the curve is fitted to the trials up to it",
         "intervals": f"95 %, bootstrap over photos, {thresholds.DRAWS} samples, seed 0; a "
         "limit beyond the ratios tried is 1, 0 or inf",
     }

@@ -55,7 +55,8 @@ def pair_table(
 
 def _counts(trials: pd.DataFrame, name: str, side: str) -> Counts:
     own = trials[trials["method"] == name]
-    return thresholds.count_by_photo(thresholds.trials_of_side(own, side))
+    rising, _ = thresholds.rising_trials(thresholds.trials_of_side(own, side))
+    return thresholds.count_by_photo(rising)
 
 
 def _quotient_limits(better: np.ndarray, worse: np.ndarray) -> tuple[float, float]:

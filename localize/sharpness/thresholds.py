@@ -10,19 +10,19 @@ import numpy as np
 import pandas as pd
 
 from localize.evaluation import metrics
-from localize.evaluation.verdicts import ABOVE, BELOW, NO_THRESHOLD, TOO_FEW
+from localize.evaluation.verdicts import ABOVE, BELOW, FALLS, NO_THRESHOLD, TOO_FEW
 from localize.registry import BASELINE
 from localize.sharpness import luminance, psychometric, strata
 from localize.sharpness.psychometric import Curve, Fits
+from localize.sharpness.rising_part import MIN_TREND_Z, peak_step
 
-MIN_TREND_Z = 3.09  # z of the trend test: one-sided p = 0.001
 DRAWS = 1000  # bootstrap samples
 STEP_DECIMALS = 5  # steps |log ratio| that agree to so many decimals are one level
 MIN_TRIALS = 30  # with fewer trials with a change, the trend test has too little power
 THRESHOLDS = (
     "method", "cut", "level", "side", "n", "photos", "guess", "lapse", "threshold",
     "threshold_low", "threshold_high", "contrast_percent", "contrast_low", "contrast_high",
-    "slope", "slope_low", "slope_high", "deviance", "verdict",
+    "slope", "slope_low", "slope_high", "deviance", "rises_to", "verdict",
 )  # fmt: skip
 RATES = ("method", "side", "discolor_ratio", "r", "n", "photos", "hit_rate", "low", "high")
 
@@ -60,13 +60,27 @@ def count_by_photo(trials: pd.DataFrame) -> Counts:
     return Counts(x, n, hits, tuple(names.tolist()))
 
 
-def verdict(trials: pd.DataFrame, counts: Counts, fits: Fits) -> str:
-    """Why a curve has no threshold, or ""."""
+def rising_trials(trials: pd.DataFrame) -> tuple[pd.DataFrame, float | None]:
+    """The trials of one method and side -> those up to the peak, and its step.
+
+    All trials and None if the hit rate does not fall again; see :func:`peak_step`.
+    """
+    x = steps(trials["discolor_ratio"])
+    peak = peak_step(x, trials["hit"].to_numpy(float)) if len(x) else None
+    return (trials, None) if peak is None else (trials[x <= peak], peak)
+
+
+def verdict(trials: pd.DataFrame, counts: Counts, fits: Fits, falls: bool) -> str:
+    """Why a curve has no threshold, or "".
+
+    Args:
+        falls: the hit rate falls again beyond the largest step of the trials.
+    """
     x = steps(trials["discolor_ratio"])
     if psychometric.trend_z(x, trials["hit"].to_numpy()) < MIN_TREND_Z:
         return NO_THRESHOLD if np.count_nonzero(x) >= MIN_TRIALS else TOO_FEW
     if fits.threshold[0] > counts.x[-1]:
-        return ABOVE
+        return FALLS if falls else ABOVE
     return BELOW if fits.threshold[0] < counts.x[counts.x > 0][0] else ""
 
 
@@ -75,19 +89,24 @@ def fit_threshold(
 ) -> dict[str, Any]:
     """The trials of one method, stratum and side -> the numbers of a row of ``thresholds.csv``.
 
-    A limit of an interval beyond the ratios tried is 1 (no change), 0 or infinite.
+    If the hit rate falls again, only the trials up to its peak are fitted, and ``rises_to`` is the
+    ratio of the peak. A limit of an interval beyond the ratios fitted is 1 (no change), 0 or
+    infinite.
     """
+    row: dict[str, Any] = {"n": len(trials), "photos": trials["photo"].nunique()}
+    trials, peak = rising_trials(trials)
     counts = count_by_photo(trials)
     n, hits = counts.n.sum(0), counts.hits.sum(0)
-    row: dict[str, Any] = {"n": len(trials), "photos": len(counts.n)}
     if not counts.x.any():
-        return row | {"verdict": TOO_FEW}
+        return row | {"verdict": TOO_FEW if peak is None else NO_THRESHOLD}
     fits = psychometric.fit(counts.x, n, hits, curve, guess)
-    row |= {"guess": fits.guess[0], "verdict": verdict(trials, counts, fits)}
+    row |= {"guess": fits.guess[0], "verdict": verdict(trials, counts, fits, peak is not None)}
+    sign = -1 if side == "darker" else 1
+    if peak is not None:
+        row["rises_to"] = float(np.exp(sign * peak))
     if row["verdict"]:
         return row
     low, high = _intervals(counts, curve, guess)
-    sign = -1 if side == "darker" else 1
     ratios = np.exp(sign * np.array([fits.threshold[0], low.threshold[0], high.threshold[0]]))
     ratios[1:].sort()
     grey = float(trials["brightness"].mean())
@@ -144,7 +163,13 @@ def quantile(values: np.ndarray, q: float) -> float:
 
 
 def band(trials: pd.DataFrame, x: np.ndarray, curve: Curve, guess: float) -> np.ndarray:
-    """(L,) steps -> (3, L) hit rates: the curve of one method and side, and its 95 % limits."""
+    """(L,) steps -> (3, L) hit rates: the curve of one method and side, and its 95 % limits.
+
+    NaN beyond the peak of a hit rate that falls again.
+    """
+    trials, peak = rising_trials(trials)
+    if peak is not None:
+        x = np.where(x < peak + 10.0**-STEP_DECIMALS, x, np.nan)
     counts = count_by_photo(trials)
     fits = psychometric.fit(counts.x, counts.n.sum(0), counts.hits.sum(0), curve, guess)
     rates = fits.rate(x, curve)[0]

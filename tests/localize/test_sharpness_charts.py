@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -55,3 +57,28 @@ def test_methods_without_a_threshold_are_named_once() -> None:
     assert [text.get_text()[-1] for text in legend.get_texts()] == ["0", "1"]
     named = legend.get_title().get_text().replace("\n", " ")
     assert named == "no threshold: a-method-with-a-long-name-2, a-method-with-a-long-name-3"
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.01, 0.3), (0.008, 1.7), (0.05, 1.2)])
+def test_tick_labels_do_not_overlap(low: float, high: float) -> None:
+    rows = []
+    for ratio in np.exp(np.linspace(low, high, 6)):
+        for side, value in (("brighter", ratio), ("darker", 1 / ratio)):
+            for photo in "ab":
+                rows.append({
+                    "method": "m", "photo": photo, "r": 20.0, "discolor_ratio": value,
+                    "side": side, "brightness": 100.0, "hit": int(ratio > 1.1),
+                })  # fmt: skip
+    trials = pd.DataFrame(rows)
+    nothing = {"cut": "all", "threshold": np.nan, "rises_to": np.nan, "verdict": "no threshold"}
+    thresholds = pd.DataFrame(
+        [{"method": "m", "side": side} | nothing for side in ("both", "brighter", "darker")]
+    )
+    result = SimpleNamespace(trials=trials, thresholds=thresholds, about={"curve": "weibull"})
+    figure = charts.psychometric_curves(cast(Measurement, result))
+    FigureCanvasAgg(figure).draw()
+    for axes in figure.axes:
+        for axis in (axes.xaxis, *(child.xaxis for child in axes.child_axes)):
+            labels = [label for label in axis.get_ticklabels() if label.get_text()]
+            boxes = sorted((label.get_window_extent() for label in labels), key=lambda b: b.x0)
+            assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))

@@ -134,6 +134,41 @@ def test_hit_rates_at_chance_have_no_threshold() -> None:
     assert verdicts.count("no threshold") >= 48
 
 
+def falling(rng: np.random.Generator, highest: float = 0.95) -> pd.DataFrame:
+    """Trials whose hit rate rises to ``highest`` and falls to chance at the two largest steps."""
+    trials = observer(rng, 0.04)
+    step = np.log(trials["discolor_ratio"])
+    largest = step > np.unique(STEPS)[-3] + 1e-6
+    hit = np.where(largest, rng.random(len(trials)) < 0.05, trials["hit"])
+    return trials.assign(hit=(hit * (rng.random(len(trials)) < highest)).astype(int))
+
+
+def test_a_hit_rate_that_falls_again_is_fitted_up_to_its_peak() -> None:
+    rng = np.random.default_rng(11)
+    trials = falling(rng)
+    row = thresholds.fit_threshold(trials, "brighter")
+    assert row["verdict"] == ""
+    assert np.log(row["rises_to"]) == pytest.approx(np.unique(STEPS)[-3], abs=1e-4)
+    rising = trials[trials["discolor_ratio"] <= row["rises_to"] * 1.0001]
+    assert row["threshold"] == thresholds.fit_threshold(rising, "brighter")["threshold"]
+    assert row["n"] == len(trials)
+    rates = thresholds.band(trials, np.unique(STEPS)[1:], "weibull", 0.0)
+    assert np.isnan(rates[:, -2:]).all()
+    assert np.isfinite(rates[:, :-2]).all()
+    faint = thresholds.fit_threshold(falling(rng, highest=0.3), "brighter")
+    assert (faint["verdict"], "threshold" in faint) == ("falls before the threshold", False)
+
+
+def test_a_hit_rate_that_rises_is_hardly_ever_said_to_fall() -> None:
+    rng = np.random.default_rng(12)
+    rows = [
+        thresholds.fit_threshold(observer(rng, middle), "brighter")
+        for middle in (0.02, 0.05, 0.1, None)
+        for _ in range(25)
+    ]
+    assert sum("rises_to" in row for row in rows) <= 2
+
+
 def test_a_clear_rise_shows_in_two_trials_a_photo() -> None:
     """The adaptive mode runs few trials per photo for a slow method."""
     few = observer(np.random.default_rng(9), 0.08).groupby("photo").sample(2, random_state=9)
