@@ -36,8 +36,11 @@ def error_map(network: Autoencoder, image: np.ndarray, error: Error) -> np.ndarr
     for top in range(0, height, step):
         bottom = min(top + step, height)
         first, last = max(0, top - RADIUS), min(height, bottom + RADIUS)  # rows that SSIM needs
-        pair = (image[first:last] / 255, reconstruct(network, image, first, last))
-        inputs = (torch.from_numpy(each).double().permute(2, 0, 1)[None] for each in pair)
-        map[top:bottom] = errors(*inputs, error)[0, top - first : bottom - first].numpy()
+        rows, reconstruction = (
+            torch.from_numpy(each).double().permute(2, 0, 1)[None]
+            for each in (image[first:last] / 255, reconstruct(network, image, first, last))
+        )
+        band = errors(rows, reconstruction, error)[0, top - first : bottom - first]
+        map[top:bottom] = band.numpy()
     size = 2 * round(4 * SIGMA) + 1
     return cv2.GaussianBlur(map, (size, size), SIGMA, borderType=cv2.BORDER_REFLECT)

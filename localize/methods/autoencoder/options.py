@@ -20,7 +20,7 @@ class AutoencoderOptions(TrainingOptions):
     family: ClassVar[str] = "autoencoder"
 
     error: Error = field(
-        default="ssim",
+        default="mse",
         metadata=option(
             "Error of the reconstruction, as loss and as map: mse (squared error) or ssim "
             "(structural similarity)."
