@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
@@ -87,6 +87,14 @@ class Finding:
     map: np.ndarray | None = field(default=None, repr=False, compare=False)
 
 
+class Images(Protocol):
+    """Images by number, (H, W, 3) uint8: a list, or a class that reads each when it is indexed."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> np.ndarray: ...
+
+
 class Source:
     """Labelled images in a fixed order. A subclass defines the four methods that raise here.
 
@@ -113,6 +121,10 @@ class Source:
     def clean(self) -> Iterator[np.ndarray]:
         """(H, W, 3) uint8 images without an anomaly: label-0 rows, else the clean twins."""
         raise NotImplementedError
+
+    def clean_images(self) -> Images:
+        """The images of :meth:`clean`, to be indexed; a dataset reads each when it is indexed."""
+        return list(self.clean())
 
     def description(self) -> dict[str, Any]:
         """The data that determine the images, in JSON types, for ``model.json``."""

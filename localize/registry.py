@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from localize.external.options import ANOMALIB as ANOMALIB
 from localize.external.options import AnomalibOptions, ExternalOptions
+from localize.methods.autoencoder.options import AutoencoderOptions
 from localize.methods.cnn_options import CnnOptions
 from localize.methods.heatmap.options import HeatmapOptions
 from localize.methods.patchcore.options import PatchCoreOptions
@@ -122,6 +123,12 @@ _ENTRIES = (
         "patchcore", "localize.methods.patchcore.method:PatchCore", "clean", _IMAGE_ONLY,
         "anomaly detection by the distance of pretrained features to those of clean images",
         PatchCoreOptions,
+    ),
+    Method(
+        "autoencoder", "localize.methods.autoencoder.method:AutoencoderLocalizer", "clean",
+        _IMAGE_ONLY,
+        "anomaly detection by the error with which a network reconstructs an image",
+        AutoencoderOptions, in_default_compare=False,
     ),
     _ringvote(
         "ringvote-told", _TOLD,

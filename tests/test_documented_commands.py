@@ -54,6 +54,7 @@ TINY: dict[str, dict[str, str]] = {
     },
     "localize train cnn": TRAINED,
     "localize train unet": TRAINED,
+    "localize train autoencoder": {"--epochs": "1", "--crops": "16"},
     "localize train ringvote": VOTED,
     "localize learning-curve": {**TRAINED, "--rows": "2,all", "--repeats": "1"},
     "localize sharpness": {

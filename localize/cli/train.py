@@ -96,17 +96,24 @@ def _summary(about: dict[str, Any]) -> str:
     if "trained" in about:
         return str(about["trained"])
     if "bank" in about:
-        threshold = about["threshold"]
-        score = "" if threshold["score"] is None else f" {threshold['score']:.4g}"
         return (
             f"{about['bank'][0]} patches of {about['train_images']} clean images in the bank "
-            f"(weights: {about['weights']['source']}); threshold{score}, {threshold['what']}"
+            f"(weights: {about['weights']['source']}); {_threshold(about)}"
         )
+    epoch = f"best epoch {about['best_epoch']} of {about['last_epoch']}"
+    if "threshold" in about:
+        return f"{epoch} on {about['train_images']} clean images; {_threshold(about)}"
     from localize.training.collapse import COLLAPSED
 
     since = about.get("collapsed_at")
     return (
-        f"best epoch {about['best_epoch']} of {about['last_epoch']}, "
-        f"validation distance {about['val_distance']:.1f} px "
+        f"{epoch}, validation distance {about['val_distance']:.1f} px "
         f"(centre guess {about['val_centre_distance']:.1f} px)"
     ) + (f"; {COLLAPSED} since epoch {since}" if since else "")
+
+
+def _threshold(about: dict[str, Any]) -> str:
+    """The threshold of a method that learns from clean images."""
+    threshold = about["threshold"]
+    score = "" if threshold["score"] is None else f" {threshold['score']:.4g}"
+    return f"threshold{score}, {threshold['what']}"

@@ -136,7 +136,11 @@ class Folder(Source):
 
         Each is read when the iterator reaches it; ``operator.length_hint`` gives the number left.
         """
-        return iter(_Images(self, [negative.name for negative in self.negatives()]))
+        return iter(self.clean_images())
+
+    def clean_images(self) -> _Images:
+        """The images of :meth:`clean`, each read when it is indexed."""
+        return _Images(self, [negative.name for negative in self.negatives()])
 
     def read_image(self, name: str) -> np.ndarray:
         """A file of the dataset -> (H, W, 3) uint8.

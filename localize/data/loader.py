@@ -6,14 +6,14 @@ import multiprocessing.connection
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count, islice
 from types import TracebackType
 from typing import Any
 
-from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from localize.localizer import Source
 from synth.errors import InputError, Interrupted
@@ -116,11 +116,12 @@ def _print_unless_disconnected(
 
 
 def batch_loader(
-    dataset: ErrorReturningDataset, order: Sampler[Any], batch: int, workers: int
+    dataset: ErrorReturningDataset, order: Iterable[Any], batch: int, workers: int
 ) -> Loader:
     """A loader of batches that the dataset makes of its items, in an order.
 
     Args:
+        order: the keys of the items.
         batch: items in a batch.
         workers: number of worker processes; 0: this process.
     """

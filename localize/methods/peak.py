@@ -1,6 +1,9 @@
-"""The maximum of a map: the centroid of the plateau of its highest values."""
+"""The place that a map points at: the plateau of its highest values, or the blob around it."""
 
 from __future__ import annotations
+
+import math
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -61,6 +64,28 @@ def peak(map: np.ndarray) -> tuple[float, float] | None:
     """
     top = plateau(map)
     return None if top is None else centroid(top)
+
+
+def blob_centroid(map: np.ndarray) -> tuple[float, float] | None:
+    """(H, W) -> (x, y) px: the centroid of the blob around the map's maximum; None: a flat map.
+
+    The blob is connected with the :func:`plateau` of the maximum and stands at least halfway
+    between the map's median and its maximum; its pixels are weighted by their height above that.
+    """
+    top = plateau(map)
+    if top is None:
+        return None
+    level = min((float(np.median(map)) + float(map.max())) / 2, float(map[top].min()))
+    _, labels = cv2.connectedComponents((map >= level).astype(np.uint8), connectivity=8)
+    weights = map.astype(float) - level
+    blob = labels == labels[top][0]
+    return centroid(blob, weights) if weights[blob].sum() > 0 else centroid(blob)
+
+
+def position(map: np.ndarray, place: Literal["peak", "centroid"]) -> tuple[float, float]:
+    """(H, W) -> (x, y) px of its :func:`peak` or :func:`blob_centroid`; NaN if the map is flat."""
+    found = peak(map) if place == "peak" else blob_centroid(map)
+    return found or (math.nan, math.nan)
 
 
 def resize_place(

@@ -105,9 +105,11 @@ def _draw_figures(
     from localize.report import closeups, detection_plots, plots, ratio_plot
 
     folder = result.folder
-    if len(result.history):
+    # A method that learns from clean images has a loss on the validation split and no distance.
+    distances = result.history.groupby("method")["val_distance"].transform("count")
+    if len(history := result.history[distances > 0]):
         guess = centre_distance(Folder(source.folder, "val"))
-        plots.save(plots.validation_curves(result.history, guess), folder / "validation")
+        plots.save(plots.validation_curves(history, guess), folder / "validation")
     plots.save(plots.mean_distances(result.scores, result.seeds), folder / "distance")
     plots.save(plots.hit_rate_curves(result.predictions), folder / "found")
     if len(rates):

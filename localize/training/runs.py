@@ -187,7 +187,7 @@ def finish(run: Path, about: dict[str, Any], best_by: str) -> None:
     about |= {
         "best_epoch": int(best["epoch"]),
         "last_epoch": int(history[-1]["epoch"]),
-        "val_distance": best["val_distance"],
+        **{name: best[name] for name in ("val_distance", best_by) if name in best},
         "torch": torch.__version__,
     }
     if "val_spread" in best:

@@ -201,7 +201,7 @@ class CheckpointFiles(CheckpointIO):
 def train(
     module: RunModule,
     batches: DataLoader[Any],
-    val_batches: DataLoader[Any],
+    val_batches: DataLoader[Any] | None,
     run: Path,
     schedule: Schedule,
     about: dict[str, Any],
@@ -214,6 +214,7 @@ def train(
     The caller finishes the run folder with :func:`localize.training.runs.finish`.
 
     Args:
+        val_batches: None: no validation; ``best_by`` is then a column of the training.
         about: the request of the run.
         best_by: the column of the history whose least value is that of the best epoch.
         gradient_clip: largest norm of the gradient; None: no limit.

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from localize.evaluation.validity import FLAT, has_no_place, validate
 from localize.external import caller
 from localize.external.function import to_finding
-from localize.methods.patchcore import scoring
-from localize.methods.peak import TOLERANCE, peak, plateau, resize_place
+from localize.methods.peak import TOLERANCE, blob_centroid, peak, plateau, resize_place
 from synth import Anomaly, anomaly
 
 SHAPE = (60, 80)
@@ -116,13 +115,15 @@ def test_a_flat_map_has_no_peak(value: float) -> None:
     map = np.full(SHAPE, value)
     assert peak(map) is None
     assert plateau(map) is None
-    assert scoring.centroid(map) is None
+    assert blob_centroid(map) is None
 
 
 @given(places, radii)
-def test_patchcores_centroid_is_the_same_for_a_mask(place: tuple[float, float], r: float) -> None:
+def test_the_centroid_of_the_blob_is_the_same_for_a_mask(
+    place: tuple[float, float], r: float
+) -> None:
     mask = disc(place, r)
-    answer = scoring.centroid(mask.astype(np.float32))
+    answer = blob_centroid(mask.astype(np.float32))
     assert answer == pytest.approx(place_of(mask), abs=1e-6)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from localize.localizer import Finding, Learns, Localizer, MapMarks, Source, Told
+from localize.methods import clean_images
 from localize.methods.patchcore import embedding, preprocessing, scoring
 from localize.methods.patchcore.backbones import Backbone, Choice, build
 from localize.methods.patchcore.bank import Reducer
@@ -24,7 +24,7 @@ from localize.methods.patchcore.convolutions import speed_up
 from localize.methods.patchcore.embedding import Parts
 from localize.methods.patchcore.options import PatchCoreOptions
 from localize.methods.patchcore.scoring import Bank
-from localize.methods.peak import peak
+from localize.methods.peak import position
 from localize.run_files import RUN_FILE, read_file, read_run, write_run
 from localize.training.devices import device_of
 from synth import console, folders
@@ -32,7 +32,6 @@ from synth.errors import InputError
 
 BATCH = 4  # images per forward pass; more are not faster on a CPU
 NEIGHBOURS = {"anomalib": 9, "paper": 1}
-QUANTILE = 0.95  # share of the clean validation images with a score below the threshold
 BANK, BACKBONE = "bank.safetensors", "backbone.safetensors"
 
 
@@ -73,10 +72,7 @@ class PatchCore(Localizer):
         images = iter(train.clean())
         first = next(images, None)
         if first is None:
-            raise InputError(
-                "patchcore learns from clean images and the training split has none: "
-                "make the dataset with synth generate --twins"
-            )
+            raise clean_images.none_to_learn_from("patchcore")
         run.mkdir(parents=True, exist_ok=True)
         (run / RUN_FILE).unlink(missing_ok=True)  # of an earlier training in this folder
         network, source = build(choice_of(self.options))
@@ -87,8 +83,8 @@ class PatchCore(Localizer):
         self._bank = Bank.of(bank.to(self.device))
         _write(run / BANK, {"bank": bank})
         scores = self._scores(val)
-        self.threshold = float(np.quantile(scores, QUANTILE)) if len(scores) else None
-        self._write_description(run, source, count, len(scores))
+        self.threshold = clean_images.threshold(scores)
+        self._write_description(run, source, count, scores)
 
     def _gather(self, images: Iterable[np.ndarray], total: int) -> tuple[torch.Tensor, int]:
         """Clean images -> the bank, and the number of images."""
@@ -96,7 +92,7 @@ class PatchCore(Localizer):
 
         def parts(step: Callable[[int, int], None]) -> Iterator[Parts]:
             nonlocal count
-            for batch in _batches(images):
+            for batch in clean_images.groups(images, BATCH):
                 fine, coarse = self._parts(batch)
                 count += len(batch)
                 step(count, max(count, total))
@@ -143,14 +139,10 @@ class PatchCore(Localizer):
 
     def _scores(self, val: Source) -> list[float]:
         """The image scores of the clean validation images."""
-        scores: list[float] = []
         with self._step("patchcore: threshold") as step:
-            images = val.clean()
-            total = operator.length_hint(images, 0)
-            for batch in _batches(images):
-                scores += self._score(batch)[1].tolist()
-                step(len(scores), max(len(scores), total))
-        return scores
+            return clean_images.scores(
+                val, lambda images: self._score(images)[1].tolist(), BATCH, step
+            )
 
     def locate(
         self, images: Sequence[np.ndarray], told: Sequence[Told] | None = None
@@ -158,12 +150,11 @@ class PatchCore(Localizer):
         """B x (H, W, 3) uint8 -> B findings, px, with image score and map."""
         if self._backbone is None:
             raise InputError("patchcore must be trained or loaded first: call fit")
-        position_of = peak if self.options.locate == "peak" else scoring.centroid
         findings = []
-        for batch in _batches(images):
+        for batch in clean_images.groups(images, BATCH):
             for image, patches, score in zip(batch, *self._score(batch), strict=True):
                 map = preprocessing.full_map(patches, self._axes(image), self.options.convention)
-                x, y = position_of(map) or (math.nan, math.nan)
+                x, y = position(map, self.options.locate)
                 findings.append(Finding(x, y, score=float(score), map=map))
         return findings
 
@@ -175,7 +166,7 @@ class PatchCore(Localizer):
         self._backbone = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def _write_description(
-        self, run: Path, source: dict[str, str | None], images: int, val: int
+        self, run: Path, source: dict[str, str | None], images: int, scores: list[float]
     ) -> None:
         """Write ``model.json``: the options, the threshold, and the digests of the other files."""
         options = self.options.description()
@@ -186,13 +177,7 @@ class PatchCore(Localizer):
             "options": options,
             "weights": source,
             "bank": list(self._bank.rows.shape),
-            "threshold": {
-                "score": self.threshold,
-                "what": f"{QUANTILE} quantile of the scores of clean validation images"
-                if val
-                else "none: the validation split has no clean image",
-                "images": val,
-            },
+            "threshold": clean_images.threshold_entry(scores),
             "train_images": images,
             "torch": torch.__version__,
         }
@@ -247,10 +232,3 @@ def _write(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     """Write tensors as a safetensors file."""
     data = save_tensors({name: values.cpu().contiguous() for name, values in tensors.items()})
     folders.write(path, data)
-
-
-def _batches(images: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
-    """Images -> lists of BATCH images."""
-    remaining = iter(images)
-    while batch := list(itertools.islice(remaining, BATCH)):
-        yield batch

@@ -1,15 +1,12 @@
-"""Patches and a memory bank -> distances, image scores, centroids; bounded memory."""
+"""Patches and a memory bank -> distances, image scores; bounded memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import NamedTuple
 
-import cv2
-import numpy as np
 import torch
 
-from localize.methods import peak as peaks
 from localize.methods.patchcore.embedding import Parts, enlarge, join, to_rows
 from localize.methods.patchcore.options import Convention
 
@@ -147,20 +144,3 @@ def score(
     rows = join(both).view(b, h * w, -1)[image, peak]
     scores = image_scores(distances, rows, which[image, peak], bank, neighbours)
     return distances.view(b, h, w), scores
-
-
-def centroid(map: np.ndarray) -> tuple[float, float] | None:
-    """(H, W) -> (x, y) px: the centroid of the blob around the map's maximum; None: a flat map.
-
-    The blob is connected with the plateau of the maximum (``localize.methods.peak``) and stands at
-    least halfway between the map's median and its maximum; its pixels are weighted by their height
-    above that.
-    """
-    top = peaks.plateau(map)
-    if top is None:
-        return None
-    level = min((float(np.median(map)) + float(map.max())) / 2, float(map[top].min()))
-    _, labels = cv2.connectedComponents((map >= level).astype(np.uint8), connectivity=8)
-    weights = map.astype(float) - level
-    blob = labels == labels[top][0]
-    return peaks.centroid(blob, weights) if weights[blob].sum() > 0 else peaks.centroid(blob)
