@@ -155,6 +155,11 @@ def _print_result(result: PodResult) -> None:
             f"a90/95 {sizes['a90_95_larger']} (by {sizes['basis']}): targets of this size are "
             "found with probability 0.9 or more, with 95 % confidence"
         )
+    if (alike := about["alike"])["models"] > 1:
+        console.print_line(
+            f"{alike['models']} models fit about equally well (deviance within 2): their a90/95 "
+            f"goes from {alike['low']} to {alike['high']}"
+        )
     for note in about["notes"]:
         console.print_line(f"note: {note}")
     for warning in result.warnings:

@@ -31,7 +31,6 @@ PART_NUMBERS = {
     **dict.fromkeys(("targets", "trials", "hits", "deviance"), INFINITE),
     **dict.fromkeys(("a50", "a90", "a90_95"), INFINITE),
 }
-CLOSE = 2.0  # difference of deviances below which two models fit about equally well
 _COUNTS = ("targets", "trials", "hits", "blanks", "false_calls", "groups")
 _SHAPE = Object(
     {
@@ -41,6 +40,7 @@ _SHAPE = Object(
         "notes": [str],
         "result": Object(others=str),
         "comparison": (Object(others=float), None),
+        "alike": Object({"models": float, "low": str, "high": str}),
         "pooling": (Object({"column": str, "p": float}, needed=("column", "p")), None),
         "bootstrap": Object({"draws": float, "seed": float}),
     },
@@ -109,7 +109,7 @@ def _subject(record: dict[str, Any]) -> str:
 def summarize(record: dict[str, Any], models: pd.DataFrame) -> list[Html]:
     """The verdict, what was inspected, and the choice of the model, in sentences."""
     chosen = models[models["chosen"] == 1].iloc[0]
-    return [_verdict(record, chosen), _inspected(record), _choice(record, models, chosen)]
+    return [_verdict(record, chosen), _inspected(record), _choice(record, chosen)]
 
 
 def _verdict(record: dict[str, Any], chosen: Any) -> Html:
@@ -141,14 +141,14 @@ def _inspected(record: dict[str, Any]) -> Html:
         share = percent(record["false_calls"] / record["blanks"], 1)
         text += (
             f" Of {record['blanks']} trials without a target, {record['false_calls']} ({share}) "
-            "were called a hit."
+            "were counted as hits."
         )
     else:
         text += " There were no trials without a target, so the rate of false calls is not known."
     return join(text)
 
 
-def _choice(record: dict[str, Any], models: pd.DataFrame, chosen: Any) -> Html:
+def _choice(record: dict[str, Any], chosen: Any) -> Html:
     """Why the model was chosen, and what the others would give."""
     options = record.get("options") or {}
     given = [name for name in ("link", "scale") if name in options]
@@ -162,22 +162,20 @@ def _choice(record: dict[str, Any], models: pd.DataFrame, chosen: Any) -> Html:
             if chosen["model"] == "guess and lapse"
             else f" A model with guess and lapse does not fit significantly better ({p})."
         )
-    bounds = models.loc[
-        (models["deviance"] < models["deviance"].min() + CLOSE) & models["a90_95"].notna(),
-        _column(models, "a90_95"),
-    ]
-    if len(bounds) > 1:
-        low, high = (_significant(value) for value in (bounds.min(), bounds.max()))
+    alike = record.get("alike") or {}
+    if alike.get("models", 0) > 1:
         text += (
-            f" {len(bounds)} models fit about equally well (deviance within {CLOSE:g}); their "
-            f"a90/95 goes from {low} to {high}."
+            f" {alike['models']:g} models fit about equally well (their deviances differ by less "
+            f"than 2); their a90/95 goes from {alike.get('low')} to {alike.get('high')}."
         )
     return join(text)
 
 
-def _column(models: pd.DataFrame, name: str) -> str:
-    """The column with a size as a ratio, if there is one."""
-    return f"{name}_ratio" if f"{name}_ratio" in models else name
+def _in_words(size: float, side: str) -> str:
+    """A size, or the ratio of a step |log ratio|, with five significant digits."""
+    if not side or not math.isfinite(size):
+        return _significant(size)
+    return _significant(math.exp(-size if side == "darker" else min(size, 700.0)))
 
 
 def _significant(value: float) -> str:
@@ -233,8 +231,7 @@ def _size_cell(row: dict[Any, Any], name: str, side: str) -> Cell:
         return Cell(DASH, math.nan, row["verdict"])
     if not side or math.isnan(value):
         return Cell(_significant(value), value)
-    ratio = math.exp(-value if side == "darker" else value) if value < 700 else value
-    return Cell(_significant(ratio), value, _significant(value))
+    return Cell(_in_words(value, side), value, _significant(value))
 
 
 def _bound_facts(record: dict[str, Any], models: pd.DataFrame, side: str) -> Html:

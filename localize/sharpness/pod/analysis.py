@@ -93,7 +93,7 @@ def _fit_hits(inspection: Inspection, options: PodOptions, progress: Progress) -
     pooled = pooling.pool(trials, options.by, chosen) if options.by else None
     bounds = None
     if inspection.group and trials.groups > 1 and not chosen.verdict:
-        bounds = resampling.bounds(trials, chosen, progress=progress)
+        bounds = resampling.of_hits(trials, chosen, progress=progress)
     return Fitted(all_models, chosen, comparison, pooled, bounds)
 
 
@@ -136,8 +136,9 @@ def _fit_signal(inspection: Inspection, options: PodOptions, progress: Progress)
     fits = [replace(model, chosen=model is best) for model in fits]
     best = replace(best, chosen=True)
     bounds = None
-    if inspection.group and len(np.unique(group)) > 1:
-        bounds = signal.bounds(
+    if len(np.unique(group)) > 1:
+        # Also without groups: the delta method's bound holds a90 in only 92 % of simulations.
+        bounds = signal.bootstrap(
             data[best.scale], group, float(decision), best.scale, progress=progress
         )
     return Fitted(fits, best, None, None, bounds)

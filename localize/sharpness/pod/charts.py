@@ -56,8 +56,8 @@ def _draw_curve(axes: Axes, result: PodResult, inspection: Inspection, logarithm
     axes.plot(at, rate, "o", color=GREY, ms=5, mec="white", mew=0.8)
     axes.axhline(0.9, color=GREY, lw=0.8, ls=":")
     low_end, high_end = float(curve["size"].iloc[0]), float(curve["size"].iloc[-1])
-    ends = np.geomspace(low_end, high_end, 5) if logarithmic else np.linspace(low_end, high_end, 5)
-    far_right = ends[3]
+    spaced = np.geomspace if logarithmic else np.linspace
+    far_right = spaced(low_end, high_end, 9)[-2]
     for name, value, colour in (
         ("a90", row["a90"], CURVE), ("a90/95", row["a90_95_larger"], BOUND),
     ):  # fmt: skip

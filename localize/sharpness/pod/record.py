@@ -19,6 +19,7 @@ from localize.sharpness.pod.table import Inspection
 from localize.sharpness.pod.units import Unit
 
 SIZES = ("a50", "a90", "a90_95", "a90_95_one_sided", "a90_95_larger")  # also shown as ratios
+CLOSE = 2.0  # difference of deviances below which two models fit about equally well
 DEFAULTS = (("link", "auto"), ("scale", "auto"), ("model", "auto"), ("signal-scale", "linear"))
 
 
@@ -79,6 +80,7 @@ def describe(
             "basis": basis,
             **{name: _text(unit, numbers[name]) for name in SIZES},
         },
+        "alike": _alike(fitted, unit),
         "comparison": vars(fitted.comparison) if fitted.comparison else None,
         "pooling": {
             "column": pooled.column, "statistic": pooled.statistic, "degrees": pooled.degrees,
@@ -90,6 +92,18 @@ def describe(
         "command": _command(options),
         "bootstrap": {"draws": resampling.DRAWS, "seed": resampling.SEED},
     }  # fmt: skip
+
+
+def _alike(fitted: Fitted, unit: Unit) -> dict[str, Any]:
+    """How far a90/95 of the models goes that fit about as well as the chosen one."""
+    same = [each for each in fitted.models if each.model == fitted.chosen.model]
+    best = min(each.deviance for each in same)
+    bounds = [
+        each.a90_95 for each in same if each.deviance < best + CLOSE and not math.isnan(each.a90_95)
+    ]
+    ends = {"low": min(bounds), "high": max(bounds)} if bounds else {}
+    texts = {name: _text(unit, size) or "no upper limit" for name, size in ends.items()}
+    return {"models": len(bounds), **texts}
 
 
 def _text(unit: Unit, size: float) -> str:

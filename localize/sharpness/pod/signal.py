@@ -15,16 +15,14 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from localize.evaluation import metrics
-from localize.sharpness.pod import tobit
+from localize.sharpness.pod import resampling, tobit
 from localize.sharpness.pod.models import FALLS, SCALES
-from localize.sharpness.pod.resampling import DRAWS, SEED, Bounds, upper_limits
+from localize.sharpness.pod.resampling import DRAWS, SEED, Bounds
 from localize.sharpness.pod.tobit import Lines, Signals
 from synth.console import Progress
 
 Z90 = float(stats.norm.ppf(0.9))
 Z_ONE_SIDED = float(stats.norm.ppf(0.95))
-CHUNK = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -130,7 +128,7 @@ def fit(data: Signals, decision: float, scale: str, signal_scale: str) -> Signal
     )  # fmt: skip
 
 
-def bounds(
+def bootstrap(
     data: Signals, group: np.ndarray, decision: float, scale: str, draws: int = DRAWS,
     seed: int = SEED, progress: Progress = lambda done, total: None,
 ) -> Bounds:  # fmt: skip
@@ -140,17 +138,14 @@ def bounds(
         group: (N,) number of the group of each signal.
     """
     _, number = np.unique(group, return_inverse=True)
-    values: list[np.ndarray] = []
-    done = 0
-    for weights in metrics.resamples(
-        number.max() + 1, draws=draws, seed=seed, row_size=len(number)
-    ):
-        for part in np.array_split(weights, 1 + len(weights) * len(number) // CHUNK):
-            values.append(_a90(tobit.fit(data, part[:, number].astype(float)), decision, scale))
-            done += len(part)
-            progress(done, draws)
-    one_sided = upper_limits(np.concatenate(values)).a90_95_one_sided
-    return Bounds(one_sided, one_sided)
+
+    def a90(weights: np.ndarray) -> np.ndarray:
+        return _a90(tobit.fit(data, weights[:, number].astype(float)), decision, scale)
+
+    found = resampling.bounds(
+        a90, number.max() + 1, len(number), draws=draws, seed=seed, progress=progress
+    )
+    return Bounds(found.a90_95_one_sided, found.a90_95_one_sided)
 
 
 def _a90(lines: Lines, decision: float, scale: str) -> np.ndarray:

@@ -30,8 +30,8 @@ class Inspection:
     Args:
         trials: hits and misses; with a signal, whether it reaches the decision value.
         signal: (N,) signals of the same trials, or None.
-        group: name of the column with the groups, "target" for repeated inspections of the same
-            targets without such a column, or "".
+        group: name of the column with the groups; without such a column, "target" for a signal and
+            for repeated inspections of the same targets, else "".
         notes: what was left out or recognised, for the user.
     """
 
@@ -79,7 +79,7 @@ def read(path: Path, options: PodOptions) -> Inspection:
     if left_out := int((~kept).sum()):
         notes.append(f"{left_out} empty cells of {', '.join(hits or [options.signal])} left out")
     unit = _unit(table, own, options.size)
-    if not group and len(answers) > 1:
+    if not group and (options.signal or len(answers) > 1):
         group = "target"
     return Inspection(
         trials, None if signal is None else signal[kept], unit, group, tuple(notes)
