@@ -172,7 +172,7 @@ def held_by_photo(seed: int, runs: int) -> np.ndarray:
 def test_bounds_hold_a90_where_photos_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bound by likelihood takes the trials of a photo as independent, and is too small."""
     monkeypatch.setattr(contour, "DIRECTIONS", 60)
-    larger, by_likelihood = held_by_photo(5, 120)
+    larger, by_likelihood = held_by_photo(5, 80)
     assert larger >= 0.9
     assert by_likelihood < larger
 

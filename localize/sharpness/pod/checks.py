@@ -10,10 +10,10 @@ import math
 
 import numpy as np
 
-from localize.sharpness.pod.models import FALLS, GUESS_AND_LAPSE, NEVER, Model
+from localize.sharpness.pod.models import FALLS, GUESS_AND_LAPSE, NEVER, Model, may_reach
 from localize.sharpness.pod.pooling import Pooling
 from localize.sharpness.pod.signal import SignalModel
-from localize.sharpness.pod.trials import Trials
+from localize.sharpness.pod.trials import Trials, count
 from localize.sharpness.pod.units import Unit
 from synth.errors import InputError
 
@@ -141,7 +141,7 @@ def _hit_warnings(targets: Trials, model: Model, unit: Unit) -> list[str]:
     """The warnings about hits and misses."""
     found = []
     hits, misses = targets.size[targets.hit == 1], targets.size[targets.hit == 0]
-    low, high = float(hits.min()), float(misses.max())
+    low, high, largest = float(hits.min()), float(misses.max()), float(targets.size.max())
     between = targets.select((targets.size >= low) & (targets.size <= high)).targets
     if between < MIN_OVERLAP:
         found.append(
@@ -149,10 +149,10 @@ def _hit_warnings(targets: Trials, model: Model, unit: Unit) -> list[str]:
             f"{unit.text(high)}: add targets of these sizes, at least {MIN_OVERLAP - between}"
         )
     if model.verdict == NEVER:
-        found.append(
-            f"POD never reaches 0.9: its limit for large targets is {1 - model.lapse:.3f}; larger "
-            "targets of this kind do not help, so find out why large ones are missed"
-        )
+        advice = "larger targets of this kind do not help, so find out why large ones are missed"
+        if may_reach(count(targets), model, 0.9):
+            advice = f"a limit above 0.9 is not excluded: add targets beyond {unit.text(largest)}"
+        found.append(f"{NEVER}: its limit for large targets is {1 - model.lapse:.3f}; {advice}")
     elif math.isinf(model.a90_95):
         reason = (
             "a limit of POD below 0.9 is not excluded"

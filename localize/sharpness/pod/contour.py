@@ -134,7 +134,7 @@ def _radii(
         ratio = 2 * (fits.log_likelihood[0] - log_likelihood(pod, miss, n, hits))
         surplus = (hits * miss - (n - hits) * pod) / np.maximum(pod * miss, 1e-300)
         rate = -2 * (surplus * slope * across).sum(1)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             proposal = radius - (ratio - level) / rate
         proposal = np.where(rate > 0, proposal, 2 * radius)
         proposal = np.clip(proposal, radius / 2, 2 * radius)

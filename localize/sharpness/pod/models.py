@@ -191,12 +191,27 @@ def all_models(
     )
     statistic = best.deviance - extended.deviance
     test = Comparison(statistic, float(stats.chi2.sf(max(statistic, 0.0), 1)))
-    better = test.p < SIGNIFICANT and extended.verdict != FALLS
+    better = test.p < SIGNIFICANT and extended.verdict != FALLS and not is_step(counts, extended)
     winner = extended if model == "guess-and-lapse" or (better and model == "auto") else best
     models = [
         replace(with_bounds(counts, each), chosen=each is winner) for each in (*handbook, extended)
     ]
     return models, test
+
+
+def is_step(counts: Counts, model: Model) -> bool:
+    """Whether a curve is a step between two sizes, which always fits well and says nothing."""
+    spread = likelihood.Scale.of(SCALES[model.scale][0](counts.size)).spread
+    return model.slope * spread > 0.99 * likelihood.MAX_SLOPE
+
+
+def may_reach(counts: Counts, model: Model, pod: float) -> bool:
+    """Whether the trials do not exclude (at 95 %) that POD has a limit above ``pod``."""
+    s = SCALES[model.scale][0](counts.size)
+    limited = likelihood.fit(
+        s, counts.n, counts.hits, LINKS[model.link], guess=model.guess, lapse=1 - pod
+    )
+    return float(limited.deviance[0]) - model.deviance < contour.TWO_SIDED
 
 
 def smallest(models: Sequence[Model]) -> Model:
