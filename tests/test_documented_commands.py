@@ -308,6 +308,20 @@ def write_predictions(folder: Path) -> None:
     pd.DataFrame(rows).to_csv(folder / "predictions.csv", index=False)
 
 
+def write_inspection(folder: Path) -> None:
+    """Writes ``inspection.csv``: sizes, two inspections, a signal and a maker of 80 targets."""
+    rng = np.random.default_rng(1)
+    length = rng.uniform(0.5, 6, 80).round(2)
+    pod = 1 / (1 + np.exp(-2 * (length - 3)))
+    rows = {
+        "length": length, "found": (rng.random(80) < pod).astype(int),
+        "again": (rng.random(80) < pod).astype(int),
+        "amplitude": (100 * length + 60 * rng.standard_normal(80)).round(1),
+        "maker": np.where(np.arange(80) % 2, "a", "b"),
+    }  # fmt: skip
+    pd.DataFrame(rows).to_csv(folder / "inspection.csv", index=False)
+
+
 def write_foreign_table(folder: Path, pictures: list[np.ndarray]) -> None:
     """Writes ``foreign/`` and ``foreign.csv`` as the first project did: x is the row."""
     (folder / "foreign").mkdir()
@@ -348,6 +362,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     write_predictions(folder)
     write_foreign_table(folder, small[:3])
+    write_inspection(folder)
     shutil.copytree(ROOT / "data/recipes", folder / "data/recipes")
     (folder / "tools").mkdir()
     shutil.copy(ROOT / "tools/comb.py", folder / "tools")

@@ -118,14 +118,14 @@ def fit(
     z = scale.apply(s)
     theta = _start(z, n, hits, guess, lapse, link)
     state = curve(z, theta[:, :2], guess, theta[:, 2], link)
-    best = log_likelihood(*state[:2], n, hits)
+    best = log_likelihood(state[0], state[1], n, hits)
     damping = np.full(count, 1e-6)
     for _ in range(MAX_ITERATIONS):
         step = _step(z, theta, state, n, hits, damping, free)
         proposal = np.clip(theta + step, [-np.inf, -MAX_SLOPE, 0.0], highest)
         proposal[:, 2] = np.minimum(proposal[:, 2], (1 - guess) * 0.999) if free else theta[:, 2]
         new = curve(z, proposal[:, :2], guess, proposal[:, 2], link)
-        value = log_likelihood(*new[:2], n, hits)
+        value = log_likelihood(new[0], new[1], n, hits)
         better = value > best
         equal = np.abs(value - best) < 1e-12 * (1 + np.abs(best))
         theta = np.where(better[:, None], proposal, theta)
