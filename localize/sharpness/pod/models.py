@@ -146,13 +146,24 @@ def describe(counts: Counts, link: str, scale: str, guess_and_lapse: bool = Fals
     deviance = float(fits.deviance[0])
     verdict = FALLS if fits.slope[0] <= 0 else NEVER if math.isinf(a90) else ""
     return Model(
-        GUESS_AND_LAPSE if guess_and_lapse else HANDBOOK, link, scale, float(fits.guess[0]),
-        float(fits.lapse[0]), float(fits.intercept[0]), float(fits.slope[0]),
-        *(float(covariance[i]) for i in ((0, 0), (1, 1), (0, 1))),
-        deviance, deviance + 2 * (3 if guess_and_lapse else 2),
-        *(value if math.isfinite(value) else math.nan for value in (a50, a90)),
-        math.nan, math.nan, verdict,
-    )  # fmt: skip
+        model=GUESS_AND_LAPSE if guess_and_lapse else HANDBOOK,
+        link=link,
+        scale=scale,
+        guess=float(fits.guess[0]),
+        lapse=float(fits.lapse[0]),
+        intercept=float(fits.intercept[0]),
+        slope=float(fits.slope[0]),
+        variance_intercept=float(covariance[0, 0]),
+        variance_slope=float(covariance[1, 1]),
+        covariance=float(covariance[0, 1]),
+        deviance=deviance,
+        aic=deviance + 2 * (3 if guess_and_lapse else 2),
+        a50=a50 if math.isfinite(a50) else math.nan,
+        a90=a90 if math.isfinite(a90) else math.nan,
+        a90_95=math.nan,
+        a90_95_one_sided=math.nan,
+        verdict=verdict,
+    )
 
 
 def with_bounds(counts: Counts, model: Model) -> Model:

@@ -117,15 +117,32 @@ def fit(data: Signals, decision: float, scale: str, signal_scale: str) -> Signal
     if signal_scale == "log":  # the density of the signal itself, so that deviances compare
         exact = (data.signal > data.low) & (data.signal < data.high)
         deviance += 2 * float(data.signal[exact].sum())
-    sizes = [s50, s90, s90 + Z_ONE_SIDED * error, s90 + Z_ONE_SIDED * error]
     verdict = FALLS if slope <= 0 else ""
     with np.errstate(over="ignore"):
-        sizes = [math.nan if verdict else float(back(each)) for each in sizes]
+        a50, a90, a90_95 = (
+            math.nan if verdict else float(back(each))
+            for each in (s50, s90, s90 + Z_ONE_SIDED * error)
+        )
     return SignalModel(
-        "probit", scale, signal_scale, float(a[0]), float(a[1]), float(of_pod[0, 0]),
-        float(of_pod[1, 1]), float(of_pod[0, 1]), float(intercept), float(slope), float(noise),
-        deviance, deviance + 6, *sizes, verdict,
-    )  # fmt: skip
+        link="probit",
+        scale=scale,
+        signal_scale=signal_scale,
+        intercept=float(a[0]),
+        slope=float(a[1]),
+        variance_intercept=float(of_pod[0, 0]),
+        variance_slope=float(of_pod[1, 1]),
+        covariance=float(of_pod[0, 1]),
+        line_intercept=float(intercept),
+        line_slope=float(slope),
+        noise=float(noise),
+        deviance=deviance,
+        aic=deviance + 6,
+        a50=a50,
+        a90=a90,
+        a90_95=a90_95,
+        a90_95_one_sided=a90_95,
+        verdict=verdict,
+    )
 
 
 def bootstrap(
