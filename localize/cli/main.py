@@ -12,6 +12,7 @@ from localize.cli.evaluate import compare, evaluate
 from localize.cli.find import find
 from localize.cli.learning_curve import learning_curve
 from localize.cli.play import play
+from localize.cli.pod import pod
 from localize.cli.report import report
 from localize.cli.score import score
 from localize.cli.sharpness import sharpness
@@ -58,6 +59,6 @@ def methods() -> None:
         print(f"{name:<{width}}  learns from: {entry.learns:<8}  told: {told:<20}  {entry.summary}")
 
 
-for _command in (train, evaluate, compare, find, play, score, report, sharpness):
+for _command in (train, evaluate, compare, find, play, score, report, sharpness, pod):
     console.command(app)(_command)
 console.command(app, "learning-curve")(learning_curve)

@@ -14,7 +14,7 @@ def report(
     folder: Annotated[
         Path,
         typer.Argument(
-            help="Result folder of compare, evaluate, score, learning-curve or sharpness."
+            help="Result folder of compare, evaluate, score, learning-curve, sharpness or pod."
         ),
     ],
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from localize.report import comparison_page, learning_curve_page, sharpness_page
+from localize.report import comparison_page, learning_curve_page, pod_page, sharpness_page
 from localize.report.markup import Html, el, join
 from synth import folders, output_file
 from synth.errors import InputError
@@ -22,6 +22,7 @@ KINDS = {
     "comparison.json": comparison_page.contents,
     "learning_curve.json": learning_curve_page.contents,
     "sharpness.json": sharpness_page.contents,
+    "pod.json": pod_page.contents,
 }
 
 
@@ -53,7 +54,7 @@ def _write_page(folder: Path) -> Path:
             return path
     raise InputError(
         f"{folder} holds no {' and no '.join(KINDS)}: "
-        "give a folder that compare, evaluate, score, learning-curve or sharpness wrote"
+        "give a folder that compare, evaluate, score, learning-curve, sharpness or pod wrote"
     )
 
 

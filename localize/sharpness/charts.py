@@ -16,22 +16,14 @@ from localize.evaluation.verdicts import ABOVE, BELOW, FALLS, NO_THRESHOLD, TOO_
 from localize.names import short
 from localize.report.plots import GREY, method_styles
 from localize.report.style import figure_style, fixed_ticks, legend
-from localize.sharpness import luminance
+from localize.sharpness import ratio_ticks
 from localize.sharpness import thresholds as tables
 from localize.sharpness.results import Measurement
 from localize.sharpness.thresholds import steps, trials_of_side
 
 MAX_POINTS = 9  # per curve; further levels are averaged
 TRIALS_PER_POINT = 12  # at least
-RATIO_TICKS = {
-    "brighter": np.array([1.001, 1.002, 1.005, 1.01, 1.02, 1.05, 1.1, 1.2, 1.35, 1.5, 2, 3, 5]),
-    "darker": np.array(
-        [0.999, 0.998, 0.995, 0.99, 0.98, 0.95, 0.9, 0.83, 0.75, 0.6, 0.5, 0.3, 0.2]
-    ),
-}
 NOT_DRAWN = (NO_THRESHOLD, FALLS, TOO_FEW)  # verdicts without a place in the acuity chart
-CHARACTER = 0.022  # width of a character of a tick label, as a share of the axis
-CONTRAST_TICKS = np.array([0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500])  # percent
 
 
 def bin_steps(trials: pd.DataFrame, max_points: int = MAX_POINTS) -> np.ndarray:
@@ -60,42 +52,6 @@ def legend_labels(thresholds: pd.DataFrame) -> dict[str, str]:
         ]
         lines[str(name)] = f"{short(str(name))}   {' / '.join(dict.fromkeys(each))}"
     return lines
-
-
-def _ticks(side: str, low: float, high: float) -> tuple[np.ndarray, list[str]]:
-    """Positions |log ratio| between two limits, and the ratios as tick labels."""
-    steps_at = np.abs(np.log(RATIO_TICKS[side]))
-    inside = (steps_at > 0.999 * low) & (steps_at < 1.001 * high)
-    labels = [f"{ratio:g}" for ratio in RATIO_TICKS[side][inside]]
-    return _legible(steps_at[inside], labels, low, high)
-
-
-def _contrast_ticks(
-    side: str, grey: float, low: float, high: float
-) -> tuple[np.ndarray, list[str]]:
-    """Positions |log ratio| between two limits where the contrast is a round number, and labels."""
-    sign = -1 if side == "darker" else 1
-    fine = np.geomspace(low, high, 400)
-    contrast = sign * luminance.contrast(np.exp(sign * fine), grey)
-    inside = np.searchsorted(contrast, CONTRAST_TICKS) % len(fine) > 0
-    at = np.interp(CONTRAST_TICKS[inside], contrast, fine)
-    labels = [f"{sign * percent:+g} %".replace("-", "−") for percent in CONTRAST_TICKS[inside]]
-    return _legible(at, labels, low, high)
-
-
-def _legible(
-    at: np.ndarray, labels: list[str], low: float, high: float
-) -> tuple[np.ndarray, list[str]]:
-    """Ticks of a logarithmic axis from ``low`` to ``high`` -> those whose labels do not overlap."""
-    places = np.log(at / low) / np.log(high / low)
-    kept: list[int] = []
-    for i, label in enumerate(labels):
-        if kept:
-            characters = (len(label) + len(labels[kept[-1]])) / 2
-            if places[i] - places[kept[-1]] < CHARACTER * characters:
-                continue
-        kept.append(i)
-    return at[kept], [labels[i] for i in kept]
 
 
 def _mean_grey(trials: pd.DataFrame, side: str) -> float:
@@ -137,12 +93,15 @@ def psychometric_curves(result: Measurement) -> Figure:
                     offset = 1 + 0.012 * (number - (len(methods) - 1) / 2)
                     _curve(axes, own, row, result.about["curve"], styles[name], offset, guess)
             axes.set(xscale="log", xlim=(low, high) if side == "brighter" else (high, low))
-            fixed_ticks(axes.xaxis, *_ticks(side, low, high))
+            fixed_ticks(axes.xaxis, *ratio_ticks.ratio_ticks(side, low, high))
             grey = _mean_grey(trials, side)
             if np.isfinite(grey):
                 top = axes.secondary_xaxis("top")
                 fixed_ticks(
-                    top.xaxis, *_contrast_ticks(side, grey, low, high), fontsize=8, color=GREY
+                    top.xaxis,
+                    *ratio_ticks.contrast_ticks(side, grey, low, high),
+                    fontsize=8,
+                    color=GREY,
                 )
                 top.tick_params(color=GREY, length=3)
                 top.spines["top"].set_visible(False)
@@ -241,12 +200,12 @@ def acuity_chart(result: Measurement) -> Figure:
         panels = figure.subplots(1, len(sides), sharey=False, squeeze=False)[0]
         for axes, side in zip(panels, sides, strict=True):
             _acuity_panel(axes, rows[rows["side"] == side], methods, styles, low, high)
-            fixed_ticks(axes.yaxis, *_ticks(side, low * 0.65, high))
+            fixed_ticks(axes.yaxis, *ratio_ticks.ratio_ticks(side, low * 0.65, high))
             axes.set_title(side, fontsize=10)
             grey = _mean_grey(trials, side)
             if np.isfinite(grey):
                 right = axes.secondary_yaxis("right")
-                contrast_ticks = _contrast_ticks(side, grey, low * 0.65, high * 1.02)
+                contrast_ticks = ratio_ticks.contrast_ticks(side, grey, low * 0.65, high * 1.02)
                 fixed_ticks(right.yaxis, *contrast_ticks, fontsize=8, color=GREY)
                 right.tick_params(color=GREY, length=3)
                 right.spines["right"].set_visible(False)
