@@ -184,7 +184,7 @@ def texture(seed: int) -> np.ndarray:
     return np.clip(values, 0, 255).astype(np.uint8)
 
 
-@pytest.fixture(scope="module", params=["mse", "ssim"])
+@pytest.fixture(scope="module", params=["mse", pytest.param("ssim", marks=pytest.mark.slow)])
 def stripes(
     request: pytest.FixtureRequest, narrow: None, tmp_path_factory: pytest.TempPathFactory
 ) -> AutoencoderLocalizer:
