@@ -109,7 +109,7 @@ def _subject(record: dict[str, Any]) -> str:
 def summarize(record: dict[str, Any], models: pd.DataFrame) -> list[Html]:
     """The verdict, what was inspected, and the choice of the model, in sentences."""
     chosen = models[models["chosen"] == 1].iloc[0]
-    return [_verdict(record, chosen), _inspected(record), _choice(record, chosen)]
+    return [_verdict(record, chosen), _count_sentence(record), _choice(record, chosen)]
 
 
 def _verdict(record: dict[str, Any], chosen: Any) -> Html:
@@ -132,7 +132,7 @@ def _verdict(record: dict[str, Any], chosen: Any) -> Html:
     )  # fmt: skip
 
 
-def _inspected(record: dict[str, Any]) -> Html:
+def _count_sentence(record: dict[str, Any]) -> Html:
     text = (
         f"{record['targets']} targets from {record['smallest']} to {record['largest']} were "
         f"inspected; {record['hits']} of {record['trials']} trials were hits."

@@ -40,7 +40,7 @@ def _coarse() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A result folder of hits with two parts."""
-    return analysed(
+    return analyse_table(
         tmp_path_factory.mktemp("pod"), hit_table(), size="length", hits=("found",), by="maker"
     ).folder  # type: ignore[return-value]
 
@@ -81,7 +81,7 @@ def write(folder: Path, table: pd.DataFrame) -> Path:
     return path
 
 
-def analysed(folder: Path, table: pd.DataFrame, **options: Any) -> PodResult:
+def analyse_table(folder: Path, table: pd.DataFrame, **options: Any) -> PodResult:
     result = measure(write(folder, table), folder / "pod", PodOptions(**options))
     assert result.folder == folder / "pod"
     return result
@@ -129,7 +129,7 @@ def test_a_report_is_written_again(finished: Path, tmp_path: Path) -> None:
 def test_trials_of_sharpness_are_shown_as_ratios(tmp_path: Path) -> None:
     trials = trial_table()
     only = (("method", "mine"), ("side", "darker"))
-    row = analysed(tmp_path, trials, only=only).chosen
+    row = analyse_table(tmp_path, trials, only=only).chosen
     assert row["a90_ratio"] == pytest.approx(math.exp(-row["a90"]))
     assert row["a90_95_ratio"] < row["a90_ratio"] < 1
     assert row["a90_contrast_percent"] == pytest.approx(
@@ -148,7 +148,7 @@ def test_repeated_inspections_share_their_targets(tmp_path: Path) -> None:
     table = hit_table().drop(columns="photo")
     table.loc[3, "again"] = np.nan
     options: dict[str, Any] = {"size": "length", "link": "logit", "scale": "linear"}
-    result = analysed(tmp_path, table, hits=("found", "again"), **options)
+    result = analyse_table(tmp_path, table, hits=("found", "again"), **options)
     about = result.about
     assert (about["targets"], about["trials"], about["group"]) == (120, 239, "target")
     assert "1 empty cells of found, again left out" in about["notes"]
@@ -157,13 +157,13 @@ def test_repeated_inspections_share_their_targets(tmp_path: Path) -> None:
         table[["length", "again"]].dropna().rename(columns={"again": "found"}),
     ])  # fmt: skip
     (tmp_path / "long").mkdir()
-    pooled = analysed(tmp_path / "long", long, hits=("found",), **options)
+    pooled = analyse_table(tmp_path / "long", long, hits=("found",), **options)
     for name in ("intercept", "slope", "aic", "a90_95"):
         assert result.chosen[name] == pytest.approx(pooled.chosen[name], rel=1e-9)
 
 
 def test_a_signal_becomes_a_pod(tmp_path: Path) -> None:
-    result = analysed(
+    result = analyse_table(
         tmp_path, hit_table(), size="length", signal="amplitude", decision=300.0,
         censored_above=500.0,
     )  # fmt: skip
@@ -177,7 +177,7 @@ def test_a_signal_becomes_a_pod(tmp_path: Path) -> None:
     (tmp_path / "log").mkdir()
     table = hit_table()
     table["amplitude"] = np.exp(table["amplitude"] / 100)
-    logs = analysed(
+    logs = analyse_table(
         tmp_path / "log", table, size="length", signal="amplitude", decision=math.exp(3.0),
         signal_scale="log",
     ).chosen  # fmt: skip
@@ -189,7 +189,7 @@ def test_a_pod_that_never_reaches_09_has_no_a90(tmp_path: Path) -> None:
     length = rng.uniform(0.5, 6, 600)
     found = (rng.random(600) < 0.7 * special.expit(4 * (length - 2))).astype(int)
     table = pd.DataFrame({"length": length, "found": found})
-    result = analysed(tmp_path, table, size="length", hits=("found",), scale="linear")
+    result = analyse_table(tmp_path, table, size="length", hits=("found",), scale="linear")
     assert result.chosen["verdict"] == "POD never reaches 0.9"
     assert math.isnan(result.chosen["a90"])
     assert any("never reaches 0.9" in each for each in result.warnings)
@@ -321,14 +321,14 @@ def test_an_extrapolated_a90_and_a_small_overlap_are_warned_of(tmp_path: Path) -
     size = np.linspace(1, 3, 80)
     hit = (rng.random(80) < special.expit(1.5 * (size - 3))).astype(int)
     table = pd.DataFrame({"size": size, "hit": hit})
-    warned = analysed(tmp_path, table, size="size", hits=("hit",), model="handbook").warnings
+    warned = analyse_table(tmp_path, table, size="size", hits=("hit",), model="handbook").warnings
     assert any("a90 is extrapolated beyond the largest target (3)" in each for each in warned)
     size = np.r_[np.linspace(1, 2, 40), np.linspace(3, 4, 40)]
     hit = (size > 2.5).astype(int)
     hit[39], hit[40] = 1, 0
     (tmp_path / "other").mkdir()
     table = pd.DataFrame({"size": size, "hit": hit})
-    warned = analysed(tmp_path / "other", table, size="size", hits=("hit",)).warnings
+    warned = analyse_table(tmp_path / "other", table, size="size", hits=("hit",)).warnings
     assert any("overlap in 2 targets only, from 2 to 3: add targets" in each for each in warned)
 
 

@@ -84,7 +84,7 @@ def pool(trials: Trials, column: str, model: Model) -> Pooling:
         blanks = trials.on_blanks
         if blanks.part is not None and (blanks.part == label).any():
             blanks = blanks.select(blanks.part == label)
-        row, deviance = _fit_part(_joined(own, blanks), model, extended)
+        row, deviance = _fit_part(_concatenate(own, blanks), model, extended)
         separate += deviance
         rows.append({"part": label, "targets": own.targets, "trials": len(own.hit)} | row)
     statistic = max(model.deviance - separate, 0.0)
@@ -92,7 +92,7 @@ def pool(trials: Trials, column: str, model: Model) -> Pooling:
     return Pooling(column, statistic, degrees, float(stats.chi2.sf(statistic, degrees)), rows)
 
 
-def _joined(one: Trials, other: Trials) -> Trials:
+def _concatenate(one: Trials, other: Trials) -> Trials:
     """The trials of both."""
     names = ("size", "hit", "target", "group")
     return Trials(*(np.concatenate([getattr(one, n), getattr(other, n)]) for n in names))
