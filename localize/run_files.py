@@ -52,6 +52,18 @@ def read_run(run: Path) -> dict[str, Any]:
     return about
 
 
+def read_run_of(run: Path, method: str) -> dict[str, Any]:
+    """The description in a run folder of a method.
+
+    Raises:
+        InputError: as of :func:`read_run`, or the folder belongs to another method.
+    """
+    about = read_run(run)
+    if about["method"] != method:
+        raise InputError(f"{run} holds '{about['method']}', not {method}")
+    return about
+
+
 def write_run(run: Path, about: dict[str, Any], names: Iterable[str] = ()) -> None:
     """Write the description of a run, with its own digest and those of files in the folder.
 

@@ -17,7 +17,7 @@ from localize.methods.autoencoder.network import Autoencoder
 from localize.methods.autoencoder.options import AutoencoderOptions
 from localize.methods.autoencoder.training import CLIP, AutoencoderTraining, loader, val_loader
 from localize.methods.peak import position
-from localize.run_files import RUN_FILE, read_run
+from localize.run_files import RUN_FILE, read_run_of
 from localize.training import runs, trainer
 from localize.training.devices import device_of
 from localize.training.trainer import Schedule
@@ -140,9 +140,7 @@ class AutoencoderLocalizer(Localizer):
         Raises:
             InputError: the folder is damaged or belongs to another method.
         """
-        about = read_run(run)
-        if about["method"] != "autoencoder":
-            raise InputError(f"{run} holds '{about['method']}', not autoencoder")
+        about = read_run_of(run, "autoencoder")
         try:
             localizer = cls(device=device, **about["options"])
             localizer.threshold = about["threshold"]["score"]

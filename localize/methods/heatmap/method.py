@@ -21,7 +21,7 @@ from localize.methods.heatmap.training import CLIP, HeatmapTraining
 from localize.methods.ringvote import platt
 from localize.methods.ringvote.network import current_keys
 from localize.methods.ringvote.options import start_run
-from localize.run_files import read_file, read_run
+from localize.run_files import read_file, read_run, read_run_of
 from localize.training import runs, trainer
 from localize.training.devices import bfloat16_is_fast, device_of
 from localize.training.runs import load_weights
@@ -154,9 +154,7 @@ class Heatmap(Localizer):
         Raises:
             InputError: the folder is damaged or belongs to another method.
         """
-        about = read_run(run)
-        if about["method"] != "heatmap":
-            raise InputError(f"{run} holds '{about['method']}', not heatmap")
+        about = read_run_of(run, "heatmap")
         try:
             localizer = cls(device=device, **about["options"])
         except (KeyError, TypeError, ValueError) as error:

@@ -25,7 +25,7 @@ from localize.methods.patchcore.embedding import Parts
 from localize.methods.patchcore.options import PatchCoreOptions
 from localize.methods.patchcore.scoring import Bank
 from localize.methods.peak import position
-from localize.run_files import RUN_FILE, read_file, read_run, write_run
+from localize.run_files import RUN_FILE, read_file, read_run_of, write_run
 from localize.training.devices import device_of
 from synth import console, folders
 from synth.errors import InputError
@@ -190,9 +190,7 @@ class PatchCore(Localizer):
         Raises:
             InputError: the folder is damaged or of another method.
         """
-        about = read_run(run)
-        if about["method"] != "patchcore":
-            raise InputError(f"{run} holds '{about['method']}', not patchcore")
+        about = read_run_of(run, "patchcore")
         try:
             # The run folder holds the backbone, so the file of its weights is not needed.
             options = about["options"] | {"weights": None, "weights_sha256": None}
