@@ -19,6 +19,7 @@ from synth.errors import InputError
 from synth.renderer import Sample
 
 Learns = Literal["nothing", "clean", "labelled"]
+Part = Literal["place", "score", "map"]  # of a Finding
 ScoreKind = Literal["", "log odds"]
 MapMarks = Literal["centre", "region"]
 Range = tuple[float, float]
@@ -71,7 +72,8 @@ class Finding:
     """The answer of a localizer for one image.
 
     Args:
-        x: column of the centre, px; x and y are NaN where there is no answer.
+        x: column of the centre, px; x and y are NaN where there is no answer, or where the
+            localizer answers with a score alone.
         y: row of the centre, px.
         r: radius, px; None where the localizer does not estimate it.
         ratio: factor of the code values; None where the localizer does not estimate it.
@@ -126,6 +128,10 @@ class Source:
         """The images of :meth:`clean`, to be indexed; a dataset reads each when it is indexed."""
         return list(self.clean())
 
+    def anomalous_images(self) -> Images:
+        """All images with an anomaly, to be indexed, also those whose place is not known."""
+        return _AnomalousImages(self)
+
     def description(self) -> dict[str, Any]:
         """The data that determine the images, in JSON types, for ``model.json``."""
         return {"images": len(self)}
@@ -156,6 +162,21 @@ class Source:
         return self
 
 
+class _AnomalousImages:
+    """The images of a source, each made when it is indexed."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        if index >= len(self):
+            raise IndexError(index)
+        return self._source[index].image
+
+
 def check_labelled(train: Source, val: Source) -> None:
     """Raise InputError if there is no image with an anomaly to train on or to validate on."""
     for name, source in (("training", train), ("validation", val)):
@@ -170,6 +191,8 @@ class Localizer:
         told: names of the numbers that the localizer is given beside the image: none, or "r" and
             "discolor_ratio". Callers pass nothing else.
         learns: the images that ``fit`` learns from: "nothing", "clean" or "labelled".
+        gives: the parts of an answer that it can give: "place" (x and y), "score", "map". Without
+            "place", x and y are NaN, and location scores stay empty.
         note: text that every table shows beside the name; "" for none.
         score_kind: meaning of the score. "log odds": the natural logarithm of the odds that the
             image has an anomaly, where half of the images have one. "": any scale.
@@ -181,6 +204,7 @@ class Localizer:
 
     told: frozenset[str] = frozenset()
     learns: Learns = "nothing"
+    gives: frozenset[Part] = frozenset({"place"})
     note: str = ""
     score_kind: ScoreKind = ""
     map_marks: MapMarks = "centre"
@@ -255,7 +279,7 @@ class _Adapter(Localizer):
     """A localizer of a foreign class, with the defaults of :class:`Localizer` where it has none."""
 
     _attributes: ClassVar = (
-        "told", "learns", "note", "score_kind", "map_marks", "batch_size", "fit", "seek",
+        "told", "learns", "gives", "note", "score_kind", "map_marks", "batch_size", "fit", "seek",
     )  # fmt: skip
 
     def __init__(self, localizer: Any) -> None:

@@ -28,11 +28,14 @@ from synth import paths
 from synth.errors import InputError
 
 if TYPE_CHECKING:  # the registry is imported for the command line's help: it stays light
-    from localize.localizer import Learns, Localizer
+    from localize.localizer import Learns, Localizer, Part
 
 BASELINE = "centre"  # scored in every comparison, as the reference for chance
 _IMAGE_ONLY: frozenset[str] = frozenset()
 _TOLD = frozenset({"r", "discolor_ratio"})
+_PLACE: frozenset[Part] = frozenset({"place"})
+_SCORE: frozenset[Part] = _PLACE | {"score"}
+_MAP: frozenset[Part] = _SCORE | {"map"}
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Method:
 
     Args:
         target: ``module:class``, imported when the method is used for the first time.
-        learns, told: as the class declares them, see :class:`localize.localizer.Localizer`.
+        learns, told, gives: as the class declares them, see :class:`localize.localizer.Localizer`.
         summary: one line for ``localize methods``.
         options: the dataclass of the options that users may give.
         arguments: further keyword arguments of the class, and of its ``load`` where weights are
@@ -59,6 +62,7 @@ class Method:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     weights: str = ""
     in_default_compare: bool = True
+    gives: frozenset[Part] = _PLACE
 
     @property
     def option_names(self) -> frozenset[str]:
@@ -93,6 +97,7 @@ def _ringvote(
     return Method(
         name, "localize.methods.ringvote.method:RingVote", "labelled", told, summary,
         RingVoteOptions, {"image_only": not told, "views": views}, "ringvote", in_default_compare,
+        _MAP if told else _SCORE,
     )  # fmt: skip
 
 
@@ -104,6 +109,7 @@ _ENTRIES = (
     Method(
         "boundary", "localize.methods.boundary:Boundary", "nothing", _TOLD,
         "matched filter for a step of the given ratio along a circle or square of radius r",
+        gives=_MAP,
     ),
     _cnn("cnn-fast", _IMAGE_ONLY, "CNN that regresses x and y; learning rate 0.0005, 10 epochs"),
     _cnn("cnn-slow", _IMAGE_ONLY, "the CNN of cnn-fast; learning rate 0.0001, 30 epochs"),
@@ -122,13 +128,13 @@ _ENTRIES = (
     Method(
         "patchcore", "localize.methods.patchcore.method:PatchCore", "clean", _IMAGE_ONLY,
         "anomaly detection by the distance of pretrained features to those of clean images",
-        PatchCoreOptions,
+        PatchCoreOptions, gives=_MAP,
     ),
     Method(
         "autoencoder", "localize.methods.autoencoder.method:AutoencoderLocalizer", "clean",
         _IMAGE_ONLY,
         "anomaly detection by the error with which a network reconstructs an image",
-        AutoencoderOptions, in_default_compare=False,
+        AutoencoderOptions, in_default_compare=False, gives=_MAP,
     ),
     _ringvote(
         "ringvote-told", _TOLD,
@@ -146,12 +152,12 @@ _ENTRIES = (
     Method(
         "heatmap", "localize.methods.heatmap.method:Heatmap", "labelled", _IMAGE_ONLY,
         "U-Net at full resolution with a map of centres, radius, shape and ratio",
-        HeatmapOptions, in_default_compare=False,
+        HeatmapOptions, in_default_compare=False, gives=_MAP,
     ),
     Method(
         "prewhitened", "localize.methods.prewhitened:Prewhitened", "nothing", _TOLD,
         "matched filter on the residual of a local texture prediction",
-        DeviceOptions,
+        DeviceOptions, gives=_MAP,
     ),
     _ringvote(
         "ringvote-careful-told", _TOLD,
@@ -194,6 +200,7 @@ def function_entry(name: str, path: str, function: str) -> Method:
     return Method(
         name, "localize.external.function:Function", "nothing", _IMAGE_ONLY,
         "a function in a Python file", ExternalOptions, {"path": path, "name": function},
+        gives=_MAP,
     )  # fmt: skip
 
 
@@ -201,7 +208,7 @@ def anomalib_entry(name: str) -> Method:
     """The entry of a model of anomalib."""
     return Method(
         name, "localize.external.detector:Detector", "clean", _IMAGE_ONLY, "a model of anomalib",
-        AnomalibOptions, {"model": name.removeprefix(ANOMALIB)},
+        AnomalibOptions, {"model": name.removeprefix(ANOMALIB)}, gives=_MAP,
     )  # fmt: skip
 
 

@@ -47,7 +47,9 @@ def _root(
 
 @console.command(app)
 def methods() -> None:
-    """List the methods, the images that each learns from, and the numbers that each is told.
+    """List the methods: what each learns from, what it is told, and what it answers.
+
+    An answer has a place (x and y), a score of the image, a map of the image, or several of these.
 
     Example: `localize methods`
     """
@@ -56,7 +58,11 @@ def methods() -> None:
     width = max(map(len, METHODS))
     for name, entry in METHODS.items():
         told = " and ".join(sorted(entry.told)) or "nothing"
-        print(f"{name:<{width}}  learns from: {entry.learns:<8}  told: {told:<20}  {entry.summary}")
+        gives = ", ".join(part for part in ("place", "score", "map") if part in entry.gives)
+        print(
+            f"{name:<{width}}  learns from: {entry.learns:<8}  told: {told:<20}  "
+            f"gives: {gives:<17}  {entry.summary}"
+        )
 
 
 for _command in (train, evaluate, compare, find, play, score, report, sharpness, pod):

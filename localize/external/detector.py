@@ -17,7 +17,7 @@ from localize.external import anomalib_job, caller
 from localize.external.function import to_finding
 from localize.external.options import ANOMALIB, TIME_LIMIT, AnomalibOptions, check_model
 from localize.external.peer import Failure, Peer
-from localize.localizer import Finding, Learns, Localizer, MapMarks, Source, Told
+from localize.localizer import Finding, Learns, Localizer, MapMarks, Part, Source, Told
 from localize.methods.patchcore.weights import PACKAGED
 from localize.run_files import RUN_FILE, check_file, read_run, write_run
 from localize.training.devices import device_of
@@ -44,6 +44,7 @@ class Detector(Localizer):
     """
 
     learns: Learns = "clean"
+    gives: frozenset[Part] = frozenset({"place", "score", "map"})
     map_marks: MapMarks = "region"
     batch_size = 1  # in a group of images one failure would lose all answers
 

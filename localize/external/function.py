@@ -14,7 +14,7 @@ import numpy as np
 from localize.external import caller
 from localize.external.options import ExternalOptions
 from localize.external.peer import START_LIMIT, Peer
-from localize.localizer import Finding, Localizer, Told
+from localize.localizer import Finding, Localizer, Part, Told
 from localize.methods.peak import peak, resize_place
 from synth.errors import InputError
 from synth.paths import path_of
@@ -55,6 +55,7 @@ class Function(Localizer):
         InputError: there is no such function, or its file cannot be imported.
     """
 
+    gives: frozenset[Part] = frozenset({"place", "score", "map"})  # what it returns is not known
     batch_size = 1  # in a group of images one failure would lose all answers
 
     def __init__(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from localize.localizer import Finding, Localizer, Told
+from localize.localizer import Finding, Localizer, Part, Told
 from synth.errors import InputError
 
 
@@ -16,6 +16,7 @@ class MatchedFilter(Localizer, ABC):
 
     name: str
     told: frozenset[str] = frozenset({"r", "discolor_ratio"})
+    gives: frozenset[Part] = frozenset({"place", "score", "map"})
     parameters = 0
 
     @abstractmethod

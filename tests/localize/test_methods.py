@@ -53,6 +53,7 @@ def test_the_registry_tells_the_truth(name: str, fitted: dict[str, Localizer]) -
     assert isinstance(localizer, Localizer)
     assert localizer.told == entry.told
     assert localizer.learns == entry.learns
+    assert localizer.gives == entry.gives
     assert (localizer.parameters > 0) == (entry.learns != "nothing")
 
 
@@ -63,7 +64,10 @@ def test_finds_something_in_images_of_any_size(name: str, fitted: dict[str, Loca
     assert len(findings) == len(images)
     for finding in findings:
         assert isinstance(finding, Finding)
-        assert np.isfinite([finding.x, finding.y]).all()
+        has_place = "place" in METHODS[name].gives
+        assert np.isfinite([finding.x, finding.y]).tolist() == [has_place] * 2
+        assert (finding.score is not None) == ("score" in METHODS[name].gives)
+        assert (finding.map is not None) == ("map" in METHODS[name].gives)
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from localize.localizer import Finding, Learns, Localizer, MapMarks, Source, Told
+from localize.localizer import Finding, Learns, Localizer, MapMarks, Part, Source, Told
 from localize.methods import clean_images
 from localize.methods.autoencoder.error_map import error_map
 from localize.methods.autoencoder.network import Autoencoder
@@ -35,6 +35,7 @@ class AutoencoderLocalizer(Localizer):
     """
 
     learns: Learns = "clean"
+    gives: frozenset[Part] = frozenset({"place", "score", "map"})
     map_marks: MapMarks = "region"
     batch_size = 1  # larger groups are not faster, and an interruption would lose the whole group
 

@@ -12,7 +12,16 @@ import torch
 from safetensors.torch import load, load_file, save
 from torch import Tensor
 
-from localize.localizer import Finding, Learns, Localizer, ScoreKind, Source, Told, check_labelled
+from localize.localizer import (
+    Finding,
+    Learns,
+    Localizer,
+    Part,
+    ScoreKind,
+    Source,
+    Told,
+    check_labelled,
+)
 from localize.methods.heatmap import prediction
 from localize.methods.heatmap.network import HeatmapNet
 from localize.methods.heatmap.options import HeatmapOptions
@@ -40,6 +49,7 @@ class Heatmap(Localizer):
     """
 
     learns: Learns = "labelled"
+    gives: frozenset[Part] = frozenset({"place", "score", "map"})
     score_kind: ScoreKind = "log odds"
     batch_size = 1  # larger groups are not faster, and an interruption would lose the whole group
 

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from localize.localizer import Finding, Learns, Localizer, MapMarks, Source, Told
+from localize.localizer import Finding, Learns, Localizer, MapMarks, Part, Source, Told
 from localize.methods import clean_images
 from localize.methods.patchcore import embedding, preprocessing, scoring
 from localize.methods.patchcore.backbones import Backbone, Choice, build
@@ -43,6 +43,7 @@ class PatchCore(Localizer):
     """
 
     learns: Learns = "clean"
+    gives: frozenset[Part] = frozenset({"place", "score", "map"})
     map_marks: MapMarks = "region"
 
     def __init__(self, **options: Any) -> None:

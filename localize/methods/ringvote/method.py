@@ -68,6 +68,7 @@ class RingVote(Localizer):
     def __init__(self, *, image_only: bool = False, views: int = 1, **options: Any) -> None:
         self.options = RingVoteOptions(**options)
         self.told = frozenset(() if image_only else ("r", "discolor_ratio"))
+        self.gives = frozenset(("place", "score") if image_only else ("place", "score", "map"))
         self.takes_ranges = image_only
         self.name = "ringvote" + CAREFUL * (views > 1) + "-told" * (not image_only)
         self.device = device_of(self.options.device)
