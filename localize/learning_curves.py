@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from localize import registry
 from localize.comparison import (
@@ -21,8 +21,8 @@ from localize.comparison import (
     logged_answers,
     record_request,
 )
+from localize.curve_trainings import Rows, Training, trainings_by_labels, trainings_by_rows
 from localize.data.folder import Folder
-from localize.data.subset import image_order, photos_of_images, select_subset
 from localize.evaluation import curve_tables, provenance
 from localize.evaluation import tables as result_tables
 from localize.evaluation.curve_tables import ABOUT, METRICS, LearningCurve, Scored
@@ -38,44 +38,6 @@ from synth.paths import path_of
 MARKER = folders.Marker(
     ABOUT, lambda about: about.keys() >= {"dataset", "table_sha256", "rows", "repeats", "versions"}
 )
-SMALLEST = 50  # rows: the default numbers are this one and its doubles
-Rows = Sequence[int | Literal["all"]]
-
-
-@dataclass(frozen=True)
-class Training:
-    """One training of a method on a subset.
-
-    Args:
-        entry: the method.
-        images: indices of the subset, as in :func:`localize.data.subset.image_order`.
-        repeat: number of the repeat, from 0.
-        seed: of the training.
-        photos: number of photos in the subset.
-    """
-
-    entry: Method
-    images: Sequence[int]
-    repeat: int
-    seed: int
-    photos: int
-
-    @property
-    def name(self) -> str:
-        """The name of its folder and of its log of answers."""
-        return f"rows-{len(self.images):04}-repeat-{self.repeat}"
-
-    @property
-    def title(self) -> str:
-        """Its name in messages."""
-        return f"{self.entry.name}, {len(self.images)} rows, repeat {self.repeat}"
-
-    def row(self) -> dict[str, Any]:
-        """Its columns in ``learning_curve.csv``, without method and scores."""
-        return {
-            "rows": len(self.images), "photos": self.photos, "repeat": self.repeat,
-            "seed": self.seed,
-        }  # fmt: skip
 
 
 def learning_curve(
@@ -84,6 +46,7 @@ def learning_curve(
     out: str | Path,
     *,
     rows: Rows | None = None,
+    labels: Rows | None = None,
     repeats: int = 3,
     same_epochs: bool = False,
     retrain: bool = False,
@@ -96,12 +59,15 @@ def learning_curve(
     """Train methods on subsets of the train split and score each on the same test split.
 
     A subset is drawn photo by photo and contains every smaller one; each repeat draws others and
-    trains with another seed. The val split is never reduced. Run folders go to
-    ``out/runs/METHOD/rows-N-repeat-K``. The centre guess, and SPECs that need no training, are
-    scored once.
+    trains with another seed. Run folders go to ``out/runs/METHOD/rows-N-repeat-K``. The centre
+    guess, and SPECs that need no training, are scored once.
 
     Args:
-        rows: numbers of training images; "all" is the whole split [50, 100, 200, ..., all].
+        rows: numbers of training images; "all" is the whole split [50, 100, 200, ..., all]. The
+            val split is not reduced.
+        labels: numbers of labelled images with an anomaly, in place of ``rows``. All clean images
+            are used with each number. The labelled images are divided between train and val in
+            proportion to the splits. Methods that learn from clean images are trained once.
         repeats: number of subsets of each size.
         same_epochs: keep the number of epochs, so that a smaller subset has fewer training steps.
             Otherwise the rows of a subset are repeated within an epoch until it is as long as with
@@ -117,8 +83,8 @@ def learning_curve(
     names, out = tuple(map(registry.expand_home, specs)), path_of(out)
     source, train = choose_split(dataset, None), Folder(dataset, "train")
     command = provenance.command(
-        "learning-curve", *names, dataset, rows=rows, repeats=repeats, same_epochs=same_epochs,
-        retrain=retrain, **options, out=out,
+        "learning-curve", *names, dataset, rows=rows, labels=labels, repeats=repeats,
+        same_epochs=same_epochs, retrain=retrain, **options, out=out,
     )  # fmt: skip
     request = request_of(source, options) | {"same_epochs": same_epochs, "retrain": retrain}
     about = {**request, "methods_given": list(names), "command": command}
@@ -127,9 +93,7 @@ def learning_curve(
         return finished
     learners, fixed = _sort_specs(names, retrain)
     seed = _check_numbers(repeats, options.get("seed", 0))
-    trainings = [
-        each for entry in learners for each in _trainings(entry, train, rows, repeats, seed)
-    ]
+    trainings = _plan(learners, train, rows, labels, repeats, seed)
     method_entries = [registry.method(name) for name in names if not _is_run(name)]
     options_of = registry.options_by_method(method_entries, options)
     for entry in learners:  # an error in an option is reported before the first training
@@ -160,10 +124,14 @@ def learning_curve(
             participant = _load(training, run, time_limit)
             scored.append(_score_training(training, participant, source, building, step))
             latest[participant.name] = participant  # the others need not stay in memory
-        result = curve_tables.collect(scored, building)
+        by = "rows" if labels is None else "labels"
+        clean_learners = [n for n, each in latest.items() if each.localizer.learns == "clean"]
+        without_labels = [] if labels is None else clean_learners
+        result = curve_tables.collect(scored, building, without_labels)
         record = {
             **about,
-            "rows": sorted({len(each.images) for each in trainings}),
+            "rows": sorted({each.rows for each in trainings}),
+            "by": by,
             "repeats": repeats,
             "seed": seed,
             "train_images": len(train),
@@ -176,6 +144,27 @@ def learning_curve(
         }
         _write(result, record)
     return replace(result, folder=out)
+
+
+def _plan(
+    learners: Sequence[Method],
+    train: Folder,
+    rows: Rows | None,
+    labels: Rows | None,
+    repeats: int,
+    seed: int,
+) -> list[Training]:
+    """All trainings, method by method, the smallest subsets first."""
+    if labels is None:
+        by_method = (trainings_by_rows(each, train, rows, repeats, seed) for each in learners)
+    elif rows is not None:
+        raise InputError("rows and labels are two kinds of learning curves: give one of them")
+    else:
+        val = Folder(train.folder, "val")
+        by_method = (
+            trainings_by_labels(each, train, val, labels, repeats, seed) for each in learners
+        )
+    return [each for trainings in by_method for each in trainings]
 
 
 def _is_run(spec: str) -> bool:
@@ -225,58 +214,14 @@ def _check_names(*groups: Sequence[str]) -> None:
             raise InputError(f"two methods are called '{name}': rename a folder or function")
 
 
-def _trainings(
-    entry: Method, train: Folder, rows: Rows | None, repeats: int, seed: int
-) -> Iterator[Training]:
-    """All trainings of a method, the smallest subsets first."""
-    photos = photos_of_images(train, entry.learns)
-    orders = [image_order(train, entry.learns, seed, repeat) for repeat in range(repeats)]
-    for count in _counts(entry, train, rows, len(photos)):
-        for repeat, order in enumerate(orders):
-            chosen = order[:count]
-            different = len({photos[image] for image in chosen})
-            yield Training(entry, chosen, repeat, seed + repeat, different)
-
-
-def _counts(entry: Method, train: Folder, rows: Rows | None, most: int) -> list[int]:
-    """The numbers of rows of a method's subsets, ascending, each once.
-
-    Raises:
-        InputError: there are too few images, or a number cannot be used.
-    """
-    kind = "clean images" if entry.learns == "clean" else "images with an anomaly"
-    if not most:
-        hint = " (synth generate --twins makes some)" if entry.learns == "clean" else ""
-        raise InputError(
-            f"{entry.name} learns from {kind}, and the train split of {train.folder} has none{hint}"
-        )
-    if rows is None:
-        doubled = (SMALLEST * 2**power for power in range(most.bit_length()))
-        return [*(count for count in doubled if count < most), most]
-    if not rows:
-        raise InputError("rows is empty: give numbers from 1 up, or all")
-    counts = sorted({most if count == "all" else count for count in rows})
-    for count in counts:
-        if not 1 <= count <= most:
-            raise InputError(
-                f"rows is {count}: the train split of {train.folder} has {most} {kind} for "
-                f"{entry.name}: give numbers from 1 to {most}, or all"
-            )
-    return counts
-
-
 def _train(
     training: Training, options: Mapping[str, Any], train: Folder, same_epochs: bool, run: Path
 ) -> None:
     """Train on a subset, unless an interrupted run has done it."""
     from localize.training.runs import is_trained  # which loads torch
 
-    if is_trained(run):
-        return
-    length = None if same_epochs else len(train)
-    subset = select_subset(train, training.entry.learns, training.images, length)
-    learner = registry.create(training.entry.name, **{**options, "seed": training.seed})
-    learner.fit(subset, Folder(train.folder, "val"), run)
+    if not is_trained(run):
+        training.run(options, train, Folder(train.folder, "val"), same_epochs, run)
 
 
 def _load(training: Training, run: Path, time_limit: float | None) -> Participant:
@@ -328,5 +273,5 @@ def _write(result: LearningCurve, record: dict[str, Any]) -> None:
 
     curve_tables.write(result)
     folders.write(result.folder / ABOUT, json.dumps(record, indent=2) + "\n")
-    curve_plots.draw(result.summary, result.folder)
+    curve_plots.draw(result.summary, result.folder, record["by"])
     page.write(result.folder)

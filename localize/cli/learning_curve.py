@@ -36,6 +36,13 @@ def learning_curve(
             "[50, 100, 200 and so on, all]."
         ),
     ] = None,
+    labels: Annotated[
+        Optional[str],
+        typer.Option(
+            help="Numbers of labelled images with an anomaly in train and val together, as in "
+            "5,10,20,50,100,all. All clean images are used with each number. In place of --rows."
+        ),
+    ] = None,
     repeats: Annotated[int, typer.Option(help="Number of random subsets of each size.")] = 3,
     same_epochs: Annotated[
         bool,
@@ -64,19 +71,24 @@ def learning_curve(
     A training on a subset has as many epochs and steps as one on the whole split: within an epoch,
     the images of the subset are repeated. --same-epochs does not repeat them.
 
+    With --labels, the question is how many labelled images with an anomaly are needed before
+    labels are better than none. Methods that learn from clean images only are trained once.
+
     Example: `localize learning-curve cnn-fast unet-dsnt set --rows 50,100,all --out curve`
     """
     from localize import learning_curves
 
     result = learning_curves.learning_curve(
-        specs, dataset, out, rows=None if rows is None else _parse_rows(rows), repeats=repeats,
-        same_epochs=same_epochs, retrain=retrain, overwrite=overwrite, resume=resume,
+        specs, dataset, out, rows=None if rows is None else _parse_rows(rows, "--rows"),
+        labels=None if labels is None else _parse_rows(labels, "--labels"),
+        repeats=repeats, same_epochs=same_epochs, retrain=retrain, overwrite=overwrite,
+        resume=resume,
         step=console.progress, say=console.print_line, **options,
     )  # fmt: skip
     _print_summary(result)
 
 
-def _parse_rows(text: str) -> list[int | Literal["all"]]:
+def _parse_rows(text: str, option: str) -> list[int | Literal["all"]]:
     """``50,100,all`` -> the numbers of rows."""
     counts: list[int | Literal["all"]] = []
     for word in text.split(","):
@@ -85,7 +97,7 @@ def _parse_rows(text: str) -> list[int | Literal["all"]]:
         elif word.strip().isdecimal():
             counts.append(int(word))
         else:
-            raise InputError(f"--rows is '{text}': give whole numbers and all, as in 50,100,all")
+            raise InputError(f"{option} is '{text}': give whole numbers and all, as in 50,100,all")
     return counts
 
 
@@ -106,7 +118,8 @@ def _print_summary(result: LearningCurve) -> None:
     }
     if not result.summary["image_auroc"].notna().any():
         del columns["AUROC"]
-    for heading in ("method", "rows", *columns):
+    by = "labels" if len(result.label_gains) else "rows"
+    for heading in ("method", by, *columns):
         table.add_column(heading, justify="left" if heading == "method" else "right", no_wrap=True)
     for row in result.summary.to_dict("records"):
         table.add_row(
@@ -115,7 +128,22 @@ def _print_summary(result: LearningCurve) -> None:
             *(format_interval(row, *column) for column in columns.values()),
         )
     console.print_table(table)
+    for line in _label_lines(result):
+        console.print_line(line)
     if len(result.errors):
         print(f"{len(result.errors)} answers are missing: see {result.folder / 'errors.csv'}")
     print(f"tables and figures are in {result.folder}")
     print(f"report: {result.folder / 'report.html'}")
+
+
+def _label_lines(result: LearningCurve) -> list[str]:
+    """For each metric of a curve over labels, the labels that each method needs to beat none."""
+    from localize.evaluation.label_gain import NAMES, labels_needed
+
+    lines = []
+    for metric, gains in result.label_gains.groupby("metric", sort=False):
+        baseline = gains["baseline"].iloc[0]
+        needed = {name: labels_needed(gains, name, str(metric)) for name in gains["method"]}
+        words = ", ".join(f"{name} {count or 'never'}" for name, count in needed.items())
+        lines.append(f"labels needed to beat {baseline} ({NAMES[str(metric)]}): {words}")
+    return lines

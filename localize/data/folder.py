@@ -102,6 +102,14 @@ class Folder(Source):
         selection._rows = [self._rows[row] for row in rows]
         return selection
 
+    def keep_clean(self, rows: Sequence[int]) -> Folder:
+        """The rows with these indices, as :meth:`select`, and all images of :meth:`negatives`."""
+        selection = self.select(rows)
+        selection._clean_rows = [
+            {"file_name": each.name, "photo": each.photo} for each in self.negatives()
+        ]
+        return selection
+
     def select_clean(self, images: Sequence[int]) -> Folder:
         """A source whose clean images are those of :meth:`negatives` with these indices."""
         negatives = self.negatives()

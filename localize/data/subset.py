@@ -46,3 +46,29 @@ def select_subset(
     length = len(images) if length is None else length
     passes, rest = divmod(length, len(images))
     return source.select([*sorted(images) * passes, *images[:rest]])
+
+
+def select_labels(source: Folder, images: Sequence[int], length: int | None = None) -> Folder:
+    """The source with these labelled images and all of its clean images.
+
+    Args:
+        images: indices of images with an anomaly.
+        length: as in :func:`select_subset`; ignored without images.
+    """
+    if not images:
+        return source.keep_clean([])
+    length = len(images) if length is None else length
+    passes, rest = divmod(length, len(images))
+    return source.keep_clean([*sorted(images) * passes, *images[:rest]])
+
+
+def validation_labels(count: int, train: int, val: int) -> int:
+    """The number of ``count`` labelled images, at least 2, that validate and do not train.
+
+    It is in proportion to the sizes of the splits, at least 1, and leaves at least 1 to train on.
+
+    >>> [validation_labels(count, 120, 30) for count in (2, 5, 20, 150)]
+    [1, 1, 4, 30]
+    """
+    share = round(count * val / (train + val))
+    return min(max(1, share, count - train), count - 1, val)

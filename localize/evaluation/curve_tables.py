@@ -12,6 +12,8 @@ import pandas as pd
 
 from localize.evaluation import tables
 from localize.evaluation.detection import Estimate
+from localize.evaluation.label_gain import COLUMNS as LABEL_GAINS
+from localize.evaluation.label_gain import first_above_zero, label_gains
 from localize.evaluation.repeats import auroc_over_repeats, mean_over_repeats
 from localize.evaluation.scoring import CLEAN, ERRORS, PREDICTIONS, Answers, labelled_scores
 from localize.localizer import HIT_RADIUS
@@ -31,13 +33,15 @@ SUMMARY = (
 TABLES = {
     "learning_curve": SCORES,
     "learning_curve_summary": SUMMARY,
+    "label_gains": LABEL_GAINS,
     "predictions": (*KEY, *PREDICTIONS[1:]),
     "clean": (*KEY, *CLEAN[1:]),
     "errors": (*KEY, *ERRORS[1:]),
 }
 # Of one training: the answers, and the row of learning_curve.csv.
 Scored = tuple[Answers, dict[str, Any]]
-TEXTS = ("method", "file_name", "photo", "reason")
+OPTIONAL = ("label_gains", "clean", "errors")  # tables that are written only if they have rows
+TEXTS = ("method", "file_name", "photo", "reason", "metric", "baseline")
 COUNTS = ("rows", "photos", "repeat", "repeats")
 NUMBERS = {
     **dict.fromkeys((*COUNTS, "normalised_distance"), ABOVE_ZERO),
@@ -51,9 +55,12 @@ NUMBERS = {
 class LearningCurve:
     """The tables of a run. ``rows`` is 0 for a method that learned nothing from the dataset.
 
+    In a curve over labels, ``rows`` is the number of labelled images with an anomaly.
+
     Args:
         scores: one row per training: method, number of rows and of photos, repeat, seed, scores.
         summary: one row per method and number of rows: means over the repeats, 95 % intervals.
+        label_gains: of a curve over labels: :func:`localize.evaluation.label_gain.label_gains`.
         predictions: one row per training and image with an anomaly.
         clean: one row per training and clean image, for methods that give a score.
         errors: the images that a method failed on, with the reason.
@@ -61,14 +68,21 @@ class LearningCurve:
 
     scores: pd.DataFrame
     summary: pd.DataFrame
+    label_gains: pd.DataFrame
     predictions: pd.DataFrame
     clean: pd.DataFrame
     errors: pd.DataFrame
     folder: Path
 
 
-def collect(scored: Sequence[Scored], folder: Path) -> LearningCurve:
-    """The answers and scores of all trainings -> the tables of the run."""
+def collect(
+    scored: Sequence[Scored], folder: Path, without_labels: Sequence[str] = ()
+) -> LearningCurve:
+    """The answers and scores of all trainings -> the tables of the run.
+
+    Args:
+        without_labels: of a curve over labels, the methods that learned from clean images only.
+    """
 
     def concatenate(name: str) -> pd.DataFrame:
         columns = list(TABLES[name])
@@ -83,9 +97,9 @@ def collect(scored: Sequence[Scored], folder: Path) -> LearningCurve:
 
     predictions, clean = concatenate("predictions"), concatenate("clean")
     table = pd.DataFrame([row for _, row in scored], columns=list(SCORES)).astype({"seed": "Int64"})
-    return LearningCurve(
-        table, summarize(predictions, clean), predictions, clean, concatenate("errors"), folder
-    )
+    summary = summarize(predictions, clean)
+    gains = label_gains(summary, predictions, clean, without_labels)
+    return LearningCurve(table, summary, gains, predictions, clean, concatenate("errors"), folder)
 
 
 def summarize(predictions: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFrame:
@@ -143,21 +157,16 @@ def rows_needed(summary: pd.DataFrame, method: str) -> int | None:
     With these rows and with every larger number that was tried, the interval of the gain lies
     above 0 px. A method that learned nothing from the dataset needs 0 rows, or is never better.
     """
-    of_method = summary[summary["method"] == method].sort_values("rows", ascending=False)
-    needed = None
-    for count, low in zip(of_method["rows"], of_method["gain_low"], strict=True):
-        if not low > 0:
-            break
-        needed = int(count)
-    return needed
+    rows = summary[summary["method"] == method]
+    return first_above_zero(rows["rows"].tolist(), rows["gain_low"].tolist())
 
 
 def write(result: LearningCurve) -> None:
-    """Write the tables as CSV; ``clean`` and ``errors`` only if they have rows."""
+    """Write the tables as CSV; those of ``OPTIONAL`` only if they have rows."""
     frames = {"learning_curve": result.scores, "learning_curve_summary": result.summary}
-    frames |= {name: getattr(result, name) for name in ("predictions", "clean", "errors")}
+    frames |= {name: getattr(result, name) for name in ("predictions", *OPTIONAL)}
     for name, table in frames.items():
-        if len(table) or name not in ("clean", "errors"):
+        if len(table) or name not in OPTIONAL:
             tables.write(table, result.folder / f"{name}.csv")
 
 
@@ -176,6 +185,6 @@ def read(folder: Path) -> LearningCurve:
         frames[name] = frame.astype(dict.fromkeys(whole, int))
     scores = frames["learning_curve"].astype({"seed": "Int64"})
     return LearningCurve(
-        scores, frames["learning_curve_summary"], frames["predictions"], frames["clean"],
-        frames["errors"], folder,
+        scores, frames["learning_curve_summary"], frames["label_gains"], frames["predictions"],
+        frames["clean"], frames["errors"], folder,
     )  # fmt: skip

@@ -38,21 +38,36 @@ def mean_over_repeats(values: np.ndarray, photos: Sequence[object]) -> Estimate:
 
 
 def auroc_over_repeats(
-    scores: Sequence[np.ndarray], anomalous: np.ndarray, photos: Sequence[object]
+    scores: Sequence[np.ndarray],
+    anomalous: np.ndarray,
+    photos: Sequence[object],
+    baseline: np.ndarray | None = None,
 ) -> Estimate:
-    """R x (N,) scores, (N,) bool, N photos -> mean of the R areas under the ROC curve, interval."""
-    values, columns = [], []
-    for each in scores:
-        histograms, count = detection.image_histograms(each, anomalous, photos)
-        values.append(float(detection.auroc(*histograms(np.ones((1, count))))[0]))
-        columns.append(
-            [
-                detection.auroc(*histograms(weights.astype(float)))
-                for weights in (resamples(count, row_size=len(each)) if count > 1 else ())
-            ]
-        )
-    samples = [np.stack(chunk, axis=1) for chunk in zip(*columns, strict=True)]
-    return _estimate(np.array(values), samples)
+    """R x (N,) scores, (N,) bool, N photos -> mean of the R areas under the ROC curve, interval.
+
+    Args:
+        baseline: (N,) scores of another method: the areas are then differences to its area, each
+            on the same bootstrap samples of the photos.
+    """
+    values, columns = zip(
+        *(_auroc_samples(each, anomalous, photos) for each in scores), strict=True
+    )
+    areas, samples = np.array(values), [np.stack(chunk, 1) for chunk in zip(*columns, strict=True)]
+    if baseline is not None:
+        value, chunks = _auroc_samples(baseline, anomalous, photos)
+        areas = areas - value
+        samples = [each - chunk[:, None] for each, chunk in zip(samples, chunks, strict=True)]
+    return _estimate(areas, samples)
+
+
+def _auroc_samples(
+    scores: np.ndarray, anomalous: np.ndarray, photos: Sequence[object]
+) -> tuple[float, list[np.ndarray]]:
+    """The area under the ROC curve, and chunks (d,) of those of bootstrap samples of photos."""
+    histograms, count = detection.image_histograms(scores, anomalous, photos)
+    weights = resamples(count, row_size=len(scores)) if count > 1 else ()
+    area = float(detection.auroc(*histograms(np.ones((1, count))))[0])
+    return area, [detection.auroc(*histograms(each.astype(float))) for each in weights]
 
 
 def _estimate(values: np.ndarray, samples: Sequence[np.ndarray]) -> Estimate:

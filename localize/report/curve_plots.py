@@ -28,6 +28,7 @@ class Chart:
     """A figure: its file name, the column that it shows, title and label of the y axis.
 
     Args:
+        title: ends with what the x axis shows: :data:`X_AXES`.
         chance: y of the dashed line; None: the value of the centre guess.
     """
 
@@ -39,25 +40,36 @@ class Chart:
 
 
 CHARTS = (
-    Chart("distance", "mean_distance", "Mean distance by training rows", "mean distance (px)"),
+    Chart("distance", "mean_distance", "Mean distance", "mean distance (px)"),
     Chart(
         "hits",
         "hit@5",
-        f"Hit rate within {HIT_RADIUS:g} px by training rows",
+        f"Hit rate within {HIT_RADIUS:g} px",
         f"share of images within {HIT_RADIUS:g} px",
     ),
-    Chart("auroc", "image_auroc", "AUROC of the score by training rows", "AUROC", 0.5),
+    Chart("auroc", "image_auroc", "AUROC of the score", "AUROC", 0.5),
 )
 
 
-def draw(summary: pd.DataFrame, folder: Path) -> None:
-    """Write all figures for which there are values, as PNG and SVG."""
+# What the numbers of rows are: the end of the title, the label of the x axis.
+X_AXES = {
+    "rows": ("training rows", "training rows (log)"),
+    "labels": ("labelled images", "labelled images with an anomaly, train and val (log)"),
+}
+
+
+def draw(summary: pd.DataFrame, folder: Path, by: str = "rows") -> None:
+    """Write all figures for which there are values, as PNG and SVG.
+
+    Args:
+        by: a key of :data:`X_AXES`.
+    """
     for chart in CHARTS:
         if summary.loc[summary["method"] != BASELINE, chart.metric].notna().any():
-            plots.save(learning_curves(summary, chart), folder / chart.file)
+            plots.save(learning_curves(summary, chart, by), folder / chart.file)
 
 
-def learning_curves(summary: pd.DataFrame, chart: Chart) -> Figure:
+def learning_curves(summary: pd.DataFrame, chart: Chart, by: str = "rows") -> Figure:
     """A metric by the number of training rows, with 95 % bands; a log x axis.
 
     A method that learned nothing from the dataset is a horizontal line.
@@ -67,6 +79,8 @@ def learning_curves(summary: pd.DataFrame, chart: Chart) -> Figure:
     counts = sorted(set(trained["rows"]))
     low, high = _limits(counts)
     styles = method_styles(list(dict.fromkeys(summary["method"])))
+    title, x_label = X_AXES[by]
+    without = "not trained here" if by == "rows" else "no labels used"
     with figure_style():
         figure = new_figure(8, 4.5)
         axes = figure.subplots()
@@ -86,13 +100,13 @@ def learning_curves(summary: pd.DataFrame, chart: Chart) -> Figure:
                 x, value, color=colour, lw=1.6, ls=":" if fixed else "-",
                 marker="" if fixed else marker, ms=6, mec="white",
             )  # fmt: skip
-            labels.append(short(f"{name} (not trained here)" if fixed else str(name)))
+            labels.append(short(f"{name} ({without})" if fixed else str(name)))
         chance = _chance(summary, chart)
         handles.append(axes.axhline(chance, color=GREY, ls="--", lw=1.6))
         labels.append("centre guess" if chart.chance is None else "chance")
         axes.set(
-            title=chart.title,
-            xlabel="training rows (log); bands: 95 % intervals",
+            title=f"{chart.title} by {title}",
+            xlabel=f"{x_label}; bands: 95 % intervals",
             ylabel=chart.label,
             xscale="log",
             xlim=(low, high),

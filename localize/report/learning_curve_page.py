@@ -11,6 +11,7 @@ import pandas as pd
 from localize.evaluation import curve_tables, tables
 from localize.evaluation.curve_tables import ABOUT, LearningCurve
 from localize.evaluation.detection import Estimate
+from localize.evaluation.label_gain import NAMES, labels_needed
 from localize.evaluation.metrics import DRAWS
 from localize.localizer import HIT_RADIUS
 from localize.registry import BASELINE
@@ -25,7 +26,7 @@ from localize.report.contents import (
     options_text,
     reproduction_section,
 )
-from localize.report.curve_plots import CHARTS
+from localize.report.curve_plots import CHARTS, X_AXES
 from localize.report.figures import figure
 from localize.report.markup import Cell, Column, Html, definition_list, el, join, section, table
 from localize.report.numbers import enumerate_names, estimate_text, interval, number
@@ -59,25 +60,30 @@ def contents(folder: Path) -> Contents:
     names = list(dict.fromkeys(result.summary["method"]))
     styles, methods = method_styles(names), method_entries(record.get("methods") or {}, names)
     request = {key: record[key] for key in record if key not in SHOWN_ELSEWHERE}
+    by = record.get("by", "rows")
+    by = by if by in X_AXES else "rows"
+    unit = X_AXES[by][0]
     return Contents(
         "Learning curves",
         _subject(record, result),
-        summarize(result.summary),
+        summarize(result.summary, by),
         SMALL,
         [
-            section("Scores by training rows", figure(
+            _labels_section(result, styles),
+            section(f"Scores by {unit}", figure(
                 folder, CHARTS[0].file, "Mean distance to the true centre by the number of "
-                "training rows.",
+                f"{unit}.",
             ), figure(
                 folder, CHARTS[1].file, f"Share of images within {HIT_RADIUS:g} px of the true "
-                "centre by the number of training rows.",
-            ), *(_table(result, styles, metric) for metric in (
+                f"centre by the number of {unit}.",
+            ), *(_table(result, styles, metric, by) for metric in (
                 "mean_distance", "hit@5", "gain", "normalised_distance",
             )), name="scores"),
-            section("Detection of images with an anomaly", _table(result, styles, "image_auroc"),
-            figure(folder, CHARTS[2].file, "AUROC of the score by the number of training rows."),
-            name="presence"),
-            _training_section(result, styles),
+            section("Detection of images with an anomaly",
+            _table(result, styles, "image_auroc", by), figure(
+                folder, CHARTS[2].file, f"AUROC of the score by the number of {unit}.",
+            ), name="presence"),
+            _training_section(result, styles, by),
             failure_section(result.errors, styles),
             _setup_section(record, methods, styles),
             reproduction_section(
@@ -95,8 +101,12 @@ def _subject(record: dict[str, Any], result: LearningCurve) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def summarize(summary: pd.DataFrame) -> list[Html]:
-    """Two sentences: the best method with all rows; the rows from which each is above chance."""
+def summarize(summary: pd.DataFrame, by: str = "rows") -> list[Html]:
+    """Two sentences: the best method with all rows; the rows from which each is above chance.
+
+    Args:
+        by: the word for the numbers: rows or labels.
+    """
     trained = summary[summary["rows"] > 0]
     most = trained[trained["rows"] == trained.groupby("method")["rows"].transform("max")]
     answered = most[most["mean_distance"].notna()]
@@ -104,7 +114,7 @@ def summarize(summary: pd.DataFrame) -> list[Html]:
         return [Html("No trained method gave an answer; the reasons are listed below.")]
     best = answered.sort_values("gain", ascending=False).iloc[0]
     first = join(
-        "With all of its training rows, ", el("strong", best["method"]),
+        f"With all of its {'training ' * (by == 'rows')}{by}, ", el("strong", best["method"]),
         f" has the largest gain over the centre guess: mean distance "
         f"{estimate_text(_estimate(best, 'mean_distance'))}, within {HIT_RADIUS:g}\u00a0px in "
         f"{estimate_text(_estimate(best, 'hit@5'), '%')} of the images.",
@@ -112,11 +122,11 @@ def summarize(summary: pd.DataFrame) -> list[Html]:
     needed = {
         name: curve_tables.rows_needed(trained, name) for name in dict.fromkeys(trained["method"])
     }
-    enough = [f"{name} from {count} rows on" for name, count in needed.items() if count]
+    enough = [f"{name} from {count} {by} on" for name, count in needed.items() if count]
     never = [str(name) for name, count in needed.items() if not count]
     parts = [f"Better than chance: {enumerate_names(enough)}"] if enough else []
     if never:
-        start = "not with any number of rows tried" if enough else "Never better than chance"
+        start = f"not with any number of {by} tried" if enough else "Never better than chance"
         parts.append(f"{start}: {enumerate_names(never)}")
     return [first, join("; ".join(parts), ".")]
 
@@ -125,8 +135,8 @@ def _estimate(row: Any, metric: str) -> Estimate:
     return Estimate(*(float(row[f"{metric}{end}"]) for end in ("", "_low", "_high")))
 
 
-def _table(result: LearningCurve, styles: Styles, metric: str) -> Html:
-    """A metric of each method (rows) by the number of training rows (columns)."""
+def _table(result: LearningCurve, styles: Styles, metric: str, by: str) -> Html:
+    """A metric of each method (rows) by the number of training rows or labels (columns)."""
     summary = result.summary[result.summary[metric].notna()]
     if metric == "gain":
         summary = summary[summary["method"] != BASELINE]
@@ -144,14 +154,15 @@ def _table(result: LearningCurve, styles: Styles, metric: str) -> Html:
             text = "never" if needed is None else number(needed, 0) if needed else "–"
             cells.append(Cell(text, math.inf if needed is None else needed))
         rows.append(cells)
+    without = "not trained here" if by == "rows" else "no labels used"
     columns = [Column("method", False)]
-    columns += [Column(f"{count} rows" if count else "not trained here") for count in counts]
+    columns += [Column(f"{count} {by}" if count else without) for count in counts]
     if metric == "gain":
         columns.append(
             Column(
-                "rows needed",
-                about="the fewest rows from which on the method is better than chance with every "
-                "number of rows tried",
+                f"{by} needed",
+                about=f"the fewest {by} from which on the method is better than chance with every "
+                f"number of {by} tried",
             )
         )
     return table(caption, columns, rows)
@@ -164,7 +175,40 @@ def _cell(row: Any, metric: str, digits: int) -> Cell:
     return Cell(number(value.value, digits), value.value, interval(value.low, value.high, digits))
 
 
-def _training_section(result: LearningCurve, styles: Styles) -> Html:
+def _labels_section(result: LearningCurve, styles: Styles) -> Html:
+    """What labels add to the best method without labels; empty for a curve over rows."""
+    gains = result.label_gains
+    if not len(gains):
+        return Html("")
+    tables = []
+    for metric, rows in gains.groupby("metric", sort=False):
+        counts, digits = sorted(set(rows["rows"])), 1 if metric == "mean_distance" else 2
+        row_of = {(row["method"], row["rows"]): row for row in rows.to_dict("records")}
+        body = []
+        for name in dict.fromkeys(rows["method"]):
+            needed = labels_needed(rows, name, str(metric))
+            cells = [Cell(method_label(name, styles), name)]
+            cells += [_cell(row_of.get((name, count)), "gain", digits) for count in counts]
+            text = "never" if needed is None else number(needed, 0)
+            body.append([*cells, Cell(text, math.inf if needed is None else needed)])
+        unit = ", px closer" if metric == "mean_distance" else ""
+        caption = f"Gain over {rows['baseline'].iloc[0]}: {NAMES[str(metric)]}{unit}"
+        about = (
+            "the fewest labels from which on the method is better than the best method without "
+            "labels, with every number of labels tried"
+        )
+        columns = [Column("method", False), *(Column(f"{count} labels") for count in counts)]
+        tables.append(table(caption, [*columns, Column("labels needed", about=about)], body))
+    text = (
+        "Each method trained with labels is compared with the best method that learned from "
+        "clean images alone, on the same images. A method is better if the 95 % interval of its "
+        "gain lies above 0. All clean images are used with every number of labels; the labels "
+        "are those of train and val together."
+    )
+    return section("How many labels are needed?", el("p", text), *tables, name="labels")
+
+
+def _training_section(result: LearningCurve, styles: Styles, by: str) -> Html:
     """Every training with its own scores."""
     rows = [
         [
@@ -179,7 +223,7 @@ def _training_section(result: LearningCurve, styles: Styles) -> Html:
         if row["rows"]
     ]
     columns = [
-        Column("method", False), Column("rows"), Column("photos"), Column("repeat"),
+        Column("method", False), Column(by), Column("photos"), Column("repeat"),
         Column("seed"), Column("mean distance, px"), Column(f"within {HIT_RADIUS:g} px"),
         Column("AUROC"),
     ]  # fmt: skip

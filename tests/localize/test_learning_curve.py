@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import localize
 from localize.data import subset
 from localize.data.folder import Folder
-from localize.evaluation import curve_tables, scoring
+from localize.evaluation import curve_tables, label_gain, scoring
 from localize.evaluation.curve_tables import LearningCurve
 from localize.localizer import Learns
 from localize.methods.cnn import Cnn
@@ -50,6 +52,10 @@ def finished(small_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Learn
 
 def names_of(source: Folder) -> list[str]:
     return source.table["file_name"].tolist()
+
+
+def clean_names(source: Folder) -> list[str]:
+    return [each.name for each in source.negatives()]
 
 
 @pytest.mark.parametrize("learns", ["labelled", "clean"])
@@ -289,6 +295,109 @@ def test_patchcore_learns_from_the_clean_images_of_the_subset(
     assert mean == pytest.approx(result.scores["image_auroc"][whole].item())
 
 
+@given(st.integers(1, 300), st.integers(1, 300), st.data())
+def test_labels_are_divided_between_train_and_val(
+    train: int, val: int, data: st.DataObject
+) -> None:
+    count = data.draw(st.integers(2, train + val))
+    for_val = subset.validation_labels(count, train, val)
+    assert 1 <= for_val <= val
+    assert 1 <= count - for_val <= train
+    if count == train + val:
+        assert for_val == val
+
+
+@pytest.fixture(scope="module")
+def by_labels(
+    small_set: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[LearningCurve, list[tuple[Folder, Folder]]]:
+    """A curve over labels, and the train and val images of each training of the CNN."""
+    calls: list[tuple[Folder, Folder]] = []
+    original = Cnn.fit
+
+    def fit(self: Cnn, train: Folder, val: Folder, run: Path) -> None:
+        calls.append((train, val))
+        original(self, train, val, run)
+
+    out = tmp_path_factory.mktemp("labels") / "out"
+    options = {name: value for name, value in OPTIONS.items() if name != "rows"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Cnn, "fit", fit)
+        result = localize.learning_curve(
+            ["cnn-fast", "patchcore"], small_set, out, labels=[3, 6], random_weights=True,
+            backbone="mobilenet_v2", coreset_ratio=0.01, same_epochs=True, **options,
+        )  # fmt: skip
+    return result, calls
+
+
+def test_a_curve_over_labels_keeps_all_clean_images(
+    small_set: Path, by_labels: tuple[LearningCurve, list[tuple[Folder, Folder]]]
+) -> None:
+    result, calls = by_labels
+    whole = {split: Folder(small_set, split) for split in ("train", "val")}
+    assert [len(train) + len(val) for train, val in calls] == [3, 3, 6, 6]
+    for train, val in calls:
+        assert clean_names(train) == clean_names(whole["train"])
+        assert clean_names(val) == clean_names(whole["val"])
+        assert set(names_of(train)) <= set(names_of(whole["train"]))
+        assert set(names_of(val)) <= set(names_of(whole["val"]))
+    for small, large in ((0, 2), (1, 3)):
+        for i in (0, 1):
+            assert set(names_of(calls[small][i])) <= set(names_of(calls[large][i]))
+    assert result.scores[["method", "rows", "repeat"]].values.tolist() == [
+        ["centre", 0, 0], ["cnn-fast", 3, 0], ["cnn-fast", 3, 1], ["cnn-fast", 6, 0],
+        ["cnn-fast", 6, 1], ["patchcore (random weights)", 0, 0],
+    ]  # fmt: skip
+
+
+def test_labels_are_compared_with_the_best_method_without_labels(
+    by_labels: tuple[LearningCurve, list[tuple[Folder, Folder]]],
+) -> None:
+    result, _ = by_labels
+    gains = result.label_gains
+    assert set(gains["baseline"]) == {"patchcore (random weights)"}
+    assert gains[["metric", "rows"]].values.tolist() == [
+        ["mean_distance", 3], ["mean_distance", 6], ["hit@5", 3], ["hit@5", 6],
+    ]  # fmt: skip
+    means = result.summary.set_index(["method", "rows"])["mean_distance"]
+    difference = means["patchcore (random weights)", 0] - means["cnn-fast", 6]
+    assert gains["gain"].iloc[1] == pytest.approx(difference)
+    text = (result.folder / "report.html").read_text()
+    for words in ("How many labels are needed?", "6 labels", "labels needed", "no labels used"):
+        assert words in text
+    assert "by labelled images" in (result.folder / "distance.svg").read_text()
+    (result.folder / "report.html").unlink()
+    assert page.write(result.folder).read_text() == text
+
+
+def test_the_gain_in_auroc_is_paired() -> None:
+    """A method that ranks as the baseline but for one pair has a narrow interval, one-sided."""
+    rng = np.random.default_rng(0)
+    score = rng.normal(size=60)
+    names, photos = [f"{i}.png" for i in range(60)], [f"{i // 2}.jpg" for i in range(60)]
+
+    def table(method: str, count: int, score: np.ndarray) -> tuple[pd.DataFrame, pd.DataFrame]:
+        whole = pd.DataFrame(
+            {"method": method, "rows": count, "repeat": 0, "file_name": names, "photo": photos,
+             "score": score, "distance": 0.0}
+        )  # fmt: skip
+        return whole[:30], whole[30:]
+
+    better = np.r_[score[:30] + 0.3, score[30:]]
+    tables = [table("patchcore", 0, score), table("m", 5, score), table("m", 9, better)]
+    predictions, clean = (pd.concat(each) for each in zip(*tables, strict=True))
+    areas = [0.4, 0.4, 0.5]
+    summary = pd.DataFrame(
+        {"method": ["patchcore", "m", "m"], "rows": [0, 5, 9], "image_auroc": areas,
+         "mean_distance": np.nan, "hit@5": np.nan}
+    )  # fmt: skip
+    gains = label_gain.label_gains(summary, predictions, clean, ["patchcore"])
+    assert gains.loc[0, ["gain", "gain_low", "gain_high"]].tolist() == [0, 0, 0]
+    assert gains.loc[1, "gain_low"] > 0
+    assert label_gain.labels_needed(gains, "m", "image_auroc") == 9
+    assert label_gain.labels_needed(gains, "m", "hit@5") is None
+
+
 def test_figures_and_page_name_all_methods(finished: LearningCurve) -> None:
     folder = finished.folder
     for name in ("distance", "hits"):
@@ -326,6 +435,9 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
         (["cnn-fast"], {"rows": [4, 999]}, "rows is 999: the train split of"),
         (["cnn-fast"], {"rows": [0]}, "rows is 0"),
         (["cnn-fast"], {"rows": []}, "rows is empty"),
+        (["cnn-fast"], {"labels": [5]}, "rows and labels are two kinds"),
+        (["cnn-fast"], {"labels": [1], "rows": None}, "labels is 1: train and val"),
+        (["cnn-fast"], {"labels": [999], "rows": None}, "labels is 999"),
         (["cnn-fast"], {"repeats": 0}, "repeats is 0"),
         (["cnn-fast"], {"seed": -1}, "seed is -1"),
         (["cnn-fast"], {"epochs": 0}, "epochs is 0"),
