@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from localize.external.options import ANOMALIB as ANOMALIB
-from localize.external.options import AnomalibOptions, ExternalOptions
+from localize.external.options import SCORE_ALONE, AnomalibOptions, ExternalOptions
 from localize.methods.autoencoder.options import AutoencoderOptions
 from localize.methods.cnn_options import CnnOptions
 from localize.methods.heatmap.options import HeatmapOptions
@@ -206,9 +206,11 @@ def function_entry(name: str, path: str, function: str) -> Method:
 
 def anomalib_entry(name: str) -> Method:
     """The entry of a model of anomalib."""
+    model = name.removeprefix(ANOMALIB)
     return Method(
         name, "localize.external.detector:Detector", "clean", _IMAGE_ONLY, "a model of anomalib",
-        AnomalibOptions, {"model": name.removeprefix(ANOMALIB)}, gives=_MAP,
+        AnomalibOptions, {"model": model},
+        gives=frozenset({"score"}) if model in SCORE_ALONE else _MAP,
     )  # fmt: skip
 
 

@@ -57,7 +57,8 @@ def begin(report: Report, run: str = "") -> Callable[[dict[str, Any]], dict[str,
         if "image" in message:
             return locate(models[0], message["image"])
         tempfile.tempdir = message["scratch"]  # for the files of libraries
-        return train(report, message["settings"], Path(message["images"]), Path(message["run"]))
+        images, run = Path(message["images"]), Path(message["run"])
+        return train(report, message["settings"], images, run, message.get("weights_file", ""))
 
     if run:
         settings = json.loads(Path(run, "model.json").read_text(encoding="utf-8"))["settings"]
@@ -77,8 +78,13 @@ def _fix_torchvision() -> None:
 
 
 @contextmanager
-def local_backbones(weights: dict[str, str]) -> Iterator[set[str]]:
-    """Within, timm gives pretrained networks local or random weights -> the kinds that it gave."""
+def local_backbones(weights: dict[str, str], file: str = "") -> Iterator[set[str]]:
+    """Within, timm gives pretrained networks local or random weights -> the kinds that it gave.
+
+    Args:
+        weights: the Python package with the weights of :data:`LITE`.
+        file: a file with the weights of the backbone, in the form of timm's model hub.
+    """
     import timm
 
     modules: list[Any] = [timm, timm.models]
@@ -86,6 +92,8 @@ def local_backbones(weights: dict[str, str]) -> Iterator[set[str]]:
     original = modules[0].create_model
 
     def create(name: str, pretrained: bool = False, *args: Any, **options: Any) -> Any:
+        if pretrained and file:
+            return _with_file(original, name, file, kinds, *args, **options)
         network = original(name, False, *args, **options)
         if pretrained:
             kinds.add("ImageNet" if name == LITE else "random")
@@ -100,6 +108,20 @@ def local_backbones(weights: dict[str, str]) -> Iterator[set[str]]:
     finally:
         for module in modules:
             module.create_model = original
+
+
+def _with_file(
+    create: Any, name: str, file: str, kinds: set[str], *args: Any, **options: Any
+) -> Any:
+    """A pretrained network of timm with the weights of a file; timm reads no pickled code."""
+    overlay = {"file": file, "num_classes": 0}
+    try:
+        network = create(name, True, *args, pretrained_cfg_overlay=overlay, **options)
+    except Exception as error:  # timm, torch and safetensors raise many types
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{file} does not hold the weights of {name}: {reason}") from None
+    kinds.add("file")
+    return network
 
 
 def _fill(network: Any, whole: Any, weights: dict[str, str]) -> None:
@@ -128,12 +150,21 @@ def _fill(network: Any, whole: Any, weights: dict[str, str]) -> None:
     network.load_state_dict({name: by_name[name] for name in names}, strict=False)
 
 
-def build(settings: Settings) -> tuple[Any, str]:
-    """-> the untrained model, the weights of its backbone: ImageNet, random, "" for none."""
+def build(settings: Settings, weights_file: str = "") -> tuple[Any, str]:
+    """-> the untrained model, the weights of its backbone: ImageNet, random, file, "" for none.
+
+    Args:
+        weights_file: path of the weights of the backbone. Without one, the backbone is
+            :data:`LITE` where the model can use it.
+    """
     import torch
     from torchvision.transforms.v2 import Compose, Normalize, Resize
 
-    with local_backbones(settings["weights"]) as kinds, tempfile.TemporaryDirectory() as empty:
+    given = bool(settings.get("weights_file"))  # the name of the file, also once it is trained
+    with (
+        local_backbones(settings["weights"], weights_file) as kinds,
+        tempfile.TemporaryDirectory() as empty,
+    ):
         from anomalib import models
         from anomalib.pre_processing import PreProcessor
 
@@ -148,17 +179,17 @@ def build(settings: Settings) -> tuple[Any, str]:
             ("post_processor", "evaluator", "visualizer") & parameters.keys(), False
         )
         options["pre_processor"] = kind.configure_pre_processor(image_size=(height, width))
-        if model in LITE_ARGUMENTS:
+        if model in LITE_ARGUMENTS and not given:
             mean, std = ([value] * 3 for value in LITE_PIXELS)
             steps = [Resize((height, width), antialias=True), Normalize(mean, std)]
             options |= {"backbone": LITE, **LITE_ARGUMENTS[model]}
             options["pre_processor"] = PreProcessor(Compose(steps))
-        if model == "fre":
+        if model == "fre" and not given:
             options["input_dim"] = COARSE * (height // 32) * (width // 32)
         if model == "draem":  # without textures it trains on noise
             options["dtd_dir"] = empty
         module = kind(**options)
-    return module, "ImageNet" if kinds == {"ImageNet"} else "random" if kinds else ""
+    return module, kinds.pop() if len(kinds) == 1 else "random" if kinds else ""
 
 
 def _refuse_downloads() -> None:
@@ -170,7 +201,9 @@ def _refuse_downloads() -> None:
     socket.getaddrinfo = refuse
 
 
-def train(report: Report, settings: Settings, images: Path, run: Path) -> dict[str, Any]:
+def train(
+    report: Report, settings: Settings, images: Path, run: Path, weights_file: str = ""
+) -> dict[str, Any]:
     """Train on a folder of clean images and write the weights -> a report for ``model.json``."""
     import torch
     from anomalib.data import Folder
@@ -179,7 +212,7 @@ def train(report: Report, settings: Settings, images: Path, run: Path) -> dict[s
     from safetensors.torch import save_file
 
     seed_everything(settings["seed"], workers=True)
-    module, backbone = build(settings)
+    module, backbone = build(settings, weights_file)
     default_epochs = module.trainer_arguments.get("max_epochs") or EPOCHS_OF.get(
         settings["model"], EPOCHS
     )
@@ -225,12 +258,14 @@ def train(report: Report, settings: Settings, images: Path, run: Path) -> dict[s
 
 
 def _check(trained: Any, loaded: Any, settings: Settings, count: int) -> None:
-    """Raise if the map of a model holds NaN, or if its loaded weights give another map."""
+    """Raise if the map or score of a model is NaN, or if its loaded weights give another one."""
     width, height = settings["input"]
     probe = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-    first, second = (locate(module, probe)["map"] for module in (trained, loaded))
+    answers = [locate(module, probe) for module in (trained, loaded)]
+    part = "map" if "map" in answers[0] else "score"
+    first, second = (np.asarray(answer[part]) for answer in answers)
     if np.isnan(first).any():
-        raise FloatingPointError(f"its map holds NaN after training on {count} images: too few?")
+        raise FloatingPointError(f"its {part} is NaN after training on {count} images: too few?")
     if not np.allclose(first, second, rtol=1e-3, atol=1e-6 + 1e-3 * np.abs(first).max()):
         raise RuntimeError("its saved weights give other answers, so it cannot be used later")
 
@@ -246,7 +281,7 @@ def load(settings: Settings, run: Path) -> Any:
 
 
 def locate(module: Any, image: np.ndarray) -> dict[str, Any]:
-    """(H, W, 3) uint8 -> the (H, W) map, and the score of the whole image."""
+    """(H, W, 3) uint8 -> the (H, W) map, and the score of the whole image, or one of them."""
     import torch
     from torch.nn import functional
 
@@ -254,13 +289,15 @@ def locate(module: Any, image: np.ndarray) -> dict[str, Any]:
         pixels = torch.tensor(image).permute(2, 0, 1)[None].float() / 255
         output = module.model(module.pre_processor.transform(pixels))
         map = getattr(output, "anomaly_map", None)
-        if map is None:
-            raise TypeError("this model gives no map, so no answer")
-        map = map.reshape(1, 1, *map.shape[-2:]).float()
-        enlarged = functional.interpolate(
-            map, size=image.shape[:2], mode="bilinear", align_corners=False
-        )
-        answer: dict[str, Any] = {"map": enlarged[0, 0].numpy()}
+        answer: dict[str, Any] = {}
+        if map is not None:
+            map = map.reshape(1, 1, *map.shape[-2:]).float()
+            enlarged = functional.interpolate(
+                map, size=image.shape[:2], mode="bilinear", align_corners=False
+            )
+            answer["map"] = enlarged[0, 0].numpy()
+        elif output.pred_score is None:
+            raise TypeError("this model gives neither a map nor a score")
         if output.pred_score is not None:
             answer["score"] = float(output.pred_score.flatten()[0])
     return answer

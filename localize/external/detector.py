@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,13 @@ import numpy as np
 from localize.data.folder import Folder
 from localize.external import anomalib_job, caller
 from localize.external.function import to_finding
-from localize.external.options import ANOMALIB, TIME_LIMIT, AnomalibOptions, check_model
+from localize.external.options import (
+    ANOMALIB,
+    SCORE_ALONE,
+    TIME_LIMIT,
+    AnomalibOptions,
+    check_model,
+)
 from localize.external.peer import Failure, Peer
 from localize.localizer import Finding, Learns, Localizer, MapMarks, Part, Source, Told
 from localize.methods.patchcore.weights import PACKAGED
@@ -23,6 +30,7 @@ from localize.run_files import RUN_FILE, check_file, read_run, write_run
 from localize.training.devices import device_of
 from synth import console, exporting
 from synth.errors import InputError
+from synth.paths import path_of
 
 PYTHON = "ACUITY_ANOMALIB"  # environment variable: the interpreter, or its environment's folder
 ENVIRONMENT = Path(".peers/anomalib")  # that make peers writes
@@ -52,6 +60,8 @@ class Detector(Localizer):
         check_model(model)
         self.model = model
         self.options = AnomalibOptions(**options)
+        if model in SCORE_ALONE:
+            self.gives, self.map_marks = frozenset({"score"}), "centre"
         device_of(self.options.device)
         self.about: dict[str, Any] = {}
         self._python = python()
@@ -65,7 +75,12 @@ class Detector(Localizer):
     def _set_about(self, about: dict[str, Any]) -> None:
         """Keep the report of the job about the training, and make the note for tables from it."""
         self.about = about
-        backbones = {"ImageNet": "ImageNet", "random": "random backbone", "": "from scratch"}
+        backbones = {
+            "ImageNet": "ImageNet",
+            "random": "random backbone",
+            "file": "backbone from a file",
+            "": "from scratch",
+        }
         epochs, usual = about["epochs"], about["usual_epochs"]
         reduced = f", {epochs}/{usual} epochs" if epochs < usual else ""
         self.note = backbones[about["backbone"]] + reduced
@@ -84,9 +99,12 @@ class Detector(Localizer):
         run.mkdir(parents=True, exist_ok=True)
         (run / RUN_FILE).unlink(missing_ok=True)  # of an earlier training in this folder
         packaged = PACKAGED[anomalib_job.LITE]
+        description = self.options.description()
+        file = description.pop("weights", None)
         settings = {
             "model": self.model,
-            **self.options.description(),
+            **description,
+            "weights_file": path_of(file).name if file else "",
             "device": self.options.device,
             "weights": dataclasses.asdict(packaged),
         }
@@ -98,6 +116,7 @@ class Detector(Localizer):
             message = {
                 "settings": settings, "images": str(images), "run": str(run.resolve()),
                 "scratch": str(scratch.resolve()),
+                "weights_file": str(path_of(file).resolve()) if file else "",
             }  # fmt: skip
             step = console.progress(name) if self.options.progress else contextlib.nullcontext()
             try:
@@ -128,7 +147,7 @@ class Detector(Localizer):
         about = read_run(run)
         try:
             settings = about["settings"]
-            names = AnomalibOptions.fields().keys() & settings.keys()
+            names = AnomalibOptions.fields().keys() & settings.keys() - {"weights"}
             options = {name: settings[name] for name in names}
             options |= {"time_limit": time_limit, "progress": False}
             localizer = cls(settings["model"], **options)
@@ -150,6 +169,8 @@ class Detector(Localizer):
     ) -> list[Finding]:
         """B x (H, W, 3) uint8 -> B findings, px: the peak of the map, the map, the image's score.
 
+        A model without a map answers with a score alone.
+
         Raises:
             Failure: the model failed on an image, took too long or crashed.
         """
@@ -160,6 +181,9 @@ class Detector(Localizer):
             reply = self._peer.request(
                 {"image": np.ascontiguousarray(image)}, self.options.time_limit
             )
+            if "map" not in reply:
+                findings.append(Finding(math.nan, math.nan, score=reply["score"]))
+                continue
             message = caller.to_message(reply["map"], image.shape[:2])
             message["score"] = reply.get("score", message["score"])
             findings.append(to_finding(message, image.shape[:2]))

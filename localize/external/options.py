@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar
 
 from localize.options import Options, TrainingOptions, metadata_of, option
@@ -12,11 +13,12 @@ from synth.errors import InputError
 
 TIME_LIMIT = 60.0  # seconds for an image
 ANOMALIB = "anomalib:"  # begins the SPEC of a model of that library
-# The models of anomalib 2.7.0 that give maps, learn from clean images alone and download nothing.
+# The models of anomalib 2.7.0 that learn from clean images alone and download nothing.
 MODELS = (
-    "anomaly_dino", "cflow", "dfm", "draem", "fastflow", "fre", "padim", "patchcore", "patchflow",
-    "reverse_distillation", "stfpm", "supersimplenet",
+    "anomaly_dino", "cflow", "dfm", "dinomaly", "draem", "fastflow", "fre", "ganomaly", "padim",
+    "patchcore", "patchflow", "reverse_distillation", "stfpm", "supersimplenet",
 )  # fmt: skip
+SCORE_ALONE = ("ganomaly",)  # models without a map, and so without a place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,13 @@ class AnomalibOptions(ExternalOptions, TrainingOptions):
         metadata=option("Size WIDTHxHEIGHT in px to which images are stretched."),
     )
     batch: int = field(default=16, metadata=metadata_of(TrainingOptions, "batch"))
+    weights: str | Path | None = field(
+        default=None,
+        metadata=option(
+            "File with the weights of the model's default backbone, as timm's model hub has them.",
+            default_text="EfficientNet-Lite0 from a Python package, or random weights",
+        ),
+    )
 
     def __post_init__(self) -> None:
         ExternalOptions.__post_init__(self)
@@ -66,5 +75,5 @@ def check_model(model: str) -> None:
         near = difflib.get_close_matches(model, MODELS, n=1, cutoff=0.5)
         hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(MODELS)}"
         raise InputError(
-            f"{ANOMALIB}{model} is no model that gives maps and needs no download; {hint}"
+            f"{ANOMALIB}{model} learns from labels, needs a download or does not exist; {hint}"
         )
