@@ -63,6 +63,9 @@ class Detector(Localizer):
         if model in SCORE_ALONE:
             self.gives, self.map_marks = frozenset({"score"}), "centre"
         device_of(self.options.device)
+        weights = self.options.weights
+        if weights and not path_of(weights).is_file():
+            raise InputError(f"no file at {weights}: name the weights of the model's backbone")
         self.about: dict[str, Any] = {}
         self._python = python()
         self._peer: Peer | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -151,7 +152,8 @@ def test_a_bare_spec_is_trained_where_it_is_asked_for(
     ("words", "expected"),
     [
         (["train", "anomalib:padin", "SET"], "did you mean 'padim'"),
-        (["train", "anomalib:ganomaly", "SET"], "no model that gives maps and needs no download"),
+        (["train", "anomalib:winclip", "SET"], "needs a download or does not exist"),
+        (["train", "anomalib:padim", "SET", "--weights", "gone.pth"], "no file at gone.pth"),
         (["train", "anomalib:padim", "SET", "--epochs", "0"], "epochs is 0"),
         (["train", "anomalib:padim", "SET", "--seed", "13"], "RuntimeError: no luck"),
         (["train", "anomalib:padim", "SET", "--seed", "14"], "ended (exit code 9)"),
@@ -233,31 +235,100 @@ def test_ctrl_c_ends_its_process_and_leaves_no_images(
     assert not {"scratch", "model.json"} & {path.name for path in run.iterdir()}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("model", ["padim", "fre", "stfpm", "draem"])
-def test_anomalib_itself(
-    model: str,
-    small_set: Path,
-    tmp_path: Path,
-    retabled: Callable[[Path, Path, pd.DataFrame], Path],
+@pytest.mark.usefixtures("stand_in")
+def test_a_model_without_a_map_answers_with_a_score_alone(small_set: Path, tmp_path: Path) -> None:
+    job = Path(detector.JOB)
+    job.write_text(STAND_IN.replace('{"map": heat, "score"', '{"score"'))
+    localizer = Detector(model="ganomaly")
+    localizer.fit(Folder(small_set, "train"), Folder(small_set, "val"), tmp_path / "run")
+    loaded = registry.load(tmp_path / "run")
+    [found] = loaded.locate([Folder(small_set, "test")[0].image])
+    loaded.close()
+    assert loaded.gives == registry.method("anomalib:ganomaly").gives == {"score"}
+    assert np.isnan([found.x, found.y]).all()
+    assert found.map is None
+    assert found.score > 0
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_the_job_gets_the_file_of_weights_and_the_run_its_name(
+    small_set: Path, tmp_path: Path
 ) -> None:
-    """It trains for an epoch, is read back, and answers at the image's own size."""
+    file = tmp_path / "vit.safetensors"
+    file.write_bytes(b"weights")
+    job = Path(detector.JOB)
+    check = f"assert message['weights_file'] == {str(file.resolve())!r}"
+    job.write_text(STAND_IN.replace("        means = []", f"        {check}\n        means = []"))
+    run = tmp_path / "run"
+    localize.train("anomalib:anomaly_dino", small_set, run, weights=file, progress=False)
+    file.unlink()  # the run folder holds what is needed
+    registry.load(run).close()
+    description = (run / "model.json").read_text()
+    assert json.loads(description)["settings"]["weights_file"] == "vit.safetensors"
+    assert str(tmp_path) not in description
+
+
+def anomalib_or_skip() -> str:
     try:
-        detector.python()
+        return detector.python()
     except InputError as reason:
         pytest.skip(str(reason))
+
+
+@pytest.fixture
+def twins(
+    small_set: Path, tmp_path: Path, retabled: Callable[[Path, Path, pd.DataFrame], Path]
+) -> Path:
+    """A dataset of twins alone: they are more images than the few rows without an anomaly."""
     table = pd.read_csv(small_set / "metadata.csv")
-    # Twins alone: they are more images than the few rows without an anomaly.
-    folder = retabled(small_set, tmp_path / "set", table[table["label"] == 1])
+    return retabled(small_set, tmp_path / "set", table[table["label"] == 1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["padim", "fre", "stfpm", "draem", "ganomaly"])
+def test_anomalib_itself(model: str, twins: Path, tmp_path: Path) -> None:
+    """It trains for an epoch, is read back, and answers at the image's own size."""
+    anomalib_or_skip()
     run = tmp_path / "run"
-    localize.train(f"anomalib:{model}", folder, run, epochs=1, input=(128, 96), progress=False)
+    size = (128, 128) if model == "ganomaly" else (128, 96)
+    localize.train(f"anomalib:{model}", twins, run, epochs=1, input=size, progress=False)
     localizer = registry.load(run, time_limit=300.0)
     assert isinstance(localizer, Detector)
-    source = Folder(folder, "test")
+    source = Folder(twins, "test")
     found = localizer.locate([source[0].image])[0]
-    assert found.map is not None
-    assert found.map.shape == source[0].image.shape[:2]
-    assert np.isfinite(found.map).all()
+    if model == "ganomaly":
+        assert found.map is None
+    else:
+        assert found.map is not None
+        assert found.map.shape == source[0].image.shape[:2]
+        assert np.isfinite(found.map).all()
     assert found.score is not None
-    assert localizer.note.startswith("from scratch" if model == "draem" else "ImageNet")
+    scratch = ("draem", "ganomaly")
+    assert localizer.note.startswith("from scratch" if model in scratch else "ImageNet")
     localizer.close()
+
+
+@pytest.mark.slow
+def test_a_transformer_takes_the_weights_of_a_file(twins: Path, tmp_path: Path) -> None:
+    """Two files of weights give two maps; a file of another network is refused."""
+    python, scores = anomalib_or_skip(), []
+    for seed, name in ((0, "vit_small_patch14_dinov2"), (1, "vit_small_patch14_dinov2"),
+                       (2, "vit_tiny_patch16_224")):  # fmt: skip
+        file, run = tmp_path / f"{seed}.safetensors", tmp_path / f"run-{seed}"
+        code = (
+            "import sys, timm, torch; from safetensors.torch import save_file; "
+            f"torch.manual_seed({seed}); "
+            f"save_file(timm.create_model({name!r}).state_dict(), sys.argv[1])"
+        )
+        subprocess.run([python, "-c", code, file], check=True, capture_output=True)
+        options = {"input": (112, 112), "weights": file, "progress": False}
+        if seed == 2:
+            with pytest.raises(InputError, match="does not hold the weights of vit_small"):
+                localize.train("anomalib:anomaly_dino", twins, run, **options)
+            continue
+        localize.train("anomalib:anomaly_dino", twins, run, **options)
+        localizer = registry.load(run, time_limit=300.0)
+        scores.append(localizer.locate([Folder(twins, "test")[0].image])[0].score)
+        assert localizer.note == "backbone from a file"
+        localizer.close()  # type: ignore[attr-defined]
+    assert scores[0] != scores[1]
