@@ -95,7 +95,7 @@ def trained(method: str, dataset: Path, runs: Path) -> str:
     run = runs / registry.folder_of(method)
     if not (run / "model.json").is_file():
         console.print_line(f"{dataset}: {method}")
-        localize.train(method, dataset, run, **OPTIONS.get(method, {}))
+        localize.train(method, dataset, run, overwrite=True, **OPTIONS.get(method, {}))
     return str(run)
 
 
