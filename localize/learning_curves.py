@@ -28,6 +28,7 @@ from localize.evaluation import tables as result_tables
 from localize.evaluation.curve_tables import ABOUT, METRICS, LearningCurve, Scored
 from localize.evaluation.results import FINISHED
 from localize.evaluation.scoring import Answers, score
+from localize.evaluation.suitability import check_gives_place, placed_rows
 from localize.registry import BASELINE, Method
 from localize.report.comparison_files import request_of
 from synth import folders, paths
@@ -115,7 +116,7 @@ def learning_curve(
         InputError: bad input; nothing is left under the name ``out``.
     """
     names, out = tuple(map(registry.expand_home, specs)), path_of(out)
-    source, train = choose_split(dataset, None), Folder(dataset, "train")
+    source, train = placed_rows(choose_split(dataset, None)), Folder(dataset, "train")
     command = provenance.command(
         "learning-curve", *names, dataset, rows=rows, repeats=repeats, same_epochs=same_epochs,
         retrain=retrain, **options, out=out,
@@ -132,10 +133,14 @@ def learning_curve(
     ]
     method_entries = [registry.method(name) for name in names if not _is_run(name)]
     options_of = registry.options_by_method(method_entries, options)
+    for entry in learners:
+        check_gives_place(entry.name, entry.gives, "a learning curve")
     for entry in learners:  # an error in an option is reported before the first training
         registry.create(entry.name, **options_of[entry.name])
     time_limit = options.get("time_limit")
     loaded = {spec: registry.load(spec, time_limit=time_limit) for spec in fixed}
+    for spec, localizer in loaded.items():
+        check_gives_place(spec, localizer.gives, "a learning curve")
     participants = [
         Participant(registry.label(registry.name_of(spec), localizer), localizer, spec)
         for spec, localizer in loaded.items()

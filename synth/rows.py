@@ -39,8 +39,8 @@ def truth(row: Mapping[Any, Any]) -> Anomaly | None:
     empty = [name for name in PLACE if _is_empty(row[name])]
     if empty:
         raise InputError(
-            f"{' and '.join(empty)} is empty: fill all of {', '.join(PLACE)}, or leave all empty "
-            "if the place of the anomaly is not known"
+            f"{', '.join(empty)} empty: fill all of {', '.join(PLACE)}, or leave all of them empty "
+            "if the place is not known"
         )
     return Anomaly(
         x=float(row["x"]),
