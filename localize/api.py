@@ -15,7 +15,7 @@ from localize.comparison import compare, evaluate
 from localize.data import endless, recipe_stages, unusable_photos
 from localize.data.folder import Folder
 from localize.evaluation.baseline import centre_distance
-from localize.evaluation.validity import validate
+from localize.evaluation.validity import has_no_place, validate
 from localize.external_predictions import score
 from localize.learning_curves import learning_curve
 from localize.localizer import Finding, Known, Localizer, Range, Source, as_localizer
@@ -148,11 +148,13 @@ def locate(
     Raises:
         InputError: a told method lacks r or ratio, or one of them is not above 0.
         Skipped: there is no answer, for instance because the map is flat; the message says why.
+            x and y that are NaN are no fault if the localizer gives no place.
     """
     known = Known(_to_range(r), _to_range(ratio))
     localizer = load(localizer) if isinstance(localizer, str | Path) else as_localizer(localizer)
-    finding, fault = validate(_locate(localizer, image, known))
-    if fault:
+    answer = _locate(localizer, image, known)
+    finding, fault = validate(answer)
+    if fault and not ("place" not in localizer.gives and has_no_place(answer)):
         raise Skipped(fault)
     return finding
 

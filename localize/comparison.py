@@ -22,6 +22,8 @@ from localize.evaluation.answer_log import AnswerLog
 from localize.evaluation.results import FINISHED, Comparison, collect_results, read_comparison
 from localize.evaluation.scoring import Answers, predict, score
 from localize.evaluation.seeds import merge_seeds, seed_numbers
+from localize.evaluation.suitability import check_told, usable_methods
+from localize.evaluation.suitability import choose_split as choose_split
 from localize.localizer import HISTORY, Localizer
 from localize.names import file_stem
 from localize.registry import BASELINE, METHODS, Method
@@ -67,22 +69,6 @@ class Participant:
         return path if registry.is_folder(path) else None
 
 
-def choose_split(dataset: str | Path, requested: str | None) -> Folder:
-    """The split to score: the requested one; without one test, or val if there is no test split.
-
-    Raises:
-        InputError: it has no image with an anomaly.
-    """
-    for split in (requested,) if requested else ("test", "val"):
-        source = Folder(dataset, split)
-        if len(source):
-            return source
-    description = f"split {requested}" if requested else "test or val split"
-    raise InputError(
-        f"{dataset} has no image with an anomaly in its {description}: choose --split all"
-    )
-
-
 def evaluate(
     specs: Sequence[str | Path],
     dataset: str | Path,
@@ -121,6 +107,8 @@ def evaluate(
     loaded = {
         spec: registry.load(spec, time_limit=time_limit) for spec in names if spec not in untrained
     }
+    for spec, localizer in (untrained | loaded).items():
+        check_told(spec, localizer.told, source)
     participants = {BASELINE: Participant(BASELINE, registry.load(BASELINE), BASELINE)}
     with folders.stage(
         out,
@@ -161,7 +149,8 @@ def compare(
     """Train methods on a dataset and score them; write predictions, scores and figures.
 
     Run folders go to ``out/runs/METHOD``. ``resume`` continues an interrupted run. By default, all
-    methods are compared; those that learn from clean images only if the dataset has some.
+    methods are compared; those that learn from clean images only if the dataset has some, and those
+    that are told r and the ratio or learn from places only if it has places.
 
     Args:
         seeds: how often each method that is trained on labelled images is trained, with the seeds
@@ -183,8 +172,7 @@ def compare(
     request = request_of(source, recorded)
     if resume and not overwrite and (finished := _read_finished(out, request, command, say)):
         return finished
-    if methods == DEFAULT_METHODS:
-        entries = _drop_unusable(entries, dataset, say)
+    entries = usable_methods(entries, source, say if methods == DEFAULT_METHODS else None)
     options_of = registry.options_by_method(entries, options)
     time_limit = options.get("time_limit")
     untrained = {
@@ -231,16 +219,6 @@ def _seed_options(
     if seeds == 1 or not entry.takes_seeds or entry.weights:
         return [(None, {})]
     return [(seed, {"seed": seed}) for seed in numbers]
-
-
-def _drop_unusable(entries: list[Method], dataset: str | Path, say: Say) -> list[Method]:
-    """The entries; without those that learn from clean images, if the dataset has none."""
-    if Folder(dataset, "train").negatives():
-        return entries
-    for entry in entries:
-        if entry.learns == "clean":
-            say(f"{entry.name}: left out, there are no clean images (synth generate --twins)")
-    return [entry for entry in entries if entry.learns != "clean"]
 
 
 def _read_finished(

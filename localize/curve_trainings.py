@@ -84,8 +84,8 @@ def trainings_by_rows(
     entry: Method, train: Folder, rows: Rows | None, repeats: int, seed: int
 ) -> Iterator[Training]:
     """The trainings of a method on ever more of the images that it learns from."""
-    photos = photos_of_images(train, entry.learns)
-    orders = [image_order(train, entry.learns, seed, repeat) for repeat in range(repeats)]
+    photos = photos_of_images(train, entry.learns, "place" in entry.gives)
+    orders = [image_order(train, photos, seed, repeat) for repeat in range(repeats)]
     kind = "clean images" if entry.learns == "clean" else "images with an anomaly"
     if not photos:
         hint = " (synth generate --twins makes some)" if entry.learns == "clean" else ""
@@ -111,26 +111,35 @@ def trainings_by_labels(
     Raises:
         InputError: a split has no images of a kind, or a number cannot be used.
     """
-    for source in (train, val):
-        for images, kind in ((len(source), "with an anomaly"), (len(source.negatives()), "clean")):
-            if not images:
+    need_place = "place" in entry.gives
+    photos = [photos_of_images(source, "labelled", need_place) for source in (train, val)]
+    for source, labelled in zip((train, val), photos, strict=True):
+        kind = "an anomaly at a known place" if need_place else "an anomaly"
+        for images, what in (
+            (labelled, f"with {kind}"),
+            (source.negatives(), "without an anomaly"),
+        ):
+            if not images and (entry.learns == "labelled" or images is not labelled):
                 raise InputError(
-                    f"labels: the {source.split} split of {source.folder} has no image "
-                    f"{kind}: a curve over labels needs both kinds in train and val "
-                    "(synth generate --twins makes clean images)"
+                    f"labels: the {source.split} split of {source.folder} has no image {what}: "
+                    f"a curve of {entry.name} over labels needs some in train and val"
                 )
     if entry.learns == "clean":
         clean = photos_of_images(train, "clean")
         yield Training(entry, [], 0, seed, len(set(clean)), 0, [])
         return
-    photos, most = train.groups, len(train) + len(val)
-    where = f"train and val of {train.folder} have {most} images with an anomaly together"
-    for count in _counts("labels", labels, most, 2, where):
-        for_val = validation_labels(count, len(train), len(val))
+    sizes = [len(each) for each in photos]
+    where = f"train and val of {train.folder} have {sum(sizes)} images with an anomaly together"
+    for count in _counts("labels", labels, sum(sizes), 2, where):
+        for_val = validation_labels(count, *sizes)
         for repeat in range(repeats):
-            chosen = image_order(train, "labelled", seed, repeat)[: count - for_val]
-            val_images = image_order(val, "labelled", seed, repeat)[:for_val]
-            different = len({photos[image] for image in chosen})
+            chosen, val_images = (
+                image_order(source, each, seed, repeat)[:part]
+                for source, each, part in zip(
+                    (train, val), photos, (count - for_val, for_val), strict=True
+                )
+            )
+            different = len({photos[0][image] for image in chosen})
             yield Training(
                 entry, chosen, repeat, seed + repeat, different, count, sorted(val_images)
             )

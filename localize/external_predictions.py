@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -86,7 +87,8 @@ def score(
     Args:
         predictions: columns file_name, x_pred, y_pred (px; both empty: no answer), and optionally
             method, r_pred, ratio_pred, score, discolor_ratio, seconds, trial. Rows of clean
-            images need only a score.
+            images need only a score, as do all rows of a dataset without places. A method with
+            scores and without any place is scored as one that gives no place.
         clean: a second CSV with rows of clean images, such as ``clean.csv``.
         split: test, val, train or all. None: the split of all rows, or all.
         unit: of x_pred, y_pred and r_pred: ``px``, or ``fraction`` or ``percent`` of the
@@ -99,8 +101,9 @@ def score(
     path, out = path_of(predictions), path_of(out)
     table = datasets.read(dataset)
     coordinate_units.check(unit)
+    needed = NEEDED if _has_places(table) else NEEDED_CLEAN
     rows = _to_px(
-        _with_dataset_names(path, read(path, NEEDED, unit, say), table, dataset), table, unit
+        _with_dataset_names(path, read(path, needed, unit, say), table, dataset), table, unit
     )
     if clean is not None:
         clean = path_of(clean)
@@ -114,12 +117,12 @@ def score(
     kept = [row for row in of_split if row.method != registry.BASELINE]
     if len(kept) < len(of_split):
         say(f"{registry.BASELINE}: computed again, its rows in the file are left out")
-    row_numbers = sorted(
-        {images.anomalous[row.file_name] for row in of_split if row.file_name in images.anomalous}
-    )
-    if not row_numbers:
-        raise InputError(f"{path} answers no image of split {source.split}: choose --split")
     trials = any(row.trial for row in rows)
+    answered_names = {row.file_name for row in of_split}
+    row_numbers = sorted(images.anomalous[name] for name in answered_names & set(images.anomalous))
+    unplaced = images.unplaced.keys() if not trials else set()  # trials are answers to places
+    if not row_numbers and not answered_names & unplaced:
+        raise InputError(f"{path} answers no image of split {source.split}: choose --split")
     scored = source.select(row_numbers) if trials else source
     if trials:
         say(f"trials of {len(scored)} of the {len(source)} images of split {source.split}")
@@ -127,11 +130,15 @@ def score(
     baseline = registry.load(registry.BASELINE)
     answers = [scoring.predict(baseline, registry.BASELINE, scored)]
     scores = [scoring.score(answers[0], scored, baseline.parameters)]
-    for method in dict.fromkeys(row.method for row in kept if row.file_name in images.anomalous):
+    anomalous_names = images.anomalous.keys() | unplaced
+    entries: dict[str, dict[str, Any]] = {}
+    for method in dict.fromkeys(row.method for row in kept if row.file_name in anomalous_names):
         own = [row for row in kept if row.method == method]
         answered, its_source = _answers(method, own, source, images, trials)
         if len(answered.errors):
             say(f"{method}: {_error_counts(answered.errors)}")
+        if not answered.places:
+            entries[method] = {"gives": ["score"]}
         answers.append(answered)
         scores.append(scoring.score(answered, its_source, None))
     reads = paths.inputs(predictions, dataset, clean)
@@ -140,26 +147,33 @@ def score(
         command_words = provenance.command(
             "score", predictions, dataset, clean=clean, split=split, unit=unit, out=out
         )
-        comparison.write(result, scored, {"predictions": path.name}, {"command": command_words})
+        about = {"command": command_words} | ({"methods": entries} if entries else {})
+        comparison.write(result, scored, {"predictions": path.name}, about)
     return replace(result, folder=Path(out))
+
+
+def _has_places(table: pd.DataFrame) -> bool:
+    return bool(((table["label"] == 1) & ~datasets.unplaced(table)).any())
 
 
 class _Images:
     """The images of a split by file name.
 
-    ``anomalous`` maps to their row number and ``clean`` to their photo. ``kinds`` has the clean
+    ``anomalous`` maps those with a place to their row number, ``unplaced`` the others to theirs,
+    and ``clean`` maps to the photo. ``kinds`` has the clean
     images that are rows with label 0, and those that are clean twins.
     """
 
     def __init__(self, source: Folder) -> None:
         self.anomalous = {name: i for i, name in enumerate(source.table["file_name"])}
+        self.unplaced = {each.name: i for i, each in enumerate(source.unplaced)}
         twins = source.negatives(told=True)
         blank = [each for each in source.negatives() if each.partner is None]
         self.kinds = [{each.name: each.photo for each in kind} for kind in (blank, twins)]
         self.clean = self.kinds[0] | self.kinds[1]
 
     def __contains__(self, name: str) -> bool:
-        return name in self.anomalous or name in self.clean
+        return name in self.anomalous or name in self.unplaced or name in self.clean
 
 
 def read(
@@ -257,10 +271,14 @@ def _answers(
 ) -> tuple[Answers, Folder]:
     """One method's rows of a split -> its answers, and the images that they belong to."""
     anomalous = [row for row in rows if row.file_name in images.anomalous]
+    unplaced = [row for row in rows if row.file_name in images.unplaced] if not trials else []
+    scored_only = all(math.isnan(row.x_pred) for row in rows) and any(
+        not math.isnan(row.score) for row in anomalous + unplaced
+    )
     errors = [
         (method, row.file_name, "the file gives no place")
         for row in anomalous
-        if math.isnan(row.x_pred)
+        if math.isnan(row.x_pred) and not scored_only
     ]
     errors += [
         (method, row.file_name, reason)
@@ -268,18 +286,15 @@ def _answers(
         if not math.isnan(row.x_pred) and (reason := validate(row.finding)[1])
     ]
     if not trials:
-        row_of_name = {row.file_name: row for row in anomalous}
-        errors += [
-            (method, name, "not in the file")
-            for name in images.anomalous
-            if name not in row_of_name
-        ]
-        indices = list(range(len(source)))
-        given_rows = [row_of_name.get(name) for name in images.anomalous]
+        row_of_name = {row.file_name: row for row in anomalous + unplaced}
+        # Told methods answer no unplaced image.
+        names = [*images.anomalous, *(images.unplaced if unplaced else ())]
+        errors += [(method, name, "not in the file") for name in names if name not in row_of_name]
+        answered_source = source if unplaced else source.select_unplaced([])
+        given_rows = [row_of_name.get(name) for name in names]
     else:
         given_rows = list(anomalous)
-        indices = [images.anomalous[row.file_name] for row in anomalous]
-    answered_source = source.select(indices)
+        answered_source = source.select([images.anomalous[row.file_name] for row in anomalous])
     predictions = scoring.prediction_table(
         method,
         answered_source,
@@ -304,6 +319,7 @@ def _answers(
             predictions,
             pd.DataFrame(clean_rows, columns=list(CLEAN)).astype({"score": float}),
             pd.DataFrame(errors, columns=list(ERRORS)),
+            places=not scored_only,
         ),
         answered_source,
     )

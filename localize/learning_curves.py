@@ -28,6 +28,7 @@ from localize.evaluation import tables as result_tables
 from localize.evaluation.curve_tables import ABOUT, METRICS, LearningCurve, Scored
 from localize.evaluation.results import FINISHED
 from localize.evaluation.scoring import Answers, score
+from localize.evaluation.suitability import check_told
 from localize.registry import BASELINE, Method
 from localize.report.comparison_files import request_of
 from synth import folders, paths
@@ -100,6 +101,8 @@ def learning_curve(
         registry.create(entry.name, **options_of[entry.name])
     time_limit = options.get("time_limit")
     loaded = {spec: registry.load(spec, time_limit=time_limit) for spec in fixed}
+    for spec, localizer in loaded.items():
+        check_told(spec, localizer.told, source)
     participants = [
         Participant(registry.label(registry.name_of(spec), localizer), localizer, spec)
         for spec, localizer in loaded.items()

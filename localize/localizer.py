@@ -178,10 +178,12 @@ class _AnomalousImages:
 
 
 def check_labelled(train: Source, val: Source) -> None:
-    """Raise InputError if there is no image with an anomaly to train on or to validate on."""
+    """Raise InputError if no anomaly with a known place is there to train on or to validate on."""
     for name, source in (("training", train), ("validation", val)):
         if not len(source):
-            raise InputError(f"the {name} split has no image with an anomaly to learn from")
+            raise InputError(
+                f"the {name} split has no image with an anomaly at a known place to learn from"
+            )
 
 
 class Localizer:

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from synth import rows
 from synth.recipe import SPLITS
 
 if TYPE_CHECKING:
@@ -20,10 +21,14 @@ _SIGNS = re.compile(r"[\\`*_{}\[\]()#!|~$^:@]")  # characters with a meaning in 
 
 @dataclass
 class Summary:
-    """Counts and ranges of a table, accumulated part by part."""
+    """Counts and ranges of a table, accumulated part by part.
+
+    ``hidden`` counts the anomalies with a known place, ``unplaced`` those without.
+    """
 
     rows: int = 0
     hidden: int = 0
+    unplaced: int = 0
     photos: int = 0
     splits: Counter[str] = field(default_factory=Counter)
     licences: set[str] = field(default_factory=set)
@@ -33,9 +38,11 @@ class Summary:
 
     def add(self, part: pd.DataFrame) -> None:
         """Adds the next rows. All rows of a photo must be consecutive."""
-        hidden = part[part["label"] == 1]
+        anomalous = part[part["label"] == 1]
+        hidden = anomalous[~rows.unplaced(anomalous)]
         self.rows += len(part)
         self.hidden += len(hidden)
+        self.unplaced += len(anomalous) - len(hidden)
         self.splits.update(part["split"])
         self.licences.update(set(part["licence"]) - {""})
         self.ratio = _wider(self.ratio, hidden["discolor_ratio"])
@@ -65,6 +72,23 @@ def escape_markdown(words: str) -> str:
     return re.sub(r"\b(www)\.", r"\1&#46;", _SIGNS.sub(r"\\\g<0>", safe), flags=re.IGNORECASE)
 
 
+def _anomaly_text(summary: Summary) -> str:
+    """Sentences: how many images have an anomaly, with and without a known place."""
+    unplaced = (
+        f"{summary.unplaced} of them have an anomaly whose place is\nnot known: "
+        "x, y, r and discolor_ratio are empty."
+    )
+    if summary.unplaced and not summary.hidden:
+        return unplaced
+    ratios = f"{summary.ratio[0]:g} to {summary.ratio[1]:g}"
+    radii = f"{summary.radius[0]:g} to {summary.radius[1]:g} px"
+    text = (
+        f"{summary.hidden} of them have a region whose RGB values were\nmultiplied by a ratio"
+        f"{f' ({ratios}, radius {radii})' if summary.hidden else ''}."
+    )
+    return f"{text} {unplaced}" if summary.unplaced else text
+
+
 def card_text(summary: Summary, about: dict[str, Any], table: str) -> str:
     """Summary of the table and content of recipe.json -> text of the dataset card.
 
@@ -74,25 +98,27 @@ def card_text(summary: Summary, about: dict[str, Any], table: str) -> str:
         table: file name of the table.
     """
     counts = ", ".join(f"{n} {split}" for split in SPLITS if (n := summary.splits[split]))
-    ratios = f"{summary.ratio[0]:g} to {summary.ratio[1]:g}"
-    radii = f"{summary.radius[0]:g} to {summary.radius[1]:g} px"
     names = sorted(name for name in map(escape_markdown, summary.licences) if name)
     licences = ", ".join(names[:MOST_LICENCES])
     if len(names) > MOST_LICENCES:
         licences += f" and {len(names) - MOST_LICENCES} more, see `{table}`"
-    duplicates = "may be" if about.get("recipe", {}).get("keep_duplicates") else "are never"
+    anomalies = _anomaly_text(summary)
+    no_region = summary.unplaced and not summary.hidden
+    not_together = about.get("recipe", {}).get("keep_duplicates") or "labels" in about
+    duplicates = "may be" if not_together else "are never"
     return f"""---
-task_categories: [object-detection]
+task_categories: [{"image-classification" if no_region else "object-detection"}]
 configs:
 - config_name: default
   data_files:
   - split: all_rows
     path: ["{table}", "images/**"]
 ---
-# Faint anomalies{f" in {summary.photos} photos" if summary.photos else ""}
+# {"Images with and without an anomaly" if no_region else "Faint anomalies"}{
+        f" in {summary.photos} photos" if summary.photos else ""
+    }
 
-{summary.rows} images ({counts}). {summary.hidden} of them have a region whose RGB values were
-multiplied by a ratio{f" ({ratios}, radius {radii})" if summary.hidden else ""}. Made by Acuity
+{summary.rows} images ({counts}). {anomalies} Made by Acuity
 ({about.get("made_by", "synth generate")}); `recipe.json` records all parameters and versions.
 
 `{table}` has one row per image. x is the column and y the row of the region's centre in px;

@@ -6,20 +6,25 @@ import csv
 import importlib.metadata
 import json
 import platform
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from synth import card, folders, tables
-from synth.anomaly import Anomaly, Overflow, Rounding, Shape
 from synth.card import Summary
 from synth.csv_cells import escape, unescape
 from synth.errors import InputError
 from synth.paths import path_of
-from synth.recipe import SPLITS, Codec
+from synth.rows import IMAGE_FOLDERS as IMAGE_FOLDERS
+from synth.rows import faults
+from synth.rows import is_outside_folder as is_outside_folder
+from synth.rows import is_unplaced as is_unplaced
+from synth.rows import region as region
+from synth.rows import truth as truth
+from synth.rows import unplaced as unplaced
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,8 +32,6 @@ if TYPE_CHECKING:
 Form = Literal["csv", "parquet"]
 TABLE = "metadata.csv"
 TABLES: dict[Form, str] = {"csv": TABLE, "parquet": "metadata.parquet"}
-# Column -> the folder of its files.
-IMAGE_FOLDERS = {"file_name": "images", "clean_file_name": "clean", "mask_file_name": "masks"}
 RECIPE = "recipe.json"  # in every dataset that Acuity writes
 MARKER = folders.Marker(
     RECIPE,
@@ -38,7 +41,7 @@ MARKER = folders.Marker(
     ),
 )
 
-# Column -> kind. "text" may be empty; "number" may be empty only in a clean row.
+# Column -> kind. "text" may be empty; "number" may be empty only in a clean or unplaced row.
 COLUMNS = {
     "file_name": "text",
     "x": "number",
@@ -79,12 +82,6 @@ _DEFAULTS: dict[str, Any] = {
     "label": 1,
     "split": "test",
 }
-_WORDS = {
-    "shape": get_args(Shape),
-    "overflow": get_args(Overflow),
-    "rounding": get_args(Rounding),
-    "split": SPLITS,
-}
 
 
 @dataclass(frozen=True)
@@ -112,22 +109,6 @@ def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
         else:
             table[column] = table[column].astype("float64")
     return table
-
-
-def truth(row: Mapping[Any, Any]) -> Anomaly | None:
-    """A row of the table -> its anomaly, or None if the row is clean."""
-    if int(row["label"]) == 0:
-        return None
-    return Anomaly(
-        x=float(row["x"]),
-        y=float(row["y"]),
-        r=float(row["r"]),
-        discolor_ratio=float(row["discolor_ratio"]),
-        shape=row["shape"],
-        overflow=row["overflow"],
-        rounding=row["rounding"],
-        feather=float(row["feather"]),
-    )
 
 
 def read(folder: str | Path) -> pd.DataFrame:
@@ -228,52 +209,14 @@ def problems(table: pd.DataFrame, folder: Path) -> Iterator[Problem]:
     twice = table["file_name"].duplicated().tolist()
     split_of: dict[str, str] = {}
     for i, row in enumerate(table.to_dict("records")):
-        faults = list(_row_problems(row, folder))
+        found = list(faults(row, folder))
         if twice[i]:
-            faults.append("an earlier row has the same file name")
+            found.append("an earlier row has the same file name")
         photo, split = row["photo"], row["split"]
         if photo and split_of.setdefault(photo, split) != split:
-            faults.append(f"photo {photo} is in splits {split_of[photo]} and {split}")
-        for what in faults:
+            found.append(f"photo {photo} is in splits {split_of[photo]} and {split}")
+        for what in found:
             yield Problem(i, row["file_name"], what)
-
-
-def is_outside_folder(name: str) -> bool:
-    """Whether a file name in a table points outside the folder."""
-    return Path(name).is_absolute() or ".." in Path(name).parts
-
-
-def _row_problems(row: dict[Any, Any], folder: Path) -> Iterator[str]:
-    for column in IMAGE_FOLDERS:
-        name = row[column]
-        if is_outside_folder(name):
-            yield f"{column} points outside the folder"
-        elif (name or column == "file_name") and not (folder / name).is_file():
-            yield f"{column} '{name}' is missing on disk"
-    for column, words in _WORDS.items():
-        if row[column] not in words:
-            yield f"{column} is '{row[column]}', not one of {', '.join(words)}"
-            return
-    if row["label"] not in (0, 1):
-        yield "label is neither 0 nor 1"
-        return
-    if not (row["width"] >= 1 and row["height"] >= 1):
-        yield "width or height is below 1 px"
-        return
-    if row["codec"] not in ("", *get_args(Codec)):
-        yield f"codec is '{row['codec']}', not one of {', '.join(get_args(Codec))}"
-    if is_outside_folder(row["photo"]):
-        yield "photo points outside the folder of photos"
-    try:
-        anomaly = truth(row)
-    except InputError as error:
-        yield str(error)
-        return
-    if anomaly is not None and not anomaly.fits(row["width"], row["height"]):
-        yield (
-            f"its region (x {anomaly.x:g}, y {anomaly.y:g}, reach {anomaly.reach:g}) "
-            f"is not inside the {row['width']}x{row['height']} image"
-        )
 
 
 def versions() -> dict[str, str]:

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import shutil
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from synth import anomaly as anomalies
-from synth import coordinate_units, dataset, folders, number_kinds, photos, tables
+from synth import coordinate_units, dataset, folders, import_files, number_kinds, tables
 from synth.anomaly import Anomaly, Overflow, Rounding, Shape
 from synth.errors import InputError, Skipped
-from synth.file_names import parts_of
 from synth.paths import fit_name, path_of
 from synth.recipe import SPLITS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CODECS = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png"}
 # Kinds of numbers in a foreign table; Anomaly checks their ranges.
 _PLACES = {name: replace(number_kinds.PIXELS, empty=False) for name in ("x", "y", "r")}
 _RATIO = replace(number_kinds.FINITE, empty=False)
@@ -148,7 +145,7 @@ def convert(
     records = _records(foreign, convention.columns, unit)
     if note := foreign.note(_numbers(convention.columns)):
         say(note)
-    find = _finder(path_of(images))
+    find = import_files.finder(path_of(images))
     reads, out = [path_of(table), path_of(images)], path_of(out)
     with folders.stage(out, dataset.MARKER, reads=reads, overwrite=overwrite) as staging:
         (staging / "images").mkdir()
@@ -200,41 +197,6 @@ def _records(foreign: tables.Table, columns: Columns, unit: str | None) -> list[
     return [dict(zip(our_columns, row, strict=True)) for row in zip(*cells, strict=True)]
 
 
-def _finder(folder: Path) -> Callable[[str], Path]:
-    """-> a function: path in the table -> file below ``folder`` with the most equal last parts."""
-    found = photos.require_photos(photos.search(folder), folder)
-    note = f" ({found.summary()})" if found.passed_over else ""
-    by_last: dict[str, list[tuple[tuple[str, ...], str]]] = defaultdict(list)
-    for name in found.names:
-        parts = parts_of(name)
-        by_last[parts[-1]].append((parts, name))
-
-    def find(path: str) -> Path:
-        parts = parts_of(path)
-        candidates = by_last.get(parts[-1], []) if parts else []
-        if not candidates:
-            raise InputError(f"no image named '{path}' below {folder}{note}")
-        exact = [name for candidate, name in candidates if candidate == parts]
-        if len(exact) == 1:
-            return folder / exact[0]
-        shared = [_shared_tail(parts, candidate) for candidate, _ in candidates]
-        best = max(shared)
-        if shared.count(best) > 1:
-            raise InputError(f"'{path}' matches {shared.count(best)} images below {folder}")
-        return folder / candidates[shared.index(best)][1]
-
-    return find
-
-
-def _shared_tail(a: tuple[str, ...], b: tuple[str, ...]) -> int:
-    count = 0
-    for left, right in zip(reversed(a), reversed(b), strict=False):
-        if left != right:
-            break
-        count += 1
-    return count
-
-
 def _row(
     record: dict[str, Any],
     convention: Convention,
@@ -246,21 +208,10 @@ def _row(
 ) -> dict[str, Any]:
     path = find(record.pop("file_name"))
     try:
-        with photos.open_image(path) as image:
-            (width, height), codec = image.size, CODECS.get(image.format or "", "")
-            turned = photos.orientation(image) != 1
-    except MemoryError:
-        raise
-    except Exception as error:  # broken files raise many types
-        raise InputError(f"{path} is not a picture: {error}") from None
-    if not codec:
-        raise InputError(f"{path} is neither JPEG nor PNG: convert it first")
-    if turned:
-        raise InputError(f"{path} is rotated by its EXIF block: rotate its pixels instead")
-    try:
-        photos.read(path.parent, path.name, keep_profile=True)
+        picture = import_files.read(path)
     except Skipped as reason:
         raise InputError(f"{path}: {reason}") from None
+    width, height = picture.size
     anomaly = convention.anomaly(**record, unit=unit, size=(width, height))
     if not anomaly.fits(width, height):
         raise InputError(
@@ -295,5 +246,5 @@ def _row(
         "split": split,
         "width": width,
         "height": height,
-        "codec": codec,
+        "codec": picture.codec,
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from synth import anomaly as anomalies
 from synth import dataset as datasets
@@ -103,7 +103,12 @@ def _row(
         pixels, gain = difference(image, twin, truth)
         sheet.paste(_resize(pixels, size), (_left(2), top))
         _badge(sheet, _left(2), top, size, f"x {gain}")
-    sheet.paste(draw_outline(small, truth, image.shape[1], image.shape[0]), (_left(3), top))
+    if not datasets.is_unplaced(row):
+        sheet.paste(draw_outline(small, truth, image.shape[1], image.shape[0]), (_left(3), top))
+    elif (mask := datasets.region(row, folder)) is not None:
+        sheet.paste(draw_mask_outline(small, mask), (_left(3), top))
+    else:
+        _blank(sheet, _left(3), top, size, "place not known")
 
 
 def _read(folder: Path, name: str, row: dict[Any, Any]) -> np.ndarray:
@@ -166,13 +171,27 @@ def draw_outline(small: Image.Image, truth: Anomaly | None, width: int, height: 
     return drawn
 
 
+def draw_mask_outline(small: Image.Image, mask: np.ndarray) -> Image.Image:
+    """A picture, reduced from (H, W) bool -> a copy with the outline of the mask.
+
+    The outline is a thin white line on a black one, outside the masked pixels.
+    """
+    whole = Image.fromarray(mask.astype(np.uint8) * np.uint8(255))
+    inside = whole.resize(small.size, Image.Resampling.NEAREST)
+    drawn = small.copy()
+    for width, colour in ((3, (0, 0, 0)), (2, (255, 255, 255)), (1, (0, 0, 0))):
+        drawn.paste(colour, mask=inside.filter(ImageFilter.MaxFilter(2 * width + 1)))
+    drawn.paste(small, mask=inside)
+    return drawn
+
+
 def _caption(number: int, row: dict[Any, Any]) -> tuple[str, str]:
     """Two texts for a row: its number, split and file; the numbers of its truth."""
     name = _latin1(Path(row["file_name"]).name)
     what = f"row {number}, {row['split']}: {name if len(name) <= 48 else name[:45] + '...'}"
     truth = datasets.truth(row)
     if truth is None:
-        return what, "clean"
+        return what, "anomaly, place not known" if datasets.is_unplaced(row) else "clean"
     numbers = f"ratio {truth.discolor_ratio:.5g}   r {truth.r:.4g}   x {truth.x:.5g}   "
     return what, f"{numbers}y {truth.y:.5g}   {truth.shape}"
 

@@ -84,6 +84,8 @@ def repaint(
     """
     if not row["photo"] or not row["photo_sha256"]:
         raise Skipped("the table does not record its photo, as in imported datasets")
+    if dataset.is_unplaced(row):
+        raise Skipped("the place of its anomaly is not known, so it cannot be made again")
     if dataset.is_outside_folder(row["photo"]):
         raise Skipped(f"photo '{row['photo']}' points outside the folder of photos")
     draw = draw_of(row)
@@ -223,10 +225,12 @@ def _pixel_problems(
     if image.shape[1::-1] != size:
         yield f"its image is {image.shape[1]}x{image.shape[0]}, in the table {size[0]}x{size[1]}"
         return
-    truth = dataset.truth(row)
+    truth, unplaced = dataset.truth(row), dataset.is_unplaced(row)
     if truth is not None and not anomalies.mask(truth, size[1], size[0]).any():
         yield "its region covers no pixel"
-    if row["mask_file_name"]:
+    if unplaced:
+        dataset.region(row, folder)  # raises Skipped for a mask that cannot be used
+    elif row["mask_file_name"]:
         mask = photos.read(folder, row["mask_file_name"], keep_profile=True).pixels[..., 0]
         if not np.array_equal(mask, renderer.mask_image(truth, size)):
             yield "its mask is not the region in the table"
@@ -236,7 +240,7 @@ def _pixel_problems(
         if twin.shape != image.shape:
             yield "its clean twin has another size"
             return
-        if row["codec"] == "png":
+        if row["codec"] == "png" and not unplaced:
             yield from _twin_problems(row, image, twin)
     if photo_folder is not None:
         yield from _replay_problems(row, image, twin, Path(photo_folder), slack, options)

@@ -54,6 +54,8 @@ def find(
 ) -> None:
     """Find the anomaly in images: print x (column) and y (row) in px.
 
+    A method that gives no place prints its score, or the probability of an anomaly.
+
     Exit code 1 if an image has no answer.
 
     Example: `localize find photo.jpg --overlay drawn`
@@ -91,6 +93,10 @@ def find(
     localizer = api.load(method, time_limit=time_limit)
     if known != Known() and not (localizer.told or localizer.takes_ranges):
         raise InputError(f"{method} uses neither --r nor --ratio: leave them out, or use ringvote")
+    if "place" not in localizer.gives:
+        if overlay is not None:
+            raise InputError(f"{method} gives no place to draw: leave out --overlay")
+        console.print_line(f"{method} gives no place, only whether an image has an anomaly")
     overlays.prepare(targets)
     console.mark_work_started()
     failed = done = 0
@@ -128,7 +134,12 @@ def find(
 def _answer(localizer: Localizer, finding: Finding) -> str:
     """A finding as text."""
     confidence = _confidence(localizer, finding)
-    note = "nothing found; likeliest " if confidence is not None and confidence < 0.5 else ""
+    unlikely = confidence is not None and confidence < 0.5
+    if "place" not in localizer.gives:
+        note, place = "nothing found; " if unlikely else "", ""
+    else:
+        note = "nothing found; likeliest " if unlikely else ""
+        place = f"x {finding.x:.1f}  y {finding.y:.1f}"
     extra = "".join(
         f"  {label} {value:.4g}"
         for label, value in (
@@ -137,7 +148,7 @@ def _answer(localizer: Localizer, finding: Finding) -> str:
         )
         if value is not None
     )  # fmt: skip
-    return f"{note}x {finding.x:.1f}  y {finding.y:.1f}{extra}"
+    return f"{note}{place}{extra}" if place else f"{note}{extra.lstrip()}"
 
 
 def _confidence(localizer: Localizer, finding: Finding) -> float | None:

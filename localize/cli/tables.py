@@ -16,38 +16,45 @@ from synth import console
 def print_scores(result: Comparison, requested_split: str | None) -> None:
     """Print the scores, those with the weights of the last epoch, and the output paths."""
     split = result.scores["split"].iloc[0]
-    n = int(result.scores["n"].iloc[0])
     fallback = " (there is no test split)" if requested_split is None and split == "val" else ""
-    table = Table(title=f"{n} images, split {split}{fallback}; 95 % intervals over photos")
+    counts = _count_text(result.scores)
+    table = Table(title=f"{counts}, split {split}{fallback}; 95 % intervals over photos")
+    has_places = result.scores["n"].max() > 0
     has_auroc = result.scores["image_auroc"].notna().any()
     has_note = result.scores["note"].ne("").any()
-    headings = ("normalised", "median px", "hit@5", "hit@r", "last epoch")
     has_seeds = len(result.seeds) > 0
-    before = ("method", "mean px", *(["SD over seeds"] if has_seeds else []))
-    after = [name for name, shown in (("AUROC", has_auroc), ("note", has_note)) if shown]
-    for heading in (*before, *headings, *after):
-        left = heading in ("method", "note")
-        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
     last = dict(zip(result.last["method"], result.last["mean_distance"], strict=True))
-    for row in result.scores.to_dict("records"):
-        table.add_row(
-            plain(row["method"]),
+
+    def location(row: dict[Any, Any]) -> list[str]:
+        return [
             format_interval(row, "mean_distance", ".0f"),
             *([_deviation(row)] if has_seeds else []),
             format_interval(row, "normalised_distance", ".3f"),
             _number(row["median_distance"], ".1f"),
-            f"{row['hit@5']:.2f}",
-            f"{row['hit@r']:.2f}",
+            _number(row["hit@5"], ".2f"),
+            _number(row["hit@r"], ".2f"),
             f"{_number(last[row['method']], '.0f')} px" if row["method"] in last else "",
+        ]
+
+    headings = ["normalised", "median px", "hit@5", "hit@r", "last epoch"]
+    before = ["mean px", *(["SD over seeds"] if has_seeds else [])]
+    after = [name for name, shown in (("AUROC", has_auroc), ("note", has_note)) if shown]
+    for heading in ("method", *([*before, *headings] if has_places else []), *after):
+        left = heading in ("method", "note")
+        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
+    for row in result.scores.to_dict("records"):
+        table.add_row(
+            plain(row["method"]),
+            *(location(row) if has_places else []),
             *([format_interval(row, "image_auroc", ".2f")] if has_auroc else []),
             *([row["note"]] if has_note else []),
         )
     console.print_table(table)
-    if len(result.last):
+    if len(result.last) and has_places:
         print(
             "last epoch: mean distance with the last epoch's weights; other columns: best epoch's"
         )
-    if has_seeds:
+    if has_seeds and has_places:
         print("SD over seeds: standard deviation of mean px; each seed is in seeds.csv")
     if has_auroc:
         print("AUROC: of the score, images with an anomaly against clean ones; more in scores.csv")
@@ -55,6 +62,20 @@ def print_scores(result: Comparison, requested_split: str | None) -> None:
         print(f"{len(result.errors)} answers are missing: see {result.folder / 'errors.csv'}")
     print(f"tables and figures are in {result.folder}")
     print(f"report: {result.folder / 'report.html'}")
+
+
+def _count_text(scores: pd.DataFrame) -> str:
+    """The number of images with an anomaly; with those of them whose place is not known."""
+    n = int(scores["n"].iloc[0])
+    known = scores["n_anomalous"].notna().any()  # older results lack the column
+    unplaced = int((scores["n_anomalous"] - scores["n"]).max()) if known else 0
+    if not unplaced:
+        return f"{n} images"
+    return (
+        f"{n} images with a place and {unplaced} without"
+        if n
+        else f"{unplaced} images without a place"
+    )
 
 
 def _number(value: float, form: str) -> str:

@@ -33,6 +33,21 @@ class Negative:
     partner: int | None = None
 
 
+@dataclass(frozen=True)
+class Unplaced:
+    """An image with an anomaly whose place is not known.
+
+    Args:
+        photo: the name of its photo, or of its own file where that is not known.
+        row: its row of the table.
+    """
+
+    name: str
+    photo: str
+    mask_file_name: str
+    row: Mapping[Any, Any]
+
+
 class _Images:
     """A sequence of images that are read when they are indexed.
 
@@ -52,7 +67,8 @@ class _Images:
 class Folder(Source):
     """The rows of one split of a dataset on disk; ``split`` may be ``all``.
 
-    ``len`` and indexing run over the rows with an anomaly; ``table`` holds those rows.
+    ``len`` and indexing run over the rows with an anomaly at a known place; ``table`` holds those
+    rows, and ``unplaced`` the images whose anomaly has no known place.
 
     Raises:
         InputError: there is no dataset, or its table is faulty.
@@ -66,7 +82,12 @@ class Folder(Source):
         self.split = split
         table = dataset.read(self.folder)
         rows = table if split == "all" else table[table["split"] == split]
-        self.table = rows[rows["label"] == 1].reset_index(drop=True)
+        unplaced = dataset.unplaced(rows)
+        self.table = rows[(rows["label"] == 1) & ~unplaced].reset_index(drop=True)
+        self.unplaced = [
+            Unplaced(row["file_name"], _photo(row), row["mask_file_name"], row)
+            for row in rows[unplaced].to_dict("records")
+        ]
         self._clean_rows = rows[rows["label"] == 0].to_dict("records")
         self._rows = self.table.to_dict("records")
 
@@ -74,35 +95,56 @@ class Folder(Source):
         return len(self._rows)
 
     def __getitem__(self, index: int) -> Sample:
-        """The index-th row with an anomaly.
+        """The index-th row with an anomaly at a known place.
 
         Raises:
             InputError: its image cannot be read or has another size than the table says.
         """
         row = self._rows[index]
+        image = self.read_row(row)
+        return Sample(image, dataset.truth(row), photo=row["photo"], name=row["file_name"])
+
+    def read_row(self, row: Mapping[Any, Any]) -> np.ndarray:
+        """The image of a row of the table, (H, W, 3) uint8.
+
+        Raises:
+            InputError: it cannot be read or has another size than the table says.
+        """
         image = self.read_image(row["file_name"])
         if image.shape[:2] != (row["height"], row["width"]):
             raise InputError(
                 f"{self.folder / row['file_name']} is {image.shape[1]}x{image.shape[0]}, the "
                 f"table says {row['width']}x{row['height']}: synth verify checks the dataset"
             )
-        return Sample(image, dataset.truth(row), photo=row["photo"], name=row["file_name"])
+        return image
 
     def truth(self, index: int) -> tuple[Anomaly, tuple[int, int]]:
         """The anomaly of the index-th row and its image's (width, height) px."""
         row = self._rows[index]
         anomaly = dataset.truth(row)
-        assert anomaly is not None  # the rows kept here have label 1
+        assert anomaly is not None  # the rows kept here have a place
         return anomaly, (int(row["width"]), int(row["height"]))
 
     def select(self, rows: Sequence[int]) -> Folder:
-        """The rows with these indices in this order; a row may occur more than once."""
-        selection = copy.copy(self)
-        selection.table = self.table.iloc[list(rows)].reset_index(drop=True)
-        selection._rows = [self._rows[row] for row in rows]
+        """The rows with these indices in this order; a row may occur more than once.
+
+        Args:
+            rows: indices; the unplaced rows come after the others.
+        """
+        count = len(self)
+        placed = [row for row in rows if row < count]
+        selection = self.select_unplaced([row - count for row in rows if row >= count])
+        selection.table = self.table.iloc[placed].reset_index(drop=True)
+        selection._rows = [self._rows[row] for row in placed]
         return selection
 
-    def keep_clean(self, rows: Sequence[int]) -> Folder:
+    def select_unplaced(self, images: Sequence[int]) -> Folder:
+        """A source whose unplaced rows are those with these indices; the others are the same."""
+        selection = copy.copy(self)
+        selection.unplaced = [self.unplaced[index] for index in images]
+        return selection
+
+    def select_labels(self, rows: Sequence[int]) -> Folder:
         """The rows with these indices, as :meth:`select`, and all images of :meth:`negatives`."""
         selection = self.select(rows)
         selection._clean_rows = [
@@ -121,7 +163,7 @@ class Folder(Source):
 
     @property
     def groups(self) -> list[str]:
-        """The photo of each row with an anomaly; rows of one photo are not independent."""
+        """The photo of each row with a place; rows of one photo are not independent."""
         return [_photo(row) for row in self._rows]
 
     def negatives(self, told: bool = False) -> list[Negative]:
@@ -149,6 +191,22 @@ class Folder(Source):
     def clean_images(self) -> _Images:
         """The images of :meth:`clean`, each read when it is indexed."""
         return _Images(self, [negative.name for negative in self.negatives()])
+
+    def anomalous_images(self) -> _Images:
+        """All images with an anomaly, each once, read when it is indexed; unplaced ones last."""
+        names = [row["file_name"] for row in self._rows] + [each.name for each in self.unplaced]
+        return _Images(self, list(dict.fromkeys(names)))
+
+    def region(self, unplaced: Unplaced) -> np.ndarray | None:
+        """-> (H, W) bool: the pixels of an unplaced anomaly, by its mask; None without a mask.
+
+        Raises:
+            InputError: the mask cannot be used.
+        """
+        try:
+            return dataset.region(unplaced.row, self.folder)
+        except Skipped as reason:
+            raise InputError(f"{self.folder / unplaced.name}: {reason}") from None
 
     def read_image(self, name: str) -> np.ndarray:
         """A file of the dataset -> (H, W, 3) uint8.

@@ -10,24 +10,30 @@ from localize.data.folder import Folder
 from localize.localizer import Learns
 
 
-def photos_of_images(source: Folder, learns: Learns) -> list[str]:
-    """The photo of each image to learn from: rows with an anomaly, or clean images."""
+def photos_of_images(source: Folder, learns: Learns, need_place: bool = True) -> list[str]:
+    """The photo of each image to learn from: rows with an anomaly, or clean images.
+
+    Args:
+        need_place: leave out the unplaced rows, which come after the others.
+    """
     if learns == "clean":
         return [negative.photo for negative in source.negatives()]
-    return source.groups
+    return source.groups + [each.photo for each in source.unplaced if not need_place]
 
 
-def image_order(source: Folder, learns: Learns, seed: int, repeat: int) -> list[int]:
-    """Indices of the images to learn from, all of one photo before those of the next.
+def image_order(source: Folder, photos: Sequence[str], seed: int, repeat: int) -> list[int]:
+    """Indices of images, all of one photo before those of the next.
 
     The first n are the subset of n images; a larger subset contains every smaller one. The random
     order of the photos depends on the split, the seed and the repeat, but not on the method.
+
+    Args:
+        photos: the photo of each image.
     """
     clean = (negative.photo for negative in source.negatives())
-    names = sorted({*source.groups, *clean})
+    names = sorted({*photos_of_images(source, "labelled", need_place=False), *clean})
     shuffled = np.random.default_rng([seed, repeat]).permutation(len(names))
     rank = {names[index]: place for place, index in enumerate(shuffled.tolist())}
-    photos = photos_of_images(source, learns)
     return sorted(range(len(photos)), key=lambda image: rank[photos[image]])
 
 
@@ -49,17 +55,15 @@ def select_subset(
 
 
 def select_labels(source: Folder, images: Sequence[int], length: int | None = None) -> Folder:
-    """The source with these labelled images and all of its clean images.
+    """The source with these images with an anomaly and all of its clean images.
 
     Args:
-        images: indices of images with an anomaly.
-        length: as in :func:`select_subset`; ignored without images.
+        images: the indices, as in :meth:`localize.data.folder.Folder.select`.
+        length: as in :func:`select_subset`.
     """
-    if not images:
-        return source.keep_clean([])
     length = len(images) if length is None else length
-    passes, rest = divmod(length, len(images))
-    return source.keep_clean([*sorted(images) * passes, *images[:rest]])
+    passes, rest = divmod(length, max(1, len(images)))
+    return source.select_labels([*sorted(images) * passes, *images[:rest]])
 
 
 def validation_labels(count: int, train: int, val: int) -> int:

@@ -17,13 +17,22 @@ FINDING_FIELDS = ("x", "y", "r", "ratio", "score")  # the fields of a Finding ex
 
 @dataclass(frozen=True)
 class Question:
-    """An image, the r and ratio for a told method, and the truth (None for a clean image)."""
+    """An image, what a told method is given with it, and what is known of its anomaly.
+
+    Args:
+        told: r and ratio; NaN where they are not known.
+        truth: the anomaly; None for a clean image, and where the place is not known.
+        is_clean: whether the image has no anomaly.
+        region: (H, W) -> (H, W) bool: the pixels of the anomaly; None if they are not known.
+    """
 
     name: str
     photo: str
     read: Callable[[], np.ndarray]
     told: Told
     truth: Anomaly | None
+    is_clean: bool
+    region: Callable[[tuple[int, ...]], np.ndarray | None]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,42 +97,68 @@ def collect(
 
     predictions, clean = concatenate("predictions"), concatenate("clean")
     table = pd.DataFrame([row for _, row in scored], columns=list(SCORES)).astype({"seed": "Int64"})
-    summary = summarize(predictions, clean)
+    no_places = {row["method"] for each, row in scored if not each.places}
+    summary = summarize(predictions, clean, no_places)
     gains = label_gains(summary, predictions, clean, without_labels)
     return LearningCurve(table, summary, gains, predictions, clean, concatenate("errors"), folder)
 
 
-def summarize(predictions: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFrame:
+def summarize(
+    predictions: pd.DataFrame, clean: pd.DataFrame, no_places: Collection[str] = ()
+) -> pd.DataFrame:
     """Predictions and scores of clean images -> means over the repeats with 95 % intervals.
 
     The mean of a repeat is that of ``scores.csv``; see :mod:`localize.evaluation.repeats`.
+
+    Args:
+        no_places: methods that answer with a score alone: their location scores are NaN.
     """
-    centre = predictions.loc[predictions["method"] == BASELINE, "distance"].to_numpy()
+    placed = predictions[predictions["x"].notna()]
+    centre = placed.loc[placed["method"] == BASELINE, "distance"].to_numpy()
+    placed_of = dict(list(placed.groupby([*KEY])))
     clean_of = dict(list(clean.groupby(list(KEY))))
     rows = []
     for (method, count), group in predictions.groupby(["method", "rows"], sort=False):
         repeats = [each for _, each in group.groupby("repeat", sort=False)]
-        photos = _photos(repeats[0])
-        distance = np.array([each["distance"] for each in repeats], float)
-        normalised = np.array([each["normalised_distance"] for each in repeats], float)
-        hits = (distance <= HIT_RADIUS).astype(float)
         scored = [
             (each, clean_of[key])
             for each in repeats
             if (key := (method, count, each["repeat"].iloc[0])) in clean_of
         ]
-        estimates = {
-            "mean_distance": mean_over_repeats(distance, photos),
-            "normalised_distance": mean_over_repeats(normalised, photos),
-            "hit@5": mean_over_repeats(hits, photos),
-            "image_auroc": _auroc(scored),
-            "gain": mean_over_repeats(np.nan_to_num(centre - distance), photos),
-        }
+        of_placed = [
+            placed_of[key]
+            for each in repeats
+            if method not in no_places
+            and (key := (method, count, each["repeat"].iloc[0])) in placed_of
+        ]
+        estimates = {**_location(of_placed, centre), "image_auroc": _auroc(scored)}
         row: dict[str, Any] = {"method": method, "rows": count, "repeats": len(repeats)}
-        for name, (value, low, high) in estimates.items():
+        for name in SUMMARIZED:
+            value, low, high = estimates[name]
             row |= {name: value, f"{name}_low": low, f"{name}_high": high}
         rows.append(row)
     return pd.DataFrame(rows, columns=list(SUMMARY))
+
+
+def _location(repeats: Sequence[pd.DataFrame], centre: np.ndarray) -> dict[str, Estimate]:
+    """The location scores over repeats with places; NaN without any.
+
+    Args:
+        centre: distances of the centre guess to the same images, px.
+    """
+    if not repeats:
+        return dict.fromkeys(
+            ("mean_distance", "normalised_distance", "hit@5", "gain"), Estimate(*[np.nan] * 3)
+        )
+    photos = _photos(repeats[0])
+    distance = np.array([each["distance"] for each in repeats], float)
+    normalised = np.array([each["normalised_distance"] for each in repeats], float)
+    return {
+        "mean_distance": mean_over_repeats(distance, photos),
+        "normalised_distance": mean_over_repeats(normalised, photos),
+        "hit@5": mean_over_repeats((distance <= HIT_RADIUS).astype(float), photos),
+        "gain": mean_over_repeats(np.nan_to_num(centre - distance), photos),
+    }
 
 
 def _photos(predictions: pd.DataFrame) -> list[str]:

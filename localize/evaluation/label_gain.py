@@ -77,7 +77,6 @@ def _of(predictions: pd.DataFrame, clean: pd.DataFrame, method: str, count: int)
 def _gain(metric: str, trained: Tables, baseline: Tables) -> Estimate:
     """The gain of a method over the baseline, which has one training."""
     reference, reference_clean = baseline[0]
-    photos = _photos(reference)
     if metric == "image_auroc":
         names = reference_clean["file_name"].tolist()
         usable = [
@@ -89,9 +88,12 @@ def _gain(metric: str, trained: Tables, baseline: Tables) -> Estimate:
             return Estimate(*[float("nan")] * 3)
         scores = [labelled_scores(*pair)[0] for pair in usable]
         base, anomalous = labelled_scores(reference, reference_clean)
-        return auroc_over_repeats(scores, anomalous, [*photos, *_photos(reference_clean)], base)
-    distances = np.array([each["distance"] for each, _ in trained], float)
-    base = reference["distance"].to_numpy(float)
+        photos = [*_photos(reference), *_photos(reference_clean)]
+        return auroc_over_repeats(scores, anomalous, photos, base)
+    placed = reference["x"].notna().to_numpy()
+    photos = _photos(reference[placed])
+    distances = np.array([each.loc[each["x"].notna(), "distance"] for each, _ in trained], float)
+    base = reference.loc[placed, "distance"].to_numpy(float)
     if metric == "hit@5":
         hits, base_hits = (distances <= HIT_RADIUS).astype(float), base <= HIT_RADIUS
         return mean_over_repeats(hits - base_hits, photos)

@@ -39,6 +39,7 @@ def method_entries(
         name: {
             "told": sorted(localizer.told),
             "learns": localizer.learns,
+            "gives": sorted(localizer.gives),
             "summary": entry.summary if (entry := _entry(name, runs)) else "",
             "scores": localizer.score_kind,
         }
@@ -77,7 +78,7 @@ def log_odds_methods(methods: Mapping[str, Mapping[str, Any]], clean: pd.DataFra
     return [
         name
         for name, about in methods.items()
-        if about["scores"] == LOG_ODDS and name in with_clean
+        if about.get("scores") == LOG_ODDS and name in with_clean
     ]
 
 

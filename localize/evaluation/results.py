@@ -32,7 +32,12 @@ TABLES: dict[str, tuple[str, ...]] = {  # by file name, without .csv
     "seeds": SEEDS,
 }
 TEXTS = ("method", "file_name", "photo", "reason", "split", "note")  # columns of text
-LATER = ("val_spread", "answer_spread", "note")  # columns that tables of earlier versions lack
+LATER = (
+    "val_spread",
+    "answer_spread",
+    "note",
+    "n_anomalous",
+)  # columns that tables of earlier versions lack
 OPTIONAL = ("seed", *OVER_SEEDS)  # columns that tables of runs with one seed lack
 
 

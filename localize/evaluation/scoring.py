@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,12 @@ from localize.evaluation import detection, metrics, validity
 from localize.evaluation.answer_log import AnswerLog
 from localize.evaluation.answers import Answer, Question
 from localize.evaluation.detection import MapSummary
+from localize.evaluation.questions import anomaly_questions, clean_questions
 from localize.evaluation.validity import NO_ANSWER
 from localize.external.worker import error_text
 from localize.localizer import HIT_RADIUS, Finding, Localizer, Told, as_localizer
 from localize.registry import BASELINE
 from localize.training.collapse import COLLAPSED, is_constant, relative_spread
-from synth import anomaly
-from synth.anomaly import Anomaly
 from synth.errors import InputError
 from synth.memory import is_out_of_memory, out_of_memory_error
 
@@ -38,10 +37,10 @@ DETECTION = tuple(
     for end in ("", "_low", "_high")
 )
 SCORES = (
-    "method", "split", "n", "mean_distance", "mean_distance_low", "mean_distance_high",
-    "normalised_distance", "normalised_distance_low", "normalised_distance_high",
-    "median_distance", "hit@5", "hit@r", "n_clean", *DETECTION, "best_f1_threshold",
-    "parameters", "ms_per_image", "answer_spread", "note",
+    "method", "split", "n", "n_anomalous", "mean_distance", "mean_distance_low",
+    "mean_distance_high", "normalised_distance", "normalised_distance_low",
+    "normalised_distance_high", "median_distance", "hit@5", "hit@r", "n_clean", *DETECTION,
+    "best_f1_threshold", "parameters", "ms_per_image", "answer_spread", "note",
 )  # fmt: skip
 
 Progress = Callable[[int, int], None]
@@ -52,16 +51,19 @@ class Answers:
     """The answers of one method.
 
     Args:
-        predictions: one row per image with an anomaly.
+        predictions: one row per image with an anomaly; unplaced rows are last, with empty x, y, r,
+            discolor_ratio and distances.
         clean: one row per clean image, if the method gives a score or a map of the region.
         errors: the images that it failed on, with the reason.
         maps: photo and summary of every map, if its maps mark the region.
+        places: whether the method gives places; if not, its location scores are NaN.
     """
 
     predictions: pd.DataFrame
     clean: pd.DataFrame
     errors: pd.DataFrame
     maps: list[tuple[str, MapSummary]] = field(default_factory=list)
+    places: bool = True
 
 
 def predict(
@@ -74,17 +76,20 @@ def predict(
     """Runs a method on every image with an anomaly, then on the clean images.
 
     Clean images are left out if the method gives neither a score nor a map of the region. Only a
-    told method gets r and discolor_ratio; for a clean twin it gets its partner's. An image for
-    which the method fails or returns no valid place (see ``validity.validate``) has no answer
-    and a row in the errors. A clean image needs no place.
+    told method gets r and discolor_ratio; for a clean twin it gets its partner's. Unplaced rows are
+    left out for a told method. An image for which the method fails or returns no valid place (see
+    ``validity.validate``) has no answer and a row in the errors. Clean images and unplaced rows
+    need no place, nor does any image if the method gives no places.
 
     Args:
         answer_log: keeps the answers; answers of an interrupted run are taken from it.
     """
     localizer = as_localizer(localizer)
-    anomalous = _answer_questions(localizer, _anomaly_questions(source), 0, progress, answer_log)
+    if localizer.told:
+        source = source.select_unplaced([])
+    anomalous = _answer_questions(localizer, anomaly_questions(source), 0, progress, answer_log)
     detects = any(a.finding.score is not None or a.mapped for a in anomalous)
-    questions = _clean_questions(source, told=bool(localizer.told)) if detects else []
+    questions = clean_questions(source, told=bool(localizer.told)) if detects else []
     clean = _answer_questions(localizer, questions, len(anomalous), progress, answer_log)
     both = anomalous + clean
     mapped = any(answer.mapped for answer in both)
@@ -100,30 +105,8 @@ def predict(
             [(name, a.question.name, a.reason) for a in both if a.reason], columns=list(ERRORS)
         ),
         [(a.question.photo, a.summary) for a in both if mapped and a.summary],
+        "place" in localizer.gives,
     )
-
-
-def _anomaly_questions(source: Folder) -> list[Question]:
-    questions = []
-    for i, (name, photo) in enumerate(zip(source.table["file_name"], source.groups, strict=True)):
-        truth, _ = source.truth(i)
-        told = Told(truth.r, truth.discolor_ratio)
-        questions.append(Question(name, photo, partial(_read_image, source, i), told, truth))
-    return questions
-
-
-def _read_image(source: Folder, index: int) -> np.ndarray:
-    return source[index].image
-
-
-def _clean_questions(source: Folder, told: bool) -> list[Question]:
-    questions = []
-    for each in source.negatives(told):
-        partner = None if each.partner is None else source.truth(each.partner)[0]
-        values = Told(partner.r, partner.discolor_ratio) if partner else Told(np.nan, np.nan)
-        read = partial(source.read_image, each.name)
-        questions.append(Question(each.name, each.photo, read, values, None))
-    return questions
 
 
 def _answer_questions(
@@ -158,7 +141,7 @@ def _answer_batch(localizer: Localizer, questions: Sequence[Question]) -> list[A
             images.append(question.read())
             readable.append(question)
         except InputError as error:
-            if question.truth is not None:  # an unreadable row of the table makes all scores wrong
+            if not question.is_clean:  # an unreadable row of the table makes all scores wrong
                 raise
             answers.append(Answer(question, NO_ANSWER, str(error), 0.0))
     told = [question.told for question in readable] if localizer.told else None
@@ -168,12 +151,13 @@ def _answer_batch(localizer: Localizer, questions: Sequence[Question]) -> list[A
     marks_region = localizer.map_marks == "region"
     for question, image, result, failure in zip(readable, images, results, failures, strict=True):
         finding, invalid = validity.validate(result)
-        if question.truth is None and validity.has_no_place(result):
-            invalid = ""  # a clean image needs no place
-        summary, fault = (
-            _summarize_map(finding, question.truth, image) if marks_region else (None, "")
-        )
-        mapped = summary is not None and finding.map is not None and not fault
+        if "place" not in localizer.gives:
+            finding = replace(finding, x=math.nan, y=math.nan)
+        needs_place = question.truth is not None and "place" in localizer.gives
+        if not needs_place and validity.has_no_place(result):
+            invalid = ""
+        summary, fault = _summarize_map(finding, question, image) if marks_region else (None, "")
+        mapped = marks_region and finding.map is not None and not fault
         # The maps of all images would not fit in memory.
         without_map = replace(finding, map=None)
         reason = failure or fault or invalid
@@ -182,14 +166,17 @@ def _answer_batch(localizer: Localizer, questions: Sequence[Question]) -> list[A
 
 
 def _summarize_map(
-    finding: Finding, truth: Anomaly | None, image: np.ndarray
-) -> tuple[MapSummary, str]:
+    finding: Finding, question: Question, image: np.ndarray
+) -> tuple[MapSummary | None, str]:
     """The summary of a map that marks the region, and why the map is invalid, or "".
 
-    A missing or invalid map is replaced by the worst one.
+    A missing or invalid map is replaced by the worst one. There is no summary if it is not known
+    which pixels have the anomaly.
     """
     shape = image.shape[:2]
-    mask = np.zeros(shape, bool) if truth is None else anomaly.mask(truth, *shape)
+    mask = question.region(shape)
+    if mask is None:
+        return None, "" if finding.map is None else validity.map_fault(finding.map, shape)
     if finding.map is None:
         return detection.summarize_map(detection.worst_map(mask), mask), ""
     if fault := validity.map_fault(finding.map, shape):
@@ -223,7 +210,13 @@ def _locate_batch(
 def prediction_table(
     name: str, source: Folder, findings: Sequence[Finding], seconds: Sequence[float]
 ) -> pd.DataFrame:
-    """The rows of ``predictions.csv``: truth, finding and distance of each image."""
+    """The rows of ``predictions.csv``: truth, finding and distance of each image.
+
+    Args:
+        findings: of the rows with a place, then of the unplaced rows.
+    """
+    groups = [*source.groups, *(each.photo for each in source.unplaced)]
+    records = [*source.table.to_dict("records"), *(each.row for each in source.unplaced)]
     rows = [
         {
             "method": name,
@@ -240,13 +233,11 @@ def prediction_table(
             "score": finding.score,
             "seconds": each,
         }
-        for finding, each, photo, row in zip(
-            findings, seconds, source.groups, source.table.to_dict("records"), strict=True
-        )
+        for finding, each, photo, row in zip(findings, seconds, groups, records, strict=True)
     ]
     table = pd.DataFrame(rows)
     predicted, true = table[["x_pred", "y_pred"]].to_numpy(), table[["x", "y"]].to_numpy()
-    size = source.table[["width", "height"]].to_numpy(float)
+    size = np.array([(row["width"], row["height"]) for row in records], float).reshape(-1, 2)
     table["distance"] = metrics.distance(predicted, true)
     table["normalised_distance"] = metrics.normalised_distance(predicted, true, size)
     table = table.reindex(columns=list(PREDICTIONS))
@@ -259,16 +250,19 @@ def score(answers: Answers, source: Folder, parameters: int | None) -> dict[str,
     """One method's answers -> its row of ``scores.csv``; ``parameters`` is None if unknown.
 
     Means and medians are over the images with an answer; an image without one counts as a miss.
-    Intervals are 95 % bootstrap intervals over photos, seed 0.
+    Intervals are 95 % bootstrap intervals over photos, seed 0. Location scores are over the rows
+    with a place; they are NaN if there are none, or if the method gives no places.
     """
-    table = answers.predictions
-    photos = np.array(source.groups, dtype=object)
+    everything = answers.predictions
+    table = everything[everything["x"].notna()]
     answered = table["distance"].notna().to_numpy()
     row: dict[str, Any] = {
-        "method": table["method"].iloc[0],
+        "method": everything["method"].iloc[0],
         "split": source.split,
         "n": len(table),
+        "n_anomalous": len(everything),
     }
+    photos = table["photo"].to_numpy()
     for column, name in (("distance", "mean_distance"), ("normalised_distance",) * 2):
         values = table[column].to_numpy()[answered]
         low, high = metrics.bootstrap(values, photos[answered].tolist())
@@ -278,16 +272,17 @@ def score(answers: Answers, source: Folder, parameters: int | None) -> dict[str,
             f"{name}_high": high,
         }
     distance = table["distance"].to_numpy()
+    located = answers.places and len(table) > 0
     row |= {
         "median_distance": float(np.median(distance[answered])) if answered.any() else float("nan"),
-        "hit@5": metrics.hit_rate(distance, HIT_RADIUS),
-        "hit@r": metrics.hit_rate(distance, table["r"].to_numpy()),
+        "hit@5": metrics.hit_rate(distance, HIT_RADIUS) if located else float("nan"),
+        "hit@r": metrics.hit_rate(distance, table["r"].to_numpy()) if located else float("nan"),
         "parameters": parameters,
-        "ms_per_image": float(table["seconds"].median() * 1000),
+        "ms_per_image": float(everything["seconds"].median() * 1000),
         "answer_spread": (spread := _answer_spread(table, source)),
         "note": COLLAPSED if is_constant(spread) and row["method"] != BASELINE else "",
     }
-    return row | _detection(answers, source) if len(answers.clean) else row
+    return row | _detection(answers) if len(answers.clean) else row
 
 
 def _answer_spread(predictions: pd.DataFrame, source: Folder) -> float:
@@ -313,13 +308,13 @@ def labelled_scores(
     return np.concatenate(scores), np.arange(len(predictions) + len(clean)) < len(predictions)
 
 
-def _detection(answers: Answers, source: Folder) -> dict[str, float]:
+def _detection(answers: Answers) -> dict[str, float]:
     """The columns of the detection metrics in ``scores.csv``."""
     estimates: dict[str, detection.Estimate] = {}
     row: dict[str, float] = {"n_clean": len(answers.clean)}
     if answers.predictions["score"].notna().any():
         scores, anomalous = labelled_scores(answers.predictions, answers.clean)
-        photos = [*source.groups, *answers.clean["photo"]]
+        photos = [*answers.predictions["photo"], *answers.clean["photo"]]
         estimates |= detection.image_metrics(scores, anomalous, photos)
         row["best_f1_threshold"] = detection.best_f1_threshold(scores, anomalous)
     if answers.maps:

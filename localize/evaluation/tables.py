@@ -46,7 +46,7 @@ def write(table: pd.DataFrame, path: Path) -> None:
     folders.write(path, dataset.to_csv(table).replace("\0", ""))
 
 
-_METHOD = Object({"told": ([str], None), "parameters": (float, None)})
+_METHOD = Object({"told": ([str], None), "gives": ([str], None), "parameters": (float, None)})
 _CONDITION = Object(
     {"codec": str, "rounding": str, "feather": float}, needed=("codec", "rounding", "feather")
 )

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from localize.evaluation import metrics, tables
+from localize.evaluation.location import location_rows
 from localize.report import figures, plots
 from localize.report.sharpness_summary import NUMBERS
 from synth.errors import InputError
@@ -71,6 +72,9 @@ def _read_sharpness(folder: Path) -> dict[str, Any]:
 def _read_comparison(folder: Path) -> dict[str, Any]:
     texts = ("method", "file_name")
     table = tables.read(folder / "predictions.csv", tuple(PREDICTIONS), texts, PREDICTIONS)
+    record = folder / "comparison.json"
+    entries = tables.read_record(record).get("methods") if record.is_file() else None
+    table = location_rows(table, entries or {}).copy()
     table["hit"] = metrics.is_hit(table["distance"].to_numpy(), table["r"].to_numpy())
     methods: dict[str, dict[str, Any]] = {}
     for name, rows in table.groupby("method", sort=False):

@@ -70,7 +70,10 @@ def build(
     """
     source = Folder(dataset, split)
     if not len(source):
-        raise InputError(f"{dataset} has no image with an anomaly in split {split}: choose another")
+        raise InputError(
+            f"{dataset} has no image with an anomaly at a known place in split {split}: "
+            "choose another"
+        )
     method_data = method_scores.read(path_of(scores)) if scores is not None else None
     about = {
         "dataset": escape_unprintable(name_of(dataset)),

@@ -13,6 +13,7 @@ import pandas as pd
 from localize.data.folder import Folder
 from localize.evaluation import by_ratio, provenance, tables
 from localize.evaluation.baseline import centre_distance
+from localize.evaluation.location import location_rows
 from localize.evaluation.results import Comparison
 from synth import dataset as datasets
 from synth import folders
@@ -56,7 +57,8 @@ def write(
     from localize.report import page
 
     more = dict(more or {})
-    rates = by_ratio.hit_rates_by_ratio(result.predictions)
+    located = location_rows(result.predictions, more.get("methods", {}))
+    rates = by_ratio.hit_rates_by_ratio(located)
     _write_tables(result, rates)
     about = {
         **request_of(source, options),
@@ -66,7 +68,7 @@ def write(
         "dataset_recipe": _recipe(source.folder),
     }
     folders.write(result.folder / ABOUT, json.dumps(about, indent=2) + "\n")
-    _draw_figures(result, rates, source, more.get("methods", {}))
+    _draw_figures(result, located, rates, source, more.get("methods", {}))
     page.write(result.folder)
 
 
@@ -97,11 +99,18 @@ def _recipe(dataset: Path) -> dict[str, Any] | None:
 
 def _draw_figures(
     result: Comparison,
+    located: pd.DataFrame,
     rates: pd.DataFrame,
     source: Folder,
     methods: Mapping[str, Mapping[str, Any]],
 ) -> None:
-    """The figures as PNG and SVG; those with photos, which an SVG makes larger, as PNG alone."""
+    """The figures as PNG and SVG; those with photos, which an SVG makes larger, as PNG alone.
+
+    Figures of places are not drawn if no image has a known place.
+
+    Args:
+        located: of :func:`localize.evaluation.location.location_rows`.
+    """
     from localize.report import closeups, detection_plots, plots, ratio_plot
 
     folder = result.folder
@@ -110,8 +119,10 @@ def _draw_figures(
     if len(history := result.history[distances > 0]):
         guess = centre_distance(Folder(source.folder, "val"))
         plots.save(plots.validation_curves(history, guess), folder / "validation")
-    plots.save(plots.mean_distances(result.scores, result.seeds), folder / "distance")
-    plots.save(plots.hit_rate_curves(result.predictions), folder / "found")
+    if len(located):
+        of_places = result.scores[result.scores["method"].isin(located["method"])]
+        plots.save(plots.mean_distances(of_places, result.seeds), folder / "distance")
+        plots.save(plots.hit_rate_curves(located), folder / "found")
     if len(rates):
         plots.save(ratio_plot.hit_rate_by_ratio(rates), folder / by_ratio.FILE)
     if len(result.clean) and result.scores["image_auroc"].notna().any():
@@ -119,8 +130,11 @@ def _draw_figures(
             detection_plots.roc_curves(result.predictions, result.clean), folder / "presence"
         )
     if calibrated := provenance.log_odds_methods(methods, result.clean):
-        figure = detection_plots.reliability_diagrams(result.predictions, result.clean, calibrated)
+        figure = detection_plots.reliability_diagrams(
+            result.predictions, result.clean, calibrated, list(located["method"].unique())
+        )
         plots.save(figure, folder / "reliability")
-    plots.save(plots.contact_sheet(result.predictions, source), folder / "contact", ("png",))
-    if misses := closeups.missed_regions(result.predictions, source):
+    if len(located):
+        plots.save(plots.contact_sheet(located, source), folder / "contact", ("png",))
+    if misses := closeups.missed_regions(located, source):
         plots.save(misses, folder / "misses", ("png",))

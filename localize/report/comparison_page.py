@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ from typing import Any
 import pandas as pd
 
 from localize.evaluation import scoring, tables
-from localize.evaluation.detection import Estimate
+from localize.evaluation.location import gives_place, location_rows
 from localize.evaluation.metrics import DRAWS
 from localize.evaluation.results import OVER_SEEDS
 from localize.evaluation.scoring import ERRORS
 from localize.localizer import HIT_RADIUS
 from localize.registry import BASELINE
-from localize.report import comparison_summary, ranking, seeds
+from localize.report import comparison_summary, detection_section, ranking, seeds
+from localize.report.cells import estimate_cell, number_cell, share_cell
 from localize.report.contents import (
     Contents,
     Styles,
@@ -31,7 +33,7 @@ from localize.report.contents import (
 )
 from localize.report.figures import figure
 from localize.report.markup import Cell, Column, Html, definition_list, el, section, table
-from localize.report.numbers import interval, number, percent
+from localize.report.numbers import number
 from localize.report.plots import method_styles
 from localize.report.ranking import MethodResult
 from localize.report.ratio_plot import ratio_section
@@ -49,23 +51,15 @@ SCORE_NUMBERS = {
     **dict.fromkeys(("n_clean", "parameters", "ms_per_image"), ABOVE_ZERO),
 }
 SMALL = (
-    f"In brackets: 95 % intervals from {DRAWS} bootstrap samples of {{unit}} (seed 0). Methods "
-    "are ranked by how much closer their answers are than the centre guess, averaged over the "
-    "images. An image without an answer counts as the centre guess in the ranking and as a miss "
-    "in the hit rates."
+    f"In brackets: 95 % intervals from {DRAWS} bootstrap samples of {{unit}} (seed 0).{{ranking}}"
 )
-DETECTION_COLUMNS = {
-    "image_auroc": Column(
-        "AUROC",
-        about="probability that an image with an anomaly scores above a clean one; chance is 0.5",
-    ),
-    "average_precision": Column("average precision"),
-    "best_f1": Column("best F1", about="at the threshold with the highest F1 on these images"),
-    "pixel_auroc": Column("pixel AUROC"),
-    "aupro": Column(
-        "AUPRO", about="mean overlap with the region, for false positive rates up to 30 %"
-    ),
-}
+RANKING = (
+    " Methods are ranked by how much closer their answers are than the centre guess, averaged over "
+    "the images. An image without an answer counts as the centre guess in the ranking and as a "
+    "miss in the hit rates."
+)
+NO_PLACE = " No image has a known place, so there are no distances."
+VERDICT = Column("verdict", False, about="better or worse if the interval of the gain excludes 0")
 SHOWN_ELSEWHERE = ("dataset_recipe", "versions", "methods")  # parts of the record
 
 
@@ -87,23 +81,31 @@ def contents(folder: Path) -> Contents:
     errors = tables.read(folder / "errors.csv", ERRORS, ERRORS)
     names = list(dict.fromkeys(predictions["method"]))
     styles, methods = method_styles(names), method_entries(record.get("methods") or {}, names)
-    results = ranking.rank_methods(predictions, methods)
+    located = location_rows(predictions, methods)
+    results = ranking.rank_methods(located, methods)
     recipe = record.get("dataset_recipe") or {}
     request = {key: record[key] for key in record if key not in SHOWN_ELSEWHERE}
     return Contents(
         "Comparison of localizers",
         _subject(record, predictions),
-        comparison_summary.summarize(results, partial(ranking.distance_gap, predictions)),
-        SMALL.format(unit="whole photos" if _count_images(predictions)[1] else "images"),
+        comparison_summary.summarize(results, partial(ranking.distance_gap, located))
+        if any(each.method != BASELINE for each in results)
+        else [detection_section.summarize(scores, "" if results else NO_PLACE)],
+        SMALL.format(
+            unit="whole photos" if _count_images(predictions)[1] else "images",
+            ranking=RANKING if results else "",
+        ),
         [
-            section("Scores", _score_table(results, scores, styles), figure(
+            section("Scores", _score_table(results, scores, styles, methods), figure(
                 folder, "distance", "Mean distance to the true centre with its 95 % interval."
             ), figure(
                 folder, "found", "Share of images with an answer within a distance of the true "
                 "centre, by that distance.",
             ), name="scores"),
             ratio_section(folder),
-            section("Detection of images with an anomaly", _detection_table(scores, styles), figure(
+            section("Detection of images with an anomaly", detection_section.detection_table(
+                scores, styles, costs=not results
+            ), figure(
                 folder, "presence", "ROC curves: images with an anomaly against clean images."
             ), figure(
                 folder, "reliability", "Calibration: observed frequency by predicted probability, "
@@ -113,7 +115,7 @@ def contents(folder: Path) -> Contents:
                 folder, "contact", "Some of the images with the truth (white outline) and the "
                 "answers of all methods.", wide=True,
             ), name="contact"),
-            _miss_section(folder, results, predictions, styles),
+            _miss_section(folder, results, located, styles),
             failure_section(errors, styles),
             section("Training", figure(
                 folder, "validation", "Mean distance on the validation split after each epoch."
@@ -136,7 +138,9 @@ def _count_images(predictions: pd.DataFrame) -> tuple[int, int]:
 
 def _image_count_text(predictions: pd.DataFrame) -> str:
     images, photos = _count_images(predictions)
-    return f"{images} images" + (f" of {photos} photos" if photos else "")
+    unplaced = predictions.loc[predictions["r"].isna(), "file_name"].nunique()
+    of_photos = f" of {photos} photos" if photos else ""
+    return f"{images} images{of_photos}" + (f", {unplaced} without a place" if unplaced else "")
 
 
 def _subject(record: dict[str, Any], predictions: pd.DataFrame) -> str:
@@ -149,7 +153,15 @@ def _subject(record: dict[str, Any], predictions: pd.DataFrame) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def _score_table(results: list[MethodResult], scores: pd.DataFrame, styles: Styles) -> Html:
+def _score_table(
+    results: list[MethodResult],
+    scores: pd.DataFrame,
+    styles: Styles,
+    methods: Mapping[str, Mapping[str, Any]],
+) -> Html:
+    """The location scores; empty if no image has a known place."""
+    if not results:
+        return Html("")
     incomplete = any(each.answered < each.n for each in results)
     has_seeds = "seeds" in scores and scores["seeds"].notna().any()
     columns = [
@@ -157,7 +169,7 @@ def _score_table(results: list[MethodResult], scores: pd.DataFrame, styles: Styl
         Column("mean distance, px"),
         *([seeds.COLUMN] if has_seeds else []),
         Column("gain, px", about="how much closer than the centre guess of the same image"),
-        Column("verdict", False, about="better or worse if the interval of the gain excludes 0"),
+        VERDICT,
         Column("median, px"),
         Column(f"within {HIT_RADIUS:g} px"),
         Column("inside the region"),
@@ -177,59 +189,28 @@ def _score_table(results: list[MethodResult], scores: pd.DataFrame, styles: Styl
                 method_label(each.method, styles), each.method,
                 "; ".join(filter(None, (inputs_text(each.told), str(score.get("note", ""))))),
             ),
-            _estimate_cell(each.mean),
+            estimate_cell(each.mean),
             *([seeds.deviation_cell(score.to_dict())] if has_seeds else []),
-            Cell("–", 0.0) if is_guess else _estimate_cell(each.gain),
+            Cell("–", 0.0) if is_guess else estimate_cell(each.gain),
             Cell("–" if is_guess else each.verdict, kind=each.verdict.replace(" ", "-")),
             Cell(number(each.median), each.median),
-            _share_cell(each.hit_5),
-            _share_cell(each.hit_r),
+            share_cell(each.hit_5),
+            share_cell(each.hit_r),
             *([Cell(f"{each.answered} of {each.n}", share)] if incomplete else []),
-            _number_cell(score.get("ms_per_image"), 1),
-            _number_cell(score.get("parameters"), 0),
+            number_cell(score.get("ms_per_image"), 1),
+            number_cell(score.get("parameters"), 0),
+        ])  # fmt: skip
+    for name in (name for name, entry in methods.items() if not gives_place(entry)):
+        score = score_rows.loc[name] if name in score_rows.index else pd.Series(dtype=float)
+        cells = [Cell("–", math.inf) for _ in columns[1:-2]]
+        cells[columns.index(VERDICT) - 1] = Cell("gives no place")
+        rows.append([
+            Cell(method_label(name, styles), name, inputs_text(methods[name].get("told"))),
+            *cells,
+            number_cell(score.get("ms_per_image"), 1),
+            number_cell(score.get("parameters"), 0),
         ])  # fmt: skip
     return table("All methods, the best first", columns, rows)
-
-
-def _estimate_cell(value: Estimate, digits: int = 1) -> Cell:
-    limits = interval(value.low, value.high, digits)
-    return Cell(number(value.value, digits), float(value.value), limits)
-
-
-def _share_cell(value: Estimate) -> Cell:
-    limits = interval(value.low, value.high, 0, 100)
-    return Cell(percent(value.value), float(value.value), limits)
-
-
-def _number_cell(value: Any, digits: int) -> Cell:
-    as_float = math.nan if value is None or pd.isna(value) else float(value)
-    return Cell(number(as_float, digits), as_float)
-
-
-def _detection_table(scores: pd.DataFrame, styles: Styles) -> Html:
-    """The detection metrics of images and pixels; metrics that no method has are left out."""
-    metrics = [name for name in DETECTION_COLUMNS if name in scores and scores[name].notna().any()]
-    if not metrics:
-        return Html("")
-    scored = scores[scores[metrics].notna().any(axis=1)]
-    rows = []
-    for row in scored.sort_values(metrics[0], ascending=False).to_dict("records"):
-        estimates = (
-            Estimate(row[name], row.get(f"{name}_low", math.nan), row.get(f"{name}_high", math.nan))
-            for name in metrics
-        )
-        method = str(row["method"])
-        rows.append([
-            Cell(method_label(method, styles), method),
-            *(_estimate_cell(each, 2) for each in estimates),
-            _number_cell(row.get("n_clean"), 0),
-        ])  # fmt: skip
-    columns = [
-        Column("method", False),
-        *(DETECTION_COLUMNS[name] for name in metrics),
-        Column("clean images"),
-    ]
-    return table("Methods that give a score or a map of the region", columns, rows)
 
 
 def _miss_section(
@@ -295,7 +276,7 @@ def _setup_section(
         ("images", _image_count_text(predictions).replace(" images", "")),
         ("size", "that of the photos" if size == "keep" else " × ".join(map(str, size or []))),
         ("ratio", _range(images["discolor_ratio"], 3)),
-        ("radius", _range(images["r"], 0) + " px"),
+        ("radius", _range(images["r"], 0, " px")),
         ("region", _comma_list(recipe.get("shape"), feather and f"feather {feather:g} px")),
         ("overflow, rounding", _comma_list(recipe.get("overflow"), recipe.get("rounding"))),
         ("codec", _comma_list(recipe.get("codec"), quality)),
@@ -310,10 +291,13 @@ def _setup_section(
     )
 
 
-def _range(values: pd.Series, digits: int) -> str:
+def _range(values: pd.Series, digits: int, unit: str = "") -> str:
+    """The least and the largest value; "" if there is none."""
+    if values.isna().all():
+        return ""
     low, high = float(values.min()), float(values.max())
     ends = number(low, digits), number(high, digits)
-    return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
+    return (ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}") + unit
 
 
 def _comma_list(*parts: object) -> str:

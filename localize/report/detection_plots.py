@@ -48,20 +48,27 @@ def roc_curves(predictions: pd.DataFrame, clean: pd.DataFrame) -> Figure:
 
 
 def reliability_diagrams(
-    predictions: pd.DataFrame, clean: pd.DataFrame, methods: Collection[str]
+    predictions: pd.DataFrame,
+    clean: pd.DataFrame,
+    methods: Collection[str],
+    located: Collection[str] | None = None,
 ) -> Figure:
     """Reliability diagrams: predicted probability against observed frequency.
 
     On the left, whether the image has an anomaly, for all images; on the right, whether the
-    answer lies inside the region, for images with an anomaly. The diagonal is perfect
-    calibration.
+    answer lies inside the region, for images with an anomaly at a known place. The diagonal is
+    perfect calibration.
 
     Args:
         methods: those whose scores are log odds; others are left out.
+        located: those with location scores; the others are left out on the right. None: all.
     """
     with figure_style():
-        figure = new_figure(8, 4.4)
-        both = figure.subplots(1, 2, sharey=True)
+        titles = ["The image has an anomaly"]
+        if located is None or set(located) & set(methods):
+            titles.append("The answer lies inside the region")
+        figure = new_figure(4 * len(titles), 4.4)
+        panels = figure.subplots(1, len(titles), sharey=True, squeeze=False)[0]
         styles = method_styles(list(dict.fromkeys(predictions["method"])))
         clean_of = dict(list(clean.groupby("method", sort=False)))
         handles: list[Artist] = []
@@ -72,16 +79,19 @@ def reliability_diagrams(
             scored = rows["score"].notna()
             anomalous = calibration.sigmoid(rows["score"][scored].to_numpy(float))
             clean_images = calibration.sigmoid(clean_of[name]["score"].dropna().to_numpy(float))
-            cases = (
+            placed = (rows["r"].notna())[scored].to_numpy(bool)
+            inside = (rows["distance"] <= rows["r"])[scored].to_numpy(float)
+            cases = [
                 (
                     np.r_[anomalous, clean_images],
                     np.r_[np.ones(len(anomalous)), np.zeros(len(clean_images))],
-                ),
-                (anomalous, (rows["distance"] <= rows["r"])[scored].to_numpy(float)),
-            )
+                )
+            ]
+            if located is None or name in located:
+                cases.append((anomalous[placed], inside[placed]))
             colour, _ = styles[str(name)]
             errors = []
-            for axes, (probabilities, positive) in zip(both, cases, strict=True):
+            for axes, (probabilities, positive) in zip(panels, cases, strict=False):
                 bins = calibration.reliability_bins(probabilities, positive.astype(bool))
                 axes.plot(bins.predicted, bins.observed, color=colour, lw=1, alpha=0.5)
                 axes.vlines(bins.predicted, bins.low, bins.high, color=colour, lw=1.4)
@@ -92,12 +102,10 @@ def reliability_diagrams(
                 errors.append(f"{bins.error:.2f}")
             labels.append(f"{short(str(name))}: calibration error {' and '.join(errors)}")
             handles.append(Line2D([], [], color=colour, marker="o", mec="white"))
-        for axes, title in zip(
-            both, ("The image has an anomaly", "The answer lies inside the region"), strict=True
-        ):
+        for axes, title in zip(panels, titles, strict=True):
             axes.plot([0, 1], [0, 1], color=GREY, ls="--", lw=1.2, zorder=0)
             axes.set(title=title, xlabel="predicted probability")
             axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
-        both[0].set_ylabel("observed frequency")
+        panels[0].set_ylabel("observed frequency")
         legend(figure, handles, labels, below=1)
     return figure

@@ -111,7 +111,7 @@ def summarize(summary: pd.DataFrame, by: str = "rows") -> list[Html]:
     most = trained[trained["rows"] == trained.groupby("method")["rows"].transform("max")]
     answered = most[most["mean_distance"].notna()]
     if not len(answered):
-        return [Html("No trained method gave an answer; the reasons are listed below.")]
+        return [_best_detector(most, by)]
     best = answered.sort_values("gain", ascending=False).iloc[0]
     first = join(
         f"With all of its {'training ' * (by == 'rows')}{by}, ", el("strong", best["method"]),
@@ -119,9 +119,8 @@ def summarize(summary: pd.DataFrame, by: str = "rows") -> list[Html]:
         f"{estimate_text(_estimate(best, 'mean_distance'))}, within {HIT_RADIUS:g}\u00a0px in "
         f"{estimate_text(_estimate(best, 'hit@5'), '%')} of the images.",
     )  # fmt: skip
-    needed = {
-        name: curve_tables.rows_needed(trained, name) for name in dict.fromkeys(trained["method"])
-    }
+    with_place = trained.loc[trained["mean_distance"].notna(), "method"]
+    needed = {name: curve_tables.rows_needed(trained, name) for name in dict.fromkeys(with_place)}
     enough = [f"{name} from {count} {by} on" for name, count in needed.items() if count]
     never = [str(name) for name, count in needed.items() if not count]
     parts = [f"Better than chance: {enumerate_names(enough)}"] if enough else []
@@ -129,6 +128,18 @@ def summarize(summary: pd.DataFrame, by: str = "rows") -> list[Html]:
         start = f"not with any number of {by} tried" if enough else "Never better than chance"
         parts.append(f"{start}: {enumerate_names(never)}")
     return [first, join("; ".join(parts), ".")]
+
+
+def _best_detector(most: pd.DataFrame, by: str) -> Html:
+    """A sentence about the best score, where no method answers with a place."""
+    scored = most[most["image_auroc"].notna()]
+    if not len(scored):
+        return Html("No trained method gave an answer; the reasons are listed below.")
+    best = scored.sort_values("image_auroc", ascending=False).iloc[0]
+    return join(
+        f"With all of its {'training ' * (by == 'rows')}{by}, ", el("strong", best["method"]),
+        f" has the largest AUROC: {estimate_text(_estimate(best, 'image_auroc'))}.",
+    )  # fmt: skip
 
 
 def _estimate(row: Any, metric: str) -> Estimate:

@@ -15,6 +15,7 @@ import pandas as pd
 
 from localize import registry
 from localize.evaluation import provenance, tables, verdicts
+from localize.evaluation.suitability import check_gives_place
 from localize.sharpness import adaptive, external_trials, paired, runner, thresholds
 from localize.sharpness.design import Design, TrialImage, grid_trials, render_trial
 from localize.sharpness.psychometric import Curve
@@ -111,6 +112,7 @@ def _load_methods(
     for spec in dict.fromkeys([registry.BASELINE, *map(registry.expand_home, specs)]):
         localizer = registry.load(spec, time_limit=time_limit)
         name = registry.label(registry.name_of(spec), localizer)
+        check_gives_place(name, localizer.gives, "sharpness")
         if name in trial_runner.specs:
             raise InputError(f"two methods are called '{name}': rename one of the run folders")
         trial_runner.specs[name] = spec

@@ -7,9 +7,15 @@ from typing import get_args
 
 import numpy as np
 
+from synth import dataset as datasets
 from synth.anomaly import Shape
 from synth.exporting.source import Progress, Row, Source, licences, write_json
 from synth.recipe import SPLITS
+
+UNPLACED = "anomaly"  # the category of unplaced rows
+OF_ANOMALY = (
+    "x", "y", "r", "discolor_ratio", "shape", "overflow", "rounding", "feather",
+)  # fmt: skip
 
 
 def write(source: Source, out: Path, progress: Progress) -> int:
@@ -18,10 +24,15 @@ def write(source: Source, out: Path, progress: Progress) -> int:
     The box is the tightest one around the pixels of the region, where pixel i spans i to i + 1 as
     in COCO. The segmentation is an uncompressed RLE of these pixels, the area their number. Each
     annotation also has x, y, r and discolor_ratio, with pixel centres at integers.
+
+    If the dataset has unplaced rows, each image has the key ``label``. The annotation of an
+    unplaced row is made from its mask, in the category ``anomaly``, and left out without a mask.
     """
     texts = licences(source.rows)
     ids = {text: number for number, text in enumerate(texts, 1)}
-    numbers = {shape: number for number, shape in enumerate(get_args(Shape), 1)}
+    labelled = any(map(datasets.is_unplaced, source.rows))
+    categories = [*get_args(Shape), *([UNPLACED] if labelled else [])]
+    numbers = {name: number for number, name in enumerate(categories, 1)}
     images: dict[str, list[Row]] = {split: [] for split in SPLITS}
     found: dict[str, list[Row]] = {split: [] for split in SPLITS}
     for done, row in enumerate(source.rows, 1):
@@ -36,29 +47,31 @@ def write(source: Source, out: Path, progress: Progress) -> int:
         }
         if row["licence"]:
             image["license"] = ids[row["licence"]]
+        if labelled:
+            image["label"] = row["label"]
         images[row["split"]].append(image)
-        if row["label"] == 1:
-            mask = source.region(row)
+        mask = source.region(row) if row["label"] == 1 else None
+        if mask is not None:
+            unplaced = datasets.is_unplaced(row)
             found[row["split"]].append(
                 {
                     "id": done,
                     "image_id": done,
-                    "category_id": numbers[row["shape"]],
+                    "category_id": numbers[UNPLACED if unplaced else row["shape"]],
                     "bbox": box(mask),
                     "area": int(mask.sum()),
                     "segmentation": {"size": list(mask.shape), "counts": run_lengths(mask)},
                     "iscrowd": 0,
                 }
-                | {name: row[name] for name in ("x", "y", "r", "discolor_ratio", "shape")}
-                | {name: row[name] for name in ("overflow", "rounding", "feather")}
+                | ({} if unplaced else {name: row[name] for name in OF_ANOMALY})
             )
         progress(done, len(source.rows))
     shared = {
         "info": {"description": f"{source.folder.resolve().name}: faint anomalies in photos"},
         "licenses": [{"id": ids[text], "name": text, "url": _address(text)} for text in texts],
         "categories": [
-            {"id": number, "name": shape, "supercategory": "anomaly"}
-            for shape, number in numbers.items()
+            {"id": number, "name": name, "supercategory": "anomaly"}
+            for name, number in numbers.items()
         ],
     }
     (out / "annotations").mkdir()

@@ -17,6 +17,8 @@ from synth.exporting.source import KEY, Progress, Row, Source, columns
 def write(source: Source, out: Path, progress: Progress) -> int:
     """Writes ``CATEGORY/train/good``, ``test/good``, ``test/SHAPE`` and ``ground_truth/SHAPE``.
 
+    An unplaced row is written to ``test/anomalous``, with its mask if it has one.
+
     The category is the name of the dataset. Masks are PNG with 255 in the region; an image and
     its mask have the same place in their folders. Images keep their codec, but many readers of
     MVTec AD, such as anomalib's, read .png only, so datasets for them need codec png. If split
@@ -38,21 +40,26 @@ def write(source: Source, out: Path, progress: Progress) -> int:
         raise InputError(f"{source.folder} has no row in split test or val for MVTec's test")
     plan = [(row, name, Path("train/good")) for row, name in good["train"]]
     plan += [(row, name, Path("test/good")) for row, name in good[trial]]
-    plan += [(row, row["file_name"], Path("test", row["shape"])) for row in bad]
+    plan += [(row, row["file_name"], Path("test", _defect(row))) for row in bad]
     table: list[Row] = []
     for done, (row, name, where) in enumerate(plan, 1):
         new = source.copy(name, row, out / category / where)
         line: Row = {"picture": (category / where / new).as_posix(), "mask": ""}
-        if where.name != "good":
-            mask = category / "ground_truth" / row["shape"] / f"{row[KEY]}_mask.png"
+        region = None if where.name == "good" else source.region(row)
+        if region is not None:
+            mask = category / "ground_truth" / where.name / f"{row[KEY]}_mask.png"
             (out / mask).parent.mkdir(parents=True, exist_ok=True)
-            region = source.region(row) * np.uint8(255)
-            (out / mask).write_bytes(renderer.encode(region, "png", 0))
+            (out / mask).write_bytes(renderer.encode(region * np.uint8(255), "png", 0))
             line["mask"] = mask.as_posix()
         table.append(line | {"is_twin": int(name != row["file_name"])} | columns(row))
         progress(done, len(plan))
     folders.write(out / datasets.TABLE, datasets.to_csv(pd.DataFrame(table)))
     return len(plan)
+
+
+def _defect(row: Row) -> str:
+    """The name of the folder for a row with an anomaly."""
+    return "anomalous" if datasets.is_unplaced(row) else str(row["shape"])
 
 
 def _clean(rows: Sequence[Row], split: str) -> list[tuple[Row, str]]:

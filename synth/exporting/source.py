@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from synth import anomaly as anomalies
 from synth import dataset as datasets
 from synth import folders, photos
-from synth.errors import InputError
+from synth.errors import InputError, Skipped
 
 Row = dict[str, Any]
 Progress = Callable[[int, int], None]
@@ -59,16 +58,18 @@ class Source:
         shutil.copyfile(self.folder / name, into / target)
         return target
 
-    def region(self, row: Mapping[str, Any]) -> np.ndarray:
-        """-> (H, W) bool: the region of a row with an anomaly.
+    def region(self, row: Mapping[str, Any]) -> np.ndarray | None:
+        """-> (H, W) bool: the region of a row with an anomaly; None if it is not known.
 
         Raises:
-            InputError: the region covers no pixel, because its radius is almost 0.
+            InputError: the region covers no pixel, because its radius is almost 0, or the mask
+                cannot be used.
         """
-        truth = datasets.truth(row)
-        assert truth is not None
-        mask = anomalies.mask(truth, int(row["height"]), int(row["width"]))
-        if not mask.any():
+        try:
+            mask = datasets.region(row, self.folder)
+        except Skipped as reason:
+            raise InputError(f"row {int(row[KEY])} ({row['file_name']}): {reason}") from None
+        if mask is not None and not mask.any():
             raise InputError(
                 f"row {int(row[KEY])} ({row['file_name']}): its region covers no pixel, "
                 "so it cannot be annotated"
