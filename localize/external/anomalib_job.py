@@ -221,9 +221,11 @@ def train(
     class Progress(Callback):
         """Reports every batch. After the last batch, some models still reduce a memory bank."""
 
+        done = 0  # not the trainer's global step: a GAN has two optimizer steps for each batch
+
         def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
-            total = trainer.num_training_batches * (trainer.max_epochs or 1)
-            report(trainer.global_step or trainer.fit_loop.total_batch_idx + 1, int(total))
+            self.done += 1
+            report(self.done, int(trainer.num_training_batches * (trainer.max_epochs or 1)))
 
     data = Folder(
         "clean", normal_dir=images, train_batch_size=settings["batch"], num_workers=0,
