@@ -83,6 +83,16 @@ def sharpness(
     seed: Annotated[
         int, _trial_option("Seed of the positions and of the order of the photos.")
     ] = 0,
+    false_calls: Annotated[
+        Optional[float],
+        _trial_option(
+            "Ask also whether the score is a call: it reaches a threshold that at most this share "
+            "of clean pictures of other photos reaches."
+        ),
+    ] = None,
+    clean: Annotated[
+        int, _trial_option("Least number of trials with ratio 1, the clean pictures.")
+    ] = 0,
     curve: Annotated[
         str, typer.Option(help="Psychometric curve: weibull or logistic.")
     ] = "weibull",
@@ -107,6 +117,8 @@ def sharpness(
     Example: `localize sharpness boundary ringvote-told --photos photos --out sharp`
 
     Example: `localize sharpness ringvote --photos photos --adaptive 240 --out sharp`
+
+    Example: `localize sharpness ringvote --photos photos --false-calls 0.05 --out sharp`
     """
     for flag, value in (("--photos", photos), ("--out", out)):
         if value is None:
@@ -134,6 +146,8 @@ def sharpness(
         share=share,
         adaptive=adaptive or 0,
         seed=seed,
+        clean=clean,
+        false_calls=false_calls,
     )  # fmt: skip
     result = measurement.measure(
         specs or [], photos, out, design, trials=trials or [],
