@@ -17,6 +17,7 @@ from synth.json_shapes import Object
 from synth.number_kinds import INFINITE, SHARE
 
 BOOTSTRAP = "bootstrap"
+HUGE = math.log(1000)  # a step |log ratio| from which the ratio is not written out
 TEXTS = ("model", "link", "scale", "verdict")
 SIZES = ("a50", "a90", "a90_95", "a90_95_one_sided")
 NUMBERS = {
@@ -116,7 +117,9 @@ def _in_words(size: float, side: str) -> str:
     """A size, or the ratio of a step |log ratio|, with five significant digits."""
     if not side or not math.isfinite(size):
         return _significant(size)
-    return _significant(math.exp(-size if side == "darker" else min(size, 700.0)))
+    if size > HUGE:
+        return "< 0.001" if side == "darker" else "> 1000"
+    return _significant(math.exp(-size if side == "darker" else size))
 
 
 def _significant(value: float) -> str:
@@ -138,7 +141,7 @@ def model_table(models: pd.DataFrame, side: str) -> Html:
         extra = row["model"] == "guess and lapse"
         name = row["link"] + (", guess and lapse" if extra else "")
         note = "chosen" if row["chosen"] else ""
-        cells = [Cell(name, name, note), Cell(row["scale"])]
+        cells = [Cell(name, name, note), Cell(row["scale"], kind="dotted")]
         cells += [Cell(_significant(row[key]), row[key]) for key in ("intercept", "slope")]
         cells += [Cell(number(row[key], 2), row[key]) for key in ("deviance", "aic")]
         cells += [size_cell(row, key, side) for key in SIZES]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ import pandas as pd
 from localize.evaluation import tables
 from localize.evaluation.calls import COLUMNS, FILE
 from localize.names import file_stem
+from localize.registry import BASELINE
 from localize.report import pod_parts
 from localize.report.contents import Styles, method_label
 from localize.report.figures import figure
-from localize.report.markup import Cell, Column, Html, details, el, join, section, table
+from localize.report.markup import Cell, Column, Html, details, el, section, table
 from localize.report.numbers import DASH, enumerate_names, interval, number, percent
 from synth import json_shapes
 from synth.errors import InputError
@@ -34,10 +36,11 @@ ANSWERS = {
     "called": "call anywhere",
 }
 CAPTION = (
-    "POD of {} by ratio. Band: bounds of the whole curve; its lower edge is dashed. Marks above "
-    "and below: hits and misses. Points: observed rates with 95 % intervals. Dash-dotted: the rate "
+    "POD of {} by ratio. Band: bounds of the whole curve; its lower edge is dashed. Above and "
+    "below: hits and misses, as marks or numbers. Points: observed rates with 95 % intervals. Dash-dotted: the rate "
     "of hits on clean pictures."
 )
+MOST = 1000.0  # a larger ratio is not written out
 MANY = 3  # from so many methods on, the details of all but the first are folded
 
 
@@ -58,8 +61,7 @@ def figure_name(method: str) -> str:
 
 def call_section(folder: Path, styles: Styles) -> Html:
     """The rates of false calls and the decision thresholds; empty without calls."""
-    numbers = dict.fromkeys(set(COLUMNS) - {"method", "answer", "reason"}, INFINITE)
-    calls = tables.read(folder / f"{FILE}.csv", COLUMNS, ("method", "answer", "reason"), numbers)
+    calls = _read_calls(folder)
     if not len(calls):
         return Html("")
     rows = []
@@ -95,6 +97,12 @@ def call_section(folder: Path, styles: Styles) -> Html:
     )  # fmt: skip
 
 
+def _read_calls(folder: Path) -> pd.DataFrame:
+    texts = ("method", "answer", "reason")
+    numbers = dict.fromkeys(set(COLUMNS) - set(texts), INFINITE)
+    return tables.read(folder / f"{FILE}.csv", COLUMNS, texts, numbers)
+
+
 def _signal(value: float) -> str:
     """A score with four significant digits."""
     return DASH if math.isnan(value) else f"{value:.4g}".replace("-", "−")
@@ -117,7 +125,7 @@ def pod_section(
         "Probability of detection",
         el("p", _scope(record, pod), class_="prose"),
         _summary_table(pod, trials, names, styles),
-        *_details(folder, pod, names),
+        *_details(folder, pod, names, _rates(folder)),
         name="pod",
     )
 
@@ -186,26 +194,45 @@ def _scope(record: dict[str, Any], pod: Pod) -> str:
 
 
 def _summary_table(pod: Pod, trials: pd.DataFrame, names: Sequence[str], styles: Styles) -> Html:
-    order = {name: i for i, name in enumerate(names)}
+    """A row for each method and side; with calls, a90 of the place and of the call beside it."""
+    row_of = {tuple(row[name] for name in KEYS): row for row in pod.rows.to_dict("records")}
+    has_calls = any(answer == "detected" for _, _, answer in row_of)
+    others = ("place", "called") if has_calls else ()
     rows = []
-    for row in sorted(pod.rows.to_dict("records"), key=lambda row: order.get(row["method"], 999)):
-        of_side = trials.loc[trials["side"] == row["side"], "discolor_ratio"]
-        most = of_side.max() if row["side"] == "brighter" else of_side.min()
-        rows.append([
-            Cell(method_label(row["method"], styles), row["method"]),
-            Cell(row["side"]), Cell(ANSWERS.get(row["answer"], row["answer"])),
-            Cell(f"{number(row['hits'], 0)} of {number(row['n'], 0)}", row["hits"] / row["n"]),
-            _ratio_cell(row, "a50", most),
-            Cell(row["verdict"], math.nan, kind="words") if row["verdict"]
-            else _ratio_cell(row, "a90", most),
-            _ratio_cell(row, "a90_95_larger", most),
-            Cell(f"{row['link']}, {row['scale']} size" if row["link"] else DASH),
-        ])  # fmt: skip
+    for method in names:
+        for side in dict.fromkeys(key[1] for key in row_of if key[0] == method):
+            shown = "detected" if (method, side, "detected") in row_of else "place"
+            row = row_of[method, side, shown]
+            of_side = trials.loc[trials["side"] == side, "discolor_ratio"]
+            most = float(of_side.max() if side == "brighter" else of_side.min())
+            note = "right place, no score" if has_calls and shown == "place" else ""
+            rows.append([
+                Cell(method_label(method, styles), method, note),
+                Cell(side, kind="dotted"),
+                Cell(f"{number(row['hits'], 0)} of {number(row['n'], 0)}", row["hits"] / row["n"]),
+                _ratio_cell(row, "a50", most),
+                _a90_cell(row, most),
+                _ratio_cell(row, "a90_95_larger", most),
+                Cell(f"{row['link']}, {row['scale']} size" if row["link"] else DASH,
+                     note="guess and lapse" if row["model"] == "guess and lapse" else ""),
+                *(_a90_cell(row_of.get((method, side, other)), most) for other in others),
+            ])  # fmt: skip
     columns = [
-        Column("method", False), Column("side", False), Column("answer", False), Column("found"),
+        Column("method", False), Column("side", False),
+        Column("detected" if has_calls else "found", about="of the regions of this side"),
         Column("a50"), Column("a90"), Column("a90/95"), Column("model", False),
+        *(Column(f"a90, {ANSWERS[other]}") for other in others),
     ]  # fmt: skip
     return table("Ratios that are found with probability 0.5 and 0.9", columns, rows)
+
+
+def _a90_cell(row: dict[Any, Any] | None, most: float) -> Cell:
+    """The a90 of a row, or why there is none."""
+    if row is None:
+        return Cell(DASH, math.nan)
+    if row["verdict"]:
+        return Cell(row["verdict"], math.nan, kind="words")
+    return _ratio_cell(row, "a90", most)
 
 
 def _ratio_cell(row: dict[Any, Any], name: str, most: float) -> Cell:
@@ -213,24 +240,46 @@ def _ratio_cell(row: dict[Any, Any], name: str, most: float) -> Cell:
     value = row[name]
     if math.isnan(value):
         return Cell(DASH, math.nan)
+    brighter = row["side"] == "brighter"
     if value == 0 or math.isinf(value):
         return Cell("no limit", math.inf)
-    brighter = row["side"] == "brighter"
     beyond = "beyond all tried" if (value > most if brighter else value < most) else ""
-    return Cell(number(value, 3), value if brighter else 1 / value, beyond)
+    text = number(value, 3)
+    if not 1 / MOST < value < MOST:
+        text = f"above {MOST:g}" if brighter else f"below {1 / MOST:g}"
+    return Cell(text, value if brighter else 1 / value, beyond)
 
 
-def _details(folder: Path, pod: Pod, names: Sequence[str]) -> list[Html]:
+def _rates(folder: Path) -> dict[str, str]:
+    """Method -> a sentence about its rate of false calls."""
+    return {
+        row["method"]: f"The threshold was set for a rate of false calls of at most "
+        f"{percent(row['wanted'], 1)}; measured on photos that did not set it, the rate is "
+        f"{percent(row['rate'], 1)} {interval(row['low'], row['high'], 1, 100)}: "
+        f"{row['false_calls']:.0f} of {row['clean']:.0f} clean pictures."
+        for row in _read_calls(folder).to_dict("records")
+        if not row["reason"]
+    }
+
+
+def _details(folder: Path, pod: Pod, names: Sequence[str], rates: Mapping[str, str]) -> list[Html]:
     """For each method a block with its figure and, for each side, the verdict and the models."""
     blocks: list[Html] = []
-    for method in names:
+    for method in [name for name in names if name != BASELINE]:
         records = [each for each in pod.records if each["method"] == method]
         shown = "detected" if any(each["answer"] == "detected" for each in records) else "place"
-        sides = [_side(each, pod) for each in records if each["answer"] == shown]
-        if not any("fault" not in each for each in records if each["answer"] == shown):
+        own = [each for each in records if each["answer"] == shown]
+        sides = [_side(each, pod) for each in own]
+        if all("fault" in each for each in own):
             continue
         content = [
-            figure(folder, figure_name(method), CAPTION.format(method), wide=True),
+            figure(
+                folder,
+                figure_name(method),
+                CAPTION.format(method),
+                wide=sum("fault" not in each for each in own) > 1,
+            ),
+            el("p", rates[method], class_="prose") if method in rates else Html(""),
             *(part for side in sides for part in side),
         ]
         is_open = len(blocks) == 0 or len(names) <= MANY
@@ -254,8 +303,14 @@ def _side(record: dict[str, Any], pod: Pod) -> list[Html]:
         pod_parts.model_table(models, side),
         pod_parts.bound_facts(record, models, side),
         *pooled,
-        el("pre", el("code", join(*map(str, record.get("command", [])), between=" "))),
+        el("p", "The same alone: ", el("code", _command(record)), class_="small"),
     ]
+
+
+def _command(record: dict[str, Any]) -> str:
+    """The command that repeats the analysis of one method and side in the folder of the run."""
+    words = [str(word) for word in record.get("command") or []]
+    return shlex.join("trials.csv" if word == "TABLE" else word for word in words)
 
 
 def _own(frame: pd.DataFrame, record: dict[str, Any]) -> pd.DataFrame:

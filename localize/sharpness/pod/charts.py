@@ -62,6 +62,10 @@ def _draw_curve(axes: Axes, result: PodResult, inspection: Inspection, logarithm
     axes.plot(curve["size"], curve["pod_low"], color=CURVE, lw=1.2, ls="--")
     for answer, y in ((1, 1.045), (0, -0.045)):
         at = targets.size[targets.hit == answer]
+        if len(np.unique(targets.size)) <= MAX_LEVELS and len(at) > MAX_LEVELS:
+            for size, count in zip(*np.unique(at, return_counts=True), strict=True):
+                axes.text(size, y, str(count), ha="center", va="center", fontsize=7)
+            continue
         alpha = float(np.clip(25 / max(len(at), 1), 0.12, 0.7))
         axes.plot(at, np.full(len(at), y), "|", color="black", ms=8, mew=1, alpha=alpha)
     at, rate, low, high = observed_rates(targets)
