@@ -5,6 +5,9 @@ dealt into folds, and the pictures of a fold are called by the threshold of the 
 the other folds. Otherwise the threshold would know the photo that it is applied to, and the
 measured rate of false calls would be too low.
 
+Pictures of one photo are alike. With few photos, new ones are therefore called more often than
+wanted; the measured rate shows it.
+
 Source: Wilks, Annals of Mathematical Statistics 12 (1941): of n clean scores, the k-th largest is
 reached by a further one with probability k / (n + 1); Stone, Journal of the Royal Statistical
 Society B 36 (1974), for cross-fitting.
@@ -28,6 +31,10 @@ FILE = "false_calls"  # the name of the table, without .csv
 COLUMNS = (
     "method", "answer", "wanted", "folds", "threshold", "threshold_low", "threshold_high", "clean",
     "false_calls", "rate", "low", "high", "reason",
+)  # fmt: skip
+CALL_SCORES = (  # further columns of scores.csv
+    "detected", "detected_low", "detected_high", "false_calls", "false_calls_low",
+    "false_calls_high", "call_threshold",
 )  # fmt: skip
 NO_SCORE = "the method gives no score"
 NO_CLEAN = "there is no clean picture"
@@ -84,8 +91,8 @@ def check_rate(rate: float | None, flag: str = "--false-calls") -> None:
 def call_threshold(clean: np.ndarray, rate: float) -> float:
     """(N,) scores of clean pictures -> the smallest of them that at most rate * N reach.
 
-    A picture is called if its score is at least the threshold. The scores of further clean pictures
-    reach it with a probability of at most rate. If equal scores leave no such score, the threshold
+    A picture is called if its score is at least the threshold. A further clean picture reaches it
+    with a probability of at most rate, if the pictures are independent. If equal scores leave no such score, the threshold
     is the next number above the highest.
 
     >>> call_threshold(np.array([1.0, 2.0, 3.0, 4.0]), 0.5)

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from localize.evaluation import scoring, tables
+from localize.evaluation.calls import CALL_SCORES
 from localize.evaluation.detection import Estimate
 from localize.evaluation.metrics import DRAWS
 from localize.evaluation.results import OVER_SEEDS
@@ -46,6 +47,7 @@ NUMBERS = {
 SCORE_NUMBERS = {
     **dict.fromkeys(OVER_SEEDS, ABOVE_ZERO),
     **dict.fromkeys(scoring.DETECTION, SHARE),
+    **dict.fromkeys(set(CALL_SCORES) - {"call_threshold"}, SHARE),
     **dict.fromkeys(("n_clean", "parameters", "ms_per_image"), ABOVE_ZERO),
 }
 SMALL = (
@@ -61,6 +63,14 @@ DETECTION_COLUMNS = {
     ),
     "average_precision": Column("average precision"),
     "best_f1": Column("best F1", about="at the threshold with the highest F1 on these images"),
+    "detected": Column(
+        "detected",
+        about="share of images with the right place, within 5 px or half the radius, "
+        "and a call, a score that reaches the threshold",
+    ),
+    "false_calls": Column(
+        "false calls", about="share of clean images that are called, by thresholds of other photos"
+    ),
     "pixel_auroc": Column("pixel AUROC"),
     "aupro": Column(
         "AUPRO", about="mean overlap with the region, for false positive rates up to 30 %"

@@ -37,8 +37,8 @@ ANSWERS = {
 }
 CAPTION = (
     "POD of {} by ratio. Band: bounds of the whole curve; its lower edge is dashed. Above and "
-    "below: hits and misses, as marks or numbers. Points: observed rates with 95 % intervals. Dash-dotted: the rate "
-    "of hits on clean pictures."
+    "below: hits and misses, as marks or numbers. Points: observed rates with 95 % intervals. "
+    "Dash-dotted: the rate of hits on clean pictures."
 )
 MOST = 1000.0  # a larger ratio is not written out
 MANY = 3  # from so many methods on, the details of all but the first are folded
