@@ -92,8 +92,8 @@ def call_threshold(clean: np.ndarray, rate: float) -> float:
     """(N,) scores of clean pictures -> the smallest of them that at most rate * N reach.
 
     A picture is called if its score is at least the threshold. A further clean picture reaches it
-    with a probability of at most rate, if the pictures are independent. If equal scores leave no such score, the threshold
-    is the next number above the highest.
+    with a probability of at most rate, if the pictures are independent. If equal scores leave no
+    such score, the threshold is the next number above the highest.
 
     >>> call_threshold(np.array([1.0, 2.0, 3.0, 4.0]), 0.5)
     3.0

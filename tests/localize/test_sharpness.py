@@ -24,7 +24,7 @@ from localize.localizer import Finding, Learns, Localizer, Told
 from localize.report import page, plots
 from localize.sharpness import adaptive, charts, design, measurement, runner, sheets, thresholds
 from localize.sharpness.design import Condition, Design, grid_trials
-from localize.sharpness.pod import contour, resampling
+from localize.sharpness.pod import contour
 from localize.sharpness.runner import TrialRunner
 from synth import InputError, console, photos
 
@@ -91,7 +91,6 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few bootstrap samples."""
     monkeypatch.setattr(thresholds, "DRAWS", 60)
-    monkeypatch.setattr(resampling, "DRAWS", 60)
     for name, value in (("DIRECTIONS", 60), ("LAPSE_DIRECTIONS", 12), ("LAPSES", 3)):
         monkeypatch.setattr(contour, name, value)
 
