@@ -17,7 +17,7 @@ import pandas as pd
 
 from localize import registry
 from localize.data.folder import Folder
-from localize.evaluation import provenance
+from localize.evaluation import call_scores, provenance
 from localize.evaluation.answer_log import AnswerLog
 from localize.evaluation.results import FINISHED, Comparison, collect_results, read_comparison
 from localize.evaluation.scoring import Answers, predict, score
@@ -75,6 +75,7 @@ def evaluate(
     out: str | Path,
     *,
     split: str | None = None,
+    false_calls: float | None = None,
     overwrite: bool = False,
     resume: bool = False,
     step: ProgressFactory = no_progress,
@@ -87,6 +88,7 @@ def evaluate(
     that it recorded are not computed again. A model of anomalib is trained on the dataset first.
 
     Args:
+        false_calls: wanted rate of false calls, at which scores become calls; None: no calls.
         step: makes a progress bar with a title.
         say: called with lines of text about the progress.
         time_limit: limit for one image in seconds, for localizers in their own process [60].
@@ -96,8 +98,9 @@ def evaluate(
     """
     names, out = [registry.expand_home(spec) for spec in specs], path_of(out)
     source = choose_split(dataset, split)
-    command = provenance.command("evaluate", *names, dataset, split=split, out=out)
-    request = request_of(source, {})
+    recorded = call_scores.option(source, false_calls)
+    command = provenance.command("evaluate", *names, dataset, split=split, **recorded, out=out)
+    request = request_of(source, recorded)
     if resume and not overwrite and (finished := _read_finished(out, request, command, say)):
         return finished
     # All SPECs are loaded before any is trained, so that an error in one is reported at once.
@@ -129,7 +132,9 @@ def evaluate(
             if name in participants and name != BASELINE:
                 raise InputError(f"two methods are called '{name}': rename a folder or function")
             participants[name] = Participant(name, loaded[spec], loaded_from)
-        result = _score_and_write(list(participants.values()), source, building, {}, command, step)
+        result = _score_and_write(
+            list(participants.values()), source, building, recorded, command, step
+        )
     return replace(result, folder=out)
 
 
@@ -140,6 +145,7 @@ def compare(
     *,
     split: str | None = None,
     seeds: int = 1,
+    false_calls: float | None = None,
     overwrite: bool = False,
     resume: bool = False,
     step: ProgressFactory = no_progress,
@@ -156,6 +162,7 @@ def compare(
         seeds: how often each method that is trained on labelled images is trained, with the seeds
             ``seed``, ``seed`` + 1, ...; the tables show the mean over the seeds
             (:mod:`localize.evaluation.seeds`). Their run folders are ``out/runs/METHOD-seed-N``.
+        false_calls: see :func:`evaluate`.
         options: each is passed to the methods that have it: ``epochs_scale``, ``input``, ...
 
     Raises:
@@ -166,6 +173,7 @@ def compare(
     source = choose_split(dataset, split)
     method_names = None if methods == DEFAULT_METHODS else methods
     recorded = options | ({"seeds": seeds} if seeds != 1 else {})
+    recorded |= call_scores.option(source, false_calls)
     command = provenance.command(
         "compare", dataset, methods=method_names, split=split, **recorded, out=out
     )
@@ -266,6 +274,9 @@ def _score_and_write(
 ) -> Comparison:
     """Score all participants and write the files of the comparison into ``building``."""
     result = _score(participants, source, building, step)
+    result = call_scores.add(result, options.get("false_calls"))
+    seed_of = {each.label: (each.name, each.seed) for each in participants if each.seed is not None}
+    result = merge_seeds(result, seed_of)
     localizers = {each.name: each.localizer for each in participants}
     runs = {each.name: each.run for each in participants if each.run}
     about = {"methods": provenance.method_entries(localizers, runs), "command": command}
@@ -292,9 +303,7 @@ def _score(
             last_answers = logged_answers(last, source, folder, f"{each.label} last", None)
             last_scores.append(score(last_answers, source, last.localizer.parameters))
             histories.append(_history(each.label, each.run))
-    result = collect_results(answers, scores, folder, histories, last_scores)
-    seed_of = {each.label: (each.name, each.seed) for each in participants if each.seed is not None}
-    return merge_seeds(result, seed_of)
+    return collect_results(answers, scores, folder, histories, last_scores)
 
 
 def logged_answers(

@@ -14,7 +14,7 @@ import pandas as pd
 from localize import comparison, registry
 from localize.comparison import MARKER
 from localize.data.folder import Folder
-from localize.evaluation import provenance, scoring
+from localize.evaluation import call_scores, calls, provenance, scoring
 from localize.evaluation.results import Comparison, collect_results
 from localize.evaluation.scoring import CLEAN, ERRORS, Answers
 from localize.evaluation.validity import NO_ANSWER, validate
@@ -76,6 +76,7 @@ def score(
     clean: str | Path | None = None,
     split: str | None = None,
     unit: coordinate_units.Unit | None = None,
+    false_calls: float | None = None,
     overwrite: bool = False,
     say: Say = lambda line: None,
 ) -> Comparison:
@@ -93,6 +94,7 @@ def score(
         split: test, val, train or all. None: the split of all rows, or all.
         unit: of x_pred, y_pred and r_pred: ``px``, or ``fraction`` or ``percent`` of the
             image's size. None: px, but a file that looks like fractions is refused.
+        false_calls: wanted rate of false calls, at which scores become calls; None: no calls.
         say: called with messages about rows that are left out or missing.
 
     Raises:
@@ -102,6 +104,7 @@ def score(
     table = datasets.read(dataset)
     coordinate_units.check(unit)
     needed = NEEDED if _has_places(table) else NEEDED_CLEAN
+    calls.check_rate(false_calls)
     rows = _to_px(
         _with_dataset_names(path, read(path, needed, unit, say), table, dataset), table, unit
     )
@@ -143,12 +146,17 @@ def score(
         scores.append(scoring.score(answered, its_source, None))
     reads = paths.inputs(predictions, dataset, clean)
     with folders.stage(Path(out), MARKER, reads=reads, overwrite=overwrite) as building:
-        result = collect_results(answers, scores, building)
+        result = call_scores.add(collect_results(answers, scores, building), false_calls)
+        call_scores.require(result)
         command_words = provenance.command(
-            "score", predictions, dataset, clean=clean, split=split, unit=unit, out=out
-        )
+            "score", predictions, dataset, clean=clean, split=split, unit=unit,
+            false_calls=false_calls, out=out,
+        )  # fmt: skip
+        options: dict[str, object] = {"predictions": path.name}
+        if false_calls is not None:
+            options["false_calls"] = false_calls
         about = {"command": command_words} | ({"methods": entries} if entries else {})
-        comparison.write(result, scored, {"predictions": path.name}, about)
+        comparison.write(result, scored, options, about)
     return replace(result, folder=Path(out))
 
 

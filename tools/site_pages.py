@@ -42,7 +42,7 @@ RECIPE = {
     "keep_duplicates": "Whether near-duplicates may lie in different splits.",
     "max_pixels": "Photos with more pixels are skipped.",
 }
-API = ("synth", "localize", "localize.sharpness")
+API = ("synth", "localize", "localize.sharpness", "localize.sharpness.pod")
 
 
 def write(root: Path) -> None:

@@ -28,6 +28,13 @@ TimeLimit = Annotated[
         f"anomalib [{TIME_LIMIT:g}]."
     ),
 ]
+FalseCalls = Annotated[
+    Optional[float],
+    typer.Option(
+        help="Ask also whether the score is a call: it reaches a threshold that at most this share "
+        "of the clean images of other photos reaches. Adds detected and false calls to the scores."
+    ),
+]
 Split = Annotated[
     Optional[str],
     typer.Option(

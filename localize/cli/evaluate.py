@@ -7,7 +7,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from localize.cli.arguments import Dataset, Overwrite, Resume, Seeds, Split, TimeLimit
+from localize.cli.arguments import Dataset, FalseCalls, Overwrite, Resume, Seeds, Split, TimeLimit
 from localize.cli.options import add_option_flags
 from synth import console
 
@@ -22,6 +22,7 @@ def evaluate(
     dataset: Dataset,
     out: Annotated[Path, typer.Option(help="Folder to write.")],
     split: Split = None,
+    false_calls: FalseCalls = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
     time_limit: TimeLimit = None,
@@ -41,8 +42,8 @@ def evaluate(
     from localize.cli import tables
 
     result = comparison.evaluate(
-        specs, dataset, out, split=split, overwrite=overwrite, resume=resume,
-        step=console.progress, time_limit=time_limit, say=console.print_line,
+        specs, dataset, out, split=split, false_calls=false_calls, overwrite=overwrite,
+        resume=resume, step=console.progress, time_limit=time_limit, say=console.print_line,
     )  # fmt: skip
     tables.print_scores(result, split)
 
@@ -61,6 +62,7 @@ def compare(
     ] = None,
     split: Split = None,
     seeds: Seeds = 1,
+    false_calls: FalseCalls = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
 ) -> None:
@@ -82,6 +84,7 @@ def compare(
         methods.split(",") if methods else comparison.DEFAULT_METHODS,
         split=split,
         seeds=seeds,
+        false_calls=false_calls,
         overwrite=overwrite,
         resume=resume,
         step=console.progress,

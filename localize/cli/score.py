@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from localize.cli.arguments import Overwrite
+from localize.cli.arguments import FalseCalls, Overwrite
 from synth import console, coordinate_units
 from synth.coordinate_units import Unit
 
@@ -30,6 +30,7 @@ def score(
         ),
     ] = None,
     unit: Annotated[Optional[Unit], typer.Option(help=coordinate_units.HELP)] = None,
+    false_calls: FalseCalls = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Score the predictions of another program or of a person.
@@ -46,6 +47,7 @@ def score(
 
     result = external_predictions.score(
         predictions, dataset, out,
-        clean=clean, split=split, unit=unit, overwrite=overwrite, say=console.print_line,
+        clean=clean, split=split, unit=unit, false_calls=false_calls, overwrite=overwrite,
+        say=console.print_line,
     )  # fmt: skip
     tables.print_scores(result, split)

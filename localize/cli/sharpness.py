@@ -14,6 +14,9 @@ from synth import console
 from synth.errors import InputError
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+
     from localize.sharpness.design import Design
     from localize.sharpness.measurement import Measurement
 
@@ -83,6 +86,16 @@ def sharpness(
     seed: Annotated[
         int, _trial_option("Seed of the positions and of the order of the photos.")
     ] = 0,
+    false_calls: Annotated[
+        Optional[float],
+        _trial_option(
+            "Ask also whether the score is a call: it reaches a threshold that at most this share "
+            "of clean pictures of other photos reaches."
+        ),
+    ] = None,
+    clean: Annotated[
+        int, _trial_option("Least number of trials with ratio 1, the clean pictures.")
+    ] = 0,
     curve: Annotated[
         str, typer.Option(help="Psychometric curve: weibull or logistic.")
     ] = "weibull",
@@ -107,6 +120,8 @@ def sharpness(
     Example: `localize sharpness boundary ringvote-told --photos photos --out sharp`
 
     Example: `localize sharpness ringvote --photos photos --adaptive 240 --out sharp`
+
+    Example: `localize sharpness ringvote --photos photos --false-calls 0.05 --out sharp`
     """
     for flag, value in (("--photos", photos), ("--out", out)):
         if value is None:
@@ -134,6 +149,8 @@ def sharpness(
         share=share,
         adaptive=adaptive or 0,
         seed=seed,
+        clean=clean,
+        false_calls=false_calls,
     )  # fmt: skip
     result = measurement.measure(
         specs or [], photos, out, design, trials=trials or [],
@@ -181,16 +198,42 @@ def _radius_grid(low: float, high: float, count: int) -> tuple[float, ...]:
 
 
 def _print_thresholds(result: Measurement, design: Design) -> None:
-    """Print the thresholds over all trials and the paths of the results."""
+    """Print the thresholds over all trials, the false calls and the paths of the results."""
+    from localize.cli import tables
+
+    photos, n = result.about["photos"], int(result.thresholds["n"].max())
+    title = f"up to {n} trials per method on {photos} photos; 95 % intervals over photos"
+    console.print_table(_threshold_table(result.thresholds, title))
+    if len(result.detected):
+        title = "thresholds of detection: the right place and a call"
+        console.print_table(_threshold_table(result.detected, title))
+    console.print_line(
+        "threshold: ratio with a hit rate halfway between chance and ceiling; hit: within "
+        f"{design.within:g} px or {design.share:g} r; contrast: of luminance"
+    )
+    if len(result.false_calls):
+        tables.print_calls(result.false_calls)
+    console.print_line("a90 and a90/95, the probability of detection: pod.csv and report.html")
+    if errors := sum(result.about["errors"].values()):
+        console.print_line(
+            f"{errors} trials failed and count as misses: see {result.folder / 'trials.csv'}"
+        )
+    if skipped := result.about["skipped"]:
+        path = result.folder / "sharpness.json"
+        console.print_line(f"{len(skipped)} photos or other files cannot be used: see {path}")
+    console.print_line(
+        f"tables and figures are in {result.folder}; report.html shows them on one page"
+    )
+
+
+def _threshold_table(thresholds: pd.DataFrame, title: str) -> Table:
+    """The thresholds over all trials."""
     from rich.table import Table
 
     from localize.names import plain
 
-    rows = result.thresholds[result.thresholds["cut"] == "all"].to_dict("records")
-    photos, n = result.about["photos"], max(row["n"] for row in rows)
-    table = Table(
-        title=f"up to {n} trials per method on {photos} photos; 95 % intervals over photos"
-    )
+    rows = thresholds[thresholds["cut"] == "all"].to_dict("records")
+    table = Table(title=title)
     for heading in ("method", "side", "threshold", "contrast", "slope", "guess"):
         table.add_column(heading, justify="left" if heading == "method" else "right", no_wrap=True)
     for row in rows:
@@ -202,21 +245,7 @@ def _print_thresholds(result: Measurement, design: Design) -> None:
             f"{row['slope']:.2f}" if fitted else "",
             "–" if math.isnan(row["guess"]) else f"{row['guess']:.3f}",
         )  # fmt: skip
-    console.print_table(table)
-    console.print_line(
-        "threshold: ratio with a hit rate halfway between chance and ceiling; hit: within "
-        f"{design.within:g} px or {design.share:g} r; contrast: of luminance"
-    )
-    if errors := sum(result.about["errors"].values()):
-        console.print_line(
-            f"{errors} trials failed and count as misses: see {result.folder / 'trials.csv'}"
-        )
-    if skipped := result.about["skipped"]:
-        path = result.folder / "sharpness.json"
-        console.print_line(f"{len(skipped)} photos or other files cannot be used: see {path}")
-    console.print_line(
-        f"tables and figures are in {result.folder}; report.html shows them on one page"
-    )
+    return table
 
 
 def _interval(row: dict[Any, Any], value: str, name: str, form: str) -> str:

@@ -12,6 +12,9 @@ from localize.evaluation.results import Comparison
 from localize.names import plain
 from synth import console
 
+# Heading -> column of scores.csv.
+CALLS = {"detected": "detected", "called": "called", "false calls": "false_calls"}
+
 
 def print_scores(result: Comparison, requested_split: str | None) -> None:
     """Print the scores, those with the weights of the last epoch, and the output paths."""
@@ -38,7 +41,9 @@ def print_scores(result: Comparison, requested_split: str | None) -> None:
 
     headings = ["normalised", "median px", "hit@5", "hit@r", "last epoch"]
     before = ["mean px", *(["SD over seeds"] if has_seeds else [])]
-    after = [name for name, shown in (("AUROC", has_auroc), ("note", has_note)) if shown]
+    has_calls = len(result.false_calls) > 0
+    optional = (("AUROC", has_auroc), *((n, has_calls) for n in CALLS), ("note", has_note))
+    after = [name for name, shown in optional if shown]
     for heading in ("method", *([*before, *headings] if has_places else []), *after):
         left = heading in ("method", "note")
         table.add_column(heading, justify="left" if left else "right", no_wrap=True)
@@ -47,6 +52,7 @@ def print_scores(result: Comparison, requested_split: str | None) -> None:
             plain(row["method"]),
             *(location(row) if has_places else []),
             *([format_interval(row, "image_auroc", ".2f")] if has_auroc else []),
+            *(format_interval(row, name, ".2f") for name in CALLS.values() if has_calls),
             *([row["note"]] if has_note else []),
         )
     console.print_table(table)
@@ -58,6 +64,8 @@ def print_scores(result: Comparison, requested_split: str | None) -> None:
         print("SD over seeds: standard deviation of mean px; each seed is in seeds.csv")
     if has_auroc:
         print("AUROC: of the score, images with an anomaly against clean ones; more in scores.csv")
+    if has_calls:
+        print_calls(result.false_calls)
     if len(result.errors):
         print(f"{len(result.errors)} answers are missing: see {result.folder / 'errors.csv'}")
     print(f"tables and figures are in {result.folder}")
@@ -75,6 +83,29 @@ def _count_text(scores: pd.DataFrame) -> str:
         f"{n} images with a place and {unplaced} without"
         if n
         else f"{unplaced} images without a place"
+    )
+
+
+def print_calls(false_calls: pd.DataFrame) -> None:
+    """Print the table of false calls, and what is wanted."""
+    wanted = false_calls["wanted"].iloc[0]
+    table = Table(title=f"false calls; the wanted rate is at most {wanted:g}")
+    for heading in ("method", "threshold", "false calls", "rate"):
+        left = heading == "method"
+        table.add_column(heading, justify="left" if left else "right", no_wrap=left)
+    for row in false_calls.to_dict("records"):
+        if row["reason"]:
+            table.add_row(plain(row["method"]), "–", "–", row["reason"])
+            continue
+        table.add_row(
+            plain(row["method"]), f"{row['threshold']:.4g}",
+            f"{row['false_calls']:.0f} of {row['clean']:.0f}",
+            f"{row['rate']:.3f} [{row['low']:.3f}, {row['high']:.3f}]",
+        )  # fmt: skip
+    console.print_table(table)
+    console.print_line(
+        "false calls: clean pictures whose score reaches the threshold of other photos' clean "
+        "pictures; detected: the right place and a call; called: a call, at any place"
     )
 
 

@@ -55,6 +55,22 @@ def wilson_interval(hits: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np
     return np.clip(middle - half, 0, 1), np.clip(middle + half, 0, 1)
 
 
+def clopper_pearson_interval(hits: int, count: int) -> tuple[float, float]:
+    """Hits, cases -> the exact 95 % interval of the share.
+
+    >>> low, high = clopper_pearson_interval(0, 100)
+    >>> low, round(high, 4)
+    (0.0, 0.0362)
+
+    Source: Clopper and Pearson, Biometrika 26 (1934).
+    """
+    from scipy import stats
+
+    low = stats.beta.ppf(0.025, hits, count - hits + 1) if hits else 0.0
+    high = stats.beta.ppf(0.975, hits + 1, count - hits) if hits < count else 1.0
+    return float(low), float(high)
+
+
 def reliability_bins(
     probabilities: np.ndarray, positive: np.ndarray, bins: int = BINS
 ) -> Reliability:

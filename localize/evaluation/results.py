@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from localize.evaluation import tables
+from localize.evaluation import calls, tables
 from localize.evaluation.scoring import CLEAN, ERRORS, PREDICTIONS, SCORES, Answers
 from localize.localizer import HISTORY
 from synth import folders
@@ -30,15 +30,13 @@ TABLES: dict[str, tuple[str, ...]] = {  # by file name, without .csv
     "scores-last-epoch": SCORES,
     "errors": ERRORS,
     "seeds": SEEDS,
+    calls.FILE: calls.COLUMNS,
 }
-TEXTS = ("method", "file_name", "photo", "reason", "split", "note")  # columns of text
-LATER = (
-    "val_spread",
-    "answer_spread",
-    "note",
-    "n_anomalous",
-)  # columns that tables of earlier versions lack
-OPTIONAL = ("seed", *OVER_SEEDS)  # columns that tables of runs with one seed lack
+TEXTS = ("method", "file_name", "photo", "reason", "split", "note", "answer")  # columns of text
+# Columns that tables of earlier versions lack.
+LATER = ("val_spread", "answer_spread", "note", "n_anomalous")
+# Columns that tables of runs with one seed or without calls lack.
+OPTIONAL = ("seed", *OVER_SEEDS, *calls.CALL_SCORES)
 
 
 @dataclass(frozen=True)
@@ -53,6 +51,7 @@ class Comparison:
         last: like ``scores``, with the weights of the last epoch.
         errors: the images that a method failed on, with the reason.
         seeds: like ``scores``, one row per method and seed, of methods with several seeds.
+        false_calls: one row per method, if answers are called (:mod:`localize.evaluation.calls`).
     """
 
     predictions: pd.DataFrame
@@ -63,6 +62,9 @@ class Comparison:
     errors: pd.DataFrame
     folder: Path
     seeds: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(SEEDS)))
+    false_calls: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=list(calls.COLUMNS))
+    )
 
 
 def collect_results(
@@ -107,6 +109,7 @@ def read_comparison(
     return Comparison(
         frames["predictions"], frames["clean"], scores, frames["history"],
         frames["scores-last-epoch"], frames["errors"], out, frames["seeds"],
+        frames[calls.FILE],
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from localize.evaluation import metrics
+from localize.evaluation.calls import CALL_SCORES
 from localize.evaluation.results import OVER_SEEDS, SEEDS, Comparison
 from localize.evaluation.scoring import SCORES
 from localize.training.collapse import COLLAPSED
@@ -54,7 +55,9 @@ def merge_seeds(result: Comparison, seed_of: SeedOf) -> Comparison:
         scores=_mean_scores(scores, predictions),
         history=history,
         last=_mean_scores(last, None),
-        seeds=scores[scores["seed"].notna()].reindex(columns=list(SEEDS)).reset_index(drop=True),
+        seeds=scores[scores["seed"].notna()]
+        .reindex(columns=[*SEEDS, *_call_scores(scores)])
+        .reset_index(drop=True),
     )
 
 
@@ -79,9 +82,14 @@ def _mean_scores(scores: pd.DataFrame, predictions: pd.DataFrame | None) -> pd.D
             continue
         of_method = None if predictions is None else predictions[predictions["method"] == method]
         rows.append(_mean_row(group, of_method))
-    table = pd.DataFrame(rows, columns=[*SCORES, *OVER_SEEDS])
+    table = pd.DataFrame(rows, columns=[*SCORES, *OVER_SEEDS, *_call_scores(scores)])
     whole = ("parameters", "seeds", "collapsed_seeds")
     return table.astype(dict.fromkeys(whole, "Int64") | {"n": int})
+
+
+def _call_scores(scores: pd.DataFrame) -> list[str]:
+    """The columns about calls that a table has."""
+    return [name for name in CALL_SCORES if name in scores]
 
 
 def _mean_row(seeds: pd.DataFrame, predictions: pd.DataFrame | None) -> dict[Any, Any]:
@@ -90,8 +98,9 @@ def _mean_row(seeds: pd.DataFrame, predictions: pd.DataFrame | None) -> dict[Any
     The interval of a distance is that of the mean over the seeds: photos are drawn, with the
     answers of all seeds. The median is over images and seeds.
     """
-    row = seeds.iloc[0].to_dict() | seeds[list(SCORES)].mean(numeric_only=True).to_dict()
-    row |= {name: math.nan for name in SCORES if name.endswith(("_low", "_high"))}
+    columns = [*SCORES, *_call_scores(seeds)]
+    row = seeds.iloc[0].to_dict() | seeds[columns].mean(numeric_only=True).to_dict()
+    row |= {n: math.nan for n in columns if n.endswith(("_low", "_high", "call_threshold"))}
     for name in ("mean_distance", "normalised_distance", "hit@5", "hit@r"):
         row[f"{name}_sd"] = float(seeds[name].std())
     if predictions is not None:

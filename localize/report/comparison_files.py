@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from localize.data.folder import Folder
-from localize.evaluation import by_ratio, provenance, tables
+from localize.evaluation import by_ratio, calls, provenance, tables
 from localize.evaluation.baseline import centre_distance
 from localize.evaluation.location import location_rows
 from localize.evaluation.results import Comparison
@@ -83,6 +83,8 @@ def _write_tables(result: Comparison, rates: pd.DataFrame) -> None:
         frames["errors"] = result.errors
     if len(result.seeds):
         frames["seeds"] = result.seeds
+    if len(result.false_calls):
+        frames[calls.FILE] = result.false_calls
     if len(rates):
         frames[by_ratio.FILE] = rates
     for name, table in frames.items():

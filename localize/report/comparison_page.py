@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from localize.evaluation import scoring, tables
+from localize.evaluation.calls import CALL_SCORES
 from localize.evaluation.location import gives_place, location_rows
 from localize.evaluation.metrics import DRAWS
 from localize.evaluation.results import OVER_SEEDS
@@ -48,6 +49,7 @@ NUMBERS = {
 SCORE_NUMBERS = {
     **dict.fromkeys(OVER_SEEDS, ABOVE_ZERO),
     **dict.fromkeys(scoring.DETECTION, SHARE),
+    **dict.fromkeys(set(CALL_SCORES) - {"call_threshold"}, SHARE),
     **dict.fromkeys(("n_clean", "parameters", "ms_per_image"), ABOVE_ZERO),
 }
 SMALL = (

@@ -21,6 +21,15 @@ COLUMNS = {
     ),
     "average_precision": Column("average precision"),
     "best_f1": Column("best F1", about="at the threshold with the highest F1 on these images"),
+    "detected": Column(
+        "detected",
+        about="share of images with the right place, within 5 px or half the radius, "
+        "and a call, a score that reaches the threshold",
+    ),
+    "called": Column("called", about="share of images with an anomaly that are called"),
+    "false_calls": Column(
+        "false calls", about="share of clean images that are called, by thresholds of other photos"
+    ),
     "pixel_auroc": Column("pixel AUROC"),
     "aupro": Column(
         "AUPRO", about="mean overlap with the region, for false positive rates up to 30 %"

@@ -140,9 +140,9 @@ def definition_list(pairs: Sequence[tuple[str, str]]) -> Html:
     )  # fmt: skip
 
 
-def details(title: str, *children: str) -> Html:
-    """A block that is hidden until its title is clicked."""
-    return el("details", el("summary", title), *children)
+def details(title: str, *children: str, is_open: bool = False) -> Html:
+    """A block that is hidden until its title is clicked, unless it is open."""
+    return el("details", el("summary", title), *children, open=is_open)
 
 
 def section(title: str, *children: str, name: str) -> Html:

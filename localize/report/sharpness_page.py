@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from localize.evaluation import tables
-from localize.evaluation.provenance import EXTERNAL_TRIALS, command
+from localize.evaluation.provenance import command
 from localize.registry import BASELINE
-from localize.report import sharpness_summary
+from localize.report import sharpness_pod, sharpness_summary
 from localize.report.contents import (
     Contents,
     Styles,
@@ -25,9 +24,10 @@ from localize.report.contents import (
 )
 from localize.report.figures import figure
 from localize.report.markup import Cell, Column, Html, definition_list, details, section, table
-from localize.report.numbers import enumerate_names, number, percent
+from localize.report.numbers import enumerate_names, number
 from localize.report.plots import method_styles
-from localize.report.sharpness_summary import SIDES, Threshold, estimate_of, limits
+from localize.report.sharpness_summary import Threshold
+from localize.report.sharpness_tables import pair_table, strata_table, threshold_table
 from synth.number_kinds import ABOVE_ZERO, DISTANCE, INFINITE, PIXELS, POSITIVE, SHARE, SIZE, STEP
 
 NUMBERS = {
@@ -51,6 +51,7 @@ PAIR_NUMBERS = {
 TEXTS = ("method", "cut", "level", "side", "verdict")
 SHOWN_ELSEWHERE = ("versions", "definitions", "methods")  # parts of the record
 MAX_MISSES = 12
+CURVES = "{} by ratio: points are measured rates, curves are fitted psychometric curves."
 
 
 def contents(folder: Path) -> Contents:
@@ -63,30 +64,43 @@ def contents(folder: Path) -> Contents:
     columns = ["method", "cut", "side", *THRESHOLD_NUMBERS]
     kinds = {**THRESHOLD_NUMBERS, "rises_to": POSITIVE}
     thresholds = tables.read(folder / "thresholds.csv", columns, TEXTS, kinds)
-    columns, texts = ["method", "photo", "side"], ["error", "codec"]
-    trials = tables.read(folder / "trials.csv", [*columns, *NUMBERS], [*columns, *texts], NUMBERS)
-    columns = ["method", "than", "side"]
-    pairs = tables.read(folder / "pairs.csv", [*columns, *PAIR_NUMBERS], columns, PAIR_NUMBERS)
+    keys, texts = ["method", "photo", "side"], ["error", "codec"]
+    trials = tables.read(folder / "trials.csv", [*keys, *NUMBERS], [*keys, *texts], NUMBERS)
+    keys = ["method", "than", "side"]
+    pairs = tables.read(folder / "pairs.csv", [*keys, *PAIR_NUMBERS], keys, PAIR_NUMBERS)
     names = list(dict.fromkeys([*thresholds["method"], *trials["method"]]))
     methods = method_entries(record.get("methods") or {}, names)
     styles = method_styles(names)
     ranking = sharpness_summary.rank_thresholds(thresholds, methods)
+    detected = tables.read(folder / "thresholds-detected.csv", columns, TEXTS, kinds)
+    detected_ranking = sharpness_summary.rank_thresholds(detected, methods)
+    rate = "Rate of detected trials" if len(detected) else "Hit rate"
     definitions = record.get("definitions") or {}
     request = {key: value for key, value in record.items() if key not in SHOWN_ELSEWHERE}
     glossary = details("Definitions", definition_list(list(definitions.items())))
     return Contents(
         "Detection thresholds",
         _subject(record, trials),
-        sharpness_summary.summarize(ranking, thresholds, pairs),
+        [
+            *sharpness_summary.summarize(ranking, thresholds, pairs),
+            *sharpness_summary.detected_sentence(detected_ranking, record),
+        ],
         _small_print(definitions),
         [
-            section("Thresholds", _threshold_table(thresholds, ranking, styles), figure(
-                folder, "psychometric", "Hit rate by ratio: points are measured rates, curves are "
-                "fitted psychometric curves.", wide=True,
-            ), _pair_table(pairs, styles), name="thresholds"),
+            section("Thresholds", threshold_table(thresholds, ranking, styles), figure(
+                folder, "psychometric-place", CURVES.format("Hit rate"), wide=True,
+            ), threshold_table(
+                detected, detected_ranking, styles, "Thresholds of detection: right place and call"
+            ), figure(
+                folder, "psychometric", CURVES.format(rate), wide=True,
+            ), pair_table(pairs, styles), name="thresholds"),
+            sharpness_pod.call_section(folder, styles),
+            sharpness_pod.pod_section(
+                folder, record, trials, [each.method for each in ranking], styles
+            ),
             section("Influence of radius, texture, brightness and codec", figure(
                 folder, "acuity", "Acuity chart: threshold by the radius of the region."
-            ), _strata_table(thresholds, ranking, styles), name="cuts"),
+            ), strata_table(thresholds, ranking, styles), name="cuts"),
             section("Hit rates", figure(
                 folder, "rates", "Hit rate in percent by ratio and radius.", wide=True, card=True
             ), name="rates"),
@@ -123,100 +137,6 @@ def _small_print(defined: dict[str, str]) -> str:
         "threshold as a difference in linear luminance. In brackets: 95 % intervals from "
         "bootstrap samples of whole photos; 1 or ∞ stands for a limit beyond the ratios tried."
     )
-
-
-def _threshold_table(thresholds: pd.DataFrame, ranking: list[Threshold], styles: Styles) -> Html:
-    whole = thresholds[thresholds["cut"] == "all"]
-    rows_of = {(row["method"], row["side"]): row for row in whole.to_dict("records")}
-    sides = [side for side in SIDES if any(key[1] == side for key in rows_of)]
-    if not sides:
-        return Html("")
-    rows = []
-    for each in ranking:
-        main = rows_of[each.method, each.side]
-        form = EXTERNAL_TRIALS if each.external else inputs_text(each.told)
-        row = [Cell(method_label(each.method, styles), each.method, form)]
-        row += [_ratio_cell(rows_of.get((each.method, side))) for side in sides]
-        contrast = each.contrast
-        row.append(Cell(number(contrast.value), contrast.value, limits(contrast, 1)))
-        slope = estimate_of(main, "slope")
-        row += [
-            Cell(number(slope.value, 2), slope.value, limits(slope, 2)),
-            Cell(percent(main["guess"]), main["guess"]),
-            Cell(percent(1 - main["lapse"]), 1 - main["lapse"]),
-            Cell(number(main["n"], 0), float(main["n"])),
-        ]
-        rows.append(row)
-    columns = [
-        Column("method", False),
-        *(Column("ratio, both sides" if side == "both" else side) for side in sides),
-        Column("contrast, %", about="for both sides together, or else for the better side"),
-        Column("slope"),
-        Column("chance", about="hit rate at ratio exactly 1"),
-        Column("ceiling", about="of the fitted curve"),
-        Column("trials"),
-    ]
-    return table("Thresholds of all methods, the lowest first", columns, rows)
-
-
-def _ratio_cell(row: Any) -> Cell:
-    if row is None:
-        return Cell("–", math.nan)
-    peak = row.get("rises_to", math.nan)  # older files have no such column
-    falls = f"falls beyond {number(peak, 3)}" if math.isfinite(peak) else ""
-    if row["verdict"]:
-        return Cell(row["verdict"], math.nan, falls, kind="words")
-    value = estimate_of(row, "threshold")
-    return Cell(
-        number(value.value, 3), value.value, ", ".join(filter(None, (limits(value, 3), falls)))
-    )
-
-
-def _pair_table(pairs: pd.DataFrame, styles: Styles) -> Html:
-    """Pairs of methods on the same photos: the quotient of their steps."""
-    sides = [side for side in SIDES if (pairs["side"] == side).any()]
-    if not sides:
-        return Html("")
-    row_of = {(row["method"], row["than"], row["side"]): row for row in pairs.to_dict("records")}
-    rows = []
-    for method, than in dict.fromkeys((key[0], key[1]) for key in row_of):
-        row = [Cell(method_label(method, styles), method), Cell(method_label(than, styles), than)]
-        for side in sides:
-            each = row_of.get((method, than, side))
-            if each is None:
-                row.append(Cell("–", math.nan))
-                continue
-            factor = estimate_of(each, "factor")
-            row.append(Cell(f"{number(factor.value, 2)} ×", factor.value, limits(factor, 2)))
-        rows.append(row)
-    columns = [
-        Column("method", False),
-        Column("compared with", False),
-        *(Column("both sides" if side == "both" else side) for side in sides),
-    ]
-    caption = (
-        "By what factor the second method's threshold |log ratio| is larger, on the same photos"
-    )
-    return table(caption, columns, rows)
-
-
-def _strata_table(thresholds: pd.DataFrame, ranking: list[Threshold], styles: Styles) -> Html:
-    """The thresholds for each stratum of the trials, of the methods that have a threshold."""
-    names = [each.method for each in ranking if each.method != BASELINE and not each.verdict]
-    strata = thresholds[thresholds["cut"] != "all"]
-    side = next((side for side in SIDES if (strata["side"] == side).any()), "")
-    strata = strata[strata["side"] == side]
-    if not names or not len(strata):
-        return Html("")
-    row_of = {(row["cut"], row["level"], row["method"]): row for row in strata.to_dict("records")}
-    rows = [
-        [Cell(f"{cut}: {level}", f"{cut} {i:03}"),
-         *(_ratio_cell(row_of.get((cut, level, name))) for name in names)]
-        for i, (cut, level) in enumerate(dict.fromkeys((key[0], key[1]) for key in row_of))
-    ]  # fmt: skip
-    columns = [Column("trials", False), *(Column(name) for name in names)]
-    caption = "Thresholds by radius, texture, brightness, codec and feather"
-    return table(caption + ("" if side == "both" else f"; {side}"), columns, rows)
 
 
 def _miss_section(trials: pd.DataFrame, ranking: list[Threshold], styles: Styles) -> Html:
@@ -320,7 +240,7 @@ def _repeat_command(record: dict[str, Any]) -> list[str]:
         radii=design.get("radii"),
         sides="both" if len(sides) == 2 else "".join(sides) or None,
         per_cell=None if adaptive else design.get("per_cell"),
-        adaptive=adaptive or None,
+        adaptive=adaptive or None, false_calls=design.get("false_calls"), clean=design.get("clean"),
         codecs=list(dict.fromkeys(codecs)) or None,
         roundings=each["rounding"] or None,
         feathers=each["feather"] or None,

@@ -14,7 +14,7 @@ from localize.evaluation.provenance import EXTERNAL_TRIALS
 from localize.evaluation.verdicts import BELOW, NO_THRESHOLD
 from localize.registry import BASELINE
 from localize.report.markup import Html, el, join
-from localize.report.numbers import enumerate_names, number
+from localize.report.numbers import enumerate_names, number, percent
 from synth.number_kinds import STEP, Number
 
 SIDES = ("both", "brighter", "darker")
@@ -115,6 +115,21 @@ def summarize(ranking: Sequence[Threshold], table: pd.DataFrame, pairs: pd.DataF
         _without_threshold(methods) or _by_radius(with_threshold, table),
     )
     return [sentence for sentence in sentences if sentence]
+
+
+def detected_sentence(ranking: Sequence[Threshold], record: dict[str, Any]) -> list[Html]:
+    """The lowest threshold of detection, if the score had to be a call."""
+    rate = (record.get("design") or {}).get("false_calls")
+    found = [each for each in ranking if each.step < math.inf]
+    if rate is None or not ranking:
+        return []
+    start = f"If the score must also be a call, with at most {percent(rate, 1)} false calls, "
+    if not found:
+        return [Html(f"{start}no method has a threshold.")]
+    best = found[0]
+    return [
+        join(start, "the lowest threshold is that of ", _name(best), f": {threshold_text(best)}.")
+    ]
 
 
 def _name(threshold: Threshold) -> Html:

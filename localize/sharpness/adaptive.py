@@ -13,13 +13,14 @@ of the threshold alone.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
-from itertools import product
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from itertools import cycle, product
 from typing import Any
 
 import numpy as np
 
 from localize.sharpness.design import (
+    Condition,
     Design,
     PhotoOrder,
     Side,
@@ -27,6 +28,7 @@ from localize.sharpness.design import (
     condition_of_row,
     log_grid,
     ratio_on_side,
+    told_ratio,
 )
 from localize.sharpness.psychometric import core_function
 
@@ -92,6 +94,8 @@ class Posterior:
 def trial_blocks(design: Design, names: Sequence[str]) -> Generator[list[Trial], list[bool], None]:
     """Yields one method's blocks of trials; send the hits of a block to get the next one.
 
+    The last block is of further clean trials, if the design asks for more of them.
+
     Args:
         names: of the photos.
     """
@@ -100,6 +104,11 @@ def trial_blocks(design: Design, names: Sequence[str]) -> Generator[list[Trial],
     order = PhotoOrder(names, design.seed)
     cells = list(product(design.sides, design.radii, design.conditions))
     number = block = 0
+
+    def trial(photo: str, side: Side, ratio: float, r: float, condition: Condition) -> Trial:
+        told = told_ratio(design, number, side)
+        return Trial(number, photo, side, ratio, r, condition, number, told)
+
     while number < design.adaptive:
         block_cells = cells[: design.adaptive - number]
         at_ratio_1 = block % CHANCE_EVERY == 1
@@ -109,7 +118,7 @@ def trial_blocks(design: Design, names: Sequence[str]) -> Generator[list[Trial],
         for (cell_side, r, condition), photo in zip(block_cells, photos, strict=True):
             side: Side = "none" if at_ratio_1 else cell_side
             ratio = ratio_on_side(1.0 if at_ratio_1 else ratios[levels[cell_side]], side)
-            trials.append(Trial(number, photo, side, ratio, r, condition, number))
+            trials.append(trial(photo, side, ratio, r, condition))
             number += 1
         hits = yield trials
         for posterior_side, posterior in posteriors.items():
@@ -120,6 +129,24 @@ def trial_blocks(design: Design, names: Sequence[str]) -> Generator[list[Trial],
             ]
             posterior.add(levels.get(posterior_side), sum(own), len(own) - sum(own))
         block += 1
+    clean = []
+    further = cycle(product(design.radii, design.conditions))
+    for photo in order.take(trial_count(design) - design.adaptive):
+        clean.append(trial(photo, "none", 1.0, *next(further)))
+        number += 1
+    if clean:
+        yield clean
+
+
+def trial_count(design: Design) -> int:
+    """Trials of each method: those with chosen ratios, and further clean ones."""
+    return design.adaptive + max(0, design.clean - sum(is_clean(design, range(design.adaptive))))
+
+
+def is_clean(design: Design, numbers: Iterable[int]) -> list[bool]:
+    """Whether the trials with these numbers have ratio 1."""
+    cells = len(design.sides) * len(design.radii) * len(design.conditions)
+    return [n >= design.adaptive or n // cells % CHANCE_EVERY == 1 for n in numbers]
 
 
 def trial_of_row(row: Mapping[Any, Any]) -> Trial:

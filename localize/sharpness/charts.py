@@ -67,8 +67,12 @@ def _suptitle(figure: Figure, text: str) -> None:
     figure.suptitle(text, x=0.01, ha="left", fontweight="bold", fontsize=12)
 
 
-def psychometric_curves(result: Measurement) -> Figure:
-    """Hit rate by ratio: observed rates and fitted curves, with 95 % intervals."""
+def psychometric_curves(result: Measurement, false_calls: pd.DataFrame | None = None) -> Figure:
+    """Hit rate by ratio: observed rates and fitted curves, with 95 % intervals.
+
+    Args:
+        false_calls: ``false_calls.csv`` if a hit is a detected trial; shown at ratio 1.
+    """
     trials, thresholds = result.trials, result.thresholds
     sides = _sides(trials)
     x = steps(trials["discolor_ratio"])
@@ -82,7 +86,7 @@ def psychometric_curves(result: Measurement) -> Figure:
         panels = figure.subplots(1, len(order), sharey=True, width_ratios=widths, squeeze=False)[0]
         for axes, side in zip(panels, order, strict=True):
             if side == "none":
-                _chance_panel(axes, trials, methods, styles)
+                _chance_panel(axes, trials, methods, styles, false_calls)
                 continue
             for number, name in enumerate(methods):
                 own = trials[trials["method"] == name]
@@ -108,7 +112,8 @@ def psychometric_curves(result: Measurement) -> Figure:
                 top.set_xlabel("contrast of luminance", fontsize=8, color=GREY)
             axes.set_title(side, fontsize=10, pad=10)
             axes.set_xlabel(f"ratio, {side}")
-        panels[0].set(ylim=(-0.03, 1.03), ylabel="hit rate")
+        rate = "hit rate" if false_calls is None else "rate of detected trials"
+        panels[0].set(ylim=(-0.03, 1.03), ylabel=rate)
         lines = legend_labels(thresholds)
         handles = [
             Line2D([], [], color=styles[name][0], marker=styles[name][1], mec="white", ms=7, lw=1.8)
@@ -120,23 +125,30 @@ def psychometric_curves(result: Measurement) -> Figure:
             title="threshold, darker / brighter (diamond with 95 % interval)",
             title_fontsize=9,
         )  # fmt: skip
-        _suptitle(figure, "Psychometric curves: hit rate by ratio")
+        _suptitle(figure, f"Psychometric curves: {rate} by ratio")
     return figure
 
 
 def _chance_panel(
-    axes: Axes, trials: pd.DataFrame, methods: list[str], styles: dict[str, tuple[str, str]]
-) -> None:
-    """The narrow panel of ratio 1: hit rates by chance."""
+    axes: Axes, trials: pd.DataFrame, methods: list[str], styles: dict[str, tuple[str, str]],
+    false_calls: pd.DataFrame | None,
+) -> None:  # fmt: skip
+    """The narrow panel of ratio 1: hit rates by chance, or the rates of false calls."""
+    rates = {} if false_calls is None else false_calls.set_index("method").to_dict("index")
     for number, name in enumerate(methods):
         own = trials[(trials["method"] == name) & (trials["side"] == "none")]
         if len(own):
             at = (number + 1) / (len(methods) + 1)
             colour, marker = styles[name]
-            axes.plot(at, own["hit"].mean(), marker, color=colour, ms=6, mec="white", mew=0.8)
+            rate = own["hit"].mean()
+            if name in rates:
+                rate = rates[name]["rate"]
+                axes.vlines(at, rates[name]["low"], rates[name]["high"], color=colour, lw=1.2)
+            axes.plot(at, rate, marker, color=colour, ms=6, mec="white", mew=0.8)
     axes.set(xlim=(0, 1), xlabel="1")
     axes.set_xticks([])
-    axes.set_title("chance", fontsize=8, weight="normal", color=GREY, loc="center", pad=10)
+    title = "chance" if false_calls is None else "false calls"
+    axes.set_title(title, fontsize=8, weight="normal", color=GREY, loc="center", pad=10)
     axes.set_facecolor("#F6F6F6")
 
 

@@ -6,12 +6,12 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import cycle, product
 from typing import Any, Literal
 
 import numpy as np
 
-from localize.evaluation import metrics
+from localize.evaluation import calls, metrics
 from localize.localizer import HIT_RADIUS
 from synth import anomaly as anomalies
 from synth import renderer
@@ -51,6 +51,8 @@ class Design:
         within: an answer is a hit if its distance is at most this, px, ...
         share: ... or at most this share of the radius.
         adaptive: trials per method in the adaptive mode; 0 for the whole grid.
+        clean: at least so many trials per method have ratio 1.
+        false_calls: wanted rate of false calls, if answers are to count only with a call.
         seed: of the places and of the order of the photos.
 
     Raises:
@@ -69,6 +71,8 @@ class Design:
     share: float = metrics.HIT_SHARE
     adaptive: int = 0
     seed: int = 0
+    clean: int = 0
+    false_calls: float | None = None
 
     def __post_init__(self) -> None:
         ratios = self.ratios or log_grid(*RATIOS, decimals=RATIO_DECIMALS)
@@ -84,10 +88,12 @@ class Design:
             ("within", 0 <= self.within < math.inf, "give a distance in px from 0 up"),
             ("share", 0 <= self.share < math.inf, "give a share of the radius from 0 up"),
             ("adaptive", self.adaptive >= 0, "give a number of trials, or 0 for the grid"),
+            ("clean", self.clean >= 0, "give a number of trials"),
             ("seed", 0 <= self.seed < 2**63, "give a whole number from 0 up"),
         ):
             if not good:
                 raise InputError(f"sharpness: {name} is {getattr(self, name)}: {advice}")
+        calls.check_rate(self.false_calls)
         for r, condition in product(
             self.radii, self.conditions
         ):  # the recipe checks the other fields
@@ -106,8 +112,12 @@ class Design:
         return metrics.is_hit(distance, r, self.within, self.share)
 
     def to_dict(self) -> dict[str, Any]:
-        """The design in JSON types."""
-        return dataclasses.asdict(self)
+        """The design in JSON types; without the fields of calls if there are none."""
+        return {
+            name: value
+            for name, value in dataclasses.asdict(self).items()
+            if value or name not in ("clean", "false_calls")
+        }
 
 
 @dataclass(frozen=True)
@@ -117,6 +127,7 @@ class Trial:
     Args:
         number: in the run, from 0; in grid mode all methods get the same image.
         place: number that, with the photo and the run's seed, determines the place.
+        told_ratio: what a told method is told instead of the ratio; see :func:`told_ratio`.
     """
 
     number: int
@@ -126,6 +137,7 @@ class Trial:
     r: float
     condition: Condition
     place: int
+    told_ratio: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,9 +184,10 @@ def ratio_on_side(ratio: float, side: Side) -> float:
 def grid_trials(design: Design, names: Sequence[str]) -> list[Trial]:
     """All trials of the grid mode, sorted by photo.
 
-    For each radius there are as many trials at ratio 1 as in one cell of each side together.
+    For each radius there are as many trials at ratio 1 as in one cell of each side together, and
+    further ones at other places if the design asks for more.
     """
-    trials = []
+    trials: list[tuple[str, Side, float, float, Condition, int]] = []
     order = PhotoOrder(names, design.seed)
     for number, (r, (side, ratio)) in enumerate(product(design.radii, _sides_and_ratios(design))):
         count = design.per_cell * (len(design.sides) if side == "none" else 1)
@@ -182,8 +195,27 @@ def grid_trials(design: Design, names: Sequence[str]) -> list[Trial]:
             place = number * 1_000_000 + k
             for condition in design.conditions:
                 trials.append((photo, side, ratio_on_side(ratio, side), r, condition, place))
+    at_ratio_1 = sum(trial[1] == "none" for trial in trials)
+    cells = cycle(product(design.radii, design.conditions))
+    first = (number + 1) * 1_000_000
+    for k, photo in enumerate(order.take(max(0, design.clean - at_ratio_1))):
+        r, condition = next(cells)
+        trials.append((photo, "none", 1.0, r, condition, first + k))
     trials.sort(key=lambda trial: trial[0])  # stable, so that each photo is decoded once
-    return [Trial(i, *trial) for i, trial in enumerate(trials)]
+    return [Trial(i, *trial, told_ratio(design, i, trial[1])) for i, trial in enumerate(trials)]
+
+
+def told_ratio(design: Design, number: int, side: Side) -> float | None:
+    """The ratio that a told method is told in a clean trial if answers are to be called, else None.
+
+    It is a random one of the grid. A told method that looks for a change by the factor 1 has the
+    same score for all pictures.
+    """
+    if design.false_calls is None or side != "none":
+        return None
+    rng = np.random.default_rng([design.seed, number])
+    side = design.sides[rng.integers(len(design.sides))]
+    return ratio_on_side(float(rng.choice(design.ratios)), side)
 
 
 def _sides_and_ratios(design: Design) -> Iterator[tuple[Side, float]]:

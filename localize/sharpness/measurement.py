@@ -14,9 +14,18 @@ import numpy as np
 import pandas as pd
 
 from localize import registry
-from localize.evaluation import provenance, tables, verdicts
+from localize.evaluation import calls, provenance, tables, verdicts
 from localize.evaluation.suitability import check_gives_place
-from localize.sharpness import adaptive, external_trials, paired, runner, thresholds
+from localize.report.sharpness_pod import RECORDS
+from localize.sharpness import (
+    adaptive,
+    external_trials,
+    paired,
+    run_pod,
+    runner,
+    thresholds,
+    trial_calls,
+)
 from localize.sharpness.design import Design, TrialImage, grid_trials, render_trial
 from localize.sharpness.psychometric import Curve
 from localize.sharpness.results import Measurement
@@ -82,6 +91,7 @@ def measure(
         out, MARKER, reads=reads, overwrite=overwrite, resume=resume, scratch=[ANSWER_LOG]
     ) as building:
         usable, skipped = _survey_photos(folder, design)
+        trial_calls.check(design, list(usable))
         request = {
             "specs": {name: str(spec) for name, spec in trial_runner.specs.items()},
             "design": design.to_dict(),
@@ -92,16 +102,36 @@ def measure(
             rows = runner.run_trials(
                 trial_runner, list(usable), building / ANSWER_LOG, request, processes, progress
             )  # fmt: skip
-        own = pd.DataFrame(rows, columns=list(TRIALS))
+        columns = [*TRIALS, *(() if design.false_calls is None else trial_calls.COLUMNS[:1])]
+        own = pd.DataFrame(rows, columns=columns)
         table = pd.concat([own, *external], ignore_index=True) if external else own
-        with step("thresholds") as progress:
-            fitted = thresholds.threshold_table(table, curve, not design.adaptive, progress)
-        record = {**request, "curve": curve} | _record(trial_runner, usable, skipped, table)
-        rates, pairs = thresholds.rate_table(table), paired.pair_table(table, fitted, curve)
-        result = Measurement(table, rates, fitted, pairs, record, building)
+        result = _analyse(table, design, curve, step, building)
+        result.about.update({**request, "curve": curve})
+        result.about.update(_record(trial_runner, usable, skipped, table))
         _write(result)
         _draw(result, trial_runner, list(usable))
     return replace(result, folder=out)
+
+
+def _analyse(
+    table: pd.DataFrame, design: Design, curve: Curve, step: ProgressFactory, folder: Path
+) -> Measurement:
+    """All trials -> the tables of the run; its record is empty."""
+    false_calls = pd.DataFrame()
+    if design.false_calls is not None:
+        table, false_calls = trial_calls.add(table, design.false_calls)
+    fitted = {}
+    for answer in trial_calls.ANSWERS:
+        own = trial_calls.trials_of_answer(table, answer)
+        with step(f"thresholds ({answer})" if answer != "place" else "thresholds") as progress:
+            fitted[answer] = thresholds.threshold_table(own, curve, not design.adaptive, progress)
+    with step("probability of detection") as progress:
+        pod = run_pod.analyse(table, progress)
+    rates, pairs = thresholds.rate_table(table), paired.pair_table(table, fitted["place"], curve)
+    return Measurement(
+        table, rates, fitted["place"], pairs, {}, folder, false_calls, fitted["detected"],
+        fitted["called"], run_pod.table(pod), pod,
+    )  # fmt: skip
 
 
 def _load_methods(
@@ -204,17 +234,40 @@ def _write(result: Measurement) -> None:
     """Writes the tables and the record."""
     for name in ("trials", "rates", "thresholds", "pairs"):
         tables.write(getattr(result, name), result.folder / f"{name}.csv")
+    models, parts, records = run_pod.details(result.analyses)
+    for name, table in (
+        (calls.FILE, result.false_calls),
+        ("thresholds-detected", result.detected),
+        ("thresholds-called", result.called),
+        ("pod", result.pod),
+        ("pod-models", models),
+        ("pod-parts", parts),
+    ):
+        if len(table):
+            tables.write(table, result.folder / f"{name}.csv")
+    folders.write(result.folder / RECORDS, json.dumps({"analyses": records}, indent=2) + "\n")
     folders.write(result.folder / ABOUT, json.dumps(result.about, indent=2) + "\n")
 
 
 def _draw(result: Measurement, trial_runner: TrialRunner, names: Sequence[str]) -> None:
     """Writes the figures and the report."""
-    from localize.report import page, plots
+    from localize.report import page, plots, sharpness_pod
     from localize.sharpness import charts, sheets
+    from localize.sharpness.pod import charts as pod_charts
 
-    plots.save(charts.psychometric_curves(result), result.folder / "psychometric")
+    curves = charts.psychometric_curves(result)
+    if len(result.detected):
+        plots.save(curves, result.folder / "psychometric-place")
+        detected = trial_calls.trials_of_answer(result.trials, "detected")
+        called = replace(result, trials=detected, thresholds=result.detected)
+        curves = charts.psychometric_curves(called, result.false_calls)
+    plots.save(curves, result.folder / "psychometric")
     plots.save(charts.acuity_chart(result), result.folder / "acuity")
     plots.save(charts.hit_rate_maps(result), result.folder / "rates")
+    for method, panels in run_pod.panels(result.analyses).items():
+        plots.save(
+            pod_charts.side_panels(panels), result.folder / sharpness_pod.figure_name(method)
+        )
     own = result.trials[result.trials["method"].isin(list(trial_runner.specs))]
     for name, figure in sheets.draw_sheets(
         own, result.thresholds, _trial_renderer(trial_runner, names)

@@ -95,7 +95,8 @@ class TrialRunner:
     def _locate(self, name: str, trial: Trial, rendered: TrialImage) -> Row:
         """Runs one method; a failure or an answer without a place is a miss with a reason."""
         localizer, truth = self.localizers[name], rendered.truth
-        told = [Told(truth.r, truth.discolor_ratio)] if localizer.told else None
+        ratio = trial.told_ratio or truth.discolor_ratio
+        told = [Told(truth.r, ratio)] if localizer.told else None
         began = time.perf_counter()
         try:
             answer = localizer.locate([rendered.image], told)[0]
@@ -123,6 +124,7 @@ class TrialRunner:
             "distance": _finite(distance),
             "hit": int(self.design.is_hit(np.array([distance]), np.array([truth.r]))[0]),
             "seconds": round(seconds, 4), "error": error,
+            "told_ratio": ratio if told else None,
         }  # fmt: skip
 
 
@@ -151,7 +153,7 @@ def plan_tasks(runner: TrialRunner, photo_names: Sequence[str]) -> Plan:
 def count_tasks(runner: TrialRunner, photo_names: Sequence[str]) -> int:
     """The number of tasks in the plan."""
     if runner.design.adaptive:
-        return len(runner.specs) * runner.design.adaptive
+        return len(runner.specs) * adaptive.trial_count(runner.design)
     return len(grid_trials(runner.design, photo_names))
 
 

@@ -24,13 +24,15 @@ from localize.localizer import Finding, Learns, Localizer, Told
 from localize.report import page, plots
 from localize.sharpness import adaptive, charts, design, measurement, runner, sheets, thresholds
 from localize.sharpness.design import Condition, Design, grid_trials
+from localize.sharpness.pod import contour
 from localize.sharpness.runner import TrialRunner
 from synth import InputError, console, photos
 
 FILES = {
     "trials.csv", "rates.csv", "thresholds.csv", "pairs.csv", "sharpness.json", "psychometric.png",
     "psychometric.svg", "acuity.png", "acuity.svg", "rates.png", "rates.svg",
-    "faintest-hits.png", "strongest-misses.png", "report.html",
+    "faintest-hits.png", "strongest-misses.png", "report.html", "pod.csv", "pod-models.csv",
+    "pod-parts.csv", "pod-records.json",
 }  # fmt: skip
 SMALL = Design(
     ratios=(1.05, 1.5), radii=(10.0, 16.0), per_cell=4, size="keep", share=0.0, seed=5
@@ -89,6 +91,8 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few bootstrap samples."""
     monkeypatch.setattr(thresholds, "DRAWS", 60)
+    for name, value in (("DIRECTIONS", 60), ("LAPSE_DIRECTIONS", 12), ("LAPSES", 3)):
+        monkeypatch.setattr(contour, name, value)
 
 
 @pytest.fixture

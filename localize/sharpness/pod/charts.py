@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -39,6 +40,18 @@ def pod_figure(result: PodResult, inspection: Inspection, options: PodOptions) -
     return figure
 
 
+def side_panels(panels: Sequence[tuple[str, PodResult, Inspection]]) -> Figure:
+    """POD by the ratio, a panel for each (title, result, its trials) of a sharpness run."""
+    with figure_style():
+        figure = new_figure(5.6 * len(panels), 4.4)
+        for axes, (title, result, inspection) in zip(
+            figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
+        ):
+            _draw_curve(axes, result, inspection, True)
+            axes.set_title(f"{title} ({result.about['result']['model']})", pad=10, fontsize=10)
+    return figure
+
+
 def _draw_curve(axes: Axes, result: PodResult, inspection: Inspection, logarithmic: bool) -> None:
     curve, row, unit = result.curve, result.chosen, inspection.unit
     targets = inspection.trials.on_targets
@@ -49,12 +62,19 @@ def _draw_curve(axes: Axes, result: PodResult, inspection: Inspection, logarithm
     axes.plot(curve["size"], curve["pod_low"], color=CURVE, lw=1.2, ls="--")
     for answer, y in ((1, 1.045), (0, -0.045)):
         at = targets.size[targets.hit == answer]
+        if len(np.unique(targets.size)) <= MAX_LEVELS and len(at) > MAX_LEVELS:
+            for size, count in zip(*np.unique(at, return_counts=True), strict=True):
+                axes.text(size, y, str(count), ha="center", va="center", fontsize=7)
+            continue
         alpha = float(np.clip(25 / max(len(at), 1), 0.12, 0.7))
         axes.plot(at, np.full(len(at), y), "|", color="black", ms=8, mew=1, alpha=alpha)
     at, rate, low, high = observed_rates(targets)
     axes.vlines(at, low, high, color=GREY, lw=1)
     axes.plot(at, rate, "o", color=GREY, ms=5, mec="white", mew=0.8)
     axes.axhline(0.9, color=GREY, lw=0.8, ls=":")
+    blanks = inspection.trials.on_blanks
+    if len(blanks.hit):
+        axes.axhline(blanks.hit.mean(), color=BOUND, lw=0.9, ls="-.", zorder=1)
     low_end, high_end = float(curve["size"].iloc[0]), float(curve["size"].iloc[-1])
     spaced = np.geomspace if logarithmic else np.linspace
     far_right = spaced(low_end, high_end, 9)[-2]

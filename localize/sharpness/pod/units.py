@@ -9,6 +9,7 @@ import numpy as np
 
 from localize.sharpness import luminance
 
+HUGE = math.log(1000)  # a step from which the ratio is not written out
 MAX_STEP = 13.8  # a ratio of 1e6, the largest for which a contrast is computed
 
 
@@ -61,6 +62,8 @@ class Unit:
         """
         if not self.side:
             return f"{size:.5g}"
+        if size > HUGE:
+            return "ratio below 0.001" if self.side == "darker" else "ratio above 1000"
         contrast = self.contrast(size)
         more = "" if math.isnan(contrast) else f" (contrast {contrast:.1f} %)"
         return f"ratio {self.ratio(size):.3f}{more}".replace("-", "−")
