@@ -190,8 +190,10 @@ def _caption(number: int, row: dict[Any, Any]) -> tuple[str, str]:
     name = _latin1(Path(row["file_name"]).name)
     what = f"row {number}, {row['split']}: {name if len(name) <= 48 else name[:45] + '...'}"
     truth = datasets.truth(row)
+    if datasets.is_unplaced(row):
+        return what, f"anomaly, {'only its mask' if row['mask_file_name'] else 'place not'} known"
     if truth is None:
-        return what, "anomaly, place not known" if datasets.is_unplaced(row) else "clean"
+        return what, "clean"
     numbers = f"ratio {truth.discolor_ratio:.5g}   r {truth.r:.4g}   x {truth.x:.5g}   "
     return what, f"{numbers}y {truth.y:.5g}   {truth.shape}"
 

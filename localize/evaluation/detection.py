@@ -123,8 +123,8 @@ def aupro(clean: np.ndarray, overlap: np.ndarray, limit: float = FPR_LIMIT) -> n
     step, rise = np.diff(rate, axis=-1), np.diff(pro, axis=-1)
     inside = np.clip(limit - rate[..., :-1], 0, step)  # the part of each step below the limit
     end = pro[..., :-1] + rise * np.nan_to_num(_divide(inside, step))
-    area: np.ndarray = (inside * (pro[..., :-1] + end) / 2).sum(axis=-1) / limit
-    return area
+    area = (inside * (pro[..., :-1] + end) / 2).sum(axis=-1) / limit
+    return np.minimum(area, 1.0)  # rounding may exceed 1
 
 
 def _estimates(

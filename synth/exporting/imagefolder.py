@@ -11,18 +11,20 @@ from pathlib import Path
 import pandas as pd
 
 from synth import dataset as datasets
-from synth import folders
+from synth import folders, renderer
 from synth.errors import InputError
-from synth.exporting.source import Progress, Row, Source, columns
+from synth.exporting.source import KEY, Progress, Row, Source, columns
 from synth.recipe import SPLITS
 
 
 def write(source: Source, out: Path, progress: Progress) -> int:
     """Writes ``train/``, ``val/``, ``test/``, each with images and metadata.csv.
 
-    ``datasets`` loads the twins as feature ``clean`` and the masks as ``mask``. Returns the number
-    of images.
+    ``datasets`` loads the twins as feature ``clean`` and the masks as ``mask``. If some unplaced
+    rows have masks, clean images get a black one, since a split without masks would be refused.
+    Returns the number of images.
     """
+    masked = any(row["mask_file_name"] and datasets.is_unplaced(row) for row in source.rows)
     rows: dict[str, list[Row]] = {split: [] for split in SPLITS}
     for done, row in enumerate(source.rows, 1):
         where = out / row["split"]
@@ -34,11 +36,22 @@ def write(source: Source, out: Path, progress: Progress) -> int:
         for column, part in (("clean_file_name", "clean"), ("mask_file_name", "masks")):
             if row[column]:
                 line[column] = f"{part}/{source.copy(row[column], row, where / part)}"
+        if masked and row["label"] == 0 and not row["mask_file_name"]:
+            line["mask_file_name"] = _black_mask(row, where)
         rows[row["split"]].append(line)
         progress(done, len(source.rows))
     for split, text in _csv_texts({split: lines for split, lines in rows.items() if lines}).items():
         folders.write(out / split / datasets.TABLE, text)
     return len(source.rows)
+
+
+def _black_mask(row: Row, folder: Path) -> str:
+    """Writes the mask of a clean image; returns its path in the folder of the split."""
+    name = f"masks/{row[KEY]}.png"
+    (folder / "masks").mkdir(exist_ok=True)
+    size = (int(row["width"]), int(row["height"]))
+    (folder / name).write_bytes(renderer.encode(renderer.mask_image(None, size), "png", 0))
+    return name
 
 
 def _csv_texts(rows: Mapping[str, list[Row]]) -> dict[str, str]:

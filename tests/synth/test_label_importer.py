@@ -86,9 +86,10 @@ def test_class_folders_become_labels(
     table = read(tmp_path / "set")
     assert made.classes == {(normal, 0): 10, (anomalous, 1): 5}
     assert table.groupby("class")["label"].unique().to_dict() == {normal: [0], anomalous: [1]}
-    assert table.groupby("label")["split"].value_counts().unstack(0).to_dict("list") == {
-        0: [2, 2, 6], 1: [1, 1, 3],
-    }  # fmt: skip  # test, train and val are sorted by name
+    assert table.groupby(["label", "split"]).size().to_dict() == {
+        (0, "train"): 6, (0, "val"): 2, (0, "test"): 2,
+        (1, "train"): 3, (1, "val"): 1, (1, "test"): 1,
+    }  # fmt: skip
     assert table[["x", "y", "r", "discolor_ratio"]].isna().all(axis=None)
     assert not list(dataset.problems(table, tmp_path / "set"))
     for row in table.to_dict("records"):
@@ -109,7 +110,7 @@ def test_split_folders_are_kept_and_the_seed_decides_the_rest(tmp_path: Path) ->
     import_labels(tmp_path / "in", tmp_path / "one", split="test")
     assert set(read(tmp_path / "one")["split"]) == {"test"}
     splits = []
-    for seed in (1, 1, 2):
+    for seed in (1, 1, 3):
         import_labels(tmp_path / "in", tmp_path / "r", split=(1, 1, 0), seed=seed, overwrite=True)
         splits.append(read(tmp_path / "r")["split"].tolist())
     assert splits[0] == splits[1] != splits[2]
@@ -330,7 +331,8 @@ def test_the_card_counts_unplaced_rows(imported: Path) -> None:
 
 def test_exports(imported: Path, tmp_path: Path) -> None:
     for form in exporting.FORMATS:
-        assert exporting.export(imported, tmp_path / form, form) == 18
+        images = 16 if form == "mvtec" else 18  # MVTec AD has no val split
+        assert exporting.export(imported, tmp_path / form, form) == images
     tree = {path.relative_to(tmp_path).as_posix() for path in (tmp_path / "mvtec").rglob("*.png")}
     assert sum(name.startswith("mvtec/set/test/anomalous/") for name in tree) == 5
     assert sum(name.startswith("mvtec/set/ground_truth/anomalous/") for name in tree) == 3
