@@ -29,7 +29,7 @@ ROOMS = {
     ),
     "localize": (
         "localize.__main__", "localize.cli", "localize", "localize.seed_training", "localize.api",
-        "localize.play", "localize.sharpness", "localize.external_predictions",
+        "localize.gate", "localize.play", "localize.sharpness", "localize.external_predictions",
         "localize.learning_curves", "localize.comparison",
         "localize.report", "localize.evaluation", "localize.registry", "localize.external",
         "localize.methods.autoencoder", "localize.methods.heatmap", "localize.methods.ringvote",
