@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from localize.gate.quantities import KINDS
 from localize.gate.requirement import COMPARISONS, Requirement, parse
 from localize.gate.result import Result
 from localize.sharpness import thresholds
-from localize.sharpness.pod import PodOptions, measure
+from localize.sharpness.pod import PodOptions, contour, measure, resampling
 from synth import console
 from synth.errors import InputError
 
@@ -50,12 +51,13 @@ def observer(
             "method": name, "photo": [f"p{k % PHOTOS:02d}" for k in range(len(ratio))],
             "side": np.where(step > 0, side, "none"), "discolor_ratio": ratio,
             "r": np.where(np.arange(len(ratio)) % 2, 20.0, 40.0), "brightness": 128.0,
-            "rate": rate,
+            "texture": 5.0, "codec": "png", "rounding": "nearest", "feather": 0.0, "rate": rate,
         }))  # fmt: skip
     table = pd.concat(rows, ignore_index=True)
     # The same random numbers for all observers: a photo is as difficult for one as for another.
     luck = np.random.default_rng(seed).random(len(table))
     table["hit"] = (luck < table.pop("rate")).astype(int)
+    table["quality"] = math.nan
     table["trial"], table["x"], table["y"] = range(len(table)), np.arange(len(table)) % 97, 50.0
     return table
 
@@ -93,6 +95,20 @@ def write_scores(folder: Path, worse: float = 0.0, **scores: float) -> Path:
     pd.DataFrame([row]).to_csv(folder / "scores.csv", index=False)
     (folder / "comparison.json").write_text('{"dataset": "set"}')
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _coarse() -> Iterator[None]:
+    """Few bootstrap samples and few points on the borders of the confidence regions."""
+    draws = {**resampling.bounds.__kwdefaults__, "draws": 100}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resampling.bounds, "__kwdefaults__", draws)
+        patch.setattr(thresholds, "DRAWS", 200)
+        for name, value in (
+            ("DIRECTIONS", 90), ("LAPSE_DIRECTIONS", 24), ("LAPSES", 5), ("SEARCHED_LAPSES", 40),
+        ):  # fmt: skip
+            patch.setattr(contour, name, value)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -364,11 +380,11 @@ def test_what_the_baseline_lacks_is_noted(sharp: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"photo": "p99"}, "photo p00 and p01"),
-        ({"discolor_ratio": 1.7}, "ratio 0.609756 and 0.862069"),
+        ({"photo": "p99"}, "photo p00 and p99"),
+        ({"discolor_ratio": 1.7}, "ratio 0.609756 and 1.7"),
         ({"r": 21.0}, "radius 20 and 21"),
         ({"x": 50.0}, "place (x) 0 and 50"),
-        ({"codec": "png"}, "codec unknown and png"),
+        ({"codec": "jpeg"}, "codec png and jpeg"),
     ],
 )
 def test_runs_with_other_trials_are_not_compared(
