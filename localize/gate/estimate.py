@@ -15,7 +15,7 @@ class Estimate:
         low, high: the ends of its 95 % interval; NaN if there is none.
         basis: what it was measured on: ``396 trials``.
         reason: why there is no value, or "".
-        answer: ``detected`` or ``place`` if trials are counted as hits, else "".
+        answer: what counts as a hit, if trials are counted, else "".
         notes: sentences about what makes the value doubtful.
     """
 

@@ -25,8 +25,7 @@ def estimate(folder: Path, requirement: Requirement, method: str) -> Estimate:
     """
     if not (folder / FILE).is_file():
         raise InputError(
-            f"'{requirement}': {folder} has no {FILE}: run localize sharpness with "
-            "--false-calls RATE"
+            f"'{requirement}': {folder} has no {FILE}: measure it again with --false-calls RATE"
         )
     row = _row(folder, method)
     if row is None:

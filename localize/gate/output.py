@@ -71,7 +71,7 @@ def to_junit(run: Path, results: Sequence[Result]) -> str:
         )
         properties = ElementTree.SubElement(case, "properties")
         for name, value in each.to_json().items():
-            if name not in ("requirement", "notes") and value not in (None, ""):
+            if name not in ("requirement", "reason", "notes") and value not in (None, ""):
                 ElementTree.SubElement(properties, "property", name=name, value=_text(value))
         if not each.passed:
             failure = ElementTree.SubElement(

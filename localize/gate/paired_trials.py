@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 
 from localize.evaluation import metrics
+from localize.evaluation.verdicts import NO_THRESHOLD, TOO_FEW
 from localize.gate.estimate import Estimate
 from localize.gate.quantities import A90, HIT_RATE, THRESHOLD
 from localize.gate.requirement import DETECTED, PLACE
 from localize.gate.sharpness_run import SharpnessRun, inspection
-from localize.sharpness import paired, thresholds
+from localize.sharpness import paired, psychometric, thresholds
 from localize.sharpness.pod.checks import MIN_GROUPS
 from localize.sharpness.pod.links import LINKS
 from localize.sharpness.pod.models import GUESS_AND_LAPSE, fit_model, sizes_at
@@ -65,7 +66,7 @@ def compare(
         )
         basis = f"{len(own)} trials, {own['photo'].nunique()} photos"
         fields: dict[str, Any] = {"basis": basis, "answer": answer, "notes": notes}
-        threshold = _threshold_factor(own, its, side, run.curve)
+        threshold = _threshold_factor(own, its, run.curve)
         a90 = _a90_factor(
             own, its,
             run.analysis(method, answer, side, None),
@@ -139,22 +140,29 @@ def _conditions(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     return pd.DataFrame(texts)
 
 
-def _threshold_factor(
-    own: pd.DataFrame, its: pd.DataFrame, side: str, curve: Curve
-) -> Estimate | str:
+def _threshold_factor(own: pd.DataFrame, its: pd.DataFrame, curve: Curve) -> Estimate | str:
     """The steps at the thresholds, own / its; or why the baseline has no threshold."""
-    rows = [thresholds.fit_threshold(each, side, curve) for each in (own, its)]
-    if rows[1]["verdict"]:
-        return str(rows[1]["verdict"])
-    if rows[0]["verdict"]:
-        return Estimate(math.nan, reason=f"there is no threshold ({rows[0]['verdict']})")
-    steps = [abs(math.log(row["threshold"])) for row in rows]
+    (step, verdict), (its_step, its_verdict) = (_threshold(each, curve) for each in (own, its))
+    if its_verdict:
+        return its_verdict
+    if verdict:
+        return Estimate(math.nan, reason=f"there is no threshold ({verdict})")
     photos = tuple(np.unique(own["photo"].to_numpy(str)).tolist())
     samples = [
         thresholds.bootstrap_fits(_counts(each, photos), curve, 0.0).threshold
         for each in (own, its)
     ]
-    return _factor(steps[0], steps[1], samples[0], samples[1])
+    return _factor(step, its_step, *samples)
+
+
+def _threshold(trials: pd.DataFrame, curve: Curve) -> tuple[float, str]:
+    """The step at the threshold, and the verdict as in ``thresholds.csv``."""
+    rising, peak = thresholds.rising_trials(trials)
+    counts = thresholds.count_by_photo(rising)
+    if not counts.x.any():
+        return math.nan, TOO_FEW if peak is None else NO_THRESHOLD
+    fits = psychometric.fit(counts.x, counts.n.sum(0), counts.hits.sum(0), curve)
+    return float(fits.threshold[0]), thresholds.verdict(rising, counts, fits, peak is not None)
 
 
 def _counts(trials: pd.DataFrame, photos: tuple[str, ...]) -> thresholds.Counts:

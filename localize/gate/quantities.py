@@ -12,14 +12,19 @@ from synth.errors import InputError
 
 THRESHOLD, A50, A90, A90_95 = "threshold", "a50", "a90", "a90/95"
 HIT_RATE, FALSE_CALLS = "hit-rate", "false-calls"
+CALL_SCORES = ("detected", "call_threshold")  # columns of scores.csv with --false-calls
 SIZES = (THRESHOLD, A50, A90, A90_95)  # the smaller the change, the better
 KINDS: dict[str, tuple[str, ...]] = {  # kind of run -> its quantities
     "sharpness": (*SIZES, HIT_RATE, FALSE_CALLS),
     "pod": (A50, A90, A90_95),
-    "scores": tuple(
-        name
-        for name in (*SCORES, *OVER_SEEDS)
-        if name not in ("method", "split", "note") and not name.endswith(("_low", "_high"))
+    "scores": (
+        *(
+            name
+            for name in (*SCORES, *OVER_SEEDS)
+            if name not in ("method", "split", "note") and not name.endswith(("_low", "_high"))
+        ),
+        *CALL_SCORES,
+        FALSE_CALLS,
     ),
 }
 COMMANDS = {

@@ -12,11 +12,12 @@ from synth.errors import InputError
 from synth.number_kinds import NUMBER, shorten
 
 GRAMMAR = (
-    "QUANTITY [at RATIO] [detected|place] [brighter|darker|both] [r RADIUS] [low|high] "
+    "QUANTITY [at RATIO] [place|detected|called] [brighter|darker|both] [r RADIUS] [low|high] "
     "COMPARISON NUMBER, with COMPARISON one of <=, >=, <, >, as in 'a90/95 brighter <= 1.10'"
 )
 SIDES = ("brighter", "darker", "both")
-DETECTED, PLACE = "detected", "place"
+PLACE, DETECTED = "place", "detected"
+ANSWERS = {PLACE: "hit", DETECTED: "detected", "called": "call"}  # and columns of trials.csv
 LOW, HIGH = "low", "high"
 COMPARISONS = {
     "<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt,
@@ -24,7 +25,7 @@ COMPARISONS = {
 _SPELLINGS = {"≤": "<=", "≥": ">=", "lower": LOW, "upper": HIGH}
 _WORDS = {
     **dict.fromkeys(SIDES, "side"),
-    **dict.fromkeys((DETECTED, PLACE), "answer"),
+    **dict.fromkeys(ANSWERS, "answer"),
     **dict.fromkeys((LOW, HIGH), "end"),
 }
 _NUMBERED = ("at", "r")
@@ -40,7 +41,7 @@ class Requirement:
         comparison: one of COMPARISONS.
         limit: the number that the quantity is compared with, with its decimals as written.
         at: the ratio at which a hit rate is measured.
-        answer: ``detected`` or ``place``: what counts as a hit; "" for the default of the run.
+        answer: one of ANSWERS, what counts as a hit; "" for the default of the run.
         side: one of SIDES, or "".
         r: the radius in px of the regions that count; None for all.
         end: ``low`` or ``high`` if an end of the 95 % interval is compared, else "".
@@ -87,7 +88,7 @@ def parse(text: str) -> Requirement:
         raise _fault(text, f"it has {count}")
     subject, comparison, number = parts
     quantity, *words = [_SPELLINGS.get(word, word) for word in subject.casefold().split()] or [""]
-    if not _NAME.fullmatch(quantity) or quantity in (*_WORDS, *_NUMBERED):
+    if not _NAME.fullmatch(quantity) or quantity in (*SIDES, LOW, HIGH, *_NUMBERED):
         raise _fault(text, f"it begins with '{shorten(quantity)}', which is no quantity")
     fields: dict[str, str] = {}
     numbers: dict[str, Decimal] = {}

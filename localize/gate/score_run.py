@@ -12,7 +12,7 @@ import pandas as pd
 from localize.evaluation import by_ratio, tables
 from localize.evaluation.detection import IMAGE_METRICS, PIXEL_METRICS
 from localize.evaluation.scoring import SCORES
-from localize.gate import quantities
+from localize.gate import false_calls, quantities
 from localize.gate.estimate import Estimate
 from localize.gate.requirement import Requirement
 from localize.localizer import HIT_RADIUS
@@ -20,8 +20,9 @@ from synth import number_kinds
 from synth.errors import InputError
 
 TEXTS = ("method", "split", "note")
+DETECTED_ENDS = ("detected_low", "detected_high")
 NUMBERS = dict.fromkeys(
-    (name for name in (*SCORES, *quantities.KINDS["scores"]) if name not in TEXTS),
+    (name for name in (*SCORES, *quantities.KINDS["scores"], *DETECTED_ENDS) if name not in TEXTS),
     number_kinds.INFINITE,
 )
 PLACES = ("x", "y", "r", "discolor_ratio", "distance")
@@ -71,10 +72,16 @@ class ScoreRun:
         """
         quantities.check_words(requirement, "end")
         name = requirement.quantity
+        if name == quantities.FALSE_CALLS:
+            return false_calls.estimate(self.folder, requirement, method)
         if name not in self.scores:
+            options = {
+                **dict.fromkeys(quantities.OVER_SEEDS, " with --seeds N"),
+                **dict.fromkeys(quantities.CALL_SCORES, " with --false-calls RATE"),
+            }
             raise InputError(
                 f"'{requirement}': {self.folder / 'scores.csv'} has no column {name}: make it "
-                f"again{' with --seeds' if name in quantities.OVER_SEEDS else ''}"
+                f"again{options.get(name, '')}"
             )
         row = self.scores[self.scores["method"] == method].to_dict("records")[0]
         low, high = self._interval(name, method, row)

@@ -15,7 +15,7 @@ from localize.gate import false_calls, quantities
 from localize.gate.estimate import Estimate
 from localize.gate.pod_run import COLUMNS, NO_LIMIT
 from localize.gate.quantities import FALSE_CALLS, HIT_RATE, SIZES, THRESHOLD
-from localize.gate.requirement import DETECTED, PLACE, Requirement
+from localize.gate.requirement import ANSWERS, DETECTED, PLACE, Requirement
 from localize.sharpness import thresholds
 from localize.sharpness.pod import analysis
 from localize.sharpness.pod.options import PodOptions
@@ -33,7 +33,7 @@ NUMBERS = {
     "trial": FINITE,
     "discolor_ratio": replace(POSITIVE, empty=False),
     "hit": replace(SHARE, empty=False),
-    "detected": SHARE,
+    **dict.fromkeys(("detected", "call"), SHARE),
     **dict.fromkeys(("r", "feather", "width", "height"), SIZE),
     **dict.fromkeys(("x", "y"), PIXELS),
     **dict.fromkeys(("quality", "brightness"), FINITE),
@@ -117,8 +117,8 @@ class SharpnessRun:
     def own_trials(self, method: str, answer: str, r: float | None = None) -> pd.DataFrame:
         """The trials of a method, with a kind of answer as the column ``hit``."""
         own = self.trials[self.trials["method"] == method]
-        if answer == DETECTED:
-            own = own.assign(hit=own[DETECTED]).dropna(subset="hit")
+        if answer != PLACE:
+            own = own.assign(hit=own[ANSWERS[answer]]).dropna(subset="hit")
         return own if r is None else own[(own["r"] - r).abs() <= TOLERANCE]
 
     def guess(self, answer: str) -> float:
@@ -126,7 +126,7 @@ class SharpnessRun:
         return thresholds.default_guess(self.trials) if answer == PLACE else 0.0
 
     def why_no_answers(self, method: str) -> str:
-        """Why a method has no trial that could be detected."""
+        """Why a method has no trial with a call."""
         reason = false_calls.reason(self.folder, method)
         return f"no trial has a call{reason and f' ({reason})'}"
 
@@ -199,9 +199,10 @@ class SharpnessRun:
             )
         if name == HIT_RATE and requirement.at is None:
             raise InputError(f"'{requirement}': the ratio is missing: write hit-rate at RATIO")
-        if requirement.answer == DETECTED and DETECTED not in self.trials:
+        column = ANSWERS[requirement.answer or PLACE]
+        if column not in self.trials:
             raise InputError(
-                f"'{requirement}': {self.folder / 'trials.csv'} has no column {DETECTED}: run "
+                f"'{requirement}': {self.folder / 'trials.csv'} has no column {column}: run "
                 "localize sharpness with --false-calls RATE"
             )
         r = _number(requirement.r)

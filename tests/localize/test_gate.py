@@ -136,12 +136,12 @@ decimals = st.decimals(allow_nan=False, allow_infinity=False, places=4)
 requirements = st.builds(
     Requirement,
     quantity=st.from_regex(requirement._NAME, fullmatch=True).filter(
-        lambda name: name not in {*requirement._WORDS, *requirement._SPELLINGS, "at", "r"}
+        lambda name: name not in {*requirement.SIDES, "low", "lower", "high", "upper", "at", "r"}
     ),
     comparison=st.sampled_from(list(COMPARISONS)),
     limit=decimals,
     at=st.none() | decimals,
-    answer=st.sampled_from(["", "detected", "place"]),
+    answer=st.sampled_from(["", *requirement.ANSWERS]),
     side=st.sampled_from(["", "brighter", "darker", "both"]),
     r=st.none() | decimals,
     end=st.sampled_from(["", "low", "high"]),
@@ -251,8 +251,8 @@ def test_a_size_that_is_not_reached_fails_with_the_reason(sharp: Path) -> None:
 def test_detected_is_the_default_where_there_is_one(tmp_path: Path) -> None:
     table = observer(0.05)
     called = np.random.default_rng(1).random(len(table)) < 0.5
-    table["detected"] = table["hit"] * called
-    other = observer(0.05, name="mute").assign(detected=math.nan)
+    table["call"], table["detected"] = called.astype(int), table["hit"] * called
+    other = observer(0.05, name="mute").assign(call=math.nan, detected=math.nan)
     run = write_run(tmp_path / "run", table, other)
     columns = "method,answer,wanted,folds,threshold,threshold_low,threshold_high,clean,"
     (run / "false_calls.csv").write_text(
@@ -269,6 +269,8 @@ def test_detected_is_the_default_where_there_is_one(tmp_path: Path) -> None:
     assert (detected.value, detected.answer) == (at["detected"].mean(), "detected")
     assert (place.value, place.answer) == (at["hit"].mean(), "place")
     assert value_of(run, "a50 place brighter <= 2").answer == "place"
+    call = value_of(run, "hit-rate at 1.64 called brighter >= 0.9")
+    assert call.value == at["call"].mean()
     lines = checks.decide(
         run, ["false-calls <= 0.04", "false-calls upper <= 0.04"], method="mine"
     ).lines  # fmt: skip
@@ -298,6 +300,9 @@ def test_scores_are_columns_with_their_intervals(scores: Path) -> None:
     assert lines[1].startswith("pass  ms_per_image 1234 <= 2000  (mine, 60 images)")
     absent = checks.decide(scores, ["aupro >= 0.1"])
     assert "FAIL  aupro >= 0.1: the method gives no map of the region" in absent.lines[0]
+    for text in ("detected low >= 0.1", "false-calls <= 0.1"):
+        with pytest.raises(InputError, match="again with --false-calls RATE"):
+            checks.decide(scores, [text])
     with pytest.raises(InputError, match="ms_per_image has no interval"):
         checks.decide(scores, ["ms_per_image low <= 1"])
 
@@ -308,7 +313,7 @@ def test_scores_are_columns_with_their_intervals(scores: Path) -> None:
         ("a95 brighter <= 1.1", "the quantity a95 is unknown: the nearest is a90/95; sharp has"),
         ("xyz brighter <= 1.1", "is unknown: sharp has threshold, a50"),
         ("hit@5 >= 0.9", "has no hit@5: give a folder of localize evaluate, compare or score"),
-        ("false-calls <= 0.02", "no false_calls.csv: run localize sharpness with --false-calls"),
+        ("false-calls <= 0.02", "no false_calls.csv: measure it again with --false-calls"),
         ("a90 detected brighter <= 1.1", "no column detected: run localize sharpness with --false"),
         ("a90 <= 1.1", "the side is missing: write one of both, brighter, darker"),
         ("hit-rate at 1.16 both >= 0.9", "has no side both: write one of brighter, darker"),
@@ -331,17 +336,17 @@ def test_requirements_that_do_not_fit_the_run_are_refused(
 
 
 def test_an_equal_observer_passes_and_a_worse_one_fails(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run", observer(0.05))
-    equal = write_run(tmp_path / "equal", observer(0.05).sample(frac=1, random_state=1))
-    worse = write_run(tmp_path / "worse", observer(0.07, name="other"))
+    tables = [observer(0.05), observer(0.05).sample(frac=1, random_state=1), observer(0.07)]
+    run, equal, worse = (
+        write_run(tmp_path / str(k), table[table["side"] != "darker"])
+        for k, table in enumerate(tables)
+    )
     options: dict[str, Any] = {"no_worse_than": run, "margin": Decimal("0.05")}
     same = checks.decide(equal, **options)
     assert same.passed
     assert [each.subject.partition(" / ")[0].partition(" - ")[0] for each in same.results] == [
-        f"{name} {side}"
-        for side in ("brighter", "darker")
-        for name in ("threshold", "a90", "hit-rate")
-    ]
+        "threshold brighter", "a90 brighter", "hit-rate brighter",
+    ]  # fmt: skip
     assert all(each.estimate.low == each.estimate.high for each in same.results)
     verdict = checks.decide(worse, **options)
     assert not any(each.passed for each in verdict.results[:2])
@@ -367,6 +372,10 @@ def test_what_the_baseline_lacks_is_noted(sharp: Path) -> None:
         sharp, method="mine", no_worse_than=sharp, baseline_method="weak", margin=Decimal("0.05")
     )
     assert verdict.passed
+    assert [each.name.partition(" no ")[0] for each in verdict.results] == [
+        "threshold brighter", "hit-rate brighter", "threshold darker", "a90 darker",
+        "hit-rate darker",
+    ]  # fmt: skip
     assert "a90 brighter is not compared: the baseline has none (POD never reaches 0.9)" in (
         verdict.notes
     )

@@ -32,7 +32,7 @@ LAPSE_DIRECTIONS = 120  # where the lapse rate is free
 LAPSES = 33  # lapse rates in the region
 SEARCHED_LAPSES = 200  # in which the region's range of lapse rates is searched
 MAX_ITERATIONS = 40
-RIDGE = 1e-9
+MAX_CONDITION = 1e12  # of the information matrix; it is nearly singular where POD is a step
 
 
 @dataclass(frozen=True)
@@ -113,9 +113,8 @@ def _borders(
     for b in range(len(theta)):
         one = Fits(*(value[b : b + 1] for value in vars(standard).values()))
         matrix = information(z, n[None], one, link)[0]
-        # Where one size alone has both hits and misses, the matrix has rank 1. The ridge changes
-        # the directions of the rays, not the border that is found on them.
-        matrix += RIDGE * np.trace(matrix) * np.eye(2)
+        if not np.linalg.cond(matrix) < MAX_CONDITION:  # the rays need not be standard errors
+            matrix = matrix + np.eye(2) * max(1e-6 * np.trace(matrix), 1e-9)
         rays = np.linalg.solve(np.linalg.cholesky(matrix).T, circle).T
         radius = _radii(z, n, hits, one, link, float(levels[b]), rays)
         points.append(scale.restore(theta[b] + radius[:, None] * rays))
