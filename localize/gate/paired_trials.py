@@ -203,8 +203,11 @@ def _a90_samples(trials: pd.DataFrame, model: pd.Series) -> np.ndarray:
 
 def _factor(own: float, its: float, samples: np.ndarray, its_samples: np.ndarray) -> Estimate:
     low, high = paired.quotient_limits(its_samples, samples)
-    reason = "in more than 2.5 % of the bootstrap samples the method has no such size among those "
-    return Estimate(own / its, low, high, reason=f"{reason}tried" if math.isinf(high) else "")
+    reason = (
+        "in more than 2.5 % of the bootstrap samples the size of the method is above those tried, "
+        "or that of the baseline below"
+    )
+    return Estimate(own / its, low, high, reason=reason if math.isinf(high) else "")
 
 
 def _hit_difference(own: pd.DataFrame, its: pd.DataFrame) -> Estimate:
