@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from localize.api import (
+        check,
         compare,
         describe,
         evaluate,
@@ -25,7 +26,8 @@ if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
     os.environ["GOMP_SPINCOUNT"] = "10000"  # read when torch is loaded
 
 __all__ = [
-    "compare", "describe", "evaluate", "learning_curve", "load", "locate", "score", "train",
+    "check", "compare", "describe", "evaluate", "learning_curve", "load", "locate", "score",
+    "train",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The Python API: train, load, locate, describe, score, evaluate, compare, learning_curve."""
+"""The Python API: what :mod:`localize` exports, from train to check."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from localize.data.folder import Folder
 from localize.evaluation.baseline import centre_distance
 from localize.evaluation.validity import has_no_place, validate
 from localize.external_predictions import score
+from localize.gate.checks import check
 from localize.learning_curves import learning_curve
 from localize.localizer import Finding, Known, Localizer, Range, Source, as_localizer
 from localize.registry import Method, load
@@ -27,7 +28,8 @@ from synth.paths import path_of
 from synth.recipe import PRESETS
 
 __all__ = [
-    "compare", "describe", "evaluate", "learning_curve", "load", "locate", "score", "train",
+    "check", "compare", "describe", "evaluate", "learning_curve", "load", "locate", "score",
+    "train",
 ]  # fmt: skip
 
 SKIPPED_FILE = "skipped.csv"  # in a run folder: the photos that could not be used

@@ -30,7 +30,7 @@ ROOMS = {
     ),
     "localize": (
         "localize.__main__", "localize.cli", "localize", "localize.seed_training", "localize.api",
-        "localize.play", "localize.sharpness", "localize.external_predictions",
+        "localize.gate", "localize.play", "localize.sharpness", "localize.external_predictions",
         "localize.learning_curves", "localize.curve_trainings", "localize.comparison",
         "localize.report", "localize.evaluation", "localize.registry", "localize.external",
         "localize.methods.autoencoder", "localize.methods.heatmap", "localize.methods.ringvote",

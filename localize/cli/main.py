@@ -10,6 +10,7 @@ import typer
 
 from localize.cli.evaluate import compare, evaluate
 from localize.cli.find import find
+from localize.cli.gate import gate
 from localize.cli.learning_curve import learning_curve
 from localize.cli.play import play
 from localize.cli.pod import pod
@@ -65,6 +66,6 @@ def methods() -> None:
         )
 
 
-for _command in (train, evaluate, compare, find, play, score, report, sharpness, pod):
+for _command in (train, evaluate, compare, find, play, score, report, sharpness, pod, gate):
     console.command(app)(_command)
 console.command(app, "learning-curve")(learning_curve)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -81,21 +82,31 @@ def log_ratio_sizes(ratios: pd.Series) -> np.ndarray:
 
 
 def _hit_rate(rows: pd.DataFrame) -> dict[str, float]:
-    """``n`` and ``hit@5`` of one method's rows in a bin, with the 95 % interval.
+    """``n`` and ``hit@5`` of one method's rows in a bin, with the interval of rate_interval.
 
-    The interval reaches from the lower of the lower ends to the higher of the higher ends of the
-    bootstrap over photos and of Wilson's interval. In a bin of few images the bootstrap is too
-    narrow, and without width where all or no images are hits; Wilson's ignores that images of
-    one photo depend on each other. The answers of several seeds to an image count as one answer.
+    The answers of several seeds to an image count as one answer.
     """
     hits = (rows["distance"] <= HIT_RADIUS).to_numpy(float)
-    low, high = metrics.bootstrap(hits, rows["photo"].tolist())
     seeds = max(1, rows["seed"].nunique()) if "seed" in rows else 1
     n = len(hits) // seeds
-    wilson_low, wilson_high = wilson_interval(hits.sum() / seeds, np.array(n))
-    return {
-        "n": n,
-        "hit@5": float(hits.mean()),
-        "hit@5_low": float(np.minimum(low, wilson_low)),
-        "hit@5_high": float(np.maximum(high, wilson_high)),
-    }
+    low, high = rate_interval(hits, rows["photo"].tolist(), n)
+    return {"n": n, "hit@5": float(hits.mean()), "hit@5_low": low, "hit@5_high": high}
+
+
+def rate_interval(
+    hits: np.ndarray, photos: Sequence[object], n: int | None = None
+) -> tuple[float, float]:
+    """(N,) hits, N photo names -> the 95 % interval of their share.
+
+    It reaches from the lower of the lower ends to the higher of the higher ends of the bootstrap
+    over photos and of Wilson's interval. For few images the bootstrap is too narrow, and without
+    width where all or no images are hits; Wilson's ignores that images of one photo depend on each
+    other.
+
+    Args:
+        n: number of independent answers, if several of the hits are answers to one image.
+    """
+    n = n or len(hits)
+    low, high = metrics.bootstrap(hits, photos)
+    wilson_low, wilson_high = wilson_interval(hits.mean() * n, np.array(n))
+    return float(np.minimum(low, wilson_low)), float(np.maximum(high, wilson_high))

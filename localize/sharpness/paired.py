@@ -44,7 +44,7 @@ def pair_table(
         for better, worse in combinations(sorted(samples, key=lambda name: steps[name]), 2):
             if counts[better].photos != counts[worse].photos:
                 continue
-            low, high = _quotient_limits(samples[better], samples[worse])
+            low, high = quotient_limits(samples[better], samples[worse])
             rows.append({
                 "method": better, "than": worse, "side": side,
                 "photos": len(counts[better].photos), "factor": steps[worse] / steps[better],
@@ -59,7 +59,7 @@ def _counts(trials: pd.DataFrame, name: str, side: str) -> Counts:
     return thresholds.count_by_photo(rising)
 
 
-def _quotient_limits(better: np.ndarray, worse: np.ndarray) -> tuple[float, float]:
+def quotient_limits(better: np.ndarray, worse: np.ndarray) -> tuple[float, float]:
     """(DRAWS,), (DRAWS,) bootstrap thresholds -> the 95 % interval of worse / better."""
     with np.errstate(divide="ignore", invalid="ignore"):
         quotients = worse / better

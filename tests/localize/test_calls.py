@@ -181,21 +181,34 @@ def compared() -> Comparison:
     ])  # fmt: skip
     clean = pd.DataFrame({"method": "good", "photo": photos, "score": np.linspace(0, 1, 40)})
     empty = pd.DataFrame()
-    scores = pd.DataFrame({"method": ["good", "mute"], "n": 40})
+    scores = pd.DataFrame({"method": ["good", "mute"], "n": 40, "hit@5": 0.0})
     return Comparison(predictions, clean, scores, empty, empty, empty, Path())
 
 
 def test_scores_of_a_comparison() -> None:
-    assert call_scores.add(compared(), None).scores.columns.tolist() == ["method", "n"]
+    assert call_scores.add(compared(), None).scores.equals(compared().scores)
     result = call_scores.require(call_scores.add(compared(), 0.1))
     good, mute = result.scores.to_dict("records")
     assert good["detected"] == 0.25  # half of the images have the right place, half a call
+    assert good["called"] == 0.5
     assert good["false_calls_low"] <= good["false_calls"] <= 0.15
     assert 0.9 <= good["call_threshold"] <= 1
     assert math.isnan(mute["detected"])
     assert result.false_calls["reason"].tolist() == ["", calls.NO_SCORE]
     with pytest.raises(InputError, match="good: 32 clean pictures of other photos are too few"):
         call_scores.require(call_scores.add(compared(), 0.01))
+
+
+def test_images_and_methods_without_a_place_are_called_but_not_detected() -> None:
+    result = compared()
+    unplaced = result.predictions.index % 4 >= 2  # of each 4 images, 2 without a place
+    result.predictions.loc[unplaced, ["r", "distance"]] = np.nan
+    row = call_scores.add(result, 0.1).scores.iloc[0]
+    assert (row["called"], row["detected"]) == (0.5, 0.25)
+    no_places = result.scores.assign(**{"hit@5": np.nan})
+    row = call_scores.add(replace(result, scores=no_places), 0.1).scores.iloc[0]
+    assert row["called"] == 0.5
+    assert math.isnan(row["detected"])
 
 
 def test_a_split_with_too_few_clean_images_is_refused(small_set: Path, tmp_path: Path) -> None:

@@ -144,6 +144,17 @@ def test_trials_of_sharpness_are_shown_as_ratios(tmp_path: Path) -> None:
     assert both.chosen["a90_ratio"] > 1
 
 
+def test_a_curve_that_rises_at_one_size_has_a_band(tmp_path: Path) -> None:
+    """Only the size 3 has hits and misses below the limit of POD: the information has rank 1."""
+    hits = {1: 0, 2: 0, 3: 3, 4: 17, 5: 17, 6: 15, 7: 17}
+    rows = [(size, int(k < n)) for size, n in hits.items() for k in range(30)]
+    table = pd.DataFrame(rows, columns=["length", "found"])
+    result = analyse_table(tmp_path, table, size="length", hits=("found",))
+    assert result.chosen["verdict"] == "POD never reaches 0.9"
+    assert result.curve["pod_low"].between(0, result.curve["pod"] + 1e-9).all()
+    assert result.curve["pod_high"].between(result.curve["pod"] - 1e-9, 1).all()
+
+
 def test_repeated_inspections_share_their_targets(tmp_path: Path) -> None:
     table = hit_table().drop(columns="photo")
     table.loc[3, "again"] = np.nan
