@@ -31,8 +31,8 @@ from synth import InputError, console, photos
 FILES = {
     "trials.csv", "rates.csv", "thresholds.csv", "pairs.csv", "sharpness.json", "psychometric.png",
     "psychometric.svg", "acuity.png", "acuity.svg", "rates.png", "rates.svg",
-    "faintest-hits.png", "strongest-misses.png", "report.html", "pod.csv", "pod-models.csv",
-    "pod-parts.csv", "pod-records.json",
+    "faintest-hits.png", "strongest-misses.png", "report.html", "pod.csv",
+    "pod-records.json",
 }  # fmt: skip
 SMALL = Design(
     ratios=(1.05, 1.5), radii=(10.0, 16.0), per_cell=4, size="keep", share=0.0, seed=5

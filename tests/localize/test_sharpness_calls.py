@@ -102,7 +102,7 @@ def test_pod_is_that_of_the_command_on_the_trials(result: Measurement, tmp_path:
     pod = pd.read_csv(result.folder / "pod.csv")
     assert tuple(pod.columns) == run_pod.COLUMNS
     assert pod["answer"].tolist() == ["place", "place", "detected", "called"]
-    assert pod["verdict"].tolist() == ["POD falls with size", "", "", ""]
+    assert pod["verdict"].fillna("").tolist() == ["POD falls with size", "", "", ""]
     row = pod.query("answer == 'detected'").iloc[0]
     alone = measure(
         result.folder / "trials.csv", tmp_path / "pod",
