@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from localize.cli.evaluate import compare, evaluate
+from localize.cli.export import export
 from localize.cli.find import find
 from localize.cli.learning_curve import learning_curve
 from localize.cli.play import play
@@ -65,6 +66,6 @@ def methods() -> None:
         )
 
 
-for _command in (train, evaluate, compare, find, play, score, report, sharpness, pod):
+for _command in (train, evaluate, compare, find, export, play, score, report, sharpness, pod):
     console.command(app)(_command)
 console.command(app, "learning-curve")(learning_curve)
