@@ -254,10 +254,12 @@ def _check(out: Path, overwrite: bool) -> None:
     Raises:
         InputError: one of them exists and must not be replaced.
     """
+    if out.exists() and not overwrite:
+        raise InputError(f"{out} exists: name another file, or pass --overwrite")
     output_file.check(out, _is_export, overwrite)
     sidecar = path_of_sidecar(out)
-    if sidecar.exists() and not (overwrite and out.exists()):
-        output_file.check(sidecar, lambda path: False, overwrite)
+    if sidecar.exists() and not out.exists():
+        raise InputError(f"{sidecar} exists, but not {out}: name another file")
 
 
 def _is_export(path: Path) -> bool:

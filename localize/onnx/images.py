@@ -48,14 +48,16 @@ class ImageInput:
         picture = Image.fromarray(image)
         if self.colour == "grey":
             picture = picture.convert("L")
-        size = self.size_of(image)
+        size, is_float = self.size_of(image), self.kind is not np.uint8
+        # The values of a stretched image are rounded only if the network takes integers.
+        planes = [each.convert("F") for each in picture.split()] if is_float else [picture]
         if picture.size != size:
-            picture = picture.resize(size, Image.Resampling.BILINEAR)
-        pixels = np.asarray(picture).reshape(size[1], size[0], -1)
+            planes = [each.resize(size, Image.Resampling.BILINEAR) for each in planes]
+        pixels = np.dstack([np.asarray(each) for each in planes])
         if self.colour == "bgr":
             pixels = pixels[..., ::-1]
-        if self.kind is not np.uint8:
-            scaled = pixels.astype(np.float32) / np.float32(255 / self.scale)
+        if is_float:
+            scaled = pixels / np.float32(255 / self.scale)
             pixels = ((scaled - self.mean) / self.std).astype(self.kind)
         if self.layout == "nchw":
             pixels = pixels.transpose(2, 0, 1)
