@@ -10,13 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
 from synth.anomaly import Anomaly
 from synth.errors import InputError
 from synth.renderer import Sample
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from localize.onnx.sidecar import Sidecar
 
 Learns = Literal["nothing", "clean", "labelled"]
 Part = Literal["place", "score", "map"]  # of a Finding
@@ -275,6 +280,20 @@ class Localizer:
             InputError: the folder is damaged or belongs to another method.
         """
         raise InputError(f"{run}: this method learns nothing, so it has no run folders")
+
+    def to_onnx(self) -> tuple[nn.Module, Sidecar]:
+        """The computation of :meth:`locate` as a network for ``localize export``.
+
+        Returns:
+            the network, and how it is used. It takes (B, 3, h, w) uint8 images of the sidecar's
+            ``size``, or one image of any size if that is None, then the inputs that the sidecar
+            names, (B,) float32. It returns the outputs that the sidecar names: place (B, 2), score
+            (B,), map (B, h, w).
+
+        Raises:
+            NotImplementedError: the method cannot be exported.
+        """
+        raise NotImplementedError
 
 
 class _Adapter(Localizer):

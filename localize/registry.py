@@ -22,6 +22,7 @@ from localize.methods.heatmap.options import HeatmapOptions
 from localize.methods.patchcore.options import PatchCoreOptions
 from localize.methods.ringvote.options import RingVoteOptions
 from localize.names import file_stem, plain
+from localize.onnx.options import OnnxOptions, is_onnx
 from localize.options import DeviceOptions, LearnerOptions, Options, flag
 from localize.run_files import SHIPPED, read_run
 from synth import paths
@@ -175,7 +176,7 @@ METHODS = {entry.name: entry for entry in _ENTRIES}
 
 
 def method(name: str) -> Method:
-    """A registered name, ``file.py:function`` or ``anomalib:MODEL`` -> its entry.
+    """A registered name, ``file.py:function``, ``model.onnx`` or ``anomalib:MODEL`` -> its entry.
 
     Raises:
         InputError: there is none; the message names the most similar one.
@@ -188,6 +189,8 @@ def method(name: str) -> Method:
         return function_entry(name, place, function)
     if name.endswith(".py"):
         raise InputError(f"{name}: which of its functions? name it as {name}:function")
+    if is_onnx(name):
+        return onnx_entry(name)
     if name.startswith(ANOMALIB):
         return anomalib_entry(name)
     near = difflib.get_close_matches(name, METHODS, n=1, cutoff=0.4)
@@ -201,6 +204,14 @@ def function_entry(name: str, path: str, function: str) -> Method:
         name, "localize.external.function:Function", "nothing", _IMAGE_ONLY,
         "a function in a Python file", ExternalOptions, {"path": path, "name": function},
         gives=_MAP,
+    )  # fmt: skip
+
+
+def onnx_entry(path: str) -> Method:
+    """The entry of an ONNX file; only the file itself says what it is told and what it gives."""
+    return Method(
+        path, "localize.onnx.model:OnnxModel", "nothing", _IMAGE_ONLY, "an ONNX file",
+        OnnxOptions, {"path": path}, gives=_MAP,
     )  # fmt: skip
 
 
@@ -257,7 +268,7 @@ def load(spec: str | Path, *, time_limit: float | None = None, **options: Any) -
     """A SPEC -> a localizer that is ready to locate.
 
     A SPEC is the name of a method that needs no training or has weights included, a run folder,
-    or ``file.py:function``.
+    ``file.py:function`` or ``model.onnx``.
 
     Args:
         time_limit: limit for one image in seconds, for localizers in their own process [60].
@@ -274,7 +285,7 @@ def load(spec: str | Path, *, time_limit: float | None = None, **options: Any) -
         limit = _time_limit_option(entry, time_limit)
         localizer = entry.implementation().load(folder, **options, **limit)
         return localizer
-    if len(folder.parts) > 1 and ".py" not in folder.name:
+    if len(folder.parts) > 1 and ".py" not in folder.name and not is_onnx(spec):
         raise InputError(f"no run folder at {folder}: train one with localize train")
     entry = method(str(spec))
     if entry.weights:
@@ -316,9 +327,9 @@ def folder_of(name: str) -> str:
 
 
 def name_of(spec: str | Path) -> str:
-    """The name of a SPEC in tables: that of the method, run folder or function."""
+    """The name of a SPEC in tables: that of the method, run folder, function or ONNX file."""
     spec = expand_home(spec)
-    if is_folder(Path(spec)):
+    if is_folder(Path(spec)) or is_onnx(spec):
         return plain(paths.name_of(spec))
     place, _, function = spec.rpartition(":")
     return plain(function if place.endswith(".py") else spec)

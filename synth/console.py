@@ -28,7 +28,7 @@ ProgressFactory = Callable[[str], contextlib.AbstractContextManager[Progress]]
 Function = TypeVar("Function", bound=Callable[..., None])
 MINUTE = 60.0  # s between two lines of progress if stderr is not a terminal
 # The commands with --resume.
-RESUMABLE = ("generate", "train", "evaluate", "compare", "learning-curve", "sharpness")
+RESUMABLE = ("generate", "train", "evaluate", "compare", "learning-curve", "sharpness", "find")
 
 
 class Stopped(Exception):

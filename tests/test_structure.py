@@ -29,14 +29,17 @@ ROOMS = {
         "synth.errors",
     ),
     "localize": (
-        "localize.__main__", "localize.cli", "localize", "localize.seed_training", "localize.api",
-        "localize.gate", "localize.play", "localize.sharpness", "localize.external_predictions",
+        "localize.__main__", "localize.cli", "localize", "localize.seed_training",
+        "localize.findings", "localize.api", "localize.onnx_export", "localize.gate",
+        "localize.play", "localize.sharpness", "localize.external_predictions",
         "localize.learning_curves", "localize.curve_trainings", "localize.comparison",
-        "localize.report", "localize.evaluation", "localize.registry", "localize.external",
+        "localize.report", "localize.evaluation", "localize.registry", "localize.onnx",
+        "localize.external",
         "localize.methods.autoencoder", "localize.methods.heatmap", "localize.methods.ringvote",
         "localize.methods.patchcore",
         "localize.methods", "localize.methods.hough", "localize.training", "localize.data",
-        "localize.localizer", "localize.options", "localize.run_files", "localize.names",
+        "localize.localizer", "localize.onnx.sidecar", "localize.onnx.options",
+        "localize.options", "localize.run_files", "localize.names",
     ),
 }  # fmt: skip
 

@@ -16,7 +16,8 @@ def evaluate(
     specs: Annotated[
         list[str],
         typer.Argument(
-            help="Methods, run folders, file.py:function or anomalib:MODEL.", metavar="SPEC…"
+            help="Methods, run folders, file.py:function, model.onnx or anomalib:MODEL.",
+            metavar="SPEC…",
         ),
     ],
     dataset: Dataset,

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from localize.cli.evaluate import compare, evaluate
+from localize.cli.export import export
 from localize.cli.find import find
 from localize.cli.gate import gate
 from localize.cli.learning_curve import learning_curve
@@ -66,6 +67,9 @@ def methods() -> None:
         )
 
 
-for _command in (train, evaluate, compare, find, play, score, report, sharpness, pod, gate):
+_COMMANDS = (
+    train, evaluate, compare, find, export, play, score, report, sharpness, pod, gate,
+)  # fmt: skip
+for _command in _COMMANDS:
     console.command(app)(_command)
 console.command(app, "learning-curve")(learning_curve)

@@ -32,8 +32,8 @@ def sharpness(
     specs: Annotated[
         Optional[list[str]],
         typer.Argument(
-            help="Methods that need no training or have weights included, run folders, or "
-            "file.py:function.",
+            help="Methods that need no training or have weights included, run folders, "
+            "file.py:function or model.onnx.",
             metavar="SPEC…",
         ),
     ] = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import importlib.metadata
 import platform
@@ -13,6 +14,7 @@ import pandas as pd
 
 from localize.evaluation.metrics import DRAWS
 from localize.localizer import Localizer
+from localize.onnx.options import is_onnx
 from localize.registry import METHODS, Method, is_folder
 from localize.run_files import read_run
 from synth import folders
@@ -48,12 +50,14 @@ def method_entries(
 
 
 def fingerprint(spec: str | Path) -> str:
-    """SHA-256 of the files behind a SPEC: those of a run folder, or the file of a function.
+    """SHA-256 of the files behind a SPEC: a run folder's, a function's, or those of an ONNX file.
 
     Empty for a registered name, since the package version stands for it.
     """
     path, _, _ = str(spec).rpartition(":")
     files = [Path(path)] if path.endswith(".py") else []
+    if is_onnx(spec):  # with the sidecar and the file that large weights are stored in
+        files = sorted(Path(spec).parent.glob(f"{glob.escape(Path(spec).name)}*"))
     if is_folder(Path(spec)):
         files = sorted(each for each in Path(spec).rglob("*") if each.is_file())
     digest = hashlib.sha256()

@@ -15,6 +15,7 @@ from torch import nn
 from localize.data import augmentation, batches
 from localize.localizer import Finding, Learns, Localizer, Source, Told, check_labelled
 from localize.methods.cnn_options import CnnOptions
+from localize.onnx.sidecar import Sidecar
 from localize.run_files import read_run
 from localize.training import runs, trainer
 from localize.training.devices import device_of
@@ -95,6 +96,25 @@ class Network(nn.Module):
             x = torch.cat([x, self.embed(numeric)], dim=1)
         centre: torch.Tensor = self.out(x)
         return centre
+
+
+class Deployed(nn.Module):
+    """(B, 3, h, w) uint8, and for told networks (B,) r in px and (B,) ratio -> (B, 2) fractions.
+
+    Args:
+        network: such as :class:`Network`.
+        told: whether it uses r and the ratio.
+    """
+
+    def __init__(self, network: nn.Module, told: bool) -> None:
+        super().__init__()
+        self.network, self.told = network, told
+
+    def forward(self, images: torch.Tensor, *numbers: torch.Tensor) -> torch.Tensor:
+        pixels = images.float() / 255
+        numeric = torch.stack(numbers, 1) if self.told else pixels.new_zeros((len(images), 2))
+        centres: torch.Tensor = self.network(pixels, numeric)
+        return centres
 
 
 class Cnn(Localizer):
@@ -252,3 +272,14 @@ class Cnn(Localizer):
                 for centre, image in zip(centres, group, strict=True)
             ]
         return findings
+
+    def to_onnx(self) -> tuple[nn.Module, Sidecar]:
+        """The network behind the division by 255; images are stretched before it."""
+        if self.network is None:
+            raise InputError(f"{self.name} must be trained or loaded first: call fit")
+        r, ratio = ("r", "ratio") if self.told else (None, None)
+        sidecar = Sidecar(
+            image="image", size=self.options.input, r=r, ratio=ratio, place="place",
+            place_unit="fraction",
+        )  # fmt: skip
+        return Deployed(self.network, bool(self.told)), sidecar

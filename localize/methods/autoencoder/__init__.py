@@ -7,6 +7,7 @@ so the map of an image is the error of its reconstruction.
 - :mod:`similarity`, :mod:`error_map`: squared error or SSIM, as the loss and as the map.
 - :mod:`reconstruction`: images of any size, in overlapping tiles that are blended.
 - :mod:`training`: random crops of clean images, and the training with Lightning.
+- :mod:`graph`: the method as one network, for export.
 - :mod:`method`: the localizer. :mod:`options`: its options.
 
 Source: Bergmann, Löwe, Fauser, Sattlegger, Steger (2018), "Improving Unsupervised Defect

@@ -13,10 +13,12 @@ import torch
 from localize.localizer import Finding, Learns, Localizer, MapMarks, Part, Source, Told
 from localize.methods import clean_images
 from localize.methods.autoencoder.error_map import error_map
+from localize.methods.autoencoder.graph import ErrorMap
 from localize.methods.autoencoder.network import Autoencoder
 from localize.methods.autoencoder.options import AutoencoderOptions
 from localize.methods.autoencoder.training import CLIP, AutoencoderTraining, loader, val_loader
 from localize.methods.peak import position
+from localize.onnx.sidecar import Sidecar
 from localize.run_files import RUN_FILE, read_run_of
 from localize.training import runs, trainer
 from localize.training.devices import device_of
@@ -133,6 +135,13 @@ class AutoencoderLocalizer(Localizer):
         runs.load_weights(network, run, which)
         network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network = network.eval()
+
+    def to_onnx(self) -> tuple[torch.nn.Module, Sidecar]:
+        """The whole method but the place, which is found in the map."""
+        if self.network is None:
+            raise InputError("autoencoder must be trained or loaded first: call fit")
+        sidecar = Sidecar(image="image", score="score", map="map", locate=self.options.locate)
+        return ErrorMap(self.network, self.options.error), sidecar
 
     @classmethod
     def load(cls, run: Path, which: str = "best", device: str = "auto") -> AutoencoderLocalizer:

@@ -9,6 +9,7 @@ to the nearest patch in the bank.
 - :mod:`embedding`: feature maps -> patch vectors.
 - :mod:`bank`, :mod:`coreset`: patch vectors of clean images -> memory bank.
 - :mod:`scoring`: patch vectors and bank -> distances, scores, answers.
+- :mod:`graph`: the method as one network, for export.
 - :mod:`method`: the localizer. :mod:`options`: its options.
 
 Source: Roth, Pemula, Zepeda, Schölkopf, Brox, Gehler (2022), "Towards Total Recall in

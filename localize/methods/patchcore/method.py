@@ -22,9 +22,11 @@ from localize.methods.patchcore.backbones import Backbone, Choice, build
 from localize.methods.patchcore.bank import Reducer
 from localize.methods.patchcore.convolutions import speed_up
 from localize.methods.patchcore.embedding import Parts
+from localize.methods.patchcore.graph import PatchDistances
 from localize.methods.patchcore.options import PatchCoreOptions
 from localize.methods.patchcore.scoring import Bank
 from localize.methods.peak import position
+from localize.onnx.sidecar import Sidecar
 from localize.run_files import RUN_FILE, read_file, read_run_of, write_run
 from localize.training.devices import device_of
 from synth import console, folders
@@ -135,8 +137,11 @@ class PatchCore(Localizer):
     def _score(self, images: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
         """B images -> (B, h, w) patch scores, (B,) image scores."""
         convention = self.options.convention
-        neighbours = self.options.neighbours or NEIGHBOURS[convention]
-        return scoring.score(self._parts(images), self._bank, convention, neighbours)
+        return scoring.score(self._parts(images), self._bank, convention, self._neighbours)
+
+    @property
+    def _neighbours(self) -> int:
+        return self.options.neighbours or NEIGHBOURS[self.options.convention]
 
     def _scores(self, val: Source) -> list[float]:
         """The image scores of the clean validation images."""
@@ -158,6 +163,15 @@ class PatchCore(Localizer):
                 x, y = position(map, self.options.locate)
                 findings.append(Finding(x, y, score=float(score), map=map))
         return findings
+
+    def to_onnx(self) -> tuple[torch.nn.Module, Sidecar]:
+        """The whole method but the place, which is found in the map."""
+        if self._backbone is None:
+            raise InputError("patchcore must be trained or loaded first: call fit")
+        options = self.options
+        graph = PatchDistances(self._backbone, self._bank, options.convention, self._neighbours)
+        sidecar = Sidecar(image="image", score="score", map="map", locate=options.locate)
+        return graph, sidecar
 
     def _set_network(self, network: Backbone) -> None:
         """Use a network for inference."""

@@ -93,9 +93,20 @@ def _pixels_inside(axis: Axis) -> np.ndarray:
 @functools.lru_cache(maxsize=64)
 def _matrix(axis: Axis, cells: int, convention: Convention) -> torch.Tensor:
     """-> (length, cells): the weight of the score of each cell in each pixel along one axis."""
+    places = torch.from_numpy(axis.inside()).clamp(0, axis.side - 1)
+    pixels = torch.arange(axis.side, dtype=torch.float64)
+    hat = (1 - (places[:, None] - pixels).abs()).clamp_min(0)
+    return hat @ enlarging(axis.side, cells, convention)
+
+
+def enlarging(side: int, cells: int, convention: Convention) -> torch.Tensor:
+    """-> (side, cells) float64: the weight of the score of each cell in each px of the square.
+
+    The scores are enlarged to the square and blurred.
+    """
     lines = torch.eye(cells, dtype=torch.float64)[:, None]
     mode = "nearest" if convention == "anomalib" else "linear"
-    lines = functional.interpolate(lines, size=axis.side, mode=mode)
+    lines = functional.interpolate(lines, size=side, mode=mode)
     if convention == "anomalib":
         lines = functional.pad(lines, (RADIUS, RADIUS), mode="reflect")
     else:  # mirrored with the edge repeated, as in scipy's gaussian_filter
@@ -104,7 +115,4 @@ def _matrix(axis: Axis, cells: int, convention: Convention) -> torch.Tensor:
     steps = torch.arange(-RADIUS, RADIUS + 1, dtype=torch.float64)
     kernel = torch.exp(-((steps / SIGMA) ** 2) / 2)
     blurred = functional.conv1d(lines, (kernel / kernel.sum())[None, None])[:, 0]  # (cells, side)
-    places = torch.from_numpy(axis.inside()).clamp(0, axis.side - 1)
-    pixels = torch.arange(axis.side, dtype=torch.float64)
-    hat = (1 - (places[:, None] - pixels).abs()).clamp_min(0)
-    return hat @ blurred.T
+    return blurred.T
