@@ -390,7 +390,11 @@ def test_the_blocks_of_a_page_are_marked_and_their_flags_exist(page: str) -> Non
         if "<!-- run -->" in (ROOT / page).read_text(encoding="utf-8")
     ],
 )
-def test_the_commands_of_a_page_run(page: str, page_folder: Path) -> None:
+def test_the_commands_of_a_page_run(
+    page: str, page_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if page != "README.md":  # figures take most of the time of some commands
+        monkeypatch.setattr("localize.report.plots.save", lambda *arguments: None)
     run((ROOT / page).read_text(encoding="utf-8"), page_folder)
 
 
@@ -502,5 +506,8 @@ def test_blocks_that_are_not_marked_do_not_run(page_folder: Path) -> None:
         "localize compare set --methods centre,boundary --out results",
     ],
 )
-def test_long_commands_become_short(command: str, page_folder: Path) -> None:
+def test_long_commands_become_short(
+    command: str, page_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("localize.report.plots.save", lambda *arguments: None)
     run(page(command), page_folder)

@@ -210,13 +210,22 @@ def find(image: np.ndarray, told: Told) -> Finding:
     score_map = np.full((height, width), score.min(), np.float32)
     score_map[rows, cols] = score
 
+    # Flat indices relative to a candidate. The pixel before the first one of a row is the last
+    # one of another, whose evidence is 0; likewise for columns.
+    outlines = [
+        (dy, dx, [down * width + along for down, along in side_pixels(dx, dy, r, shape)])
+        for (dy, dx), shape in product(OFFSETS.tolist(), get_args(Shape))
+    ]
+    flat = [side.ravel() for side in maps]
     best = (-math.inf, (width - 1) / 2, (height - 1) / 2)
     for row, col in _highest(score):
-        for (dy, dx), shape in product(OFFSETS.tolist(), get_args(Shape)):
-            y, x = rows.start + row + dy, cols.start + col + dx
+        y0, x0 = rows.start + row, cols.start + col
+        for dy, dx, pixels in outlines:
+            y, x = y0 + dy, x0 + dx
             if r <= x <= width - 1 - r and r <= y <= height - 1 - r:
-                sides = zip(maps, side_pixels(x, y, r, shape), strict=True)
-                value = float(sum(side[pixels].sum() for side, pixels in sides) + prior[row, col])
+                sides = zip(flat, pixels, strict=True)
+                total = sum(side[each + (y0 * width + x0)].sum() for side, each in sides)
+                value = float(total + prior[row, col])
                 if value > best[0]:  # of equal values the smaller offset, which comes first
                     best = (value, x, y)
     value, x, y = best

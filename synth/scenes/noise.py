@@ -98,17 +98,22 @@ def waves(rng: np.random.Generator, slope: float = 1.4) -> np.ndarray:
 
 def cones(rng: np.random.Generator, count: int, radius: float) -> np.ndarray:
     """-> (N, N) float32 up to 1: tops of ``count`` trees, cones of about ``radius`` cells."""
-    stand = np.zeros((SIZE, SIZE), np.float32)
     reach = int(np.ceil(radius * 1.3))
     grid = np.arange(-reach, reach + 1)
     centres, tall = rng.random((count, 2)) * SIZE, rng.uniform(0.55, 1.0, count)
-    for (y, x), height in zip(centres, tall, strict=True):
-        rows, cols = int(y) + grid, int(x) + grid
-        away = np.hypot((rows - y)[:, None], (cols - x)[None, :])
-        where = np.ix_(rows % SIZE, cols % SIZE)
-        tree = (height * (1 - away / (radius * (0.6 + 0.6 * height)))).astype(np.float32)
-        stand[where] = np.maximum(stand[where], tree)
-    return stand
+    corners = centres.astype(int)
+    rows, cols = np.moveaxis(corners[..., None] + grid - centres[..., None], 1, 0)
+    away, height = np.hypot(rows[:, :, None], cols[:, None, :]), tall[:, None, None]
+    trees = (height * (1 - away / (radius * (0.6 + 0.6 * height)))).astype(np.float32)
+    stand = np.zeros((SIZE + 2 * reach, SIZE + 2 * reach), np.float32)
+    for (row, col), tree in zip(corners.tolist(), trees, strict=True):
+        place = stand[row : row + grid.size, col : col + grid.size]
+        np.maximum(place, tree, out=place)
+    for _ in range(2):  # what extends beyond a side continues at the opposite side
+        np.maximum(stand[reach : 2 * reach], stand[-reach:], out=stand[reach : 2 * reach])
+        np.maximum(stand[-2 * reach : -reach], stand[:reach], out=stand[-2 * reach : -reach])
+        stand = stand[reach:-reach].T
+    return np.ascontiguousarray(stand)
 
 
 def gradient(tile: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -35,6 +35,20 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
+def no_figures() -> Iterator[None]:
+    """The module's tests save no figures, which take most of the time of a small comparison."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("localize.report.plots.save", lambda *arguments: None)
+        yield
+
+
+@pytest.fixture
+def no_figures_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Like ``no_figures``, for one test of a module whose other tests check figures."""
+    monkeypatch.setattr("localize.report.plots.save", lambda *arguments: None)
+
+
+@pytest.fixture(scope="module")
 def trained() -> RingVoteNet:
     """The network with the weights that come with Acuity."""
     from localize.methods.ringvote.network import RingVoteNet

@@ -30,6 +30,8 @@ from localize.localizer import Finding, Learns, Localizer, Told
 from synth import InputError, console
 from synth.record_log import RecordLog
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 SLOW = """
 import time
 def find(image):

@@ -121,7 +121,7 @@ def test_a_comparison_has_the_figure_if_its_ratios_spread(
     recipe = Recipe(size=(64, 64), per_photo=3, ratio=ratio, ratio_scale="log", radius=(8, 12))
     generate(scene_folder, tmp_path / "set", recipe)
     out = tmp_path / "out"
-    localize.evaluate(["boundary"], tmp_path / "set", out, split="all")
+    localize.evaluate(["centre"], tmp_path / "set", out, split="all")
     files = {path.name for path in out.iterdir()}
     expected = {"found-by-ratio.png", "found-by-ratio.svg", "found-by-ratio.csv"}
     assert expected & files == (expected if drawn else set())

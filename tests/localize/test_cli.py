@@ -17,6 +17,8 @@ from PIL import Image
 from localize.cli import main
 from synth import Anomaly, apply, console
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -192,8 +194,8 @@ def test_version_and_help_are_light() -> None:
     ("given", "turns"),
     [
         ({}, 10_000),
-        ({"GOMP_SPINCOUNT": "77"}, 77),
-        ({"OMP_WAIT_POLICY": "passive"}, 0),
+        pytest.param({"GOMP_SPINCOUNT": "77"}, 77, marks=pytest.mark.slow),
+        pytest.param({"OMP_WAIT_POLICY": "passive"}, 0, marks=pytest.mark.slow),
     ],
 )
 def test_threads_that_wait_leave_a_busy_machine_its_cores(

@@ -26,6 +26,8 @@ from localize.report import page
 from localize.training import collapse, runs
 from synth import Recipe, generate, scenes
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 FAST = {"input": (32, 32), "progress": False, "device": "cpu"}
 CENTRES = np.random.default_rng(0).uniform(0, 1, (500, 2))
 

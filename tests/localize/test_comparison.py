@@ -291,6 +291,7 @@ def test_compare_writes_tables_and_figures(compared: Comparison) -> None:
     assert not folder.with_name("results.partial").exists()
 
 
+@pytest.mark.usefixtures("no_figures_here")
 def test_evaluate_agrees_with_compare(
     compared: Comparison, small_set: Path, tmp_path: Path
 ) -> None:
@@ -304,6 +305,7 @@ def test_evaluate_agrees_with_compare(
     )
 
 
+@pytest.mark.usefixtures("no_figures_here")
 def test_compare_resumes_after_a_finished_method(
     small_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -343,6 +345,7 @@ def test_two_runs_of_one_name_are_refused(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.usefixtures("no_figures_here")
 def test_chance_is_always_scored(small_set: Path, tmp_path: Path) -> None:
     result = localize.evaluate(["boundary"], small_set, tmp_path / "out")
     assert result.scores["method"].tolist() == ["centre", "boundary"]
@@ -431,7 +434,7 @@ def fitted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparison, "DEFAULT_METHODS", (*known, "fitted"))
 
 
-@pytest.mark.usefixtures("fitted")
+@pytest.mark.usefixtures("fitted", "no_figures_here")
 def test_a_method_without_epochs_is_scored_once(small_set: Path, tmp_path: Path) -> None:
     out = tmp_path / "results"
     result = localize.compare(small_set, out, ["fitted"], seed=1, device="cpu")
@@ -445,7 +448,7 @@ def test_a_method_without_epochs_is_scored_once(small_set: Path, tmp_path: Path)
     assert again.scores["method"].tolist() == ["centre", name]
 
 
-@pytest.mark.usefixtures("fitted")
+@pytest.mark.usefixtures("fitted", "no_figures_here")
 def test_without_clean_images_what_learns_from_them_is_left_out(
     small_set: Path, tmp_path: Path, retabled: Retabled
 ) -> None:

@@ -15,6 +15,8 @@ from localize.cli import main
 from localize.evaluation.results import Comparison
 from synth import console, read
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 Run = Callable[..., tuple[int, str, str]]
 
 

@@ -134,6 +134,7 @@ def test_every_training_has_its_row(small_set: Path, finished: LearningCurve) ->
     assert sorted(each["seed"] for each in options) == [0, 0, 1, 1]
 
 
+@pytest.mark.usefixtures("no_figures_here")
 def test_the_whole_split_gives_the_scores_of_compare(
     small_set: Path, finished: LearningCurve, tmp_path: Path
 ) -> None:
@@ -227,6 +228,7 @@ def test_rows_needed(lows: Sequence[float], needed: int | None) -> None:
     assert curve_tables.rows_needed(summary, "m") == needed
 
 
+@pytest.mark.usefixtures("no_figures_here")
 def test_an_interrupted_run_resumes_and_trains_nothing_twice(
     small_set: Path, finished: LearningCurve, tmp_path: Path, fitted: list[Folder],
     monkeypatch: pytest.MonkeyPatch,
@@ -258,6 +260,7 @@ def test_an_interrupted_run_resumes_and_trains_nothing_twice(
     pd.testing.assert_frame_equal(again.summary, resumed.summary, check_dtype=False)
 
 
+@pytest.mark.usefixtures("no_figures_here")
 @pytest.mark.parametrize("same_epochs", [False, True])
 def test_a_subset_is_trained_with_the_steps_of_the_whole_split(
     small_set: Path, tmp_path: Path, fitted: list[Folder], same_epochs: bool

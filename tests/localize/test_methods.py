@@ -26,18 +26,27 @@ FAST = {
 }
 
 
-@pytest.fixture(scope="module")
-def fitted(small_set: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Localizer]:
-    """Each method after a short training; learned ones have their run folder in ``runs``."""
-    runs = tmp_path_factory.mktemp("runs")
-    ready = {}
-    for name, entry in METHODS.items():
-        options = {option: value for option, value in FAST.items() if option in entry.option_names}
+class Fitted(dict[str, Localizer]):
+    """Each method after a short training, which is done when the method is first asked for."""
+
+    def __init__(self, dataset: Path, runs: Path) -> None:
+        super().__init__()
+        self.dataset, self.runs = dataset, runs
+
+    def __missing__(self, name: str) -> Localizer:
+        known = METHODS[name].option_names
+        options = {option: value for option, value in FAST.items() if option in known}
         localizer = registry.create(name, **options)
-        localizer.fit(Folder(small_set, "train"), Folder(small_set, "val"), runs / name)
-        localizer.run = runs / name  # type: ignore[attr-defined]
-        ready[name] = localizer
-    return ready
+        run = self.runs / name
+        localizer.fit(Folder(self.dataset, "train"), Folder(self.dataset, "val"), run)
+        localizer.run = run  # type: ignore[attr-defined]
+        return self.setdefault(name, localizer)
+
+
+@pytest.fixture(scope="module")
+def fitted(small_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Fitted:
+    """Each method after a short training; learned ones have their run folder in ``runs``."""
+    return Fitted(small_set, tmp_path_factory.mktemp("runs"))
 
 
 def some_images() -> tuple[list[np.ndarray], list[Told]]:

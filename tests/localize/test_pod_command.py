@@ -126,6 +126,7 @@ def test_a_report_is_written_again(finished: Path, tmp_path: Path) -> None:
     assert page.write(copy).read_bytes() == before
 
 
+@pytest.mark.usefixtures("no_figures_here")
 def test_trials_of_sharpness_are_shown_as_ratios(tmp_path: Path) -> None:
     trials = trial_table()
     only = (("method", "mine"), ("side", "darker"))
@@ -155,6 +156,7 @@ def test_a_curve_that_rises_at_one_size_has_a_band(tmp_path: Path) -> None:
     assert result.curve["pod_high"].between(result.curve["pod"] - 1e-9, 1).all()
 
 
+@pytest.mark.usefixtures("no_figures_here")
 def test_repeated_inspections_share_their_targets(tmp_path: Path) -> None:
     table = hit_table().drop(columns="photo")
     table.loc[3, "again"] = np.nan
@@ -173,6 +175,7 @@ def test_repeated_inspections_share_their_targets(tmp_path: Path) -> None:
         assert result.chosen[name] == pytest.approx(pooled.chosen[name], rel=1e-9)
 
 
+@pytest.mark.usefixtures("no_figures_here")
 def test_a_signal_becomes_a_pod(tmp_path: Path) -> None:
     result = analyse_table(
         tmp_path, hit_table(), size="length", signal="amplitude", decision=300.0,
@@ -195,6 +198,7 @@ def test_a_signal_becomes_a_pod(tmp_path: Path) -> None:
     assert logs["a90"] == pytest.approx(row["a90"], rel=0.05)
 
 
+@pytest.mark.usefixtures("no_figures_here")
 def test_a_pod_that_never_reaches_09_has_no_a90(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     length = rng.uniform(0.5, 6, 600)
@@ -316,6 +320,7 @@ def test_only_its_own_folder_is_overwritten(finished: Path, tmp_path: Path) -> N
     assert (tmp_path / "mine/notes.txt").read_text() == "x"
 
 
+@pytest.mark.usefixtures("no_figures_here")
 def test_doubtful_tables_are_warned_of(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     table = hit_table(n=40).assign(photo=lambda rows: rows["id"] % 5)
     path = write(tmp_path, table)
@@ -327,6 +332,7 @@ def test_doubtful_tables_are_warned_of(tmp_path: Path, capfd: pytest.CaptureFixt
     assert "40 targets are few" in text_of(tmp_path / "p")
 
 
+@pytest.mark.usefixtures("no_figures_here")
 def test_an_extrapolated_a90_and_a_small_overlap_are_warned_of(tmp_path: Path) -> None:
     rng = np.random.default_rng(4)
     size = np.linspace(1, 3, 80)

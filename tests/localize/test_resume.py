@@ -250,6 +250,7 @@ def test_a_worker_says_nothing_of_a_parent_that_stopped() -> None:
     assert done.stderr == "ValueError: a fault\n"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_ctrl_c_at_the_terminal_leaves_no_worker(photo_folder: Path, tmp_path: Path) -> None:
     """It reaches the whole process group; here while workers draw images."""

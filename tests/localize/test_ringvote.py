@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -37,9 +38,15 @@ def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
     return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
+@cache
+def landscape() -> np.ndarray:
+    """A procedural photo of 200 x 160 px; not to be changed."""
+    return scenes.scene(200, 160, np.random.default_rng(4))
+
+
 def hidden(shape: str = "circle", overflow: str = "clip", ratio: float = 1.12) -> tuple:
     """A procedural photo with a region, JPEG 90, and the region."""
-    photo = scenes.scene(200, 160, np.random.default_rng(4))
+    photo = landscape()
     truth = Anomaly(91, 72, 34, ratio, shape, overflow)  # type: ignore[arg-type]
     coded = renderer.encode(anomaly.apply(photo, truth), "jpeg", 90)
     return renderer.decode(coded), truth
@@ -133,7 +140,7 @@ def test_pixels_beyond_the_reach_change_nothing(lively: RingVoteNet) -> None:
 
 
 def test_a_centre_between_pixels_is_found(trained: RingVoteNet) -> None:
-    photo = scenes.scene(200, 160, np.random.default_rng(4))
+    photo = landscape()
     truth = Anomaly(90.5, 72.5, 34, 1.15)
     found = predict_told.find(trained, anomaly.apply(photo, truth), Told(34, 1.15))
     assert math.hypot(found.x - truth.x, found.y - truth.y) <= 0.36
@@ -156,7 +163,7 @@ def test_the_image_only_form_finds_place_radius_and_ratio(trained: RingVoteNet) 
     assert math.hypot(found.x - truth.x, found.y - truth.y) < 1
     assert found.r == pytest.approx(truth.r, abs=1)
     assert found.ratio == pytest.approx(truth.discolor_ratio, abs=0.03)
-    photo = scenes.scene(200, 160, np.random.default_rng(4))
+    photo = landscape()
     clean = predict_image_only.search(trained, renderer.decode(renderer.encode(photo, "jpeg", 90)))
     assert found.score is not None
     assert clean.score is not None
@@ -205,7 +212,7 @@ def test_find_needs_neither_training_nor_hints(
 ) -> None:
     image, truth = hidden(ratio=1.15)
     Image.fromarray(image).save(tmp_path / "hidden.png")
-    photo = scenes.scene(200, 160, np.random.default_rng(4))
+    photo = landscape()
     Image.fromarray(photo).save(tmp_path / "clean.png")
     told = ["--r", truth.r, "--ratio", truth.discolor_ratio]
     answers = []

@@ -62,7 +62,7 @@ def draw_evidence(x: float, y: float, r: float, square: bool, ratio: float) -> t
     told=st.sampled_from(["nothing", "r", "ratio", "both, roughly"]),
 )
 @example(r=225.0, across=0.0, down=0.0, square=True, ratio=1.03, told="r")
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_a_region_of_any_size_is_proposed(
     untrained: RingVoteNet,
     r: float,

@@ -28,6 +28,8 @@ from localize.training import trainer
 from localize.training.collapse import COLLAPSED
 from synth import InputError
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 FAST = {"input": (32, 32), "epochs": 2, "learning_rate": 0.01, "progress": False, "device": "cpu"}
 WORDS = ["--input", "32x32", "--epochs", "2", "--device", "cpu", "--learning-rate", "0.01"]
 WEIGHTS = "best.safetensors"

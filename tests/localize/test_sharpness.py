@@ -250,6 +250,7 @@ def test_results_depend_on_the_seed_alone_and_an_interrupted_run_resumes(
     same_but_for_time(tmp_path / "whole", tmp_path / "stopped")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_figures")
 def test_a_killed_command_resumes(photo_folder: Path, tmp_path: Path) -> None:
     flags = ["--size", "keep", "--radii", "12", "--ratios", "1.1,1.3", "--per-cell", "8"]

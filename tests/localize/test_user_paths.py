@@ -23,6 +23,8 @@ from synth import recipe as recipes
 from synth.cli import app
 from synth.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 FUNCTION = "def find(image):\n    return 3, 4\n"
 Run = Callable[..., None]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -18,6 +19,7 @@ _CORNERS = {
 }
 
 
+@cache
 def ground(kind: str, side: int) -> np.ndarray:
     """-> (side, side, 3) float."""
     u, v = np.meshgrid(np.linspace(-1, 1, side), np.linspace(-1, 1, side))
@@ -41,6 +43,14 @@ def picture(
     side: int = 400,
 ) -> Image.Image:
     """An object whose half width is ``size`` of the side, at a place in shares of the side."""
+    share = coverage(shape, size, at, side)
+    pixels = ground(kind, side) * (1 - share) + share * np.array(colour)
+    return Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
+
+
+@cache
+def coverage(shape: str, size: float, at: tuple[float, float], side: int) -> np.ndarray:
+    """-> (side, side, 1) float: the share of each pixel that the object covers."""
     mask = Image.new("L", (2 * side, 2 * side))
     draw, (x, y), s = ImageDraw.Draw(mask), (2 * side * at[0], 2 * side * at[1]), 2 * side * size
     if shape in ("circle", "ring"):
@@ -49,9 +59,7 @@ def picture(
             draw.ellipse((x - 0.6 * s, y - 0.6 * s, x + 0.6 * s, y + 0.6 * s), fill=0)
     else:
         draw.polygon([(x + dx * s, y + dy * s) for dx, dy in _CORNERS[shape]], fill=255)
-    share = np.asarray(mask.resize((side, side), Image.Resampling.BOX))[..., None] / 255
-    pixels = ground(kind, side) * (1 - share) + share * np.array(colour)
-    return Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
+    return np.asarray(mask.resize((side, side), Image.Resampling.BOX))[..., None] / 255
 
 
 def jpeg(image: Image.Image, quality: int) -> Image.Image:

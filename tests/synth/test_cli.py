@@ -471,7 +471,7 @@ def test_ctrl_c_while_workers_work_prints_no_traceback(
     photos = save_photos(tmp_path / "photos", [f"{k}.png" for k in range(24)])
     process = subprocess.Popen(
         [sys.executable, "-m", "synth", "generate", str(photos), str(tmp_path / "set"),
-         "--size", "48x40", "--radius", "4:9", "--per-photo", "2000", "--workers", "2"],
+         "--size", "48x40", "--radius", "4:9", "--per-photo", "200", "--workers", "2"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         # A shell's background jobs, the tests among them, inherit that Ctrl-C is ignored.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),

@@ -43,7 +43,7 @@ SavePhotos = Callable[..., Path]
 
 
 @given(st.data())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_any_recipe_verifies_and_rebuilds(
     recipes: Callable[..., st.SearchStrategy[Recipe]],
     photo_folder: Path,
@@ -337,13 +337,13 @@ def test_a_table_of_many_parts_is_the_same(
 def test_memory_does_not_grow_with_the_rows(
     save_photos: SavePhotos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """1000 more rows, each 2 to 3 kB as Python objects, are not kept in memory."""
+    """400 more rows, each 2 to 3 kB as Python objects, are not kept in memory."""
     from synth import generator
 
-    monkeypatch.setattr(generator, "ROWS_PER_PART", 100)
+    monkeypatch.setattr(generator, "ROWS_PER_PART", 50)
     recipe = dataclasses.replace(SMALL, size=(16, 16), radius=(2, 3), per_photo=10)
     peaks = []
-    for count in (3, 30, 130):  # the first one pays for the imports
+    for count in (3, 10, 50):  # the first one pays for the imports
         names = [f"{k}.png" for k in range(count)]
         photos = save_photos(tmp_path / f"photos-{count}", names, width=20, height=20)
         tracemalloc.start()
@@ -351,7 +351,7 @@ def test_memory_does_not_grow_with_the_rows(
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert made.summary.rows == 10 * count
-    assert peaks[2] - peaks[1] < 1e6
+    assert peaks[2] - peaks[1] < 4e5
 
 
 # ---- interruption and resumption
@@ -625,6 +625,7 @@ def sixty(tmp_path_factory: pytest.TempPathFactory, save_photos: SavePhotos) -> 
     return save_photos(tmp_path_factory.mktemp("sixty") / "photos", names, 200)
 
 
+@pytest.mark.slow
 def test_killed_at_random(sixty: Path, tmp_path: Path, contents: Contents) -> None:
     survives(2, 1, sixty, tmp_path, contents, workers=1)
 

@@ -40,7 +40,7 @@ def write_table(path: Path, rows: list[list[Any]], header: list[str] = HEADER) -
 
 
 @given(st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_the_first_projects_table_imports_exactly(
     tmp_path_factory: pytest.TempPathFactory, picture: Picture, data: st.DataObject
 ) -> None:

@@ -25,7 +25,7 @@ def draw(k: int, width: int = SIDE, height: int = SIDE) -> np.ndarray:
 
 @cache
 def gallery() -> tuple[np.ndarray, ...]:
-    return tuple(draw(k) for k in range(20))
+    return tuple(draw(k) for k in range(12))
 
 
 def amplitude_slope(grey: np.ndarray) -> float:

@@ -518,13 +518,13 @@ def test_cells_give_back_every_text(text: str) -> None:
 
 
 @pytest.mark.parametrize("licence", ["=HYPERLINK(1)", "+1", "-x", "@me", "\t=1", "'=x", "'tis"])
-def test_formulas_come_back_from_photos_csv_and_metadata_csv(tmp_path: Path, licence: str) -> None:
+def test_formulas_come_back_from_photos_csv_and_metadata_csv(
+    save_photos: Callable[..., Path], tmp_path: Path, licence: str
+) -> None:
     import synth
-    from synth import scenes
 
-    (tmp_path / "photos").mkdir()
-    scenes.write(tmp_path / "photos", 1, 96, 96, 1)
-    name = next((tmp_path / "photos").iterdir()).name
+    name = "a.png"
+    save_photos(tmp_path / "photos", [name])
     with (tmp_path / "photos" / "photos.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerows([("file_name", "licence"), (name, csv_cells.escape(licence))])

@@ -104,7 +104,7 @@ def survive(tmp_path: Path, words: list[str], kills: int, seed: int) -> None:
 
 
 def test_killed_and_started_again(tmp_path: Path, words: list[str]) -> None:
-    survive(tmp_path, words, kills=3, seed=1)
+    survive(tmp_path, words, kills=1, seed=1)
 
 
 @pytest.mark.slow
