@@ -18,7 +18,7 @@ from localize.external.function import to_finding
 from localize.external.options import ANOMALIB, TIME_LIMIT, AnomalibOptions, check_model
 from localize.external.peer import Failure, Peer
 from localize.localizer import Finding, Learns, Localizer, MapMarks, Part, Source, Told
-from localize.methods.patchcore.weights import PACKAGED
+from localize.methods.backbones.weights import PACKAGED
 from localize.run_files import RUN_FILE, check_file, read_run, write_run
 from localize.training.devices import device_of
 from synth import console, exporting
