@@ -21,6 +21,7 @@ from localize.methods.cnn_options import CnnOptions
 from localize.methods.heatmap.options import HeatmapOptions
 from localize.methods.patchcore.options import PatchCoreOptions
 from localize.methods.ringvote.options import RingVoteOptions
+from localize.methods.transfer.options import TransferCleanOptions, TransferOptions
 from localize.names import file_stem, plain
 from localize.onnx.options import OnnxOptions, is_onnx
 from localize.options import DeviceOptions, LearnerOptions, Options, flag
@@ -37,6 +38,7 @@ _TOLD = frozenset({"r", "discolor_ratio"})
 _PLACE: frozenset[Part] = frozenset({"place"})
 _SCORE: frozenset[Part] = _PLACE | {"score"}
 _MAP: frozenset[Part] = _SCORE | {"map"}
+_SCORE_ONLY: frozenset[Part] = frozenset({"score"})
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,8 @@ class Method:
 
     @property
     def takes_seeds(self) -> bool:
-        """Whether it is trained on labelled images, with a seed that changes the result."""
-        return self.learns == "labelled" and "seed" in self.option_names
+        """Whether it is trained on labelled images, with a seed that changes its distances."""
+        return self.learns == "labelled" and "seed" in self.option_names and "place" in self.gives
 
     def select_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The entries of ``options`` that the method has."""
@@ -136,6 +138,17 @@ _ENTRIES = (
         _IMAGE_ONLY,
         "anomaly detection by the error with which a network reconstructs an image",
         AutoencoderOptions, in_default_compare=False, gives=_MAP,
+    ),
+    Method(
+        "transfer", "localize.methods.transfer.method:Transfer", "labelled", _IMAGE_ONLY,
+        "a score and no place: a classifier on pretrained features; without labels, as "
+        "transfer-clean",
+        TransferOptions, in_default_compare=False, gives=_SCORE_ONLY,
+    ),
+    Method(
+        "transfer-clean", "localize.methods.transfer.method:Transfer", "clean", _IMAGE_ONLY,
+        "a score and no place: distance of pretrained features to those of clean images",
+        TransferCleanOptions, {"clean": True}, in_default_compare=False, gives=_SCORE_ONLY,
     ),
     _ringvote(
         "ringvote-told", _TOLD,

@@ -25,7 +25,7 @@ from localize.external.options import (
 )
 from localize.external.peer import Failure, Peer
 from localize.localizer import Finding, Learns, Localizer, MapMarks, Part, Source, Told
-from localize.methods.patchcore.weights import PACKAGED
+from localize.methods.backbones.weights import PACKAGED
 from localize.run_files import RUN_FILE, check_file, read_run, write_run
 from localize.training.devices import device_of
 from synth import console, exporting

@@ -93,10 +93,11 @@ def embed(job: str, side: str, args: argparse.Namespace) -> tuple[Callable[[], A
     images = torch.rand((args.images, 3, 256, 256), generator=torch.Generator().manual_seed(0))
     name = args.backbone
     if side == "ours":
+        from localize.methods.backbones.convolutions import speed_up
+        from localize.methods.backbones.pretrained import Choice
         from localize.methods.patchcore import embedding, preprocessing, scoring
-        from localize.methods.patchcore.backbones import Choice, build
+        from localize.methods.patchcore.backbones import build
         from localize.methods.patchcore.bank import Reducer
-        from localize.methods.patchcore.convolutions import speed_up
         from localize.methods.patchcore.method import BATCH
 
         network, _ = build(Choice(name, random=True))

@@ -87,6 +87,10 @@ def test_tiny_images_get_an_answer(name: str, fitted: dict[str, Localizer]) -> N
         image = np.full((height, width, 3), 90, np.uint8)
         given = told if METHODS[name].told else None
         for found in fitted[name].locate([image] * len(told), given):
+            if "place" not in METHODS[name].gives:
+                assert found.score is not None
+                assert np.isfinite(found.score)
+                continue
             if METHODS[name].learns == "clean":
                 assert found.map is not None
                 place = peak(found.map) or (np.nan, np.nan)
@@ -104,7 +108,10 @@ def test_an_answer_does_not_depend_on_its_neighbours(
     together = fitted[name].locate(images, given)
     for i, image in enumerate(images):
         alone = fitted[name].locate([image], given and given[i : i + 1])[0]
-        assert (alone.x, alone.y) == pytest.approx((together[i].x, together[i].y), abs=1e-3)
+        places = [(each.x, each.y) for each in (alone, together[i])]
+        assert places[0] == pytest.approx(places[1], abs=1e-3, nan_ok=True)
+        if "place" not in METHODS[name].gives:
+            assert alone.score == pytest.approx(together[i].score, abs=0.02)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -132,7 +139,8 @@ def test_the_same_after_loading(name: str, fitted: dict[str, Localizer]) -> None
     images, told = some_images()
     given = told if METHODS[name].told else None
     loaded = registry.load(fitted[name].run)  # type: ignore[attr-defined]
-    assert loaded.locate(images, given) == fitted[name].locate(images, given)
+    # As text, because NaN, the place of a method without one, differs from itself.
+    assert repr(loaded.locate(images, given)) == repr(fitted[name].locate(images, given))
     assert loaded.parameters == fitted[name].parameters
 
 

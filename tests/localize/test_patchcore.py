@@ -18,8 +18,10 @@ from scipy.ndimage import gaussian_filter
 from localize import api, registry
 from localize.cli import main
 from localize.data.folder import Folder
-from localize.methods.patchcore import embedding, preprocessing, scoring, weights
-from localize.methods.patchcore.backbones import Choice, build
+from localize.methods.backbones import weights
+from localize.methods.backbones.pretrained import Choice
+from localize.methods.patchcore import embedding, preprocessing, scoring
+from localize.methods.patchcore.backbones import build
 from localize.methods.patchcore.method import PatchCore
 from synth import InputError, console, folders
 

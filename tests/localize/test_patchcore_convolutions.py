@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from localize.methods.patchcore import convolutions
-from localize.methods.patchcore.backbones import Choice, build
+from localize.methods.backbones import convolutions
+from localize.methods.backbones.pretrained import Choice
+from localize.methods.patchcore.backbones import build
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

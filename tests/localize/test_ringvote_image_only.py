@@ -16,9 +16,10 @@ from localize.data.endless import Endless
 from localize.data.recipe_stages import Stage
 from localize.localizer import Known, Range
 from localize.methods.hough.candidates import Candidate
+from localize.methods.platt_scaling import PlattScaling
 from localize.methods.ringvote import platt, predict_image_only
 from localize.methods.ringvote.network import RingVoteNet
-from localize.methods.ringvote.platt import PlattScaling, inputs
+from localize.methods.ringvote.platt import INPUTS, inputs
 from synth import anomaly, renderer, scenes
 from synth.anomaly import Anomaly
 from synth.renderer import Sample
@@ -97,7 +98,7 @@ def test_known_log_odds_are_recovered(scale: float, size: float, shift: float, s
     rows = torch.stack(
         [inputs([candidate(v, r, square=True)]) for v, r in zip(logits, radii, strict=True)]
     )
-    fitted = PlattScaling()
+    fitted = PlattScaling(INPUTS)
     fitted.fit(rows, torch.from_numpy(rng.random(4000) < true))
     probabilities = [1 / (1 + math.exp(-fitted.log_odds(each))) for each in rows[:200]]
     assert np.abs(probabilities - true[:200]).mean() < 0.05
@@ -126,7 +127,7 @@ def test_images_and_clean_twins_are_told_apart(
     there, absent = (
         inputs([candidate(logit, 10, 1.3) for logit in (top, 1.0)]) for top in (26.0, -3.0)
     )
-    fitted, steps = PlattScaling(), []
+    fitted, steps = PlattScaling(INPUTS), []
     platt.fit_on_source(
         fitted, inputs_of, source, 12, lambda done, total: steps.append((done, total))
     )
@@ -141,7 +142,7 @@ def samples_of(source: Endless, count: int) -> list[Sample]:
 
 
 def test_a_scaling_is_kept_where_all_labels_are_the_same() -> None:
-    fitted = PlattScaling()
+    fitted = PlattScaling(INPUTS)
     row = inputs([candidate(15.0, 50, 1.0)])
     fitted.fit(torch.stack([row, 2 * row]), torch.tensor([True, True]))
     assert fitted.log_odds(row) == pytest.approx(1.5)

@@ -20,9 +20,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from localize.methods.backbones.convolutions import speed_up
+from localize.methods.backbones.pretrained import Choice
 from localize.methods.patchcore import coreset, embedding, preprocessing, scoring
-from localize.methods.patchcore.backbones import Choice, build
-from localize.methods.patchcore.convolutions import speed_up
+from localize.methods.patchcore.backbones import build
 from localize.training.torchvision_compat import make_torchvision_importable
 from synth import scenes
 

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from localize.methods.platt_scaling import PlattScaling
 from localize.methods.ringvote.encoder import Block, Encoder
-from localize.methods.ringvote.platt import PlattScaling
+from localize.methods.ringvote.platt import INPUTS
 
 WIDTH = 48  # channels of the encoder, as in the included weights of ringvote
 SQUARE = 4  # px, side of a square of the maps
@@ -75,7 +76,7 @@ class HeatmapNet(Encoder):
             self.heads.weight.mul_(0.1)
             self.heads.bias.zero_()
             self.heads.bias[0] = FEW_CENTRES
-        self.platt = PlattScaling()  # fitted after training
+        self.platt = PlattScaling(INPUTS)  # fitted after training
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, rgb: Tensor) -> Maps:

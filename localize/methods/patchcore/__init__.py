@@ -5,7 +5,7 @@ that represent all others best, the memory bank. The map of an image is the dist
 to the nearest patch in the bank.
 
 - :mod:`preprocessing`: image -> square input; patch scores -> map.
-- :mod:`backbones`, :mod:`weights`, :mod:`convolutions`: the network, its weights, its speed.
+- :mod:`backbones`: the network, one of :mod:`localize.methods.backbones`.
 - :mod:`embedding`: feature maps -> patch vectors.
 - :mod:`bank`, :mod:`coreset`: patch vectors of clean images -> memory bank.
 - :mod:`scoring`: patch vectors and bank -> distances, scores, answers.

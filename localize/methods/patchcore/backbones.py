@@ -2,101 +2,47 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
-from localize.methods.patchcore import weights
+from localize.methods.backbones import pretrained
+from localize.methods.backbones.pretrained import MOBILENET, Choice, Pretrained, timm
 from localize.methods.patchcore.embedding import Parts
-from localize.methods.patchcore.options import BACKBONE
-from localize.methods.patchcore.weights import PACKAGED, State
-from localize.training.torchvision_compat import make_torchvision_importable
 from synth.errors import InputError
-from synth.paths import path_of
 
-make_torchvision_importable()
-
-import timm  # noqa: E402  (needs a torchvision that imports)
-
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and std of its pixels, 0 to 1
-NORMALISATION = {BACKBONE: ((127 / 255,) * 3, (128 / 255,) * 3)}
 STAGES, REDUCTIONS = (2, 3), [8, 16]  # layer2 and layer3 of a ResNet; their strides
 
 
-@dataclass(frozen=True)
-class Choice:
-    """A network and the source of its weights: at most one of file, download and random.
-
-    Args:
-        weights: path of a local file of tensors (safetensors or torch).
-        sha256: digest that the file must have.
-        download: whether timm downloads its weights from the model hub.
-        random: whether the weights stay random.
-        seed: seed of the random weights.
-    """
-
-    name: str = BACKBONE
-    weights: str | None = None
-    sha256: str | None = None
-    download: bool = False
-    random: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.name != "mobilenet_v2" and not timm.is_model(self.name):
-            raise InputError(
-                f"backbone '{self.name}' is unknown: use {BACKBONE}, resnet18, wide_resnet50_2, "
-                "mobilenet_v2, vit_small_patch14_dinov2 or another name that timm knows"
-            )
-        if sum((self.weights is not None, self.download, self.random)) > 1:
-            raise InputError("choose one: --weights FILE, --download or --random-weights")
-        if self.sha256 and not self.weights:
-            raise InputError("--weights-sha256 is the digest of --weights FILE: give both")
-        if not (self.weights or self.download or self.random or self.name in PACKAGED):
-            known = None if self.name == "mobilenet_v2" else timm.get_pretrained_cfg(self.name)
-            hub = known and known.hf_hub_id
-            where = (
-                f"model.safetensors of {hub} on the Hugging Face hub" if hub else "torchvision's"
-            )
-            raise InputError(
-                f"{self.name} needs weights: give a file with --weights ({where}), or --download "
-                "on a computer with a network, or --random-weights for an untrained one"
-            )
-
-
-class Backbone(nn.Module):
+class Backbone(Pretrained):
     """(B, 3, s, s) float32 in 0 to 1 -> feature maps of two stages, the finer first.
 
     ``multiple``: s must be a multiple of this.
     """
 
     def __init__(self, name: str) -> None:
-        super().__init__()
-        self.name = name
-        self.multiple = 1
-        self._blocks: list[int] = []
-        if name == "mobilenet_v2":
+        model: Any
+        multiple = 1
+        blocks: list[int] = []
+        if name == MOBILENET:
             from torchvision.models import mobilenet_v2
 
-            self.model = mobilenet_v2().features[:14]
+            model = mobilenet_v2().features[:14]
         elif name.startswith("vit_"):
-            self.model = timm.create_model(name, dynamic_img_size=True, num_classes=0)
-            self.multiple = self.model.patch_embed.patch_size[0]
-            middle = len(self.model.blocks) // 2
-            self._blocks = [middle - 1, middle]
-            del self.model.blocks[middle + 1 :]
+            model = timm.create_model(name, dynamic_img_size=True, num_classes=0)
+            multiple = model.patch_embed.patch_size[0]
+            middle = len(model.blocks) // 2
+            blocks = [middle - 1, middle]
+            del model.blocks[middle + 1 :]
         else:
-            self.model = _stages(name)
-        mean, std = NORMALISATION.get(name, IMAGENET)
-        self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
-        self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
-        self.eval().requires_grad_(False)
+            model = _stages(name)
+        super().__init__(name, model, multiple)
+        self._blocks = blocks
 
     def forward(self, images: torch.Tensor) -> Parts:
-        images = (images - self.mean) / self.std  # type: ignore[operator]
-        if self.name == "mobilenet_v2":
+        images = self.normalise(images)
+        if self.name == MOBILENET:
             fine = self.model[:7](images)
             return fine, self.model[7:](fine)
         if self._blocks:
@@ -106,25 +52,6 @@ class Backbone(nn.Module):
             return fine, coarse
         fine, coarse = self.model(images)
         return fine, coarse
-
-    def fill(self, state: State, source: str) -> None:
-        """Load the weights from a state dict, which may have more entries.
-
-        Raises:
-            InputError: a tensor is missing or has another shape.
-        """
-        expected = self.model.state_dict()
-        prefix = "features." if self.name == "mobilenet_v2" else ""
-        optional = "num_batches_tracked"
-        tensors = {name: state[prefix + name] for name in expected if prefix + name in state}
-        missing = [name for name in expected if name not in tensors and not name.endswith(optional)]
-        missing += [name for name, v in tensors.items() if v.shape != expected[name].shape]
-        if missing:
-            raise InputError(
-                f"{source} does not fit {self.name}: {len(missing)} of {len(expected)} tensors are "
-                f"missing or of another shape, the first is {prefix}{missing[0]}"
-            )
-        self.model.load_state_dict(tensors, strict=False)
 
 
 def _stages(name: str) -> nn.Module:
@@ -147,37 +74,4 @@ def build(choice: Choice) -> tuple[Backbone, dict[str, str | None]]:
     Raises:
         InputError: the weights are missing, or belong to another network.
     """
-    name = choice.name
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(choice.seed)
-        network = Backbone(name)
-    if choice.random:
-        return network, {"source": f"random, seed {choice.seed}", "sha256": None}
-    if choice.weights:
-        path = path_of(choice.weights)
-        state, digest = weights.read(path, choice.sha256)
-        network.fill(state, str(path))
-        return network, {"source": path.name, "sha256": digest}
-    if choice.download:
-        network.fill(_download(name), f"the hub's {name}")
-        return network, {"source": "downloaded", "sha256": None}
-    source = PACKAGED[name]
-    network.fill(weights.read_packaged(source, list(timm.create_model(name).state_dict())), name)
-    return network, {"source": f"{source.package} {source.version}", "sha256": source.sha256}
-
-
-def _download(name: str) -> State:
-    """The weights of a network from its model hub."""
-    try:
-        if name == "mobilenet_v2":
-            from torchvision.models import MobileNet_V2_Weights
-
-            state: State = MobileNet_V2_Weights.IMAGENET1K_V1.get_state_dict(check_hash=True)
-        else:
-            state = timm.create_model(name, pretrained=True).state_dict()
-    except Exception as error:  # each hub raises its own kinds
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(
-            f"the weights of {name} could not be downloaded ({reason}): give a file with --weights"
-        ) from None
-    return state
+    return pretrained.build(choice, Backbone)

@@ -17,10 +17,11 @@ from safetensors.torch import save as save_tensors
 
 from localize.localizer import Finding, Learns, Localizer, MapMarks, Part, Source, Told
 from localize.methods import clean_images
+from localize.methods.backbones.convolutions import speed_up
+from localize.methods.backbones.pretrained import Choice
 from localize.methods.patchcore import embedding, preprocessing, scoring
-from localize.methods.patchcore.backbones import Backbone, Choice, build
+from localize.methods.patchcore.backbones import Backbone, build
 from localize.methods.patchcore.bank import Reducer
-from localize.methods.patchcore.convolutions import speed_up
 from localize.methods.patchcore.embedding import Parts
 from localize.methods.patchcore.graph import PatchDistances
 from localize.methods.patchcore.options import PatchCoreOptions
@@ -50,7 +51,7 @@ class PatchCore(Localizer):
 
     def __init__(self, **options: Any) -> None:
         self.options = PatchCoreOptions(**options)
-        choice_of(self.options)  # raises now if the options are bad, not after hours of training
+        Choice.of(self.options)  # raises now if the options are bad, not after hours of training
         self.device = device_of(self.options.device)
         self._set_up()
 
@@ -78,7 +79,7 @@ class PatchCore(Localizer):
             raise clean_images.none_to_learn_from("patchcore")
         run.mkdir(parents=True, exist_ok=True)
         (run / RUN_FILE).unlink(missing_ok=True)  # of an earlier training in this folder
-        network, source = build(choice_of(self.options))
+        network, source = build(Choice.of(self.options))
         _write(run / BACKBONE, network.model.state_dict())
         self._set_network(network)
         total = operator.length_hint(images, 0) + 1
@@ -223,22 +224,6 @@ class PatchCore(Localizer):
         localizer._set_network(network)
         localizer._bank = Bank.of(bank["bank"].to(localizer.device))
         return localizer
-
-
-def choice_of(options: PatchCoreOptions) -> Choice:
-    """The backbone and the source of its weights, as the options choose them.
-
-    Raises:
-        InputError: the options contradict each other, or there is no such network.
-    """
-    return Choice(
-        options.backbone,
-        weights=None if options.weights is None else str(options.weights),
-        sha256=options.weights_sha256,
-        download=options.download,
-        random=options.random_weights,
-        seed=options.seed,
-    )
 
 
 def _write(path: Path, tensors: dict[str, torch.Tensor]) -> None:

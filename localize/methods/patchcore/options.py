@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
-from localize.options import LearnerOptions, option
+from localize.methods.backbones.options import BackboneOptions
+from localize.options import option
 from synth.errors import InputError
 
 Convention = Literal["anomalib", "paper"]
 Place = Literal["peak", "centroid"]
-BACKBONE = "tf_efficientnet_lite0"
 
 
 @dataclass(frozen=True, kw_only=True)
-class PatchCoreOptions(LearnerOptions):
+class PatchCoreOptions(BackboneOptions):
     """Options of ``patchcore``.
 
     ``neighbours`` is, for the convention ``anomalib``, the number of bank rows that determine the
@@ -31,25 +30,6 @@ class PatchCoreOptions(LearnerOptions):
             "Implementation to follow: anomalib, or paper (the release of its authors)."
         ),
     )
-    backbone: str = field(
-        default=BACKBONE, metadata=option("Name of the feature network in timm, or mobilenet_v2.")
-    )
-    weights: str | Path | None = field(
-        default=None,
-        metadata=option(
-            "File with the weights of the backbone.", default_text="from a Python package"
-        ),
-    )
-    weights_sha256: str | None = field(
-        default=None, metadata=option("SHA-256 that the file of --weights must have.")
-    )
-    download: bool = field(
-        default=False, metadata=option("Download the weights of the backbone from its model hub.")
-    )
-    random_weights: bool = field(
-        default=False,
-        metadata=option("Leave the backbone untrained; the tables note this beside the name."),
-    )
     coreset_ratio: float = field(
         default=0.1, metadata=option("Share of the clean patches that the memory bank keeps.")
     )
@@ -59,7 +39,7 @@ class PatchCoreOptions(LearnerOptions):
     neighbours: int | None = field(
         default=None,
         metadata=option(
-            "Number of nearest patches that a score depends on.",
+            "Number of nearest clean patches or images that a score depends on.",
             default_text="9; convention paper 1",
         ),
     )

@@ -18,8 +18,9 @@ from torch.nn import functional as F
 
 from localize.methods.hough.aggregation import VoteAggregation
 from localize.methods.hough.outlines import KINDS
+from localize.methods.platt_scaling import PlattScaling
 from localize.methods.ringvote.encoder import CELL, Encoder
-from localize.methods.ringvote.platt import PlattScaling
+from localize.methods.ringvote.platt import INPUTS
 from localize.methods.ringvote.tta import FLIPS, average_heads
 
 POOL = 4  # px, side of a square of the coarse head
@@ -115,8 +116,8 @@ class RingVoteNet(Encoder):
             nn.init.constant_(head.bias, -2.0)
         self.aggregation, self.coarse_aggregation = VoteAggregation(), VoteAggregation()
         # Fitted after training, to the candidates that the trained network gives.
-        self.platt_told, self.platt_image_only = PlattScaling(), PlattScaling()
-        self.platt_told_tta, self.platt_image_only_tta = PlattScaling(), PlattScaling()
+        self.platt_told, self.platt_image_only = PlattScaling(INPUTS), PlattScaling(INPUTS)
+        self.platt_told_tta, self.platt_image_only_tta = PlattScaling(INPUTS), PlattScaling(INPUTS)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **options: Any) -> Any:

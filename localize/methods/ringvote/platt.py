@@ -15,66 +15,17 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from localize.localizer import Source
 from localize.methods.hough.aggregation import TYPICAL_RADIUS
 from localize.methods.hough.candidates import Candidate
+from localize.methods.platt_scaling import PlattScaling
 from synth.anomaly import Anomaly
 
 SIZES = ((768, 512), (800, 800), (512, 768))  # width and height of the images to fit on, px
 NO_CANDIDATE = -20.0  # logit of an image without a candidate
 INPUTS = 4
-PRECISION = 1.0  # of the Gaussian prior of the weights, whose mean is 0
-
-
-class PlattScaling(nn.Module):
-    """Log odds of an anomaly: a weighted sum of the :func:`inputs` plus a shift.
-
-    They are calibrated for sets in which half of the images have an anomaly, as in the images that
-    the scaling is fitted to.
-    """
-
-    weights: Tensor
-    shift: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("weights", torch.eye(INPUTS)[0])
-        self.register_buffer("shift", torch.zeros(()))
-
-    def log_odds(self, image_inputs: Tensor) -> float:
-        """(INPUTS,) of :func:`inputs` -> log odds that the image has an anomaly."""
-        return float(image_inputs.to(self.weights) @ self.weights + self.shift)
-
-    @torch.no_grad()
-    def fit(self, image_inputs: Tensor, has_anomaly: Tensor) -> None:
-        """Fit by logistic regression; if all labels are the same, change nothing.
-
-        Args:
-            image_inputs: (n, INPUTS) of :func:`inputs`.
-            has_anomaly: (n,) bool.
-        """
-        labels = has_anomaly.float()
-        if labels.min() == labels.max():
-            return
-        with torch.enable_grad():
-            values = torch.zeros(INPUTS + 1, requires_grad=True)
-            optimiser = torch.optim.LBFGS([values], max_iter=200, line_search_fn="strong_wolfe")
-
-            def closure() -> Tensor:
-                optimiser.zero_grad()
-                log_odds = image_inputs @ values[:-1] + values[-1]
-                # Without the prior, the weights would have no bound for labels without errors.
-                prior = PRECISION * (values[:-1] ** 2).sum() / len(image_inputs)
-                loss = F.binary_cross_entropy_with_logits(log_odds, labels) + prior
-                loss.backward()
-                return loss
-
-            optimiser.step(closure)
-        self.weights.copy_(values[:-1].detach())
-        self.shift.copy_(values[-1].detach())
 
 
 def inputs(candidates: Sequence[Candidate]) -> Tensor:

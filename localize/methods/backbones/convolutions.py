@@ -23,7 +23,7 @@ def speed_up(model: nn.Module) -> None:
 
     The network is changed in place; afterwards no state dict can be loaded into it.
     """
-    _fold(model)
+    fold_norms(model)
     modules = model.named_modules()
     wide = [name for name, m in modules if isinstance(m, nn.Conv2d) and Winograd.applies_to(m)]
     for name in wide:
@@ -41,7 +41,7 @@ def _kind(module: object) -> str:
     return type(module).__name__
 
 
-def _fold(model: nn.Module) -> None:
+def fold_norms(model: nn.Module) -> None:
     """Fold each batch norm that is the only user of the output of a convolution into it."""
     modules: dict[str, Any] = dict(model.named_modules())
     if not any(_kind(module) in NORMS for module in modules.values()):
