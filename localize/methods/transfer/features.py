@@ -115,6 +115,11 @@ class Extractor:
         (fold_norms if self.bfloat16 else speed_up)(network.model)
         self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
+    def in_float32(self) -> PooledBackbone:
+        """The prepared network; features are computed in float32 from here on."""
+        self.bfloat16 = False
+        return self._network
+
     @torch.inference_mode()
     def rows(self, images: Sequence[np.ndarray]) -> Tensor:
         """B x (H, W, 3) uint8 of any sizes -> (B, D) float32 features of length 1, on the CPU."""

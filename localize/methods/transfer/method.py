@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
-from torch import Tensor
+from torch import Tensor, nn
 
 from localize.localizer import Finding, Images, Learns, Localizer, Part, ScoreKind, Source, Told
 from localize.methods import clean_images
@@ -25,9 +25,11 @@ from localize.methods.transfer import finetuning
 from localize.methods.transfer.cache import FOLDER, FeatureCache
 from localize.methods.transfer.features import Extractor, PooledBackbone, backbone
 from localize.methods.transfer.finetuning import Classifier, Labelled
+from localize.methods.transfer.graph import HeadScores, NeighbourDistances
 from localize.methods.transfer.head import Examples, Head, Trained, fit_head
 from localize.methods.transfer.neighbours import mean_distances
 from localize.methods.transfer.options import TransferCleanOptions, TransferOptions
+from localize.onnx.sidecar import Sidecar
 from localize.run_files import RUN_FILE, read_file, read_run, write_run
 from localize.training import runs
 from localize.training.devices import device_of
@@ -264,6 +266,20 @@ class Transfer(Localizer):
             for group in clean_images.groups(images, self.batch_size)
             for score in self._scores(group)
         ]
+
+    def to_onnx(self) -> tuple[nn.Module, Sidecar]:
+        """The backbone with the head or the bank; images are stretched before it.
+
+        From here on, this localizer computes in float32, as the exported file does.
+        """
+        if self._extractor is None:
+            raise InputError(f"{self.name} must be trained or loaded first: call fit")
+        network = self._extractor.in_float32()
+        sidecar = Sidecar(image="image", size=self.options.input, score="score")
+        if self._head is not None:
+            return HeadScores(network, self._head), sidecar
+        assert self._bank is not None
+        return NeighbourDistances(network, self._bank, self.options.neighbours), sidecar
 
     def _set_notes(self, about: dict[str, Any]) -> None:
         """Set the note for tables and the meaning of the score, as a run's description has them."""
