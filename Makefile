@@ -70,12 +70,17 @@ bench: .venv/installed
 
 # Installs the tools that tests/peers and tests/bench compare Acuity with, each in a virtual
 # environment of its own.
-peers: .peers/readers/installed .peers/img2dataset/installed .peers/anomalib/installed
+peers: .peers/readers/installed .peers/img2dataset/installed .peers/anomalib/installed .peers/psignifit/installed
 
 .peers/img2dataset/installed:
 	$(PYTHON) -m venv .peers/img2dataset
 	.peers/img2dataset/bin/python -m pip install --quiet --disable-pip-version-check \
 		img2dataset==1.47 'pandas<3' 'setuptools<81'
+	@touch $@
+
+.peers/psignifit/installed:
+	$(PYTHON) -m venv .peers/psignifit
+	.peers/psignifit/bin/python -m pip install --quiet --disable-pip-version-check psignifit==4.3 pandas
 	@touch $@
 
 .peers/readers/installed:
