@@ -11,6 +11,7 @@ from localize.gate.estimate import Estimate
 from localize.gate.requirement import COMPARISONS, Requirement
 
 MAX_DECIMALS = 12
+LARGE = 1e6  # from here on, numbers are written with an exponent
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,9 @@ class Result:
     limit: Decimal
     method: str
     estimate: Estimate
+
+    def __str__(self) -> str:
+        return self.line
 
     @property
     def tested(self) -> float:
@@ -106,8 +110,12 @@ def number(value: float, comparison: str, limit: Decimal) -> str:
 
     >>> number(1.0822, "<=", Decimal("1.10")), number(1.10001, "<=", Decimal("1.10"))
     ('1.082', '1.10001')
+    >>> number(1.86e18, "<=", Decimal("1.10"))
+    '1.86e+18'
     """
     holds = COMPARISONS[comparison]
+    if abs(value) >= LARGE > abs(limit):
+        return f"{value:.3g}"
     for decimals in range(0 if abs(value) >= 1000 else 3, MAX_DECIMALS):
         text = f"{value:.{decimals}f}"
         if holds(float(text), float(limit)) == holds(value, float(limit)):
