@@ -11,7 +11,7 @@ from nbclient import NotebookClient
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = {path.name[:2]: path for path in FOLDER.glob("*.ipynb")}
-SLOW = ("02", "03", "04", "05")
+SLOW = ("02", "03", "04", "05", "06")
 TINY = {"COUNT": 10, "SIDE": 96, "INPUT": 48, "EPOCHS_SCALE": 0.04}
 MACHINE_PATH = re.compile(
     r"(?<![\w.])/(?:home|root|tmp|work|Users|private|var|opt|usr|mnt)/|\b[A-Z]:\\"
@@ -36,8 +36,8 @@ def test_notebooks_run(number: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     NotebookClient(notebook, timeout=240, resources={"metadata": {"path": tmp_path}}).execute()
 
 
-def test_there_are_five_notebooks() -> None:
-    assert sorted(NOTEBOOKS) == ["01", "02", "03", "04", "05"]
+def test_there_are_six_notebooks() -> None:
+    assert sorted(NOTEBOOKS) == ["01", "02", "03", "04", "05", "06"]
 
 
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.values()), ids=lambda path: path.name)

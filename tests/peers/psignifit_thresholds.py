@@ -32,20 +32,16 @@ def fit(trials: pd.DataFrame) -> tuple[float, float, float]:
         experiment_type="yes/no",
         sigmoid="weibull",
         fixed_parameters={"gamma": guess},
-        confidence_intervals=(0.95,),
     )
-    value = result.threshold(0.5, unscaled=True, return_ci=False)
-    _, intervals = result.threshold(0.5, unscaled=True, return_ci=True)
-    low, high = np.asarray(intervals["0.95"], float)
-    return float(np.exp(value)), float(np.exp(low)), float(np.exp(high))
+    low, high = result.confidence_intervals["threshold"]["0.95"]
+    return tuple(float(np.exp(x)) for x in (result.parameter_estimate["threshold"], low, high))
 
 
 def main() -> None:
     run = Path(sys.argv[1])
     trials, thresholds = (pd.read_csv(run / f"{name}.csv") for name in ("trials", "thresholds"))
     thresholds = thresholds[thresholds["side"].isin(["brighter", "darker"])]
-    if "stratum" in thresholds:
-        thresholds = thresholds[thresholds["stratum"] == "all"]
+    thresholds = thresholds[thresholds["cut"] == "all"]
     print(f"{'method':<16} {'side':<9} {'Acuity':<24} {'psignifit':<24} step, ratio of both")
     for row in thresholds.to_dict("records"):
         if not np.isfinite(row["threshold"]):
@@ -57,7 +53,7 @@ def main() -> None:
             own = own[np.log(own["discolor_ratio"]).abs() <= limit]
         sign = 1 if row["side"] == "brighter" else -1
         value, low, high = (np.exp(sign * step) for step in fit(own))
-        ours = f"{row['threshold']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+        ours = "{threshold:.3f} [{threshold_low:.3f}, {threshold_high:.3f}]".format(**row)
         theirs = f"{value:.3f} [{min(low, high):.3f}, {max(low, high):.3f}]"
         ratio = np.log(row["threshold"]) / np.log(value)
         print(f"{row['method']:<16} {row['side']:<9} {ours:<24} {theirs:<24} {ratio:.3f}")
