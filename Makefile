@@ -45,6 +45,7 @@ notebooks: .venv/installed
 test: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
+# Runs the tests that `make test` leaves out.
 slow: .venv/installed
 	$(BIN)/python -m pytest -m slow
 

@@ -45,7 +45,10 @@ OTHER_NAMES = {"bash", "sh", "shell", "zsh", "shell-session"}  # of fences with 
 
 # By the beginning of a command: flags that are added to it, so that it runs in seconds.
 TRAINED = {"--epochs-scale": "0.02", "--input": "32x32"}
-VOTED = {"--epochs": "1", "--epochs-scale": "0.02", "--batch": "1", "--calibration-images": "50"}
+VOTED = {
+    "--epochs": "1", "--epochs-scale": "0.02", "--batch": "1", "--calibration-images": "50",
+    "--width": "8",
+}  # fmt: skip
 TINY: dict[str, dict[str, str]] = {
     "synth scenes": {"--count": "2", "--size": "64x64"},
     "synth generate": {
@@ -70,13 +73,17 @@ FORMS = {  # patterns of values that the added flags replace, so that they would
     "split": r"[\d.]+(:[\d.]+){2}|test|val|train|all",
     "ratios": r"[\d.]+:[\d.]+:\d+|[\d.]+(,[\d.]+)+",
 }
-# Numbers of images for training on endless images, which no flag changes.
+# Numbers of images for training on endless images, of bootstrap samples and of directions of a
+# confidence region, which no flag changes.
 CONSTANTS = {
     "localize.data.endless.VAL_IMAGES": 2,
     "localize.data.batches.EPOCH": 4,
     "localize.methods.ringvote.method.EPOCH": 2,
     "localize.methods.ringvote.method.VAL_IMAGES": 2,
     "localize.methods.ringvote.platt.SIZES": ((400, 320),),
+    "localize.sharpness.thresholds.DRAWS": 50,
+    "localize.sharpness.pod.contour.DIRECTIONS": 90,
+    "localize.sharpness.pod.contour.LAPSE_DIRECTIONS": 24,
 }
 
 

@@ -18,7 +18,8 @@ from synth import InputError
 
 FAST = {
     "input": (48, 32),
-    "epochs": 2,
+    "epochs": 1,
+    "width": 8,
     "calibration_images": 4,
     "crops": 16,
     "progress": False,
