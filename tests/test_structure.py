@@ -35,7 +35,7 @@ ROOMS = {
         "localize.play", "localize.sharpness", "localize.external_predictions",
         "localize.learning_curves", "localize.curve_trainings", "localize.comparison",
         "localize.report", "localize.evaluation", "localize.registry", "localize.onnx",
-        "localize.external",
+        "localize.method_table", "localize.external",
         "localize.methods.transfer", "localize.methods.autoencoder", "localize.methods.heatmap",
         "localize.methods.ringvote", "localize.methods.patchcore", "localize.methods.backbones",
         "localize.methods", "localize.methods.hough", "localize.training", "localize.data",
