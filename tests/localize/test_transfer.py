@@ -27,7 +27,8 @@ from synth.errors import InputError
 pytestmark = pytest.mark.usefixtures("one_thread", "few_steps")
 CPU = torch.device("cpu")
 FAST: dict[str, Any] = {
-    "input": (32, 32), "random_weights": True, "device": "cpu", "progress": False,
+    "backbone": "lcnet_035", "input": (32, 32), "random_weights": True, "device": "cpu",
+    "progress": False,
 }  # fmt: skip
 
 

@@ -15,7 +15,6 @@ from localize.data.batches import stretch
 from localize.methods.backbones.convolutions import fold_norms, speed_up
 from localize.methods.backbones.pretrained import MOBILENET, Pretrained, timm
 from localize.methods.transfer.options import Features
-from localize.training.devices import bfloat16_is_fast
 from localize.training.trainer import to_float
 from synth.errors import InputError
 
@@ -97,19 +96,20 @@ class PooledBackbone(Pretrained):
 class Extractor:
     """Computes the features of images with a network that it prepares for fast inference.
 
-    Where the device computes faster with bfloat16 numbers, the convolutions do so. The features
-    then differ by about 1 % of their length from those of float32.
+    With bfloat16 numbers the features differ by about 4 % of their length from those with float32,
+    which matters little beside the distance between different photos, 70 to 90 % of it.
 
     Args:
         size: (w, h) px to which images are stretched.
+        bfloat16: whether the convolutions compute with bfloat16 numbers.
     """
 
     def __init__(
-        self, network: PooledBackbone, size: tuple[int, int], device: torch.device
+        self, network: PooledBackbone, size: tuple[int, int], device: torch.device, bfloat16: bool
     ) -> None:
         self.values = sum(values.numel() for values in network.parameters())
         self.length, self._size, self._device = network.length, size, device
-        self.bfloat16 = bfloat16_is_fast(device)
+        self.bfloat16 = bfloat16
         network = network.to(device)
         # Winograd's transforms would lose too many of the digits of bfloat16.
         (fold_norms if self.bfloat16 else speed_up)(network.model)

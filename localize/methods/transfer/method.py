@@ -32,7 +32,7 @@ from localize.methods.transfer.options import TransferCleanOptions, TransferOpti
 from localize.onnx.sidecar import Sidecar
 from localize.run_files import RUN_FILE, read_file, read_run, write_run
 from localize.training import runs
-from localize.training.devices import device_of
+from localize.training.devices import bfloat16_is_fast, device_of
 from synth import console, folders
 from synth.errors import InputError
 
@@ -117,7 +117,7 @@ class Transfer(Localizer):
         }
         if options.weights:
             about["options"]["weights"] = Path(options.weights).name
-        self._extractor = Extractor(copy.deepcopy(network), options.input, self.device)
+        self._extractor = self._prepare(network)
         cache = self._cache(run, network, about)
         if uses_labels:
             result = self._fit_labelled(network, images, val_images, run, cache, about)
@@ -125,7 +125,12 @@ class Transfer(Localizer):
             result = self._fit_clean(images, val_images, run, cache)
         folders.write(run / BACKBONE, runs.to_bytes(network.model.state_dict()))
         files = [BACKBONE, HEAD if uses_labels else BANK]
-        about |= {"torch": torch.__version__, "features": network.length, **result}
+        about |= {
+            "torch": torch.__version__,
+            "features": network.length,
+            "bfloat16": self._extractor.bfloat16,
+            **result,
+        }
         self._set_notes(about)
         write_run(run, about, files)
         cache.remove()
@@ -152,6 +157,11 @@ class Transfer(Localizer):
                 "none: leave out --learns labelled and --finetune"
             )
         return False
+
+    def _prepare(self, network: PooledBackbone) -> Extractor:
+        """The extractor of a copy of the network, with the fastest numbers of the device."""
+        bfloat16 = bfloat16_is_fast(self.device)
+        return Extractor(copy.deepcopy(network), self.options.input, self.device, bfloat16)
 
     def _cache(self, run: Path, network: PooledBackbone, about: dict[str, Any]) -> FeatureCache:
         """The cache of the features in the run folder."""
@@ -225,7 +235,7 @@ class Transfer(Localizer):
             )
             network.cpu()
             trained.head.cpu()
-            self._extractor = Extractor(copy.deepcopy(network), options.input, self.device)
+            self._extractor = self._prepare(network)
             if trained.is_calibrated:
                 # The features have changed, so the files of the cache are not of use.
                 rows = [self._uncached(each) for each in (val.clean, val.anomalous)]
@@ -316,7 +326,9 @@ class Transfer(Localizer):
             localizer._set_up(clean, options | {"device": device, "progress": False})
             network = backbone(options["features"], options["input"])(options["backbone"])
             network.model.load_state_dict(load_tensors(read_file(run, BACKBONE)))
-            localizer._extractor = Extractor(network, options["input"], localizer.device)
+            localizer._extractor = Extractor(
+                network, options["input"], localizer.device, about["bfloat16"]
+            )
             if about["learned_from"] == LABELS:
                 head = Head(network.length)
                 head.load_state_dict(load_tensors(read_file(run, HEAD)))
