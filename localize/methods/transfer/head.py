@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -187,3 +188,25 @@ def _train(train: Examples, decay: float, seed: int, device: torch.device) -> He
                 optimiser.step()
                 schedule.step()
     return head.eval().cpu()
+
+
+def describe(trained: Trained, images: dict[str, int], finetuned: bool) -> dict[str, Any]:
+    """The entries of ``model.json`` about a trained head.
+
+    Args:
+        images: number of training images that are ``clean`` and ``anomalous``.
+        finetuned: whether the backbone was trained too.
+    """
+    what = "head and last layers of the backbone" if finetuned else "head"
+    calibration = (
+        "scores are log odds, calibrated on the val split"
+        if trained.is_calibrated
+        else "scores are not calibrated: the val split needs images with and without an anomaly"
+    )
+    return {
+        "weight_decay": trained.decay,
+        "val_loss_by_weight_decay": {str(decay): loss for decay, loss in trained.losses.items()},
+        "calibrated": trained.is_calibrated,
+        "trained": f"{what}, trained on {images['clean']} clean and {images['anomalous']} "
+        f"anomalous images; {calibration}",
+    }

@@ -26,7 +26,7 @@ from localize.methods.transfer.cache import FOLDER, FeatureCache
 from localize.methods.transfer.features import Extractor, PooledBackbone, backbone
 from localize.methods.transfer.finetuning import Classifier, Labelled
 from localize.methods.transfer.graph import HeadScores, NeighbourDistances
-from localize.methods.transfer.head import Examples, Head, Trained, fit_head
+from localize.methods.transfer.head import Examples, Head, describe, fit_head
 from localize.methods.transfer.neighbours import mean_distances
 from localize.methods.transfer.options import TransferCleanOptions, TransferOptions
 from localize.onnx.sidecar import Sidecar
@@ -241,7 +241,7 @@ class Transfer(Localizer):
                 rows = [self._uncached(each) for each in (val.clean, val.anomalous)]
                 trained.head.calibrate(Examples.of(*rows))
         folders.write(run / HEAD, runs.to_bytes(trained.head.state_dict()))
-        return _describe_head(trained, about["train_images"], options.finetune)
+        return describe(trained, about["train_images"], options.finetune)
 
     def _uncached(self, images: Images) -> Tensor:
         """The features of images, without files."""
@@ -341,20 +341,3 @@ class Transfer(Localizer):
         except (KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
             raise InputError(f"{run}/{RUN_FILE} is damaged ({error}): train again") from None
         return localizer
-
-
-def _describe_head(trained: Trained, images: dict[str, int], finetuned: bool) -> dict[str, Any]:
-    """The entries of ``model.json`` about a trained head."""
-    what = "head and last layers of the backbone" if finetuned else "head"
-    calibration = (
-        "scores are log odds, calibrated on the val split"
-        if trained.is_calibrated
-        else "scores are not calibrated: the val split needs images with and without an anomaly"
-    )
-    return {
-        "weight_decay": trained.decay,
-        "val_loss_by_weight_decay": {str(decay): loss for decay, loss in trained.losses.items()},
-        "calibrated": trained.is_calibrated,
-        "trained": f"{what}, trained on {images['clean']} clean and {images['anomalous']} "
-        f"anomalous images; {calibration}",
-    }
