@@ -59,17 +59,18 @@ TINY: dict[str, dict[str, str]] = {
     "localize train unet": TRAINED,
     "localize train autoencoder": {"--epochs": "1", "--crops": "16"},
     "localize train ringvote": VOTED,
-    "localize learning-curve": {**TRAINED, "--rows": "2,all", "--repeats": "1"},
+    "localize learning-curve": {**TRAINED, "--repeats": "1"},
     "localize sharpness": {
         "--per-cell": "1", "--ratios": "1.05,1.3", "--size": "192x192", "--workers": "1",
     },
 }  # fmt: skip
-TINY_WHERE_GIVEN = {"--adaptive": "12"}
+TINY_WHERE_GIVEN = {"--adaptive": "12", "--rows": "2,all", "--labels": "2,all"}
 FORMS = {  # patterns of values that the added flags replace, so that they would not be checked
     "size": r"\d+x\d+|keep",
     "input": r"\d+x\d+",
     "radius": r"[\d.]+:([\d.]+|edge)",
     "rows": r"(\d+|all)(,(\d+|all))*",
+    "labels": r"(\d+|all)(,(\d+|all))*",
     "split": r"[\d.]+(:[\d.]+){2}|test|val|train|all",
     "ratios": r"[\d.]+:[\d.]+:\d+|[\d.]+(,[\d.]+)+",
 }
@@ -201,7 +202,7 @@ def parse(words: list[str]) -> dict[str, Any]:
         raise Fault(f"{shlex.join(words)}: {error.format_message()}") from None
     for field, form in FORMS.items() if name != "pod" else ():  # there --size names a column
         value = given.get(field)
-        if value is not None and not re.fullmatch(form, value):
+        if isinstance(value, str) and not re.fullmatch(form, value):
             raise Fault(f"{shlex.join(words)}: --{field} cannot be {value}")
     return given
 

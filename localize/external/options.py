@@ -53,7 +53,7 @@ class AnomalibOptions(ExternalOptions, TrainingOptions):
     weights: str | Path | None = field(
         default=None,
         metadata=option(
-            "File with the weights of the model's default backbone, as timm's model hub has them.",
+            "File with the weights of the backbone.",
             default_text="EfficientNet-Lite0 from a Python package, or random weights",
         ),
     )

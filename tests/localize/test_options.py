@@ -26,9 +26,11 @@ from synth import InputError, console
 def test_a_flag_names_every_default() -> None:
     fields = option_fields()
     assert help_text(fields["batch"]).endswith(
-        "[10; autoencoder 4; ringvote 4; heatmap 8; anomalib 16]."
+        "[10; autoencoder 4; transfer 32; ringvote 4; heatmap 8; anomalib 16]."
     )
-    assert help_text(fields["input"]).endswith("[800x800; anomalib 256x256].")
+    assert help_text(fields["input"]).endswith(
+        "[800x800; transfer 224x224; transfer-clean 224x224; anomalib 256x256]."
+    )
     assert "ringvote 0.002" in help_text(fields["learning_rate"])
 
 
@@ -36,7 +38,10 @@ def test_a_panel_names_the_methods_that_take_its_flags() -> None:
     fields = option_fields()
     assert panel(fields["seed"]) is None
     assert panel(fields["width"]) == "ringvote"
-    assert panel(fields["learning_rate"]) == "cnn-*, unet-dsnt, autoencoder, ringvote, heatmap"
+    assert (
+        panel(fields["learning_rate"])
+        == "cnn-*, unet-dsnt, autoencoder, transfer, ringvote, heatmap"
+    )
 
 
 @pytest.mark.parametrize("name", option_fields())

@@ -17,7 +17,7 @@ from localize import api, comparison, external_predictions, registry
 from localize.cli import find, tables
 from localize.data.folder import Folder
 from localize.evaluation import scoring
-from localize.evaluation.suitability import placed_rows, usable_methods
+from localize.evaluation.suitability import usable_methods
 from localize.localizer import Finding, Localizer, Told
 from localize.report import page
 from synth import InputError, dataset
@@ -253,19 +253,31 @@ def test_methods_that_need_places_are_left_out_or_refused(labelled: Path, mixed:
             usable_methods([registry.METHODS[name]], source, None)
     with pytest.raises(InputError, match="tell-me: it is told r and the ratio"):
         comparison.evaluate(["tell-me"], labelled, labelled.parent / "no")
-    with pytest.raises(InputError, match="no distance can be measured"):
-        placed_rows(source)
 
 
-def test_sharpness_and_learning_curves_refuse_methods_without_a_place(
-    mixed: Path, tmp_path: Path
-) -> None:
+def test_sharpness_refuses_methods_without_a_place(mixed: Path, tmp_path: Path) -> None:
     from localize.sharpness.measurement import measure
 
     with pytest.raises(InputError, match="placeless gives no place, and sharpness"):
         measure(["placeless"], mixed, tmp_path / "s")
-    with pytest.raises(InputError, match="placeless gives no place, and a learning curve"):
-        localize.learning_curve(["cnn-fast", "placeless"], mixed, tmp_path / "l")
+
+
+def test_a_learning_curve_of_labels_counts_unplaced_rows(mixed: Path, tmp_path: Path) -> None:
+    """2 of the 5 labelled images of a split have a place; transfer needs none, cnn-fast does."""
+    options = {"repeats": 1, "input": (32, 32), "epochs": 1, "progress": False, "device": "cpu"}
+    result = localize.learning_curve(
+        ["transfer", "cnn-fast", "placeless"], mixed, tmp_path / "l", labels=[2, "all"],
+        random_weights=True, **options,
+    )  # fmt: skip
+    table = result.scores.set_index("method")
+    names = [name for name in table.index.unique() if name.startswith("transfer")]
+    assert table.loc[names, "rows"].tolist() == [2, 10]
+    assert table.loc["cnn-fast", "rows"].tolist() == [2, 4]
+    for name in (*names, "placeless"):
+        assert result.summary.set_index("method").loc[[name], ["hit@5", "gain"]].isna().all(None)
+        assert result.summary.set_index("method").loc[[name], "image_auroc"].notna().all()
+    assert result.summary.set_index("method").loc["cnn-fast", "mean_distance"].notna().all()
+    assert result.label_gains.empty  # nothing has learned from clean images alone
 
 
 def test_find_prints_a_score_alone(
