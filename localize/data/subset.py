@@ -49,9 +49,7 @@ def select_subset(
     """
     if learns == "clean":
         return source.select_clean(sorted(images))
-    length = len(images) if length is None else length
-    passes, rest = divmod(length, len(images))
-    return source.select([*sorted(images) * passes, *images[:rest]])
+    return source.select(_repeat(images, length))
 
 
 def select_labels(source: Folder, images: Sequence[int], length: int | None = None) -> Folder:
@@ -61,9 +59,15 @@ def select_labels(source: Folder, images: Sequence[int], length: int | None = No
         images: the indices, as in :meth:`localize.data.folder.Folder.select`.
         length: as in :func:`select_subset`.
     """
-    length = len(images) if length is None else length
-    passes, rest = divmod(length, max(1, len(images)))
-    return source.select_labels([*sorted(images) * passes, *images[:rest]])
+    return source.select_labels(_repeat(images, length))
+
+
+def _repeat(images: Sequence[int], length: int | None) -> list[int]:
+    """Indices in ascending order, repeated to a length; None: each once."""
+    if length is None or not images:
+        return sorted(images)
+    passes, rest = divmod(length, len(images))
+    return [*sorted(images) * passes, *images[:rest]]
 
 
 def validation_labels(count: int, train: int, val: int) -> int:

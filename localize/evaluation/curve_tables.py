@@ -14,7 +14,7 @@ from localize.evaluation import tables
 from localize.evaluation.detection import Estimate
 from localize.evaluation.label_gain import COLUMNS as LABEL_GAINS
 from localize.evaluation.label_gain import first_above_zero, label_gains
-from localize.evaluation.repeats import auroc_over_repeats, mean_over_repeats
+from localize.evaluation.repeats import auroc_over_repeats, mean_over_repeats, photos_of_rows
 from localize.evaluation.scoring import CLEAN, ERRORS, PREDICTIONS, Answers, labelled_scores
 from localize.localizer import HIT_RADIUS
 from localize.registry import BASELINE
@@ -150,7 +150,7 @@ def _location(repeats: Sequence[pd.DataFrame], centre: np.ndarray) -> dict[str, 
         return dict.fromkeys(
             ("mean_distance", "normalised_distance", "hit@5", "gain"), Estimate(*[np.nan] * 3)
         )
-    photos = _photos(repeats[0])
+    photos = photos_of_rows(repeats[0])
     distance = np.array([each["distance"] for each in repeats], float)
     normalised = np.array([each["normalised_distance"] for each in repeats], float)
     return {
@@ -161,19 +161,13 @@ def _location(repeats: Sequence[pd.DataFrame], centre: np.ndarray) -> dict[str, 
     }
 
 
-def _photos(predictions: pd.DataFrame) -> list[str]:
-    """The photo of each image, or the image where that is not known."""
-    named = predictions["photo"].where(predictions["photo"] != "", predictions["file_name"])
-    return named.astype(str).tolist()
-
-
 def _auroc(scored: Sequence[tuple[pd.DataFrame, pd.DataFrame]]) -> Estimate:
     """The AUROC over repeats that have scores: predictions and clean images of each."""
     scored = [pair for pair in scored if pair[0]["score"].notna().any()]
     if not scored:
         return Estimate(*[float("nan")] * 3)
     scores, anomalous = zip(*(labelled_scores(*pair) for pair in scored), strict=True)
-    photos = [*_photos(scored[0][0]), *_photos(scored[0][1])]
+    photos = [*photos_of_rows(scored[0][0]), *photos_of_rows(scored[0][1])]
     return auroc_over_repeats(scores, anomalous[0], photos)
 
 

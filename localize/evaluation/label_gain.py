@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from localize.evaluation.detection import Estimate
-from localize.evaluation.repeats import auroc_over_repeats, mean_over_repeats
+from localize.evaluation.repeats import auroc_over_repeats, mean_over_repeats, photos_of_rows
 from localize.evaluation.scoring import labelled_scores
 from localize.localizer import HIT_RADIUS
 
@@ -88,21 +88,16 @@ def _gain(metric: str, trained: Tables, baseline: Tables) -> Estimate:
             return Estimate(*[float("nan")] * 3)
         scores = [labelled_scores(*pair)[0] for pair in usable]
         base, anomalous = labelled_scores(reference, reference_clean)
-        photos = [*_photos(reference), *_photos(reference_clean)]
+        photos = [*photos_of_rows(reference), *photos_of_rows(reference_clean)]
         return auroc_over_repeats(scores, anomalous, photos, base)
     placed = reference["x"].notna().to_numpy()
-    photos = _photos(reference[placed])
+    photos = photos_of_rows(reference[placed])
     distances = np.array([each.loc[each["x"].notna(), "distance"] for each, _ in trained], float)
     base = reference.loc[placed, "distance"].to_numpy(float)
     if metric == "hit@5":
         hits, base_hits = (distances <= HIT_RADIUS).astype(float), base <= HIT_RADIUS
         return mean_over_repeats(hits - base_hits, photos)
     return mean_over_repeats(np.nan_to_num(base - distances), photos)
-
-
-def _photos(table: pd.DataFrame) -> list[str]:
-    """The photo of each image, or the image where that is not known."""
-    return table["photo"].where(table["photo"] != "", table["file_name"]).astype(str).tolist()
 
 
 def labels_needed(gains: pd.DataFrame, method: str, metric: str) -> int | None:

@@ -9,12 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
 from localize.evaluation import detection
 from localize.evaluation.detection import Estimate
 from localize.evaluation.metrics import interval, resamples
 
 REPEAT_SEED = 1  # of the draws of trainings; those of photos have seed 0
+
+
+def photos_of_rows(table: pd.DataFrame) -> list[str]:
+    """The photo of each row, or its image where that is not known."""
+    return table["photo"].where(table["photo"] != "", table["file_name"]).astype(str).tolist()
 
 
 def mean_over_repeats(values: np.ndarray, photos: Sequence[object]) -> Estimate:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
+from localize.evaluation import calls
 from localize.evaluation.results import OVER_SEEDS
 from localize.evaluation.scoring import SCORES
 from localize.gate.requirement import Requirement
@@ -12,7 +13,11 @@ from synth.errors import InputError
 
 THRESHOLD, A50, A90, A90_95 = "threshold", "a50", "a90", "a90/95"
 HIT_RATE, FALSE_CALLS = "hit-rate", "false-calls"
-CALL_SCORES = ("detected", "called", "call_threshold")  # columns of scores.csv with --false-calls
+CALL_SCORES = tuple(  # columns of scores.csv with --false-calls, beside FALSE_CALLS
+    name
+    for name in calls.CALL_SCORES
+    if name != "false_calls" and not name.endswith(("_low", "_high"))
+)
 SIZES = (THRESHOLD, A50, A90, A90_95)  # the smaller the change, the better
 KINDS: dict[str, tuple[str, ...]] = {  # kind of run -> its quantities
     "sharpness": (*SIZES, HIT_RATE, FALSE_CALLS),

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 
+from localize.sharpness.trial_calls import ANSWERS
 from synth.errors import InputError
 from synth.number_kinds import NUMBER, shorten
 
@@ -17,7 +18,6 @@ GRAMMAR = (
 )
 SIDES = ("brighter", "darker", "both")
 PLACE, DETECTED = "place", "detected"
-ANSWERS = {PLACE: "hit", DETECTED: "detected", "called": "call"}  # and columns of trials.csv
 LOW, HIGH = "low", "high"
 COMPARISONS = {
     "<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt,

@@ -15,7 +15,7 @@ from localize.gate import false_calls, quantities
 from localize.gate.estimate import Estimate
 from localize.gate.pod_run import COLUMNS, NO_LIMIT
 from localize.gate.quantities import FALSE_CALLS, HIT_RATE, SIZES, THRESHOLD
-from localize.gate.requirement import ANSWERS, DETECTED, PLACE, Requirement
+from localize.gate.requirement import DETECTED, PLACE, Requirement
 from localize.sharpness import thresholds
 from localize.sharpness.pod import analysis
 from localize.sharpness.pod.options import PodOptions
@@ -24,6 +24,7 @@ from localize.sharpness.pod.table import Inspection
 from localize.sharpness.pod.trials import Trials
 from localize.sharpness.pod.units import Unit
 from localize.sharpness.psychometric import Curve
+from localize.sharpness.trial_calls import ANSWERS, trials_of_answer
 from synth.errors import InputError
 from synth.number_kinds import FINITE, PIXELS, POSITIVE, SHARE, SIZE
 
@@ -116,9 +117,7 @@ class SharpnessRun:
 
     def own_trials(self, method: str, answer: str, r: float | None = None) -> pd.DataFrame:
         """The trials of a method, with a kind of answer as the column ``hit``."""
-        own = self.trials[self.trials["method"] == method]
-        if answer != PLACE:
-            own = own.assign(hit=own[ANSWERS[answer]]).dropna(subset="hit")
+        own = trials_of_answer(self.trials[self.trials["method"] == method], answer)
         return own if r is None else own[(own["r"] - r).abs() <= TOLERANCE]
 
     def guess(self, answer: str) -> float:

@@ -23,6 +23,20 @@ CHROMIUM = (
 Browse = Callable[..., "Page"]
 
 
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Runs ``localize`` with some words -> exit code, output, errors."""
+    from localize.cli import main
+    from synth import console
+
+    def call(*words: object) -> tuple[int, str, str]:
+        code = console.run(main.app, "localize", [str(word) for word in words])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """Thousands of tiny operations: on a busy machine threads would wait for each other."""

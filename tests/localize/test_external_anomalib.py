@@ -17,7 +17,6 @@ import pytest
 
 import localize
 from localize import registry
-from localize.cli import main
 from localize.data.folder import Folder
 from localize.external import detector
 from localize.external.detector import Detector
@@ -75,16 +74,6 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("localize.report.plots.save", lambda *args: None)
     monkeypatch.setattr("localize.report.page.write", lambda folder: None)
     return job
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*words: object) -> tuple[int, str, str]:
-        code = console.run(main.app, "localize", [str(word) for word in words])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 @pytest.mark.usefixtures("stand_in")

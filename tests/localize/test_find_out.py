@@ -17,22 +17,10 @@ import pandas as pd
 import pytest
 
 from localize import api
-from localize.cli import main
 from localize.findings import COLUMNS, log_path
-from synth import console
 
 Run = Callable[..., tuple[int, str, str]]
 BOUNDARY = ("--method", "boundary", "--r", "12", "--ratio", "1.3")
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*words: object) -> tuple[int, str, str]:
-        code = console.run(main.app, "localize", [str(word) for word in words])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

@@ -13,11 +13,10 @@ import pandas as pd
 import pytest
 
 from localize import registry
-from localize.cli import main
 from localize.localizer import Told
 from localize.onnx import sidecar as sidecars
 from localize.onnx.sidecar import Sidecar
-from synth import Anomaly, InputError, apply, console
+from synth import Anomaly, InputError, apply
 from synth.errors import Skipped
 
 sys.path.append(str(Path(__file__).parent))
@@ -30,16 +29,6 @@ pytest.importorskip("onnxruntime")
 Run = Callable[..., tuple[int, str, str]]
 IMAGE = ("image", "FLOAT", (1, 3, 8, 10))
 HEAT = {"map": "heat"}
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*words: object) -> tuple[int, str, str]:
-        code = console.run(main.app, "localize", [str(word) for word in words])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 def spot(width: int = 40, height: int = 24) -> np.ndarray:

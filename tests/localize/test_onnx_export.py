@@ -12,11 +12,9 @@ import pandas as pd
 import pytest
 
 from localize import onnx_export, registry
-from localize.cli import main
 from localize.data.folder import Folder
 from localize.localizer import Finding, Told
 from localize.onnx_export import Differences
-from synth import console
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
@@ -24,16 +22,6 @@ pytest.importorskip("onnxruntime")
 
 FAST = {"input": (48, 32), "epochs": 1, "crops": 16, "progress": False, "device": "cpu"}
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*words: object) -> tuple[int, str, str]:
-        code = console.run(main.app, "localize", [str(word) for word in words])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 def train(name: str, dataset: Path, folder: Path, **more: object) -> Path:
