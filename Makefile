@@ -11,11 +11,11 @@ WORKERS ?= 2
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,test-cluster]'
 	@touch $@
 
 .venv/installed-dev: .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,test-cluster,dev]'
 	@touch $@
 
 # Makes procedural photos and a dataset, trains and scores twelve methods: about 4 minutes on
@@ -61,7 +61,7 @@ docs: .venv/installed-docs
 	$(BIN)/python -m sphinx -W --keep-going --jobs auto --quiet -b html docs docs/_build/html
 
 .venv/installed-docs: .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,docs]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,test-cluster,docs]'
 	@touch $@
 
 # Measures CPU times of synth and of all methods; PHOTOS=DIR uses your photos instead of scenes.

@@ -25,7 +25,7 @@ ROOMS = {
         "synth.image_repair", "synth.colour", "synth.coordinate_units", "synth.tables",
         "synth.csv_text", "synth.csv_cells", "synth.number_kinds", "synth.random_values",
         "synth.record_log", "synth.run_request", "synth.locks", "synth.json_files",
-        "synth.json_shapes", "synth.file_names", "synth.paths", "synth.memory", "synth.workers",
+        "synth.json_shapes", "synth.file_names", "synth.storage", "synth.paths", "synth.memory", "synth.workers",
         "synth.interrupts", "synth.text_escapes", "synth.limits", "synth.anomaly",
         "synth.errors",
     ),
