@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,10 +118,8 @@ class Storage:
         Raises:
             OSError: it cannot be deleted.
         """
-        try:
+        with suppress(FileNotFoundError):
             self.filesystem.delete_file(self._inside(name))
-        except FileNotFoundError:
-            pass
 
     def _inside(self, name: str) -> str:
         return f"{self.path}/{name}" if name else self.path
