@@ -14,6 +14,7 @@ from synth import console, export_commands, folders, output_file
 from synth import recipe as recipes
 from synth.anomaly import Overflow, Rounding, Shape
 from synth.dataset import Form
+from synth.engine_names import EngineName
 from synth.import_command import import_
 from synth.recipe import Codec, Fit, RatioScale, Recipe
 from synth.scraping.command import scrape
@@ -71,7 +72,7 @@ def scenes(
 @console.command(app)
 def generate(
     photos: Annotated[Path, typer.Argument(help="Folder of photos, searched with its subfolders.")],
-    out: Annotated[Path, typer.Argument(help="Dataset folder to write.")],
+    out: Annotated[str, typer.Argument(help="Dataset folder to write, or its URL.")],
     recipe: Annotated[
         str, typer.Option(help="Preset (default, seed or visible) or JSON file.")
     ] = "default",
@@ -151,6 +152,24 @@ def generate(
     table: Annotated[
         Form, typer.Option(help="Format of the table; parquet for large datasets.")
     ] = ("csv"),
+    shards: Annotated[
+        Optional[int],
+        typer.Option(
+            help="Write Parquet files of at most this number of rows, with the images in them. "
+            "At a URL and with --engine ray, the default is 1000.",
+            show_default=False,
+        ),
+    ] = None,
+    engine: Annotated[
+        EngineName, typer.Option(help="Where the work is done: this machine, or a Ray cluster.")
+    ] = "local",
+    address: Annotated[
+        Optional[str],
+        typer.Option(
+            help="Ray cluster: HOST:PORT, or auto. Without it, Ray is started on this machine.",
+            show_default=False,
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
 ) -> None:
@@ -192,7 +211,11 @@ def generate(
             overwrite=overwrite,
             resume=resume,
             progress=progress,
+            shards=shards,
+            engine=engine,
+            address=address,
         )
+    list_of_skipped = f"{out.rstrip('/')}/skipped.csv"
     made = built.summary
     splits = ", ".join(f"{n} {name}" for name, n in made.splits.most_common())
     console.print_line(f"{made.rows} rows ({splits}) from {made.photos} photos in {out}")
@@ -202,12 +225,12 @@ def generate(
             "their source and licence are not recorded"
         )
     if built.skipped:
-        console.print_line(f"{len(built.skipped)} photos skipped, see {out / 'skipped.csv'}:")
+        console.print_line(f"{len(built.skipped)} photos skipped, see {list_of_skipped}:")
         for reason, n in Counter(built.skipped.values()).most_common(5):
             console.print_line(f"  {n} x {reason}")
     if built.passed_over:
         line = photo_search.summarise(built.passed_over.values())
-        console.print_line(f"{line}; see {out / 'skipped.csv'}")
+        console.print_line(f"{line}; see {list_of_skipped}")
 
 
 def _radius(text: str) -> tuple[float, float | str]:

@@ -21,6 +21,7 @@ from synth import folders, interrupts
 from synth.errors import InputError
 from synth.memory import is_out_of_memory, out_of_memory_error
 from synth.paths import path_of
+from synth.storage import is_url
 from synth.text_escapes import escape_unprintable
 
 Progress = Callable[[int, int], None]  # called with (done, total)
@@ -52,7 +53,7 @@ def command(app: typer.Typer, name: str | None = None) -> Callable[[Function], F
             given = {key: _expand(value) for key, value in given.items()}
             handler = interrupts.current_handler()
             if handler:
-                handler.work(lambda: _staging_folder(given) is not None)
+                handler.work(lambda: _may_have_results(given))
             try:
                 function(**given)
             except Stopped:
@@ -82,15 +83,20 @@ def _expand(value: Any) -> Any:
 
 def _staging_folder(given: Mapping[str, Any]) -> Path | None:
     """The staging folder of a command with these parameters, if it exists."""
-    if given.get("out") is None:
+    if given.get("out") is None or is_url(given["out"]):
         return None
     staging = folders.staging_folder(Path(os.path.realpath(given["out"])))
     return staging if staging.is_dir() else None
 
 
+def _may_have_results(given: Mapping[str, Any]) -> bool:
+    """Whether a stopped command with these parameters may have kept results."""
+    return is_url(given.get("out")) or _staging_folder(given) is not None
+
+
 def _stop_line(given: Mapping[str, Any]) -> str:
     """A sentence: what a stopped command has kept, and how to continue."""
-    staging = _staging_folder(given)
+    staging = given["out"] if is_url(given.get("out")) else _staging_folder(given)
     if "resume" not in given:
         return "stopped: no results of this run are kept; run the command again"
     if staging is None:

@@ -125,6 +125,9 @@ class Storage:
         return f"{self.path}/{name}" if name else self.path
 
 
+Place = Path | Storage
+
+
 def storage_of(place: str | Path) -> Storage:
     """A path or URL of a folder -> the folder.
 

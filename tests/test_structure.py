@@ -15,12 +15,13 @@ ROOT = Path(__file__).parents[1]
 ROOMS = {
     "synth": (
         "synth.__main__", "synth.cli", "synth.export_commands", "synth.import_command",
-        "synth.scraping", "synth.exporting", "synth", "synth.generator", "synth.row_files",
-        "synth.replay",
+        "synth.scraping", "synth.exporting", "synth", "synth.generator", "synth.sharding",
+        "synth.row_files", "synth.replay",
         "synth.importer", "synth.label_importer", "synth.label_splits", "synth.label_layouts",
         "synth.import_files", "synth.preview", "synth.renderer", "synth.scenes",
-        "synth.output_file", "synth.console", "synth.dataset", "synth.card", "synth.rows",
-        "synth.photos", "synth.generate_log", "synth.recipe", "synth.folders",
+        "synth.output_file", "synth.photo_totals", "synth.console",
+        "synth.dataset", "synth.card", "synth.rows",
+        "synth.photos", "synth.generate_log", "synth.engine_names", "synth.recipe", "synth.folders",
         "synth.photo_search", "synth.decoding", "synth.near_duplicates", "synth.plain_ground",
         "synth.image_repair", "synth.colour", "synth.coordinate_units", "synth.tables",
         "synth.csv_text", "synth.csv_cells", "synth.number_kinds", "synth.random_values",
