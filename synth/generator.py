@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synth import dataset, folders, paths, photos
+from synth import dataset, folders, paths, photo_search, photos
 from synth import recipe as recipes
 from synth.card import Summary
 from synth.dataset import IMAGE_FOLDERS, Form
@@ -23,6 +23,7 @@ from synth.generate_log import GenerateLog, PhotoResult, PhotoTotals
 from synth.paths import path_of
 from synth.recipe import SPLITS, Recipe
 from synth.row_files import make_rows
+from synth.storage import Place, place_of
 from synth.text_escapes import escape_surrogates
 from synth.workers import require_main_guard, worker_pool
 
@@ -50,7 +51,7 @@ class BuildResult:
 
 
 def generate(
-    photo_folder: str | Path,
+    photo_folder: str | Place,
     out: str | Path,
     recipe: str | Path | Recipe = "default",
     **options: Any,
@@ -61,7 +62,7 @@ def generate(
     files and folders that are not photos.
 
     Args:
-        photo_folder: folder of photos, searched with its subfolders.
+        photo_folder: path or URL of the folder of photos, searched with its subfolders.
         out: dataset folder to write.
         recipe: a recipe, the path of a recipe file, or the name of a preset.
         options: ``count`` (number of rows after which to stop), ``workers`` (number of processes),
@@ -79,7 +80,7 @@ def generate(
 
 
 def build(
-    photo_folder: str | Path,
+    photo_folder: str | Place,
     out: str | Path,
     recipe: str | Path | Recipe = "default",
     *,
@@ -103,7 +104,7 @@ def build(
     Raises:
         InputError: bad input; ``out`` is not written.
     """
-    source, out = path_of(photo_folder), path_of(out)
+    source, out = place_of(photo_folder), path_of(out)
     named, recipe = recipe, recipe if isinstance(recipe, Recipe) else recipes.load(recipe)
     if count is not None and count < 1:
         raise InputError(f"count is {count}: give 1 or more")
@@ -141,7 +142,7 @@ def build(
 
 
 def _make_pictures(
-    source: Path,
+    source: Place,
     names: Sequence[str],
     origins: Origins,
     recipe: Recipe,
@@ -177,7 +178,7 @@ def _make_pictures(
 
 
 def _restore_files(
-    result: PhotoResult, source: Path, origins: Origins, recipe: Recipe, staging: Path
+    result: PhotoResult, source: Place, origins: Origins, recipe: Recipe, staging: Path
 ) -> None:
     """Writes the files of a photo again if an interruption or a full disk has lost some.
 
@@ -192,16 +193,16 @@ def _restore_files(
         )
 
 
-def _digest(source: Path, names: Sequence[str]) -> str:
+def _digest(source: Place, names: Sequence[str]) -> str:
     """A digest of the names and file sizes of the photos."""
     digest = hashlib.sha256()
-    for name in names:
-        digest.update(os.fsencode(f"{name}\0{(source / name).stat().st_size}\n"))
+    for name, size in zip(names, photo_search.file_sizes(source, names), strict=True):
+        digest.update(os.fsencode(f"{name}\0{size}\n"))
     return digest.hexdigest()
 
 
 def _make_results(
-    source: Path,
+    source: Place,
     names: Sequence[str],
     origins: Origins,
     recipe: Recipe,
@@ -210,7 +211,7 @@ def _make_results(
 ) -> Generator[PhotoResult, None, None]:
     """The result of each photo in order, made by ``workers`` processes."""
 
-    def job(name: str) -> tuple[Path, str, tuple[str, str], Recipe, Path]:
+    def job(name: str) -> tuple[Place, str, tuple[str, str], Recipe, Path]:
         return source, name, origins.get(name, ("", "")), recipe, staging
 
     if workers == 1 or len(names) < 2:

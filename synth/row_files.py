@@ -12,12 +12,13 @@ from synth.generate_log import PhotoResult
 from synth.memory import is_out_of_memory, out_of_memory_error
 from synth.photos import Photo
 from synth.recipe import Draw, Recipe
+from synth.storage import Place
 
 EXTENSIONS = {"jpeg": "jpg", "png": "png"}
 
 
 def make_rows(
-    source: Path, name: str, origin: tuple[str, str], recipe: Recipe, out: Path
+    source: Place, name: str, origin: tuple[str, str], recipe: Recipe, out: Path
 ) -> PhotoResult:
     """Makes all rows of one photo and writes their files below ``out``.
 
