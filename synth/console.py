@@ -21,13 +21,14 @@ from synth import folders, interrupts
 from synth.errors import InputError
 from synth.memory import is_out_of_memory, out_of_memory_error
 from synth.paths import path_of
-from synth.storage import is_url
+from synth.storage import Place, is_url, place_of
 from synth.text_escapes import escape_unprintable
 
 Progress = Callable[[int, int], None]  # called with (done, total)
 ProgressFactory = Callable[[str], contextlib.AbstractContextManager[Progress]]
 Function = TypeVar("Function", bound=Callable[..., None])
 MINUTE = 60.0  # s between two lines of progress if stderr is not a terminal
+DATASET_HELP = "Dataset folder, or path or URL of a sharded dataset."
 # The commands with --resume.
 RESUMABLE = ("generate", "train", "evaluate", "compare", "learning-curve", "sharpness", "find")
 
@@ -265,10 +266,11 @@ def _log_progress(what: str) -> Progress:
     return report
 
 
-def print_passed_over(folder: Path) -> None:
+def print_passed_over(folder: str | Place) -> None:
     """Prints one line to stderr: the files of a folder of photos that are passed over."""
     from synth import photo_search
 
+    folder = place_of(folder)
     if line := photo_search.search(folder).summary():
         print_line(f"{folder}: {line}", sys.stderr)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synth import dataset, folders, paths, photos
+from synth import dataset, folders, paths, photo_search, photos
 from synth import recipe as recipes
 from synth.dataset import IMAGE_FOLDERS, Form
 from synth.engine_names import ENGINES, EngineName
@@ -29,7 +29,7 @@ from synth.sharding.generator import ROWS, Source, generate_shards
 from synth.sharding.ray_jobs import ray_pool
 from synth.sharding.rendering import Run
 from synth.sharding.target import open_target
-from synth.storage import is_url
+from synth.storage import Place, is_url, place_of
 from synth.workers import local_pool, require_main_guard, worker_pool
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ Origins = Mapping[str, tuple[str, str]]  # photo -> source address and licence
 
 
 def generate(
-    photo_folder: str | Path,
+    photo_folder: str | Place,
     out: str | Path,
     recipe: str | Path | Recipe = "default",
     **options: Any,
@@ -53,7 +53,7 @@ def generate(
     files and folders that are not photos.
 
     Args:
-        photo_folder: folder of photos, searched with its subfolders.
+        photo_folder: path or URL of the folder of photos, searched with its subfolders.
         out: dataset folder to write.
         recipe: a recipe, the path of a recipe file, or the name of a preset.
         options: ``count`` (number of rows after which to stop), ``workers`` (number of processes),
@@ -71,7 +71,7 @@ def generate(
 
 
 def build(
-    photo_folder: str | Path,
+    photo_folder: str | Place,
     out: str | Path,
     recipe: str | Path | Recipe = "default",
     *,
@@ -102,7 +102,7 @@ def build(
     Raises:
         InputError: bad input; ``out`` is not written.
     """
-    source = path_of(photo_folder)
+    source = place_of(photo_folder)
     named, recipe = recipe, recipe if isinstance(recipe, Recipe) else recipes.load(recipe)
     if count is not None and count < 1:
         raise InputError(f"count is {count}: give 1 or more")
@@ -159,7 +159,7 @@ def build(
 
 
 def _make_pictures(
-    source: Path,
+    source: Place,
     names: Sequence[str],
     origins: Origins,
     recipe: Recipe,
@@ -195,7 +195,7 @@ def _make_pictures(
 
 
 def _restore_files(
-    result: PhotoResult, source: Path, origins: Origins, recipe: Recipe, staging: Path
+    result: PhotoResult, source: Place, origins: Origins, recipe: Recipe, staging: Path
 ) -> None:
     """Writes the files of a photo again if an interruption or a full disk has lost some.
 
@@ -210,16 +210,16 @@ def _restore_files(
         )
 
 
-def _digest(source: Path, names: Sequence[str]) -> str:
+def _digest(source: Place, names: Sequence[str]) -> str:
     """A digest of the names and file sizes of the photos."""
     digest = hashlib.sha256()
-    for name in names:
-        digest.update(os.fsencode(f"{name}\0{(source / name).stat().st_size}\n"))
+    for name, size in zip(names, photo_search.file_sizes(source, names), strict=True):
+        digest.update(os.fsencode(f"{name}\0{size}\n"))
     return digest.hexdigest()
 
 
 def _make_results(
-    source: Path,
+    source: Place,
     names: Sequence[str],
     origins: Origins,
     recipe: Recipe,
@@ -228,7 +228,7 @@ def _make_results(
 ) -> Generator[PhotoResult, None, None]:
     """The result of each photo in order, made by ``workers`` processes."""
 
-    def job(name: str) -> tuple[Path, str, tuple[str, str], Recipe, Path]:
+    def job(name: str) -> tuple[Place, str, tuple[str, str], Recipe, Path]:
         return source, name, origins.get(name, ("", "")), recipe, staging
 
     if workers == 1 or len(names) < 2:

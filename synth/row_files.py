@@ -13,13 +13,14 @@ from synth.generate_log import PhotoResult
 from synth.memory import is_out_of_memory, out_of_memory_error
 from synth.photos import Photo
 from synth.recipe import Draw, Recipe
+from synth.storage import Place
 
 Write = Callable[[str, bytes], None]
 EXTENSIONS = {"jpeg": "jpg", "png": "png"}
 
 
 def make_rows(
-    source: Path, name: str, origin: tuple[str, str], recipe: Recipe, out: Path
+    source: Place, name: str, origin: tuple[str, str], recipe: Recipe, out: Path
 ) -> PhotoResult:
     """Makes all rows of one photo and writes their files below ``out``; see :func:`render_rows`."""
 
@@ -30,7 +31,7 @@ def make_rows(
 
 
 def render_rows(
-    source: Path, name: str, origin: tuple[str, str], recipe: Recipe, write: Write
+    source: Place, name: str, origin: tuple[str, str], recipe: Recipe, write: Write
 ) -> PhotoResult:
     """Makes all rows of one photo.
 

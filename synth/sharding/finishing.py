@@ -13,7 +13,8 @@ import numpy as np
 from synth.card import Summary
 from synth.errors import InputError
 from synth.sharding.rendering import Run, Shard
-from synth.sharding.shard_file import PICTURES, ShardWriter, read_record
+from synth.sharding.shard_file import ShardWriter, read_record
+from synth.shards import PICTURES
 from synth.storage import explain_storage_errors
 
 

@@ -17,7 +17,8 @@ from synth.photo_totals import BuildResult, PhotoTotals, skipped_csv
 from synth.recipe import SPLITS
 from synth.sharding.finishing import FinishedShard, finish_shard
 from synth.sharding.rendering import Run, Shard, render_shard, request_of
-from synth.sharding.target import MANIFEST, write_request
+from synth.sharding.target import write_request
+from synth.shards import FORM, MANIFEST, SHARDS
 from synth.storage import explain_storage_errors
 from synth.workers import Run as RunJobs
 
@@ -179,7 +180,7 @@ def _write_manifest(
     passed_over = source.found.passed_over
     manifest = {
         "made_by": "synth generate",
-        "form": "shards",
+        "form": FORM,
         "recipe": run.recipe.to_dict(),
         "count": count,
         "photos_sha256": rendered.digest.hexdigest(),
@@ -191,7 +192,7 @@ def _write_manifest(
     }
     with explain_storage_errors(run.out, "cannot be written"):
         run.out.write_bytes("skipped.csv", skipped_csv(rendered.skipped, passed_over).encode())
-        text = card.card_text(summary, manifest, "shards/*.parquet")
+        text = card.card_text(summary, manifest, f"{SHARDS}/*.parquet")
         run.out.write_bytes("README.md", text.encode())
         run.out.write_bytes(MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
     unlisted = sum(name not in source.origins for name in source.found.names)

@@ -13,9 +13,10 @@ from synth.errors import InputError
 from synth.recipe import Recipe
 from synth.row_files import render_rows
 from synth.sharding.shard_file import PhotoRecord, ShardWriter, read_record
+from synth.shards import SHARDS, UNFINISHED
 from synth.storage import Place, Storage, explain_storage_errors
 
-REQUEST = "unfinished/request.json"  # the parameters of an unfinished run
+REQUEST = f"{UNFINISHED}/request.json"  # the parameters of an unfinished run
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,11 @@ class Shard:
     @property
     def file(self) -> str:
         """Name of its file in the dataset."""
-        return f"shards/part-{self.number:06d}.parquet"
+        return f"{SHARDS}/part-{self.number:06d}.parquet"
 
     @property
     def unfinished_file(self) -> str:
-        return f"unfinished/part-{self.number:06d}.parquet"
+        return f"{UNFINISHED}/part-{self.number:06d}.parquet"
 
     def digest(self, run: Run) -> str:
         """A digest of what determines its rows, except the content of the photos."""

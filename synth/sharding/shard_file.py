@@ -8,13 +8,10 @@ from typing import Any, NamedTuple
 
 from synth import dataset
 from synth.recipe import Recipe
-from synth.rows import IMAGE_FOLDERS
+from synth.shards import PICTURES
 from synth.storage import Storage
 
 ROW_GROUP = 64  # rows that a reader loads to read one of them
-# Column of the table with a file's name -> column with its bytes.
-PICTURES = {"file_name": "image", "clean_file_name": "clean", "mask_file_name": "mask"}
-assert PICTURES.keys() == IMAGE_FOLDERS.keys()
 _RECORD = b"acuity"  # key of the record in the file's metadata
 
 

@@ -14,14 +14,13 @@ from synth.folders import Marker
 from synth.json_files import Damaged, parse_object
 from synth.run_request import check_same_request
 from synth.sharding.rendering import REQUEST
+from synth.shards import FORM, MANIFEST, SHARDS, UNFINISHED
 from synth.storage import Storage, explain_storage_errors, is_url, storage_of
 
-MANIFEST = "manifest.json"  # written last
-UNFINISHED_FOLDER = "unfinished"
 _OURS = (MANIFEST, "README.md", "skipped.csv")
 MARKER = Marker(
     MANIFEST,
-    lambda about: about.get("made_by") == "synth generate" and about.get("form") == "shards",
+    lambda about: about.get("made_by") == "synth generate" and about.get("form") == FORM,
 )
 
 
@@ -45,7 +44,7 @@ def open_target(
     if not is_url(out):
         with folders.stage(
             Path(out), MARKER, reads=reads, overwrite=overwrite, resume=resume,
-            scratch=[UNFINISHED_FOLDER],
+            scratch=[UNFINISHED],
         ) as staging:  # fmt: skip
             yield storage_of(staging)
         return
@@ -54,7 +53,7 @@ def open_target(
         _check_url(target, overwrite, resume)
     yield target
     with explain_storage_errors(target, "cannot be written"):
-        for name, _ in list(target.files(UNFINISHED_FOLDER)):
+        for name, _ in list(target.files(UNFINISHED)):
             target.delete(name)
 
 
@@ -85,9 +84,7 @@ def _check_url(target: Storage, overwrite: bool, resume: bool) -> None:
             "delete it"
         )
     known = [
-        name
-        for name in names
-        if name in _OURS or name.startswith((f"{UNFINISHED_FOLDER}/", "shards/"))
+        name for name in names if name in _OURS or name.startswith((f"{UNFINISHED}/", f"{SHARDS}/"))
     ]
     for name in sorted(known, key=lambda name: name != MANIFEST):  # the manifest first
         target.delete(name)

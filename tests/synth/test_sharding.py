@@ -14,9 +14,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from synth import InputError, Recipe, card, dataset, generator
+from synth import InputError, Recipe, card, dataset, generator, verify
 from synth.sharding import rendering
-from synth.sharding.shard_file import PICTURES
+from synth.shards import PICTURES
 
 RECIPE = Recipe(
     size=(48, 40), radius=(4, 9), codec="png", per_photo=2, twins=True, masks=True,
@@ -66,6 +66,8 @@ def check_same_rows(sharded: Path, folder: Path) -> None:
             assert row[picture]["path"] == row[column]
             assert row[picture]["bytes"] == (folder / row[column]).read_bytes()
     about, recipe = manifest_of(sharded), json.loads((folder / "recipe.json").read_text())
+    pd.testing.assert_frame_equal(dataset.read(sharded), expected)
+    assert verify(sharded) == []
     for name in ("recipe", "count", "photos_sha256", "versions"):
         assert about[name] == recipe[name]
     assert (sharded / "skipped.csv").read_text() == (folder / "skipped.csv").read_text()
