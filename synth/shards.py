@@ -90,6 +90,8 @@ def open_shards(place: Place) -> ShardFiles:
             started = any(next(folder.files(below), None) for below in (SHARDS, UNFINISHED))
             if started:
                 reason = "is unfinished: continue with synth generate --resume"
+            elif not folder.is_folder():
+                reason = "does not exist: check the path, or the URL and the bucket's name"
             else:
                 reason = f"has no {MANIFEST}: name a dataset that synth generate --shards wrote"
             raise InputError(f"{place} {reason}") from None
@@ -125,9 +127,6 @@ class ShardFiles:
         self._first_rows = np.cumsum([0, *(each.rows for each in manifest.shards)])
         self._names: _Names | None = None
         self._reader = _Reader(folder, manifest.shards)
-
-    def __len__(self) -> int:
-        return int(self._first_rows[-1])
 
     def read_table(self) -> pd.DataFrame:
         """All columns except the pictures, one row per image.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
 from localize.external.options import TIME_LIMIT
 
-Dataset = Annotated[Path, typer.Argument(help="Dataset folder that synth wrote.")]
+DATASET_HELP = "Dataset folder that synth wrote, or path or URL of a sharded dataset."
+Dataset = Annotated[str, typer.Argument(help=DATASET_HELP)]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace OUT if an earlier run wrote it.")
 ]
