@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from localize.evaluation.verdicts import NEVER
 from localize.report.markup import Cell, Column, Html, definition_list, el, join, table
 from localize.report.numbers import DASH, number, percent
 from synth.json_shapes import Object
@@ -26,7 +27,7 @@ NUMBERS = {
     **dict.fromkeys(("variance_intercept", "variance_slope", "covariance"), INFINITE),
     "chosen": SHARE,
 }
-ALL_NUMBERS = {**NUMBERS, "lapse": INFINITE}  # a signal has no lapse rate
+ALL_NUMBERS = {**NUMBERS, "lapse": INFINITE, "far": SHARE}  # a signal has no lapse rate
 PART_NUMBERS = {
     **dict.fromkeys(("targets", "trials", "hits", "deviance"), INFINITE),
     **dict.fromkeys(("a50", "a90", "a90_95"), INFINITE),
@@ -58,7 +59,7 @@ def verdict(record: dict[str, Any], chosen: Any) -> Html:
     sizes = record["result"]
     if chosen["verdict"]:
         limit = ""
-        if math.isfinite(chosen.get("lapse", math.nan)):
+        if chosen["verdict"] == NEVER and math.isfinite(chosen.get("lapse", math.nan)):
             limit = f": its limit for large targets is {number(1 - chosen['lapse'], 3)}"
         return join(el("strong", chosen["verdict"]), f"{limit}. There is no a90.")
     found = f"{record['size']} {sizes['a90']}" if not record.get("side") else sizes["a90"]
@@ -164,6 +165,8 @@ def size_cell(row: dict[Any, Any], name: str, side: str) -> Cell:
     value = row[name]
     if name == "a90" and row["verdict"]:
         return Cell(DASH, math.nan, row["verdict"])
+    if math.isinf(value) and row.get("far") == 1:
+        return Cell(_significant(value), value, "far beyond the sizes tried")
     if not side or math.isnan(value):
         return Cell(_significant(value), value)
     return Cell(_in_words(value, side), value, _significant(value))
@@ -190,8 +193,9 @@ def pooling_parts(record: dict[str, Any], parts: pd.DataFrame, side: str) -> lis
     if not pooling:
         return []
     differs = "differ significantly" if pooling.get("differs") else "do not differ significantly"
+    what = "regression lines" if record["kind"] == "signal" else "curves"
     p = (
-        f"The curves of the parts by {pooling['column']} {differs} (likelihood ratio, p = "
+        f"The {what} of the parts by {pooling['column']} {differs} (likelihood ratio, p = "
         f"{pooling['p']:.2g})."
     )
     rows = [

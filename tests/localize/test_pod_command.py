@@ -277,7 +277,7 @@ def test_bad_input_is_one_line_and_writes_nothing(
     [
         ({}, ("--decision", "nan"), "--decision is nan"),
         ({}, ("--decision", "600", "--censored-above", "500"), "between the limits of censoring"),
-        ({}, ("--decision", "200", "--by", "maker"), "--by needs hits"),
+        ({"maker": "a"}, ("--decision", "300", "--by", "maker"), "--by maker makes 1 part"),
         ({}, ("--decision", "200", "--link", "logit"), "the POD of a signal is a probit curve"),
         ({}, ("--decision", "-1", "--signal-scale", "log"), "needs a decision value"),
         ({"amplitude": 5.0}, ("--decision", "3"), "different values"),

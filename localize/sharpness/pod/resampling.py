@@ -33,10 +33,12 @@ class Bounds:
     Args:
         a90_95: the upper end of the 95 % interval.
         a90_95_one_sided: the one-sided bound of 95 %.
+        far: 1 if a bound far beyond the sizes tried was left out.
     """
 
     a90_95: float
     a90_95_one_sided: float
+    far: int = 0
 
 
 def of_hits(
@@ -83,9 +85,10 @@ def bounds(
         done += len(part)
         progress(done, len(weights))
     estimate, jackknife, of_samples = np.split(np.concatenate(values), [1, 1 + len(left_out)])
-    return Bounds(
-        *(upper_limit(of_samples, estimate[0], jackknife, groups, p) for p in (0.975, 0.95))
+    two_sided, one_sided = (
+        upper_limit(of_samples, estimate[0], jackknife, groups, p) for p in (0.975, 0.95)
     )
+    return Bounds(two_sided, one_sided)
 
 
 def upper_limit(

@@ -39,6 +39,7 @@ class SignalModel:
         deviance: minus twice the log likelihood.
         a90_95, a90_95_one_sided: the one-sided upper bound of a90 of 95 %, by the delta method. The
             handbook has only this one for signals, so that both are equal.
+        far: 1 if a size far beyond those tried was left out (:mod:`localize.sharpness.pod.limits`).
     """
 
     link: str
@@ -59,6 +60,7 @@ class SignalModel:
     a90_95: float
     a90_95_one_sided: float
     verdict: str = ""
+    far: int = 0
     chosen: bool = False
     model: str = "signal"
 
@@ -115,8 +117,7 @@ def fit(data: Signals, decision: float, scale: str, signal_scale: str) -> Signal
     error = math.sqrt(max(float(gradient @ matrix @ gradient), 0.0))
     deviance = -2 * float(lines.log_likelihood[0])
     if signal_scale == "log":  # the density of the signal itself, so that deviances compare
-        exact = (data.signal > data.low) & (data.signal < data.high)
-        deviance += 2 * float(data.signal[exact].sum())
+        deviance += 2 * float(data.signal[data.exact].sum())
     verdict = FALLS if slope <= 0 else ""
     with np.errstate(over="ignore"):
         a50, a90, a90_95 = (
