@@ -38,9 +38,8 @@ def add(result: Comparison, rate: float | None) -> Comparison:
         found = _cross_fit(images, clean, rate)
         rows.append(found.row(name, rate))
         scores.append(_scores(images, found, rows[-1], with_place))
-    table = pd.DataFrame(rows, columns=list(calls.COLUMNS)).astype({"false_calls": "Int64"})
     more = pd.DataFrame(scores, columns=list(calls.CALL_SCORES), index=result.scores.index)
-    return replace(result, scores=result.scores.join(more), false_calls=table)
+    return replace(result, scores=result.scores.join(more), false_calls=calls.table(rows))
 
 
 def require(result: Comparison) -> Comparison:

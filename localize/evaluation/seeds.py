@@ -35,7 +35,7 @@ def seed_numbers(seeds: int, options: Mapping[str, Any]) -> list[int]:
 def merge_seeds(result: Comparison, seed_of: SeedOf) -> Comparison:
     """The tables of a run in which each seed has a name -> the same with one name per method.
 
-    Predictions, clean images and history get a column ``seed``. A row of ``scores`` and ``last``
+    Predictions, clean images, history and false calls get a column ``seed``. A row of ``scores`` and ``last``
     is then the mean over the seeds of a method, with the columns ``OVER_SEEDS``; ``seeds`` has the
     scores of each seed. Errors keep the names of the seeds.
 
@@ -44,10 +44,13 @@ def merge_seeds(result: Comparison, seed_of: SeedOf) -> Comparison:
     """
     if not seed_of:
         return result
-    predictions, clean, scores, history, last = (
+    predictions, clean, scores, history, last, false_calls = (
         _split_names(table, seed_of)
-        for table in (result.predictions, result.clean, result.scores, result.history, result.last)
-    )
+        for table in (
+            result.predictions, result.clean, result.scores, result.history, result.last,
+            result.false_calls,
+        )
+    )  # fmt: skip
     return replace(
         result,
         predictions=predictions,
@@ -55,6 +58,7 @@ def merge_seeds(result: Comparison, seed_of: SeedOf) -> Comparison:
         scores=_mean_scores(scores, predictions),
         history=history,
         last=_mean_scores(last, None),
+        false_calls=false_calls,
         seeds=scores[scores["seed"].notna()]
         .reindex(columns=[*SEEDS, *_call_scores(scores)])
         .reset_index(drop=True),

@@ -32,6 +32,7 @@ PART_NUMBERS = {
     **dict.fromkeys(("targets", "trials", "hits", "deviance"), INFINITE),
     **dict.fromkeys(("a50", "a90", "a90_95"), INFINITE),
 }
+ALL_PART_NUMBERS = {**PART_NUMBERS, "far": SHARE}
 _COUNTS = ("targets", "trials", "hits", "blanks", "false_calls", "groups")
 SHAPE = Object(
     {
