@@ -35,9 +35,9 @@ def seed_numbers(seeds: int, options: Mapping[str, Any]) -> list[int]:
 def merge_seeds(result: Comparison, seed_of: SeedOf) -> Comparison:
     """The tables of a run in which each seed has a name -> the same with one name per method.
 
-    Predictions, clean images, history and false calls get a column ``seed``. A row of ``scores`` and ``last``
-    is then the mean over the seeds of a method, with the columns ``OVER_SEEDS``; ``seeds`` has the
-    scores of each seed. Errors keep the names of the seeds.
+    Predictions, clean images, history and false calls get a column ``seed``. A row of ``scores``
+    and ``last`` is then the mean over the seeds of a method, with the columns ``OVER_SEEDS``;
+    ``seeds`` has the scores of each seed. Errors keep the names of the seeds.
 
     Args:
         seed_of: the method and the seed behind a name; other names are left unchanged.

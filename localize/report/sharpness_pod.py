@@ -143,7 +143,9 @@ def read(folder: Path) -> Pod:
     )
     texts = (*KEYS, "part", "verdict")
     parts = tables.read(
-        folder / "pod-parts.csv", (*texts, *pod_parts.PART_NUMBERS), texts,
+        folder / "pod-parts.csv",
+        (*texts, *pod_parts.PART_NUMBERS),
+        texts,
         pod_parts.ALL_PART_NUMBERS,
     )
     return Pod(rows, models, parts, _records(folder / RECORDS))

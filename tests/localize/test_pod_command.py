@@ -96,7 +96,8 @@ def text_of(folder: Path) -> str:
 
 def test_hits_become_a_folder_of_results(finished: Path) -> None:
     assert {path.name for path in finished.iterdir()} == {
-        "pod.csv", "curve.csv", "parts.csv", "pod.json", "pod.png", "pod.svg", "report.html",
+        "pod.csv", "curve.csv", "parts.csv", "targets.csv", "pod.json", "pod.png", "pod.svg",
+        "report.html",
     }  # fmt: skip
     models = pd.read_csv(finished / "pod.csv")
     handbook = models[models["model"] == "handbook"]

@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,7 @@ from synth.paths import path_of
 ABOUT = "pod.json"  # the record, in every result folder
 MARKER = folders.Marker(ABOUT, lambda about: about.keys() >= {"options", "result", "versions"})
 CURVE_POINTS = 241
+TARGETS = "targets.csv"  # in every result folder
 
 
 def measure(
@@ -181,6 +183,18 @@ def _curve(inspection: Inspection, model: Model | SignalModel) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def _targets(inspection: Inspection) -> pd.DataFrame:
+    """``targets.csv``: a row per trial, with which this analysis can be compared with another."""
+    trials, names = inspection.trials, np.array(inspection.group_names, object)
+    columns: dict[str, Any] = {
+        "target": trials.target, "size": trials.size,
+        "group": names[trials.group] if len(names) else trials.group, "hit": trials.hit,
+    }  # fmt: skip
+    if inspection.signal is not None:
+        columns["signal"] = inspection.signal
+    return pd.DataFrame(columns)
+
+
 def _write(result: PodResult, inspection: Inspection, options: PodOptions) -> None:
     """Writes the tables, the record, the figure and the report."""
     from localize.report import page, plots
@@ -190,6 +204,7 @@ def _write(result: PodResult, inspection: Inspection, options: PodOptions) -> No
     assert folder is not None
     tables.write(result.models, folder / "pod.csv")
     tables.write(result.curve, folder / "curve.csv")
+    tables.write(_targets(inspection), folder / TARGETS)
     if len(result.parts):
         tables.write(result.parts, folder / "parts.csv")
     folders.write(folder / ABOUT, json.dumps(result.about, indent=2) + "\n")

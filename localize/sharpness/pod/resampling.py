@@ -51,12 +51,22 @@ def of_hits(
     """
 
     def a90(weights: np.ndarray) -> np.ndarray:
-        counts = count(trials, weights)
-        fits = fit_model(counts, model.link, model.scale, model.model == GUESS_AND_LAPSE)
-        return sizes_at(fits, 0.9, LINKS[model.link], model.scale)
+        return a90_of_hits(trials, weights, model.model, model.link, model.scale)
 
     row_size = len(np.unique(trials.size))
     return bounds(a90, trials.groups, row_size, draws=draws, seed=seed, progress=progress)
+
+
+def a90_of_hits(
+    trials: Trials, weights: np.ndarray, model: str, link: str, scale: str
+) -> np.ndarray:
+    """(B, G) weights of the groups -> (B,) a90 of a model fitted to the hits; inf for none.
+
+    Args:
+        model: ``handbook`` or ``guess and lapse``.
+    """
+    fits = fit_model(count(trials, weights), link, scale, model == GUESS_AND_LAPSE)
+    return sizes_at(fits, 0.9, LINKS[link], scale)
 
 
 def bounds(

@@ -18,7 +18,7 @@ from scipy import stats
 from localize.sharpness.pod import resampling, tobit
 from localize.sharpness.pod.models import FALLS, SCALES
 from localize.sharpness.pod.resampling import DRAWS, SEED, Bounds
-from localize.sharpness.pod.tobit import Lines, Signals
+from localize.sharpness.pod.tobit import Signals
 from synth.console import Progress
 
 Z90 = float(stats.norm.ppf(0.9))
@@ -158,7 +158,7 @@ def bootstrap(
     _, number = np.unique(group, return_inverse=True)
 
     def a90(weights: np.ndarray) -> np.ndarray:
-        return _a90(tobit.fit(data, weights[:, number].astype(float)), decision, scale)
+        return a90_of_signals(data, weights[:, number], decision, scale)
 
     found = resampling.bounds(
         a90, number.max() + 1, len(number), draws=draws, seed=seed, progress=progress
@@ -166,8 +166,9 @@ def bootstrap(
     return Bounds(found.a90_95_one_sided, found.a90_95_one_sided)
 
 
-def _a90(lines: Lines, decision: float, scale: str) -> np.ndarray:
-    """(B,) a90 of B lines; inf where the line falls."""
+def a90_of_signals(data: Signals, weights: np.ndarray, decision: float, scale: str) -> np.ndarray:
+    """(B, N) weights of the signals -> (B,) a90 of lines fitted to them; inf where a line falls."""
+    lines = tobit.fit(data, weights.astype(float))
     with np.errstate(over="ignore", divide="ignore"):
         sizes = SCALES[scale][1]((decision - lines.intercept + Z90 * lines.noise) / lines.slope)
     return np.where(lines.slope > 0, sizes, np.inf)
