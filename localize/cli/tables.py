@@ -94,7 +94,7 @@ def print_calls(false_calls: pd.DataFrame) -> None:
         left = heading == "method"
         table.add_column(heading, justify="left" if left else "right", no_wrap=left)
     for row in false_calls.to_dict("records"):
-        seed = "" if pd.isna(row.get("seed")) else f" seed {row['seed']}"
+        seed = "" if pd.isna(row.get("seed")) else f" seed {row['seed']:.0f}"
         if row["reason"]:
             table.add_row(plain(row["method"]) + seed, "–", "–", row["reason"])
             continue
