@@ -147,7 +147,7 @@ def pool_signals(
         )
     common = signal.fit(data.select(tested), decision, model.scale, model.signal_scale)
     degrees = 3 * (len(uncensored) - 1)
-    statistic = max(common.deviance - separate, 0.0) * degrees / _expected_statistic(uncensored)
+    statistic = max(common.deviance - separate, 0.0) * degrees / expected_statistic(uncensored)
     return Pooling.of(column, statistic, degrees, rows, float(targets.size.max()))
 
 
@@ -160,7 +160,7 @@ def _spread(rows: list[dict[str, Any]]) -> float:
     return max(factors)
 
 
-def _expected_statistic(uncensored: list[int]) -> float:
+def expected_statistic(uncensored: list[int]) -> float:
     """The mean of the likelihood ratio if all parts have the same line, for signals by part.
 
     It is exact for least squares without censoring: the sum of n squared residuals of a line, in
