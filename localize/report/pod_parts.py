@@ -65,6 +65,9 @@ def verdict(record: dict[str, Any], chosen: Any) -> Html:
         return join(el("strong", chosen["verdict"]), f"{limit}. There is no a90.")
     found = f"{record['size']} {sizes['a90']}" if not record.get("side") else sizes["a90"]
     start = f"A target of {found} is found with probability 0.9; "
+    if not sizes.get("a90_95_larger") and chosen.get("far") == 1:
+        far = el("strong", "beyond three times the largest target")
+        return join(start, "with 95 % confidence, its upper bound lies ", far, ".")
     if not sizes.get("a90_95_larger"):
         return join(start, el("strong", "this size has no upper limit"), " with 95 % confidence.")
     basis = sizes.get("basis", "")
@@ -158,6 +161,8 @@ def model_table(models: pd.DataFrame, side: str) -> Html:
     about = "All models, so that none is chosen for its a90/95; sizes are " + (
         "ratios, below them |log ratio|" if side else "in the unit of the table"
     )
+    if any(row.get("far") == 1 for row in models.to_dict("records")):
+        about += "; far beyond: above three times the largest target"
     return table(about, columns, rows)
 
 
@@ -167,7 +172,7 @@ def size_cell(row: dict[Any, Any], name: str, side: str) -> Cell:
     if name == "a90" and row["verdict"]:
         return Cell(DASH, math.nan, row["verdict"])
     if math.isinf(value) and row.get("far") == 1:
-        return Cell(_significant(value), value, "far beyond the sizes tried")
+        return Cell(_significant(value), value, "far beyond")
     if not side or math.isnan(value):
         return Cell(_significant(value), value)
     return Cell(_in_words(value, side), value, _significant(value))

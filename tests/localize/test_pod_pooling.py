@@ -165,7 +165,9 @@ def test_a_bound_far_beyond_the_sizes_tried_is_no_number(tmp_path: Path) -> None
     assert any("a90 is extrapolated" in each for each in result.warnings)
     assert (row["a90_95"], row["a90_95_larger"], row["far"]) == (math.inf, math.inf, 1)
     assert any("a90/95 lies beyond three times the largest target" in w for w in result.warnings)
-    assert "far beyond the sizes tried" in (tmp_path / "pod/report.html").read_text("utf-8")
+    text = (tmp_path / "pod/report.html").read_text("utf-8")
+    assert "its upper bound lies <strong>beyond three times the largest target" in text
+    assert "far beyond: above three times the largest target" in text
     (tmp_path / "flat").mkdir()
     result = analyse_table(tmp_path / "flat", flat_table(0.4), options)
     assert result.chosen["verdict"] == limits.BEYOND

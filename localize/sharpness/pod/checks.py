@@ -96,7 +96,7 @@ def warnings(
     largest = float(targets.size.max())
     beyond = f"{unit.text(FAR * largest)}, with targets up to {unit.text(largest)} only"
     if model.verdict == BEYOND:
-        found.append(f"{BEYOND} ({beyond}): add larger targets")
+        found.append(f"{BEYOND} (above {beyond}): add larger targets")
     if math.isinf(model.a90_95) and model.far:
         found.append(
             f"a90/95 lies beyond three times the largest target ({beyond}), so no number is given: "

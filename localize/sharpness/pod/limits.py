@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 FAR = 3.0  # times the largest target
-BEYOND = "POD reaches 0.9 only beyond three times the largest target"
+BEYOND = "a90 is far beyond the sizes tried"
 _ESTIMATES, _BOUNDS = ("a50", "a90"), ("a90_95", "a90_95_one_sided")
 
 
