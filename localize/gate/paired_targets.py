@@ -103,7 +103,8 @@ def compare(run: PodRun, baseline: PodRun) -> tuple[dict[str, Estimate], list[st
     notes = (f"the bootstrap has only {len(groups)} groups ({name}), so that its intervals are too "
              f"narrow: analyse targets of at least {MIN_GROUPS}",
              ) if len(groups) < MIN_GROUPS else ()  # fmt: skip
-    basis = f"{one['target'].nunique()} targets, {len(groups)} groups ({name})"
+    count = one.loc[one["size"] > 0, "target"].nunique()
+    basis = f"{count} targets, {len(groups)} groups ({name})"
     side = str(run.record["side"])
     a90_name, rate_name = (" ".join(filter(None, (each, side))) for each in (A90, HIT_RATE))
     estimates, missing = {rate_name: _hit_difference(own, its)}, []

@@ -72,13 +72,13 @@ def call_section(folder: Path, styles: Styles) -> Html:
             Cell(method_label(row["method"], styles), row["method"]),
             Cell(row["reason"], math.nan, kind="words") if row["reason"] else rate,
             Cell(number(row["false_calls"], 0), row["false_calls"]),
-            Cell(number(row["clean"], 0), row["clean"]),
+            Cell(number(row["clean"], 0), row["clean"], _independent(row)),
             Cell(_signal(row["threshold"]), row["threshold"], "" if row["reason"] else limits),
         ])  # fmt: skip
     columns = [
         Column("method", False),
         Column("rate of false calls", about="with its exact 95 % interval (Clopper and Pearson), "
-               "for as many independent pictures as those of the photos are worth"),
+               "for the independent pictures that the clean ones count as"),
         Column("false calls"), Column("clean pictures"),
         Column("threshold", about="score from which a picture is called, set on all clean "
                "pictures; in brackets the lowest and the highest of the folds"),
@@ -254,12 +254,18 @@ def _ratio_cell(row: dict[Any, Any], name: str, most: float) -> Cell:
     return Cell(text, value if brighter else 1 / value, beyond)
 
 
+def _independent(row: dict[Any, Any]) -> str:
+    """As how many independent pictures the clean ones count; "" if not known."""
+    photos, count = row.get("photos", math.nan), row.get("independent", math.nan)
+    return f"{photos:.0f} photos; count as {count:.0f}" if photos > 0 else ""
+
+
 def _of_photos(row: dict[Any, Any]) -> str:
     """From how many photos the clean pictures are; "" if not known."""
-    photos, independent = row.get("photos", math.nan), row.get("independent", math.nan)
+    photos, count = row.get("photos", math.nan), row.get("independent", math.nan)
     if not photos > 0:
         return ""
-    alike = f", which count as {independent:.0f} independent ones" * (independent < row["clean"])
+    alike = f", which count as {count:.0f} independent ones" if count < row["clean"] - 0.5 else ""
     return f" of {photos:.0f} photos{alike}"
 
 
