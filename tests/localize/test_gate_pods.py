@@ -18,7 +18,7 @@ from localize.evaluation import calls
 from localize.evaluation.scoring import SCORES
 from localize.gate import checks
 from localize.gate.result import Result
-from localize.sharpness.pod import PodOptions, contour, measure, resampling
+from localize.sharpness.pod import PodOptions, contour, measure, resampling, signal
 from synth import console
 from synth.errors import InputError
 
@@ -29,9 +29,9 @@ N = 300
 @pytest.fixture(scope="module", autouse=True)
 def _coarse() -> Iterator[None]:
     """Few bootstrap samples and few points on the borders of the confidence regions."""
-    draws = {**resampling.bounds.__kwdefaults__, "draws": 100}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(resampling.bounds, "__kwdefaults__", draws)
+        for function in (resampling.of_hits, signal.bootstrap):
+            patch.setattr(function, "__defaults__", (100, *(function.__defaults__ or ())[1:]))
         patch.setattr(resampling, "DRAWS", 200)
         for name, value in (
             ("DIRECTIONS", 40), ("LAPSE_DIRECTIONS", 12), ("LAPSES", 3), ("SEARCHED_LAPSES", 20),

@@ -44,9 +44,9 @@ def pool(trials: Trials, data: Signals) -> pooling.Pooling:
 def test_equal_lines_are_seldom_significant(parts: int, each: int) -> None:
     """Without Bartlett's factor, 6 parts of 10 signals would differ in about a fifth of runs."""
     rng = np.random.default_rng(1)
-    found = [pool(*signals(rng, parts, each)) for _ in range(300)]
+    found = [pool(*signals(rng, parts, each)) for _ in range(150)]
     p = np.array([each.p for each in found])
-    assert 0.02 <= np.mean(p < 0.05) <= 0.08  # a share of 0.05 has a standard error of 0.013
+    assert 0.01 <= np.mean(p < 0.05) <= 0.1  # a share of 0.05 has a standard error of 0.018
     assert 0.43 <= p.mean() <= 0.57
     assert max(each.degrees for each in found) == 3 * (parts - 1)
 
