@@ -21,7 +21,7 @@ from localize.evaluation import call_scores, provenance
 from localize.evaluation.answer_log import AnswerLog
 from localize.evaluation.results import FINISHED, Comparison, collect_results, read_comparison
 from localize.evaluation.scoring import Answers, predict, score
-from localize.evaluation.seeds import merge_seeds, seed_numbers
+from localize.evaluation.seeds import label_of, merge_seeds, seed_numbers
 from localize.evaluation.suitability import check_told, usable_methods
 from localize.evaluation.suitability import choose_split as choose_split
 from localize.localizer import HISTORY, Localizer
@@ -60,7 +60,7 @@ class Participant:
     @property
     def label(self) -> str:
         """The name with the seed; different for all participants."""
-        return self.name if self.seed is None else f"{self.name} seed {self.seed}"
+        return self.name if self.seed is None else label_of(self.name, self.seed)
 
     @property
     def run(self) -> Path | None:

@@ -17,6 +17,7 @@ from localize.data.folder import Folder
 from localize.evaluation import call_scores, calls, provenance, scoring
 from localize.evaluation.results import Comparison, collect_results
 from localize.evaluation.scoring import CLEAN, ERRORS, Answers
+from localize.evaluation.seeds import label_seeds, merge_seeds
 from localize.evaluation.validity import NO_ANSWER, validate
 from localize.localizer import Finding
 from localize.names import plain
@@ -29,7 +30,7 @@ from synth.storage import place_of
 
 NEEDED = ("file_name", "x_pred", "y_pred")
 NEEDED_CLEAN = ("file_name", "score")  # columns that a file with clean images only needs
-OPTIONAL = ("r_pred", "ratio_pred", "score", "discolor_ratio", "seconds")
+OPTIONAL = ("r_pred", "ratio_pred", "score", "discolor_ratio", "seconds", "seed")
 PLACE_NUMBERS = {
     "x_pred": number_kinds.FINITE,
     "y_pred": number_kinds.FINITE,
@@ -40,6 +41,7 @@ OTHER_NUMBERS = {
     "score": number_kinds.INFINITE,
     "discolor_ratio": number_kinds.POSITIVE,
     "seconds": number_kinds.FINITE,
+    "seed": number_kinds.FINITE,
 }
 Say = Callable[[str], None]
 
@@ -59,6 +61,7 @@ class Row:
     score: float = math.nan
     discolor_ratio: float = math.nan
     seconds: float = math.nan
+    seed: float = math.nan
 
     @property
     def finding(self) -> Finding:
@@ -88,9 +91,10 @@ def score(
 
     Args:
         predictions: columns file_name, x_pred, y_pred (px; both empty: no answer), and optionally
-            method, r_pred, ratio_pred, score, discolor_ratio, seconds, trial. Rows of clean
+            method, r_pred, ratio_pred, score, discolor_ratio, seconds, trial, seed. Rows of clean
             images need only a score, as do all rows of a dataset without places. A method with
-            scores and without any place is scored as one that gives no place.
+            scores and without any place is scored as one that gives no place. A method that answers
+            images with several seeds has the mean over its seeds, as in ``compare``.
         clean: a second CSV with rows of clean images, such as ``clean.csv``.
         split: test, val, train or all. None: the split of all rows, or all.
         unit: of x_pred, y_pred and r_pred: ``px``, or ``fraction`` or ``percent`` of the
@@ -112,6 +116,9 @@ def score(
     if clean is not None:
         clean = path_of(clean)
         rows += _with_dataset_names(clean, read(clean, NEEDED_CLEAN, "px", say), table, dataset)
+    keys = [(row.method, (row.file_name, row.trial), row.seed) for row in rows]
+    names, seed_of = label_seeds(keys)
+    rows = [replace(row, method=name) for row, name in zip(rows, names, strict=True)]
     _check_unique(rows)
     source = comparison.choose_split(dataset, split or _split_of(table, rows))
     images = _Images(source)
@@ -142,13 +149,13 @@ def score(
         if len(answered.errors):
             say(f"{method}: {_error_counts(answered.errors)}")
         if not answered.places:
-            entries[method] = {"gives": ["score"]}
+            entries[seed_of.get(method, (method, 0))[0]] = {"gives": ["score"]}
         answers.append(answered)
         scores.append(scoring.score(answered, its_source, None))
     reads = paths.inputs(predictions, dataset, clean)
     with folders.stage(Path(out), MARKER, reads=reads, overwrite=overwrite) as building:
         result = call_scores.add(collect_results(answers, scores, building), false_calls)
-        call_scores.require(result)
+        result = merge_seeds(call_scores.require(result), seed_of)
         command_words = provenance.command(
             "score", predictions, dataset, clean=clean, split=split, unit=unit,
             false_calls=false_calls, out=out,
@@ -265,7 +272,7 @@ def _check_unique(rows: list[Row]) -> None:
         if other is not row:
             raise InputError(
                 f"{row.method} answers {row.file_name} twice, in lines {other.line} and "
-                f"{row.line}: keep one, or number them in a column trial"
+                f"{row.line}: keep one, or number them in a column trial or seed"
             )
 
 

@@ -94,11 +94,12 @@ def print_calls(false_calls: pd.DataFrame) -> None:
         left = heading == "method"
         table.add_column(heading, justify="left" if left else "right", no_wrap=left)
     for row in false_calls.to_dict("records"):
+        seed = "" if pd.isna(row.get("seed")) else f" seed {row['seed']:.0f}"
         if row["reason"]:
-            table.add_row(plain(row["method"]), "–", "–", row["reason"])
+            table.add_row(plain(row["method"]) + seed, "–", "–", row["reason"])
             continue
         table.add_row(
-            plain(row["method"]), f"{row['threshold']:.4g}",
+            plain(row["method"]) + seed, f"{row['threshold']:.4g}",
             f"{row['false_calls']:.0f} of {row['clean']:.0f}",
             f"{row['rate']:.3f} [{row['low']:.3f}, {row['high']:.3f}]",
         )  # fmt: skip

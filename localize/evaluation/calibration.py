@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,8 +56,8 @@ def wilson_interval(hits: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np
     return np.clip(middle - half, 0, 1), np.clip(middle + half, 0, 1)
 
 
-def clopper_pearson_interval(hits: int, count: int) -> tuple[float, float]:
-    """Hits, cases -> the exact 95 % interval of the share.
+def clopper_pearson_interval(hits: float, count: float) -> tuple[float, float]:
+    """Hits, cases -> the exact 95 % interval of the share; the numbers need not be whole.
 
     >>> low, high = clopper_pearson_interval(0, 100)
     >>> low, round(high, 4)
@@ -66,9 +67,36 @@ def clopper_pearson_interval(hits: int, count: int) -> tuple[float, float]:
     """
     from scipy import stats
 
-    low = stats.beta.ppf(0.025, hits, count - hits + 1) if hits else 0.0
+    low = stats.beta.ppf(0.025, hits, count - hits + 1) if hits > 0 else 0.0
     high = stats.beta.ppf(0.975, hits + 1, count - hits) if hits < count else 1.0
     return float(low), float(high)
+
+
+def effective_count(values: np.ndarray, groups: Sequence[object]) -> float:
+    """(N,) values 0 or 1, N group names -> as how many independent values they count, at most N.
+
+    Values of one group are alike. The variance of their mean is estimated from the sums of the
+    groups, and compared with that of independent values; few groups are allowed for by the
+    quantiles of the t distribution. Equal values say nothing about groups and count as N.
+
+    >>> round(effective_count(np.repeat([0, 1, 0, 0, 1, 0, 1, 0], 5), np.arange(8).repeat(5)), 1)
+    5.1
+
+    Source: Korn and Graubard, Survey Methodology 24 (1998).
+    """
+    from scipy import stats
+
+    values = np.asarray(values, float)
+    number = np.unique(np.asarray(groups, dtype=str), return_inverse=True)[1]
+    count, clusters, share = len(values), int(number.max(initial=-1)) + 1, values.mean()
+    if clusters < 2 or not 0 < share < 1:
+        return float(count)
+    sums = np.bincount(number, weights=values - share)
+    variance = clusters / (clusters - 1) * (sums**2).sum() / count**2
+    if not variance:
+        return float(count)
+    few = stats.t.ppf(0.975, count - 1) / stats.t.ppf(0.975, clusters - 1)
+    return float(min(count, share * (1 - share) / variance * few**2))
 
 
 def reliability_bins(

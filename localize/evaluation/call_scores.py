@@ -38,9 +38,8 @@ def add(result: Comparison, rate: float | None) -> Comparison:
         found = _cross_fit(images, clean, rate)
         rows.append(found.row(name, rate))
         scores.append(_scores(images, found, rows[-1], with_place))
-    table = pd.DataFrame(rows, columns=list(calls.COLUMNS)).astype({"false_calls": "Int64"})
     more = pd.DataFrame(scores, columns=list(calls.CALL_SCORES), index=result.scores.index)
-    return replace(result, scores=result.scores.join(more), false_calls=table)
+    return replace(result, scores=result.scores.join(more), false_calls=calls.table(rows))
 
 
 def require(result: Comparison) -> Comparison:
@@ -70,21 +69,45 @@ def _scores(
     """The columns of ``scores.csv``; empty without calls."""
     if found.reason:
         return {}
-    called, photos = found.call[: len(images)], images["photo"].to_numpy()
-    scores = _share("called", called, photos)
-    placed = images["r"].notna().to_numpy()
-    if with_place and placed.any():
-        hit = metrics.is_hit(images["distance"].to_numpy(), images["r"].to_numpy())
-        scores |= _share("detected", (hit & called)[placed], photos[placed])
+    answers = _add_calls(images, found)
+    scores = _share("called", answers)
+    if with_place:
+        scores |= _share("detected", answers[answers["detected"].notna()])
     rates = {f"false_calls{end}": row[name] for end, name in
              (("", "rate"), ("_low", "low"), ("_high", "high"))}  # fmt: skip
     return scores | rates | {"call_threshold": found.threshold}
 
 
-def _share(name: str, yes: np.ndarray, photos: np.ndarray) -> dict[str, float]:
-    """(N,) bool, N photos -> their share with its 95 % interval over photos, as columns."""
-    low, high = metrics.bootstrap(yes, photos.tolist())
-    return {name: float(yes.mean()), f"{name}_low": low, f"{name}_high": high}
+def _share(name: str, answers: pd.DataFrame) -> dict[str, float]:
+    """The mean of a column with its 95 % interval over photos, as columns; {} without rows."""
+    if not len(answers):
+        return {}
+    values = answers[name].to_numpy(float)
+    low, high = metrics.bootstrap(values, answers["photo"].tolist())
+    return {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
+
+
+def _add_calls(images: pd.DataFrame, found: calls.Calls) -> pd.DataFrame:
+    """The rows with the columns ``called`` and ``detected``, which is NaN without a known place."""
+    called = found.call[: len(images)]
+    hit = metrics.is_hit(images["distance"].to_numpy(), images["r"].to_numpy())
+    detected = np.where(images["r"].notna(), hit & called, np.nan)
+    return images.assign(called=called.astype(float), detected=detected)
+
+
+def by_image(images: pd.DataFrame, clean: pd.DataFrame, rate: float) -> pd.DataFrame:
+    """The share of the seeds of one method that call and detect each image with an anomaly.
+
+    Each seed has its own threshold. The columns are ``photo``, ``called`` and ``detected``, the
+    index the names of the images in ascending order.
+    """
+    if "seed" not in images or images["seed"].isna().all():
+        images, clean = images.assign(seed=0), clean.assign(seed=0)
+    parts = []
+    for seed, own in images.groupby("seed"):
+        parts.append(_add_calls(own, _cross_fit(own, clean[clean["seed"] == seed], rate)))
+    columns = {"photo": "first", "called": "mean", "detected": "mean"}
+    return pd.concat(parts).groupby("file_name").agg(columns)
 
 
 def option(source: Folder, rate: float | None) -> dict[str, Any]:

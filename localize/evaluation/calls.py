@@ -6,7 +6,8 @@ the other folds. Otherwise the threshold would know the photo that it is applied
 measured rate of false calls would be too low.
 
 Pictures of one photo are alike. With few photos, new ones are therefore called more often than
-wanted; the measured rate shows it.
+wanted; the measured rate shows it. Its interval is that of as many independent pictures as the
+clean ones are worth (:func:`localize.evaluation.calibration.effective_count`).
 
 Source: Wilks, Annals of Mathematical Statistics 12 (1941): of n clean scores, the k-th largest is
 reached by a further one with probability k / (n + 1); Stone, Journal of the Royal Statistical
@@ -21,8 +22,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from localize.evaluation.calibration import clopper_pearson_interval
+from localize.evaluation.calibration import clopper_pearson_interval, effective_count
 from synth.errors import InputError
 
 FOLDS = 5  # or as many as there are photos
@@ -30,8 +32,10 @@ SEED = 0  # of the order in which the photos are dealt into folds
 FILE = "false_calls"  # the name of the table, without .csv
 COLUMNS = (
     "method", "answer", "wanted", "folds", "threshold", "threshold_low", "threshold_high", "clean",
-    "false_calls", "rate", "low", "high", "reason",
+    "false_calls", "rate", "low", "high", "photos", "independent", "low_independent",
+    "high_independent", "reason",
 )  # fmt: skip
+LATER = ("photos", "independent", "low_independent", "high_independent")  # older tables lack them
 CALL_SCORES = (  # further columns of scores.csv
     "detected", "detected_low", "detected_high", "called", "called_low", "called_high",
     "false_calls", "false_calls_low", "false_calls_high", "call_threshold",
@@ -52,6 +56,8 @@ class Calls:
         folds: number of folds.
         clean: number of clean pictures.
         false_calls: number of calls on clean pictures.
+        photos: number of photos of the clean pictures.
+        independent: as how many independent pictures the clean ones count.
         reason: why there are no calls, or "".
     """
 
@@ -62,10 +68,16 @@ class Calls:
     folds: int
     clean: int
     false_calls: int
+    photos: int = 0
+    independent: float = math.nan
     reason: str = ""
 
     def row(self, method: str, wanted: float) -> dict[str, Any]:
-        """The row of ``false_calls.csv``; the interval is that of Clopper and Pearson, 95 %."""
+        """The row of ``false_calls.csv``, with exact 95 % intervals (Clopper and Pearson).
+
+        ``low`` and ``high`` count the clean pictures as ``independent`` ones, ``low_independent``
+        and ``high_independent`` as if all were independent.
+        """
         row = {
             "method": method, "answer": "called", "wanted": wanted, "folds": self.folds,
             "threshold": self.threshold, "threshold_low": self.low, "threshold_high": self.high,
@@ -73,9 +85,20 @@ class Calls:
         }  # fmt: skip
         if self.reason:
             return row
-        low, high = clopper_pearson_interval(self.false_calls, self.clean)
         rate = self.false_calls / self.clean
-        return row | {"false_calls": self.false_calls, "rate": rate, "low": low, "high": high}
+        low, high = clopper_pearson_interval(rate * self.independent, self.independent)
+        ends = clopper_pearson_interval(self.false_calls, self.clean)
+        return row | {
+            "false_calls": self.false_calls, "rate": rate, "low": low, "high": high,
+            "photos": self.photos, "independent": self.independent,
+            "low_independent": ends[0], "high_independent": ends[1],
+        }  # fmt: skip
+
+
+def table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """The rows of methods -> ``false_calls.csv``."""
+    whole = dict.fromkeys(("false_calls", "photos"), "Int64")
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(whole)
 
 
 def check_rate(rate: float | None, flag: str = "--false-calls") -> None:
@@ -155,15 +178,17 @@ def cross_fit(
     if reason:
         nothing = np.zeros(len(scores), bool)
         none = math.nan
-        return Calls(nothing, none, none, none, count, int(clean.sum()), 0, reason)
+        return Calls(nothing, none, none, none, count, int(clean.sum()), 0, reason=reason)
     scores = np.where(np.isnan(scores), np.where(clean, np.inf, -np.inf), scores)
     limits = np.array(
         [call_threshold(scores[clean & (fold != each)], rate) for each in range(count)]
     )
     call = scores >= limits[fold]
+    names = np.asarray(photos, dtype=str)[clean].tolist()
     return Calls(
         call, call_threshold(scores[clean], rate), float(limits.min()), float(limits.max()), count,
-        int(clean.sum()), int(call[clean].sum()),
+        int(clean.sum()), int(call[clean].sum()), len(set(names)),
+        effective_count(call[clean], names),
     )  # fmt: skip
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,22 +33,50 @@ def seed_numbers(seeds: int, options: Mapping[str, Any]) -> list[int]:
     return list(range(first, first + seeds))
 
 
+def label_of(method: str, seed: int) -> str:
+    """The name of one seed of a method in the tables of a run."""
+    return f"{method} seed {seed}"
+
+
+def label_seeds(answers: Sequence[tuple[str, object, float]]) -> tuple[list[str], SeedOf]:
+    """(method, image, seed) of each answer -> its name, and the method and seed behind the names.
+
+    Answers of a method that answers an image more than once get the names of their seeds; other
+    names are those of the methods. A seed of NaN is none.
+
+    >>> label_seeds([("a", 1, 0.0), ("a", 1, 1.0), ("b", 1, 0.0)])
+    (['a seed 0', 'a seed 1', 'b'], {'a seed 0': ('a', 0), 'a seed 1': ('a', 1)})
+    """
+    counts = Counter((method, image) for method, image, _ in answers)
+    repeated = {method for (method, _), count in counts.items() if count > 1}
+    names, seed_of = [], {}
+    for method, _, seed in answers:
+        named = method in repeated and float(seed).is_integer()
+        names.append(label_of(method, int(seed)) if named else method)
+        if named:
+            seed_of[names[-1]] = method, int(seed)
+    return names, seed_of
+
+
 def merge_seeds(result: Comparison, seed_of: SeedOf) -> Comparison:
     """The tables of a run in which each seed has a name -> the same with one name per method.
 
-    Predictions, clean images and history get a column ``seed``. A row of ``scores`` and ``last``
-    is then the mean over the seeds of a method, with the columns ``OVER_SEEDS``; ``seeds`` has the
-    scores of each seed. Errors keep the names of the seeds.
+    Predictions, clean images, history and false calls get a column ``seed``. A row of ``scores``
+    and ``last`` is then the mean over the seeds of a method, with the columns ``OVER_SEEDS``;
+    ``seeds`` has the scores of each seed. Errors keep the names of the seeds.
 
     Args:
         seed_of: the method and the seed behind a name; other names are left unchanged.
     """
     if not seed_of:
         return result
-    predictions, clean, scores, history, last = (
+    predictions, clean, scores, history, last, false_calls = (
         _split_names(table, seed_of)
-        for table in (result.predictions, result.clean, result.scores, result.history, result.last)
-    )
+        for table in (
+            result.predictions, result.clean, result.scores, result.history, result.last,
+            result.false_calls,
+        )
+    )  # fmt: skip
     return replace(
         result,
         predictions=predictions,
@@ -55,6 +84,7 @@ def merge_seeds(result: Comparison, seed_of: SeedOf) -> Comparison:
         scores=_mean_scores(scores, predictions),
         history=history,
         last=_mean_scores(last, None),
+        false_calls=false_calls,
         seeds=scores[scores["seed"].notna()]
         .reindex(columns=[*SEEDS, *_call_scores(scores)])
         .reset_index(drop=True),

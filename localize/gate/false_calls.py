@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+
+import pandas as pd
 
 from localize.evaluation import tables
 from localize.gate.estimate import Estimate
 from localize.gate.requirement import Requirement
 from synth.errors import InputError
-from synth.number_kinds import ABOVE_ZERO, SHARE
+from synth.number_kinds import ABOVE_ZERO, FINITE, SHARE
 
 FILE = "false_calls.csv"  # in the folder of a run
 TEXTS = ("method", "reason")
-NUMBERS = {**dict.fromkeys(("rate", "low", "high"), SHARE), "clean": ABOVE_ZERO}
+NUMBERS = {**dict.fromkeys(("wanted", "rate", "low", "high"), SHARE), "clean": ABOVE_ZERO}
+LATER = dict.fromkeys(("photos", "seed"), FINITE)  # not in all tables
 
 
 def estimate(folder: Path, requirement: Requirement, method: str) -> Estimate:
     """The measured rate of a method, with the interval of the table.
+
+    Of several seeds, it is the mean rate, and the interval holds those of all seeds.
 
     Raises:
         InputError: the run has no such table, or the method no row in it.
@@ -27,21 +31,35 @@ def estimate(folder: Path, requirement: Requirement, method: str) -> Estimate:
         raise InputError(
             f"'{requirement}': {folder} has no {FILE}: measure it again with --false-calls RATE"
         )
-    row = _row(folder, method)
-    if row is None:
+    rows = _rows(folder, method)
+    if not len(rows):
         return Estimate(math.nan, reason=f"{FILE} has no row of {method}")
-    value, low, high = (float(row[name]) for name in ("rate", "low", "high"))
-    return Estimate(value, low, high, f"{row['clean']:.0f} clean images", row["reason"])
+    first = rows.iloc[0]
+    basis = f"{first['clean']:.0f} clean images"
+    if first.get("photos", math.nan) > 0:
+        basis += f", {first['photos']:.0f} photos"
+    if len(rows) > 1:
+        basis += f", {len(rows)} seeds"
+    reasons = [reason for reason in rows["reason"] if reason]
+    if reasons:
+        return Estimate(math.nan, basis=basis, reason=reasons[0])
+    ends = float(rows["low"].min()), float(rows["high"].max())
+    return Estimate(float(rows["rate"].mean()), *ends, basis)
 
 
 def reason(folder: Path, method: str) -> str:
     """Why a method makes no calls, or ""."""
-    row = _row(folder, method)
-    return "" if row is None else str(row["reason"])
+    reasons = [str(each) for each in _rows(folder, method)["reason"] if each]
+    return reasons[0] if reasons else ""
 
 
-def _row(folder: Path, method: str) -> dict[Any, Any] | None:
-    """The first row of a method, if there is one."""
-    table = tables.read(folder / FILE, [*TEXTS, *NUMBERS], TEXTS, NUMBERS)
-    rows = table[table["method"] == method].to_dict("records")
-    return rows[0] if rows else None
+def wanted(folder: Path, method: str) -> float | None:
+    """The wanted rate of false calls of a method; None if the run has no calls of it."""
+    rows = _rows(folder, method)
+    return float(rows["wanted"].iloc[0]) if len(rows) and not rows["reason"].any() else None
+
+
+def _rows(folder: Path, method: str) -> pd.DataFrame:
+    """The rows of a method: one, or one for each seed; none if there is no such table."""
+    table = tables.read(folder / FILE, [*TEXTS, *NUMBERS], TEXTS, {**NUMBERS, **LATER})
+    return table[table["method"] == method]

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from localize.gate import paired_images, paired_trials
+from localize.gate import paired_images, paired_targets, paired_trials
 from localize.gate.estimate import Estimate
+from localize.gate.pod_run import PodRun
 from localize.gate.quantities import A90, COMMANDS, THRESHOLD
 from localize.gate.requirement import HIGH, LOW
 from localize.gate.result import Result
@@ -43,11 +44,8 @@ def compare(
         estimates = {" ".join(key): each for key, each in of_sides.items()}
     elif isinstance(run, ScoreRun) and isinstance(baseline, ScoreRun):
         estimates, notes = paired_images.compare(run, method, baseline, baseline_method)
-    elif run.kind == baseline.kind:
-        raise InputError(
-            f"{run.folder} was written by localize pod, which keeps no trials to compare: give the "
-            "folders of localize sharpness"
-        )
+    elif isinstance(run, PodRun) and isinstance(baseline, PodRun):
+        estimates, notes = paired_targets.compare(run, baseline)
     else:
         raise InputError(
             f"{run.folder} was written by {COMMANDS[run.kind]} and {baseline.folder} by "

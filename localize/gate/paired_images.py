@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from localize.evaluation import detection, metrics, scoring
+from localize.evaluation import call_scores, detection, metrics, scoring
+from localize.gate import false_calls
 from localize.gate.estimate import Estimate
 from localize.gate.score_run import ScoreRun, seeds_of
 from localize.localizer import HIT_RADIUS
@@ -16,6 +17,7 @@ from localize.sharpness.pod.checks import MIN_GROUPS
 from synth.errors import InputError
 
 HIT_5, DISTANCE, AUROC = "hit@5", "mean_distance", "image_auroc"
+DETECTED, CALLED = "detected", "called"
 TRUTH = ("photo", "x", "y", "r", "discolor_ratio")
 
 
@@ -24,10 +26,11 @@ def compare(
 ) -> tuple[dict[str, Estimate], list[str]]:
     """Quantity -> the difference from the baseline; and what is not compared, with why.
 
-    For ``hit@5`` and ``image_auroc`` it is the value less that of the baseline, for
+    For ``hit@5``, ``image_auroc`` and ``detected`` it is the value less that of the baseline, for
     ``mean_distance`` the quotient of the means over the images that both answered. The intervals
     are over bootstrap samples of photos, the same samples for both. The answers of several seeds to
-    an image are averaged.
+    an image are averaged. ``detected`` needs calls of the baseline; it is ``called`` where a method
+    gives no places.
 
     Raises:
         InputError: the two did not answer the same images.
@@ -72,6 +75,13 @@ def compare(
         )
     else:
         estimates[AUROC] = _auroc_difference((one, clean[0]), (other, clean[1]))
+    sides = (run, method), (baseline, baseline_method)
+    share = DETECTED if all(each.has(DETECTED, name) for each, name in sides) else CALLED
+    calls = _call_difference(share, sides, (one, other), clean)
+    if not isinstance(calls, str):
+        estimates[share] = calls
+    elif calls:
+        missing.append(f"{DETECTED} is not compared: {calls}")
     return {name: replace(each, notes=notes) for name, each in estimates.items()}, missing
 
 
@@ -110,6 +120,37 @@ def _quotient(own: pd.DataFrame, its: pd.DataFrame) -> Estimate:
             for weights in metrics.resamples(sums.shape[1])
         ]
     return Estimate(whole, *metrics.interval(np.concatenate(samples)))
+
+
+def _call_difference(
+    share: str,
+    sides: tuple[tuple[ScoreRun, str], tuple[ScoreRun, str]],
+    images: tuple[pd.DataFrame, pd.DataFrame],
+    clean: tuple[pd.DataFrame, pd.DataFrame],
+) -> Estimate | str:
+    """The share of images less that of the baseline; or why not, "" if neither has calls.
+
+    Args:
+        share: ``detected`` or ``called``.
+        sides: run and method, baseline and its method.
+        images, clean: their images with an anomaly and their clean images.
+    """
+    own, its = (false_calls.wanted(run.folder, method) for run, method in sides)
+    if own is its is None:
+        return ""
+    if its is None:
+        return "the baseline has no calls, which need --false-calls RATE"
+    if own is None:
+        reason = false_calls.reason(sides[0][0].folder, sides[0][1])
+        return Estimate(math.nan, reason=reason or "the run has no calls: give it --false-calls")
+    if own != its:
+        return f"the wanted rates of false calls are {own:g} and {its:g}"
+    one, other = (call_scores.by_image(*each, own) for each in zip(images, clean, strict=True))
+    known = (one[share].notna() & other[share].notna()).to_numpy()
+    values = (one[share] - other[share]).to_numpy(float)[known]
+    photos = one["photo"][known].tolist()
+    basis = f"{len(photos)} images, {len(set(photos))} photos"
+    return Estimate(float(values.mean()), *metrics.bootstrap(values, photos), basis)
 
 
 def _auroc_difference(

@@ -16,11 +16,9 @@ from localize.gate.quantities import A90, HIT_RATE, THRESHOLD
 from localize.gate.requirement import DETECTED, PLACE
 from localize.gate.sharpness_run import SharpnessRun, inspection
 from localize.sharpness import paired, psychometric, thresholds
+from localize.sharpness.pod import resampling
 from localize.sharpness.pod.checks import MIN_GROUPS
-from localize.sharpness.pod.links import LINKS
-from localize.sharpness.pod.models import GUESS_AND_LAPSE, fit_model, sizes_at
 from localize.sharpness.pod.results import PodResult
-from localize.sharpness.pod.trials import count
 from localize.sharpness.psychometric import Curve
 from synth.errors import InputError
 
@@ -152,7 +150,7 @@ def _threshold_factor(own: pd.DataFrame, its: pd.DataFrame, curve: Curve) -> Est
         thresholds.bootstrap_fits(_counts(each, photos), curve, 0.0).threshold
         for each in (own, its)
     ]
-    return _factor(step, its_step, *samples)
+    return quotient(step, its_step, *samples)
 
 
 def _threshold(trials: pd.DataFrame, curve: Curve) -> tuple[float, str]:
@@ -189,19 +187,19 @@ def _a90_factor(
     if isinstance(result, str) or reason:
         return Estimate(math.nan, reason=f"there is no a90 ({reason})")
     samples = [_a90_samples(*each) for each in ((own, result.chosen), (its, base.chosen))]
-    return _factor(float(result.chosen["a90"]), float(base.chosen["a90"]), *samples)
+    return quotient(float(result.chosen["a90"]), float(base.chosen["a90"]), *samples)
 
 
 def _a90_samples(trials: pd.DataFrame, model: pd.Series) -> np.ndarray:
     """(B,) a90 of the chosen model, refitted to bootstrap samples of the photos."""
     each = inspection(trials, "both").trials
     weights = np.concatenate(list(metrics.resamples(each.groups, draws=thresholds.DRAWS)))
-    link, scale = str(model["link"]), str(model["scale"])
-    fits = fit_model(count(each, weights), link, scale, model["model"] == GUESS_AND_LAPSE)
-    return sizes_at(fits, 0.9, LINKS[link], scale)
+    names = (str(model[name]) for name in ("model", "link", "scale"))
+    return resampling.a90_of_hits(each, weights, *names)
 
 
-def _factor(own: float, its: float, samples: np.ndarray, its_samples: np.ndarray) -> Estimate:
+def quotient(own: float, its: float, samples: np.ndarray, its_samples: np.ndarray) -> Estimate:
+    """A size and that of the baseline, with those of bootstrap samples -> their quotient."""
     low, high = paired.quotient_limits(its_samples, samples)
     reason = (
         "in more than 2.5 % of the bootstrap samples the size of the method is above those tried, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,15 @@ from localize.gate import quantities
 from localize.gate.estimate import Estimate
 from localize.gate.quantities import A50, A90, A90_95
 from localize.gate.requirement import Requirement
+from localize.sharpness.pod.options import PodOptions
 from synth import json_shapes, number_kinds
 from synth.errors import InputError
 from synth.json_shapes import Object
 
 COLUMNS = {A50: "a50", A90: "a90", A90_95: "a90_95_larger"}  # of pod.csv
 NO_LIMIT = "a90/95 has no upper limit"
+FAR_LIMIT = "a90/95 lies beyond three times the largest target"
+METHOD = "method="
 _SHAPE = Object(
     {
         "side": str,
@@ -25,15 +29,29 @@ _SHAPE = Object(
         "trials": float,
         "table": str,
         "warnings": [str],
-        "options": Object({"only": [str]}),
+        "group": str,
+        "options": Object(
+            {
+                "only": [str],
+                "signal": str,
+                "signal-scale": str,
+                **dict.fromkeys(("decision", "censored-below", "censored-above"), float),
+            }
+        ),
     },
     needed=("side", "targets", "trials", "warnings"),
 )
+_TEXTS = ("model", "link", "scale", "verdict")
 _NUMBERS = {
     **dict.fromkeys(COLUMNS.values(), number_kinds.INFINITE),
     **dict.fromkeys((f"{name}_ratio" for name in COLUMNS.values()), number_kinds.INFINITE),
-    "chosen": number_kinds.SHARE,
+    **dict.fromkeys(("chosen", "far"), number_kinds.SHARE),
 }
+
+
+def no_limit(chosen: Mapping[Any, Any]) -> str:
+    """Why the bound of a chosen model is infinite."""
+    return FAR_LIMIT if chosen.get("far") == 1 else NO_LIMIT
 
 
 @dataclass(frozen=True)
@@ -61,7 +79,7 @@ class PodRun:
         if wrong := json_shapes.fault(record, _SHAPE):
             raise InputError(f"{path} is damaged ({wrong}): make it again")
         table = tables.read(
-            folder / "pod.csv", [*COLUMNS.values(), "chosen", "verdict"], ["verdict"], _NUMBERS
+            folder / "pod.csv", [*COLUMNS.values(), "chosen", *_TEXTS], _TEXTS, _NUMBERS
         )
         chosen = table[table["chosen"] == 1]
         if len(chosen) != 1:
@@ -71,9 +89,33 @@ class PodRun:
     @property
     def methods(self) -> tuple[str, ...]:
         """The method of ``--only method=NAME``, else the name of the table."""
-        only = self.record.get("options", {}).get("only", [])
-        names = [each.removeprefix("method=") for each in only if each.startswith("method=")]
+        names = [each.removeprefix(METHOD) for each in self._only if each.startswith(METHOD)]
         return (names[0] if names else str(self.record.get("table") or "pod"),)
+
+    @property
+    def parts(self) -> list[str]:
+        """The parts of the table that were analysed, ``COLUMN=VALUE``, without the method."""
+        return sorted(each for each in self._only if not each.startswith(METHOD))
+
+    @property
+    def _only(self) -> list[str]:
+        only: list[str] = self.record.get("options", {}).get("only", [])
+        return only
+
+    @property
+    def signal_options(self) -> PodOptions:
+        """The options of an analysis of a signal.
+
+        Raises:
+            InputError: the record does not have them.
+        """
+        options = self.record.get("options", {})
+        return PodOptions(
+            signal=options.get("signal", ""), decision=options.get("decision"),
+            signal_scale=options.get("signal-scale", "linear"),
+            censored_below=options.get("censored-below", -math.inf),
+            censored_above=options.get("censored-above", math.inf),
+        )  # fmt: skip
 
     def estimate(self, requirement: Requirement, method: str) -> Estimate:
         """The size in the unit of the table; a ratio for trials of sharpness.
@@ -94,7 +136,7 @@ class PodRun:
         value = float(self.chosen[f"{column}_ratio"]) if side else size
         reason = str(self.chosen["verdict"])
         if math.isinf(size):
-            value, reason = math.nan, NO_LIMIT
+            value, reason = math.nan, no_limit(self.chosen)
         basis = f"{self.record['targets']:.0f} targets, {self.record['trials']:.0f} trials"
         return Estimate(
             value, basis=basis, reason=reason, notes=tuple(self.record["warnings"])

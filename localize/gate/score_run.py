@@ -98,6 +98,11 @@ class ScoreRun:
             value, low, high, f"{images:.0f} images", reason, notes=(note,) if note else ()
         )  # fmt: skip
 
+    def has(self, name: str, method: str) -> bool:
+        """Whether a method has a number in a column of ``scores.csv``."""
+        own = self.scores[self.scores["method"] == method]
+        return name in own and bool(own[name].notna().any())
+
     def predictions(self, method: str) -> pd.DataFrame:
         """The rows of a method in ``predictions.csv``."""
         table = _read(

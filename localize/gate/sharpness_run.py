@@ -13,7 +13,7 @@ import pandas as pd
 from localize.evaluation import by_ratio, tables
 from localize.gate import false_calls, quantities
 from localize.gate.estimate import Estimate
-from localize.gate.pod_run import COLUMNS, NO_LIMIT
+from localize.gate.pod_run import COLUMNS, no_limit
 from localize.gate.quantities import FALSE_CALLS, HIT_RATE, SIZES, THRESHOLD
 from localize.gate.requirement import DETECTED, PLACE, Requirement
 from localize.sharpness import thresholds
@@ -156,7 +156,8 @@ class SharpnessRun:
         row = result.chosen
         size = float(row[COLUMNS[requirement.quantity]])
         if math.isinf(size):
-            return Estimate(math.nan, basis=basis, reason=NO_LIMIT, notes=result.warnings)
+            reason = no_limit(row.to_dict())
+            return Estimate(math.nan, basis=basis, reason=reason, notes=result.warnings)
         value = Unit("", requirement.side).ratio(size)
         return Estimate(value, basis=basis, reason=str(row["verdict"]), notes=result.warnings)
 

@@ -49,7 +49,7 @@ def contents(folder: Path) -> Contents:
         folder / "parts.csv",
         ["part", *pod_parts.PART_NUMBERS, "verdict"],
         ["part", "verdict"],
-        pod_parts.PART_NUMBERS,
+        pod_parts.ALL_PART_NUMBERS,
     )
     if not (models["chosen"] == 1).any():
         raise InputError(f"{folder / 'pod.csv'} is damaged (no model is chosen): make it again")

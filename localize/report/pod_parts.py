@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from localize.evaluation.verdicts import NEVER
 from localize.report.markup import Cell, Column, Html, definition_list, el, join, table
 from localize.report.numbers import DASH, number, percent
 from synth.json_shapes import Object
@@ -26,11 +27,12 @@ NUMBERS = {
     **dict.fromkeys(("variance_intercept", "variance_slope", "covariance"), INFINITE),
     "chosen": SHARE,
 }
-ALL_NUMBERS = {**NUMBERS, "lapse": INFINITE}  # a signal has no lapse rate
+ALL_NUMBERS = {**NUMBERS, "lapse": INFINITE, "far": SHARE}  # a signal has no lapse rate
 PART_NUMBERS = {
     **dict.fromkeys(("targets", "trials", "hits", "deviance"), INFINITE),
     **dict.fromkeys(("a50", "a90", "a90_95"), INFINITE),
 }
+ALL_PART_NUMBERS = {**PART_NUMBERS, "far": SHARE}
 _COUNTS = ("targets", "trials", "hits", "blanks", "false_calls", "groups")
 SHAPE = Object(
     {
@@ -58,11 +60,14 @@ def verdict(record: dict[str, Any], chosen: Any) -> Html:
     sizes = record["result"]
     if chosen["verdict"]:
         limit = ""
-        if math.isfinite(chosen.get("lapse", math.nan)):
+        if chosen["verdict"] == NEVER and math.isfinite(chosen.get("lapse", math.nan)):
             limit = f": its limit for large targets is {number(1 - chosen['lapse'], 3)}"
         return join(el("strong", chosen["verdict"]), f"{limit}. There is no a90.")
     found = f"{record['size']} {sizes['a90']}" if not record.get("side") else sizes["a90"]
     start = f"A target of {found} is found with probability 0.9; "
+    if not sizes.get("a90_95_larger") and chosen.get("far") == 1:
+        far = el("strong", "beyond three times the largest target")
+        return join(start, "with 95 % confidence, its upper bound lies ", far, ".")
     if not sizes.get("a90_95_larger"):
         return join(start, el("strong", "this size has no upper limit"), " with 95 % confidence.")
     basis = sizes.get("basis", "")
@@ -156,6 +161,8 @@ def model_table(models: pd.DataFrame, side: str) -> Html:
     about = "All models, so that none is chosen for its a90/95; sizes are " + (
         "ratios, below them |log ratio|" if side else "in the unit of the table"
     )
+    if any(row.get("far") == 1 for row in models.to_dict("records")):
+        about += "; far beyond: above three times the largest target"
     return table(about, columns, rows)
 
 
@@ -164,6 +171,8 @@ def size_cell(row: dict[Any, Any], name: str, side: str) -> Cell:
     value = row[name]
     if name == "a90" and row["verdict"]:
         return Cell(DASH, math.nan, row["verdict"])
+    if math.isinf(value) and row.get("far") == 1:
+        return Cell(_significant(value), value, "far beyond")
     if not side or math.isnan(value):
         return Cell(_significant(value), value)
     return Cell(_in_words(value, side), value, _significant(value))
@@ -190,8 +199,9 @@ def pooling_parts(record: dict[str, Any], parts: pd.DataFrame, side: str) -> lis
     if not pooling:
         return []
     differs = "differ significantly" if pooling.get("differs") else "do not differ significantly"
+    what = "regression lines" if record["kind"] == "signal" else "curves"
     p = (
-        f"The curves of the parts by {pooling['column']} {differs} (likelihood ratio, p = "
+        f"The {what} of the parts by {pooling['column']} {differs} (likelihood ratio, p = "
         f"{pooling['p']:.2g})."
     )
     rows = [

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from localize.evaluation import tables
-from localize.evaluation.calls import COLUMNS, FILE
+from localize.evaluation.calls import COLUMNS, FILE, LATER
 from localize.names import file_stem
 from localize.registry import BASELINE
 from localize.report import pod_parts
@@ -72,13 +72,13 @@ def call_section(folder: Path, styles: Styles) -> Html:
             Cell(method_label(row["method"], styles), row["method"]),
             Cell(row["reason"], math.nan, kind="words") if row["reason"] else rate,
             Cell(number(row["false_calls"], 0), row["false_calls"]),
-            Cell(number(row["clean"], 0), row["clean"]),
+            Cell(number(row["clean"], 0), row["clean"], _independent(row)),
             Cell(_signal(row["threshold"]), row["threshold"], "" if row["reason"] else limits),
         ])  # fmt: skip
     columns = [
         Column("method", False),
         Column("rate of false calls", about="with its exact 95 % interval (Clopper and Pearson), "
-               "as if all clean pictures were independent"),
+               "for the independent pictures that the clean ones count as"),
         Column("false calls"), Column("clean pictures"),
         Column("threshold", about="score from which a picture is called, set on all clean "
                "pictures; in brackets the lowest and the highest of the folds"),
@@ -100,7 +100,8 @@ def call_section(folder: Path, styles: Styles) -> Html:
 def _read_calls(folder: Path) -> pd.DataFrame:
     texts = ("method", "answer", "reason")
     numbers = dict.fromkeys(set(COLUMNS) - set(texts), INFINITE)
-    return tables.read(folder / f"{FILE}.csv", COLUMNS, texts, numbers)
+    needed = [name for name in COLUMNS if name not in LATER]
+    return tables.read(folder / f"{FILE}.csv", needed, texts, numbers)
 
 
 def _signal(value: float) -> str:
@@ -142,7 +143,10 @@ def read(folder: Path) -> Pod:
     )
     texts = (*KEYS, "part", "verdict")
     parts = tables.read(
-        folder / "pod-parts.csv", (*texts, *pod_parts.PART_NUMBERS), texts, pod_parts.PART_NUMBERS
+        folder / "pod-parts.csv",
+        (*texts, *pod_parts.PART_NUMBERS),
+        texts,
+        pod_parts.ALL_PART_NUMBERS,
     )
     return Pod(rows, models, parts, _records(folder / RECORDS))
 
@@ -250,13 +254,28 @@ def _ratio_cell(row: dict[Any, Any], name: str, most: float) -> Cell:
     return Cell(text, value if brighter else 1 / value, beyond)
 
 
+def _independent(row: dict[Any, Any]) -> str:
+    """As how many independent pictures the clean ones count; "" if not known."""
+    photos, count = row.get("photos", math.nan), row.get("independent", math.nan)
+    return f"{photos:.0f} photos; count as {count:.0f}" if photos > 0 else ""
+
+
+def _of_photos(row: dict[Any, Any]) -> str:
+    """From how many photos the clean pictures are; "" if not known."""
+    photos, count = row.get("photos", math.nan), row.get("independent", math.nan)
+    if not photos > 0:
+        return ""
+    alike = f", which count as {count:.0f} independent ones" if count < row["clean"] - 0.5 else ""
+    return f" of {photos:.0f} photos{alike}"
+
+
 def _rates(folder: Path) -> dict[str, str]:
     """Method -> a sentence about its rate of false calls."""
     return {
         row["method"]: f"The threshold was set for a rate of false calls of at most "
         f"{percent(row['wanted'], 1)}; measured on photos that did not set it, the rate is "
         f"{percent(row['rate'], 1)} {interval(row['low'], row['high'], 1, 100)}: "
-        f"{row['false_calls']:.0f} of {row['clean']:.0f} clean pictures."
+        f"{row['false_calls']:.0f} of {row['clean']:.0f} clean pictures{_of_photos(row)}."
         for row in _read_calls(folder).to_dict("records")
         if not row["reason"]
     }

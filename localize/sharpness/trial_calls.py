@@ -37,8 +37,7 @@ def add(trials: pd.DataFrame, rate: float) -> tuple[pd.DataFrame, pd.DataFrame]:
         call = pd.Series(found.call.astype(int), own.index, dtype="Int64")
         call = call.mask(np.full(len(own), bool(found.reason)))
         parts.append(own.assign(call=call, detected=call * own["hit"].astype(int)))
-    table = pd.DataFrame(rows, columns=list(calls.COLUMNS)).astype({"false_calls": "Int64"})
-    return pd.concat(parts).loc[trials.index], table
+    return pd.concat(parts).loc[trials.index], calls.table(rows)
 
 
 def trials_of_answer(trials: pd.DataFrame, answer: str) -> pd.DataFrame:

@@ -15,10 +15,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from localize import comparison, external_predictions
+from localize.cli import tables
 from localize.data.folder import Folder
 from localize.evaluation import call_scores, calls
-from localize.evaluation.calibration import clopper_pearson_interval
+from localize.evaluation.calibration import clopper_pearson_interval, effective_count
 from localize.evaluation.results import Comparison
+from localize.evaluation.scoring import SCORES as SCORES_OF_A_METHOD
+from localize.evaluation.seeds import merge_seeds
 from localize.sharpness import adaptive, trial_calls
 from localize.sharpness.design import Design, grid_trials
 from synth import InputError
@@ -133,6 +136,48 @@ def test_the_exact_interval(hits: int, count: int) -> None:
     assert clopper_pearson_interval(hits, count) == pytest.approx((expected.low, expected.high))
 
 
+def test_alike_pictures_count_as_fewer_independent_ones() -> None:
+    groups = np.repeat(np.arange(8), 5).tolist()
+    alike = np.repeat([0, 1, 0, 0, 1, 0, 1, 0], 5)
+    assert effective_count(alike, groups) < 8 <= effective_count(alike[::-1], range(40))
+    rng = np.random.default_rng(3)
+    many = (rng.random(4000) < 0.1).astype(int)
+    assert effective_count(many, np.repeat(np.arange(1000), 4).tolist()) > 3400
+    assert effective_count(np.zeros(40), groups) == effective_count(np.ones(40), groups) == 40
+    assert effective_count(alike, ["one photo"] * 40) == 40
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.booleans(), min_size=20, max_size=20), st.integers(2, 10))
+def test_the_interval_is_never_narrower_than_for_independent_pictures(
+    yes: list[bool], photos: int
+) -> None:
+    values = np.array(yes)
+    count = effective_count(values, (np.arange(20) % photos).tolist())
+    assert 0 < count <= 20
+    own = clopper_pearson_interval(values.mean() * count, count)
+    exact = clopper_pearson_interval(int(values.sum()), 20)
+    assert own[0] <= exact[0] + 1e-12
+    assert own[1] >= exact[1] - 1e-12
+
+
+def test_the_interval_holds_the_rate_where_photos_differ() -> None:
+    """16 photos with 8 clean pictures each; the level of the photo is half of the variance."""
+    rng, photo = np.random.default_rng(4), np.repeat(np.arange(16), 8)
+    held = []
+    for _ in range(400):
+        scores = math.sqrt(0.5) * (rng.normal(size=16)[photo] + rng.normal(size=128))
+        call = scores >= stats.norm.ppf(0.9)
+        ends = [
+            clopper_pearson_interval(call.mean() * count, count)
+            for count in (effective_count(call, photo.tolist()), 128)
+        ]
+        held.append([low <= 0.1 <= high for low, high in ends])
+    for_alike, for_independent = np.mean(held, axis=0)
+    assert for_alike >= 0.92
+    assert for_independent < 0.86
+
+
 DESIGN = Design(ratios=(1.1, 1.5), radii=(10.0, 16.0), per_cell=2, size=(64, 64), false_calls=0.05)
 
 
@@ -197,6 +242,42 @@ def test_scores_of_a_comparison() -> None:
     assert result.false_calls["reason"].tolist() == ["", calls.NO_SCORE]
     with pytest.raises(InputError, match="good: 32 clean pictures of other photos are too few"):
         call_scores.require(call_scores.add(compared(), 0.01))
+
+
+def test_each_seed_has_a_threshold_and_a_rate_of_its_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Two trainings of one method, whose scores have other scales."""
+    result = compared()
+    good = result.predictions[result.predictions["method"] == "good"]
+    good = good.assign(normalised_distance=0.1)
+    images, clean = (
+        pd.concat([
+            table.assign(method=f"good seed {k}", score=factor * table["score"])
+            for k, factor in enumerate((1.0, 100.0))
+        ])
+        for table in (good, result.clean)
+    )  # fmt: skip
+    rows = [{"method": f"good seed {k}", "n": 40, "hit@5": 0.0, "note": ""} for k in (0, 1)]
+    scores = pd.DataFrame(rows).reindex(columns=list(SCORES_OF_A_METHOD)).fillna({"note": ""})
+    none = pd.DataFrame({"method": []})
+    result = replace(
+        result, predictions=images, clean=clean, scores=scores, history=none, last=none
+    )
+    merged = merge_seeds(
+        call_scores.add(result, 0.1), {f"good seed {k}": ("good", k) for k in (0, 1)}
+    )  # fmt: skip
+    (row,) = merged.scores.to_dict("records")
+    assert (row["method"], row["detected"], row["called"]) == ("good", 0.25, 0.5)
+    assert merged.false_calls[["method", "seed"]].to_numpy().tolist() == [["good", 0], ["good", 1]]
+    low, high = merged.false_calls["threshold"]
+    assert high == pytest.approx(100 * low)
+    tables.print_calls(merged.false_calls)
+    assert "good seed 1" in capsys.readouterr().out
+    shares = call_scores.by_image(
+        merged.predictions.assign(file_name=merged.predictions.index), merged.clean, 0.1
+    )  # fmt: skip
+    assert shares["detected"].mean() == 0.25
 
 
 def test_images_and_methods_without_a_place_are_called_but_not_detected() -> None:

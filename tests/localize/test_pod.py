@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
+from localize.evaluation.verdicts import NEVER
 from localize.sharpness.pod import contour, likelihood, models, pooling, resampling, signal, tobit
 from localize.sharpness.pod.likelihood import Fits
 from localize.sharpness.pod.links import LINKS
@@ -199,7 +200,7 @@ def test_guess_and_lapse_are_found_where_they_are(coarse: None) -> None:
     chosen = next(model for model in found if model.chosen)
     assert chosen.model == models.GUESS_AND_LAPSE
     assert test.p < models.SIGNIFICANT
-    assert chosen.verdict == models.NEVER
+    assert chosen.verdict == NEVER
     assert np.isnan(chosen.a90)
     assert chosen.guess == pytest.approx(0.1, abs=0.05)
     assert chosen.lapse == pytest.approx(0.25, abs=0.06)

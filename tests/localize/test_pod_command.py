@@ -96,7 +96,8 @@ def text_of(folder: Path) -> str:
 
 def test_hits_become_a_folder_of_results(finished: Path) -> None:
     assert {path.name for path in finished.iterdir()} == {
-        "pod.csv", "curve.csv", "parts.csv", "pod.json", "pod.png", "pod.svg", "report.html",
+        "pod.csv", "curve.csv", "parts.csv", "targets.csv", "pod.json", "pod.png", "pod.svg",
+        "report.html",
     }  # fmt: skip
     models = pd.read_csv(finished / "pod.csv")
     handbook = models[models["model"] == "handbook"]
@@ -277,7 +278,7 @@ def test_bad_input_is_one_line_and_writes_nothing(
     [
         ({}, ("--decision", "nan"), "--decision is nan"),
         ({}, ("--decision", "600", "--censored-above", "500"), "between the limits of censoring"),
-        ({}, ("--decision", "200", "--by", "maker"), "--by needs hits"),
+        ({"maker": "a"}, ("--decision", "300", "--by", "maker"), "--by maker makes 1 part"),
         ({}, ("--decision", "200", "--link", "logit"), "the POD of a signal is a probit curve"),
         ({}, ("--decision", "-1", "--signal-scale", "log"), "needs a decision value"),
         ({"amplitude": 5.0}, ("--decision", "3"), "different values"),

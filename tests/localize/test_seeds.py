@@ -326,6 +326,38 @@ def stop_at_merge(*arguments: Any) -> None:
     raise KeyboardInterrupt
 
 
+def test_predictions_of_several_seeds_are_scored_as_by_compare(
+    compared: Comparison, small_set: Path, tmp_path: Path
+) -> None:
+    options = {"clean": compared.folder / "clean.csv", "split": compared.scores["split"].iloc[0]}
+    result = localize.score(
+        compared.folder / "predictions.csv", small_set, tmp_path / "out", **options
+    )
+    columns = ["method", "n", "mean_distance", "mean_distance_low", "hit@5", "image_auroc",
+               "mean_distance_sd"]  # fmt: skip
+    own, its = (
+        each.scores.set_index("method")[columns[1:]].loc[["cnn-fast", "boundary"]]
+        for each in (result, compared)
+    )
+    pd.testing.assert_frame_equal(own, its, check_dtype=False, rtol=1e-9)
+    assert result.seeds["seed"].tolist() == [0, 1, 2]
+    assert pd.read_csv(tmp_path / "out/predictions.csv")["seed"].nunique() == 3
+    table = compared.predictions.drop(columns="seed")
+    table.to_csv(tmp_path / "mixed.csv", index=False)
+    with pytest.raises(InputError, match=r"twice, .* number them in a column trial or seed"):
+        localize.score(tmp_path / "mixed.csv", small_set, tmp_path / "other")
+
+
+def test_a_seed_of_every_row_is_no_training(compared: Comparison, small_set: Path,
+                                            tmp_path: Path) -> None:  # fmt: skip
+    """A column ``seed`` of something else: no image is answered twice."""
+    table = compared.predictions[compared.predictions["method"] == "boundary"]
+    table.assign(seed=range(len(table))).to_csv(tmp_path / "mine.csv", index=False)
+    result = localize.score(tmp_path / "mine.csv", small_set, tmp_path / "out")
+    assert result.scores["method"].tolist() == ["centre", "boundary"]
+    assert not len(result.seeds)
+
+
 def test_the_interval_is_over_photos(small_set: Path) -> None:
     """Seeds with the same answers have the interval of one of them, and no deviation."""
     source = Folder(small_set, "all")

@@ -6,12 +6,13 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from localize.evaluation import provenance, tables
-from localize.sharpness.pod import checks, models, pooling, record, resampling, signal
+from localize.sharpness.pod import checks, limits, models, pooling, record, resampling, signal
 from localize.sharpness.pod import table as pod_table
 from localize.sharpness.pod.models import SCALES, Model
 from localize.sharpness.pod.options import PodOptions
@@ -29,6 +30,7 @@ from synth.paths import path_of
 ABOUT = "pod.json"  # the record, in every result folder
 MARKER = folders.Marker(ABOUT, lambda about: about.keys() >= {"options", "result", "versions"})
 CURVE_POINTS = 241
+TARGETS = "targets.csv"  # in every result folder
 
 
 def measure(
@@ -91,20 +93,51 @@ def _fit_hits(inspection: Inspection, options: PodOptions, progress: Progress) -
     chosen = next(model for model in all_models if model.chosen)
     checks.refuse_falling(chosen, targets, unit)
     pooled = pooling.pool(trials, options.by, chosen) if options.by else None
+    largest = float(targets.size.max())
+    all_models = [replace(each, **limits.cap(vars(each), largest)) for each in all_models]
+    chosen = next(model for model in all_models if model.chosen)
     bounds = None
     if inspection.group and trials.groups > 1 and not chosen.verdict:
         bounds = resampling.of_hits(trials, chosen, progress=progress)
+        bounds = replace(bounds, **limits.cap(vars(bounds), largest))
     return Fitted(all_models, chosen, comparison, pooled, bounds)
 
 
 def _fit_signal(inspection: Inspection, options: PodOptions, progress: Progress) -> Fitted:
+    data, decision = signals_of(inspection, options)
+    targets = inspection.trials.on_targets
+    largest = float(targets.size.max())
+    fits = [signal.fit(data[scale], decision, scale, options.signal_scale) for scale in SCALES]
+    allowed = [model for model in fits if options.scale in ("auto", model.scale)]
+    best = min(allowed, key=lambda model: (bool(model.verdict), model.deviance))
+    checks.refuse_falling(best, targets, inspection.unit)
+    fits = [
+        replace(model, chosen=model is best, **limits.cap(vars(model), largest)) for model in fits
+    ]
+    best = next(model for model in fits if model.chosen)
+    pooled = None
     if options.by:
-        raise InputError("--by needs hits: the test of pooling compares curves of hits and misses")
-    trials, unit, values = inspection.trials, inspection.unit, inspection.signal
-    assert values is not None
+        pooled = pooling.pool_signals(targets, data[best.scale], options.by, best, decision)
+    bounds = None
+    if targets.groups > 1 and not best.verdict:
+        # Also without groups: the delta method's bound holds a90 in only 92 % of simulations.
+        bounds = signal.bootstrap(
+            data[best.scale], targets.group, decision, best.scale, progress=progress
+        )
+        bounds = replace(bounds, **limits.cap(vars(bounds), largest))
+    return Fitted(fits, best, None, pooled, bounds)
+
+
+def signals_of(inspection: Inspection, options: PodOptions) -> tuple[dict[str, Signals], float]:
+    """The signals of the targets by the scale of the size, and the decision value on their scale.
+
+    Raises:
+        InputError: they do not determine a line.
+    """
+    assert inspection.signal is not None
     assert options.decision is not None
-    on_target = trials.size > 0
-    size, values, group = trials.size[on_target], values[on_target], trials.group[on_target]
+    on_target = inspection.trials.size > 0
+    size, values = inspection.trials.size[on_target], inspection.signal[on_target]
     if len(np.unique(size)) < checks.MIN_SIZES:
         raise InputError(
             f"the targets have {len(np.unique(size))} different sizes: add targets of others, at "
@@ -127,21 +160,7 @@ def _fit_signal(inspection: Inspection, options: PodOptions, progress: Progress)
     data = {
         scale: Signals(SCALES[scale][0](size), answers, float(low), float(high)) for scale in SCALES
     }
-    fits = [
-        signal.fit(data[scale], float(decision), scale, options.signal_scale) for scale in SCALES
-    ]
-    allowed = [model for model in fits if options.scale in ("auto", model.scale)]
-    best = min(allowed, key=lambda model: (bool(model.verdict), model.deviance))
-    checks.refuse_falling(best, trials.on_targets, unit)
-    fits = [replace(model, chosen=model is best) for model in fits]
-    best = replace(best, chosen=True)
-    bounds = None
-    if len(np.unique(group)) > 1:
-        # Also without groups: the delta method's bound holds a90 in only 92 % of simulations.
-        bounds = signal.bootstrap(
-            data[best.scale], group, float(decision), best.scale, progress=progress
-        )
-    return Fitted(fits, best, None, None, bounds)
+    return data, float(decision)
 
 
 def _curve(inspection: Inspection, model: Model | SignalModel) -> pd.DataFrame:
@@ -164,6 +183,18 @@ def _curve(inspection: Inspection, model: Model | SignalModel) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def _targets(inspection: Inspection) -> pd.DataFrame:
+    """``targets.csv``: a row per trial, with which this analysis can be compared with another."""
+    trials, names = inspection.trials, np.array(inspection.group_names, object)
+    columns: dict[str, Any] = {
+        "target": trials.target, "size": trials.size,
+        "group": names[trials.group] if len(names) else trials.group, "hit": trials.hit,
+    }  # fmt: skip
+    if inspection.signal is not None:
+        columns["signal"] = inspection.signal
+    return pd.DataFrame(columns)
+
+
 def _write(result: PodResult, inspection: Inspection, options: PodOptions) -> None:
     """Writes the tables, the record, the figure and the report."""
     from localize.report import page, plots
@@ -173,6 +204,7 @@ def _write(result: PodResult, inspection: Inspection, options: PodOptions) -> No
     assert folder is not None
     tables.write(result.models, folder / "pod.csv")
     tables.write(result.curve, folder / "curve.csv")
+    tables.write(_targets(inspection), folder / TARGETS)
     if len(result.parts):
         tables.write(result.parts, folder / "parts.csv")
     folders.write(folder / ABOUT, json.dumps(result.about, indent=2) + "\n")

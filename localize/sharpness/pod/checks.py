@@ -10,8 +10,10 @@ import math
 
 import numpy as np
 
-from localize.sharpness.pod.models import FALLS, GUESS_AND_LAPSE, NEVER, Model, may_reach
-from localize.sharpness.pod.pooling import Pooling
+from localize.evaluation.verdicts import NEVER
+from localize.sharpness.pod.limits import BEYOND, FAR
+from localize.sharpness.pod.models import FALLS, GUESS_AND_LAPSE, Model, may_reach
+from localize.sharpness.pod.pooling import MIN_SIGNALS, TOO_FEW, Pooling
 from localize.sharpness.pod.signal import SignalModel
 from localize.sharpness.pod.trials import Trials, count
 from localize.sharpness.pod.units import Unit
@@ -92,6 +94,14 @@ def warnings(
     if isinstance(model, Model):
         found += _hit_warnings(targets, model, unit)
     largest = float(targets.size.max())
+    beyond = f"{unit.text(FAR * largest)}, with targets up to {unit.text(largest)} only"
+    if model.verdict == BEYOND:
+        found.append(f"{BEYOND} (above {beyond}): add larger targets")
+    if math.isinf(model.a90_95) and model.far:
+        found.append(
+            f"a90/95 lies beyond three times the largest target ({beyond}), so no number is given: "
+            f"add targets, most of them around and above {unit.text(model.a90)}"
+        )
     if math.isfinite(model.a90) and model.a90 > largest:
         found.append(
             f"a90 is extrapolated beyond the largest target ({unit.text(largest)}): add targets "
@@ -113,20 +123,28 @@ def warnings(
 def _pooling_warnings(pooling: Pooling, least: int) -> list[str]:
     """Whether the parts differ, significantly or by their separate curves."""
     alone = f"analyse each alone with --only {pooling.column}=VALUE"
+    untested = [str(row["part"]) for row in pooling.rows if row["verdict"] == TOO_FEW]
+    found = []
+    if untested:
+        found.append(
+            f"the test of pooling leaves out {', '.join(untested)}, with fewer than {MIN_SIGNALS} "
+            "signals that are not censored, or with equal sizes: add targets to them"
+        )
     if pooling.differs:
-        return [
+        found.append(
             f"the parts by {pooling.column} differ significantly (p = {pooling.p:.2g}) and should "
             f"not be pooled: {alone}, and add targets to those with fewer than {least}"
-        ]
+        )
+        return found
     smallest = min(row["targets"] for row in pooling.rows)
     if pooling.spread > MAX_SPREAD and smallest < least:
-        return [
+        found.append(
             f"the separate curves of the parts by {pooling.column} differ by a factor of "
             f"{pooling.spread:.1f} in a50 or a90, although not significantly (p = {pooling.p:.2g}):"
             f" with {smallest} targets in the smallest part the test has little power, so add "
             f"targets to each part, up to {least}, or {alone}"
-        ]
-    return []
+        )
+    return found
 
 
 def _middle(targets: Trials) -> float:
@@ -153,7 +171,7 @@ def _hit_warnings(targets: Trials, model: Model, unit: Unit) -> list[str]:
         if may_reach(count(targets), model, 0.9):
             advice = f"a limit above 0.9 is not excluded: add targets beyond {unit.text(largest)}"
         found.append(f"{NEVER}: its limit for large targets is {1 - model.lapse:.3f}; {advice}")
-    elif math.isinf(model.a90_95):
+    elif math.isinf(model.a90_95) and not model.far:
         reason = (
             "a limit of POD below 0.9 is not excluded"
             if model.model == GUESS_AND_LAPSE

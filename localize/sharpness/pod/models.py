@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy import stats
 
+from localize.evaluation.verdicts import NEVER
 from localize.sharpness.pod import contour, likelihood
 from localize.sharpness.pod.likelihood import Fits
 from localize.sharpness.pod.links import LINKS, Link
@@ -28,7 +29,6 @@ SCALES: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "log": (np.log, np.exp),
 }
 HANDBOOK, GUESS_AND_LAPSE = "handbook", "guess and lapse"
-NEVER = "POD never reaches 0.9"
 FALLS = "POD falls with size"
 SIGNIFICANT = 0.05  # p below which a model with more parameters is chosen
 
@@ -47,6 +47,7 @@ class Model:
         a90_95: upper bound of a90 by a likelihood ratio of 3.841; inf if there is none.
         a90_95_one_sided: the same by 2.706, the one-sided bound of 95 %.
         verdict: why there is no a90, or "".
+        far: 1 if a size far beyond those tried was left out (:mod:`localize.sharpness.pod.limits`).
     """
 
     model: str
@@ -66,6 +67,7 @@ class Model:
     a90_95: float
     a90_95_one_sided: float
     verdict: str = ""
+    far: int = 0
     chosen: bool = False
 
     def as_row(self) -> dict[str, Any]:

@@ -47,6 +47,7 @@ def row(model: Model | SignalModel, fitted: Fitted, inspection: Inspection) -> d
     numbers["a90_95_bootstrap"] = bounds.a90_95
     numbers["a90_95_one_sided_bootstrap"] = bounds.a90_95_one_sided
     numbers["a90_95_larger"] = float(np.fmax(model.a90_95, bounds.a90_95))
+    numbers["far"] = max(model.far, bounds.far)
     return numbers | inspection.unit.columns({name: numbers[name] for name in SIZES})
 
 

@@ -33,10 +33,12 @@ class Bounds:
     Args:
         a90_95: the upper end of the 95 % interval.
         a90_95_one_sided: the one-sided bound of 95 %.
+        far: 1 if a bound far beyond the sizes tried was left out.
     """
 
     a90_95: float
     a90_95_one_sided: float
+    far: int = 0
 
 
 def of_hits(
@@ -49,12 +51,22 @@ def of_hits(
     """
 
     def a90(weights: np.ndarray) -> np.ndarray:
-        counts = count(trials, weights)
-        fits = fit_model(counts, model.link, model.scale, model.model == GUESS_AND_LAPSE)
-        return sizes_at(fits, 0.9, LINKS[model.link], model.scale)
+        return a90_of_hits(trials, weights, model.model, model.link, model.scale)
 
     row_size = len(np.unique(trials.size))
     return bounds(a90, trials.groups, row_size, draws=draws, seed=seed, progress=progress)
+
+
+def a90_of_hits(
+    trials: Trials, weights: np.ndarray, model: str, link: str, scale: str
+) -> np.ndarray:
+    """(B, G) weights of the groups -> (B,) a90 of a model fitted to the hits; inf for none.
+
+    Args:
+        model: ``handbook`` or ``guess and lapse``.
+    """
+    fits = fit_model(count(trials, weights), link, scale, model == GUESS_AND_LAPSE)
+    return sizes_at(fits, 0.9, LINKS[link], scale)
 
 
 def bounds(
@@ -83,9 +95,10 @@ def bounds(
         done += len(part)
         progress(done, len(weights))
     estimate, jackknife, of_samples = np.split(np.concatenate(values), [1, 1 + len(left_out)])
-    return Bounds(
-        *(upper_limit(of_samples, estimate[0], jackknife, groups, p) for p in (0.975, 0.95))
+    two_sided, one_sided = (
+        upper_limit(of_samples, estimate[0], jackknife, groups, p) for p in (0.975, 0.95)
     )
+    return Bounds(two_sided, one_sided)
 
 
 def upper_limit(

@@ -18,7 +18,7 @@ from scipy import stats
 from localize.sharpness.pod import resampling, tobit
 from localize.sharpness.pod.models import FALLS, SCALES
 from localize.sharpness.pod.resampling import DRAWS, SEED, Bounds
-from localize.sharpness.pod.tobit import Lines, Signals
+from localize.sharpness.pod.tobit import Signals
 from synth.console import Progress
 
 Z90 = float(stats.norm.ppf(0.9))
@@ -39,6 +39,7 @@ class SignalModel:
         deviance: minus twice the log likelihood.
         a90_95, a90_95_one_sided: the one-sided upper bound of a90 of 95 %, by the delta method. The
             handbook has only this one for signals, so that both are equal.
+        far: 1 if a size far beyond those tried was left out (:mod:`localize.sharpness.pod.limits`).
     """
 
     link: str
@@ -59,6 +60,7 @@ class SignalModel:
     a90_95: float
     a90_95_one_sided: float
     verdict: str = ""
+    far: int = 0
     chosen: bool = False
     model: str = "signal"
 
@@ -115,8 +117,7 @@ def fit(data: Signals, decision: float, scale: str, signal_scale: str) -> Signal
     error = math.sqrt(max(float(gradient @ matrix @ gradient), 0.0))
     deviance = -2 * float(lines.log_likelihood[0])
     if signal_scale == "log":  # the density of the signal itself, so that deviances compare
-        exact = (data.signal > data.low) & (data.signal < data.high)
-        deviance += 2 * float(data.signal[exact].sum())
+        deviance += 2 * float(data.signal[data.exact].sum())
     verdict = FALLS if slope <= 0 else ""
     with np.errstate(over="ignore"):
         a50, a90, a90_95 = (
@@ -157,7 +158,7 @@ def bootstrap(
     _, number = np.unique(group, return_inverse=True)
 
     def a90(weights: np.ndarray) -> np.ndarray:
-        return _a90(tobit.fit(data, weights[:, number].astype(float)), decision, scale)
+        return a90_of_signals(data, weights[:, number], decision, scale)
 
     found = resampling.bounds(
         a90, number.max() + 1, len(number), draws=draws, seed=seed, progress=progress
@@ -165,8 +166,9 @@ def bootstrap(
     return Bounds(found.a90_95_one_sided, found.a90_95_one_sided)
 
 
-def _a90(lines: Lines, decision: float, scale: str) -> np.ndarray:
-    """(B,) a90 of B lines; inf where the line falls."""
+def a90_of_signals(data: Signals, weights: np.ndarray, decision: float, scale: str) -> np.ndarray:
+    """(B, N) weights of the signals -> (B,) a90 of lines fitted to them; inf where a line falls."""
+    lines = tobit.fit(data, weights.astype(float))
     with np.errstate(over="ignore", divide="ignore"):
         sizes = SCALES[scale][1]((decision - lines.intercept + Z90 * lines.noise) / lines.slope)
     return np.where(lines.slope > 0, sizes, np.inf)

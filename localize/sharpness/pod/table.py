@@ -33,6 +33,7 @@ class Inspection:
         group: name of the column with the groups; without such a column, "target" for a signal and
             for repeated inspections of the same targets, else "".
         notes: what was left out or recognised, for the user.
+        group_names: the name of each group, by its number; empty if groups are targets.
     """
 
     trials: Trials
@@ -40,6 +41,7 @@ class Inspection:
     unit: Unit
     group: str
     notes: tuple[str, ...]
+    group_names: tuple[str, ...] = ()
 
 
 def read(path: Path, options: PodOptions) -> Inspection:
@@ -79,10 +81,11 @@ def read(path: Path, options: PodOptions) -> Inspection:
     if left_out := int((~kept).sum()):
         notes.append(f"{left_out} empty cells of {', '.join(hits or [options.signal])} left out")
     unit = _unit(table, own, options.size)
+    names = tuple(np.unique(np.array(table.column(group), dtype=str)).tolist()) if group else ()
     if not group and (options.signal or len(answers) > 1):
         group = "target"
     return Inspection(
-        trials, None if signal is None else signal[kept], unit, group, tuple(notes)
+        trials, None if signal is None else signal[kept], unit, group, tuple(notes), names
     )  # fmt: skip
 
 

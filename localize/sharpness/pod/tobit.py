@@ -35,6 +35,16 @@ class Signals:
     low: float = -np.inf
     high: float = np.inf
 
+    @property
+    def exact(self) -> np.ndarray:
+        """(N,) bool, which signals are not censored."""
+        inside: np.ndarray = (self.signal > self.low) & (self.signal < self.high)
+        return inside
+
+    def select(self, mask: np.ndarray) -> Signals:
+        """The signals of a mask."""
+        return Signals(self.s[mask], self.signal[mask], self.low, self.high)
+
 
 @dataclass(frozen=True)
 class Lines:
@@ -79,8 +89,7 @@ def fit(data: Signals, weights: np.ndarray) -> Lines:
             break
     noise = unit.spread / theta[:, 2]
     line = scale.restore(theta[:, :2] / theta[:, 2:] * unit.spread)
-    exact = (data.signal > data.low) & (data.signal < data.high)
-    value = value - (weights @ exact) * np.log(unit.spread)
+    value = value - (weights @ data.exact) * np.log(unit.spread)
     return Lines(line[:, 0] + unit.centre, line[:, 1], noise, value)
 
 
