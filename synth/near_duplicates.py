@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import base64
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -19,9 +19,12 @@ import numpy as np
 from PIL import Image
 
 from synth import plain_ground
+from synth.workers import Run
 
 NEAR = 4  # bits of 64 in which the hashes of near-duplicates may differ
 STEPS = 32  # a picture with fewer non-flat differences of the 64 is plain
+JOB = 100_000  # hashes that one job compares, about
+BLOCK = 64  # hashes that are compared at once with all others of an equal band
 _FLAT = 2  # code values up to which a difference is flat
 
 
@@ -147,12 +150,19 @@ class SignatureIndex:
 
 
 def groups(
-    hashes: Sequence[int], near: int = NEAR, details: DetailTable | None = None
+    hashes: Sequence[int],
+    near: int = NEAR,
+    details: DetailTable | None = None,
+    run_jobs: Run | None = None,
 ) -> list[int]:
     """64-bit hashes -> group numbers: equal for photos linked by near-duplicates.
 
     Two photos are near if their hashes differ in at most ``near`` bits; two plain pictures, which
     have ``details``, if these match. The number of a group is the index of its first member.
+
+    Args:
+        run_jobs: runs the comparisons of hashes as jobs, as :func:`synth.workers.worker_pool`
+            yields it; None: in this process.
 
     >>> groups([0b0000, 0b1111_1111, 0b0001])
     [0, 1, 0]
@@ -165,11 +175,13 @@ def groups(
         plain[numbers] = True
         for i, j in plain_ground.pairs(rows):
             forest.join(numbers[i], numbers[j])
-    _join_by_hash(forest, codes, plain, near)
+    _join_by_hash(forest, codes, plain, near, run_jobs)
     return forest.roots()
 
 
-def _join_by_hash(forest: _Forest, codes: np.ndarray, plain: np.ndarray, near: int) -> None:
+def _join_by_hash(
+    forest: _Forest, codes: np.ndarray, plain: np.ndarray, near: int, run_jobs: Run | None
+) -> None:
     """Joins photos whose hashes are near, unless both are plain."""
     if not len(codes):
         return
@@ -180,24 +192,77 @@ def _join_by_hash(forest: _Forest, codes: np.ndarray, plain: np.ndarray, near: i
     members = np.split(order, np.cumsum(np.bincount(kind_of.reshape(-1)))[:-1])
     codes, plain = codes[first], plain[first]
     for each, is_plain in zip(members, plain, strict=True):
-        if not is_plain:
+        if not is_plain and len(each) > 1:
             forest.join(each[:1].repeat(len(each) - 1), each[1:])
-    # Hashes that differ in at most `near` bits are equal in one of near + 1 bands of bits, so
-    # only hashes with an equal band are compared.
-    edges = np.linspace(0, 64, near + 2).astype(np.uint64)
-    for low, high in pairwise(edges):
-        band = (codes >> low) & np.uint64((1 << int(high - low)) - 1)
-        order = np.argsort(band, kind="stable")
-        for run in np.split(order, np.flatnonzero(np.diff(band[order])) + 1):
-            for k in range(len(run) - 1):
-                rest = run[k + 1 :]
-                close = np.bitwise_count(codes[rest] ^ codes[run[k]]) <= near
-                for j in rest[close & ~(plain[rest] & plain[run[k]])]:
-                    ones, others = members[run[k]], members[j]
-                    # All members of a kind that is not plain are joined already.
-                    one = others[0] if plain[run[k]] else ones[0]
-                    many = ones if plain[run[k]] else others[: None if plain[j] else 1]
-                    forest.join(one.repeat(len(many)), many)
+    for ones, others in _near_kinds(codes, plain, near, run_jobs):
+        for one, other in zip(ones.tolist(), others.tolist(), strict=True):
+            left, right = members[one], members[other]
+            # All members of a kind that is not plain are joined already.
+            if not plain[one]:
+                left = left[:1]
+            if not plain[other]:
+                right = right[:1]
+            if len(left) == 1:
+                forest.join(left.repeat(len(right)), right)
+            else:
+                forest.join(right.repeat(len(left)), left)
+
+
+def _near_kinds(
+    codes: np.ndarray, plain: np.ndarray, near: int, run_jobs: Run | None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields the indices of pairs of near hashes, of which at most one is plain.
+
+    Hashes that differ in at most ``near`` bits are equal in one of ``near`` + 1 bands of bits, so
+    only hashes with an equal band are compared. A pair may occur several times.
+    """
+
+    def jobs() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, int, int, int]]:
+        for low, high in pairwise(np.linspace(0, 64, near + 2).astype(int).tolist()):
+            order = np.argsort(_band(codes, low, high), kind="stable")
+            band = _band(codes[order], low, high)
+            starts = np.flatnonzero(np.diff(band, prepend=band[:1] + np.uint64(1)))
+            ends = np.append(starts[1:], len(order))
+            start = 0
+            while start < len(order):  # whole runs of equal bands, about JOB hashes
+                at = int(np.searchsorted(ends, min(start + JOB, len(order))))
+                rows = order[start : (start := int(ends[at]))]
+                yield rows, codes[rows], plain[rows], low, high, near
+
+    if run_jobs is None:
+        yield from (_near_in_band(*job) for job in jobs())
+    else:
+        yield from run_jobs(_near_in_band, jobs())
+
+
+def _band(codes: np.ndarray, low: int, high: int) -> np.ndarray:
+    """(N,) uint64 -> (N,) uint64: the bits from ``low`` to below ``high``."""
+    return (codes >> np.uint64(low)) & np.uint64((1 << (high - low)) - 1)
+
+
+def _near_in_band(
+    rows: np.ndarray, codes: np.ndarray, plain: np.ndarray, low: int, high: int, near: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The pairs among hashes that are sorted by a band.
+
+    Args:
+        rows: (N,) indices that are returned.
+        codes: (N,) uint64 hashes.
+        plain: (N,) bool; two plain pictures are no pair.
+        low, high: bits of the band.
+        near: bits in which the hashes of a pair may differ.
+    """
+    ones, others = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    runs = np.flatnonzero(np.diff(_band(codes, low, high))) + 1
+    for start, end in pairwise([0, *runs.tolist(), len(codes)]):
+        for top in range(start, end - 1, BLOCK):
+            block, rest = slice(top, min(top + BLOCK, end)), slice(top, end)
+            apart = np.bitwise_count(codes[block, None] ^ codes[None, rest])
+            is_near = (apart <= near) & ~(plain[block, None] & plain[None, rest])
+            i, j = np.nonzero(np.triu(is_near, 1))
+            ones.append(rows[top + i])
+            others.append(rows[top + j])
+    return np.concatenate(ones), np.concatenate(others)
 
 
 class _Forest:

@@ -10,6 +10,7 @@ from synth.card import Summary
 from synth.near_duplicates import DetailTable, decode_detail
 from synth.recipe import Recipe
 from synth.text_escapes import escape_surrogates
+from synth.workers import Run
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,16 @@ class PhotoTotals:
             self.details.add(len(self.hashes), decode_detail(detail))
             self.hashes.append(dhash)
 
-    def splits(self, recipe: Recipe) -> list[int]:
-        """Index of the split of each photo with rows; near-duplicates are in the same split."""
+    def splits(self, recipe: Recipe, run_jobs: Run | None = None) -> list[int]:
+        """Index of the split of each photo with rows; near-duplicates are in the same split.
+
+        Args:
+            run_jobs: see :func:`synth.near_duplicates.groups`.
+        """
         groups = (
             range(len(self.hashes))
             if recipe.keep_duplicates
-            else photos.groups(self.hashes, details=self.details)
+            else photos.groups(self.hashes, details=self.details, run_jobs=run_jobs)
         )
         return photos.assign_splits(groups, recipe.split, recipe.seed)
 

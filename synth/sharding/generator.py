@@ -13,6 +13,7 @@ from typing import Any
 from synth import card, photos
 from synth.card import Summary
 from synth.errors import InputError
+from synth.near_duplicates import JOB
 from synth.photo_totals import BuildResult, PhotoTotals, skipped_csv
 from synth.recipe import SPLITS
 from synth.sharding.finishing import FinishedShard, finish_shard
@@ -149,15 +150,17 @@ def _finish(
     run: Run, shards: Sequence[Shard], run_jobs: RunJobs, rendered: _Rendered
 ) -> list[FinishedShard]:
     """Writes the final files of all shards that have rows."""
-    with closing(run_jobs(finish_shard, _finish_jobs(run, shards, rendered.totals))) as finished:
+    totals = rendered.totals
+    splits = totals.splits(run.recipe, run_jobs if len(totals.hashes) > JOB else None)
+    jobs = _finish_jobs(run, shards, totals.kept, splits)
+    with closing(run_jobs(finish_shard, jobs)) as finished:
         return list(finished)
 
 
 def _finish_jobs(
-    run: Run, shards: Sequence[Shard], totals: PhotoTotals
+    run: Run, shards: Sequence[Shard], rows_kept: Iterable[int], split_of: Iterable[int]
 ) -> Iterator[tuple[Any, ...]]:
-    splits = iter(totals.splits(run.recipe))
-    kept = iter(totals.kept)
+    splits, kept = iter(split_of), iter(rows_kept)
     for shard in shards:
         rows = [next(kept, 0) for _ in shard.names]
         if any(rows):

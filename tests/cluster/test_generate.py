@@ -22,6 +22,7 @@ pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
 
 SHARDS = 4  # rows of a shard
+NODE = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
 FLAGS = ["--size", "96x80", "--radius", "8:16", "--per-photo", "2", "--twins", "--masks"]
 RECIPE = dataclasses.replace(
     PRESETS["default"], size=(96, 80), radius=(8.0, 16.0), per_photo=2, twins=True, masks=True
@@ -58,7 +59,8 @@ def cluster() -> Iterator[Any]:
     """A cluster of three nodes with one CPU each."""
     from ray.cluster_utils import Cluster
 
-    os.environ["RAY_worker_niceness"] = "0"  # by default, other processes keep workers waiting
+    # On a busy machine, workers of the usual niceness 15 would wait, and the start takes longer.
+    os.environ.update({"RAY_worker_niceness": "0", "RAY_raylet_start_wait_time_s": "120"})
     made = Cluster(initialize_head=True, head_node_args=NODE | {"include_dashboard": False})
     try:
         for _ in range(2):
