@@ -138,7 +138,9 @@ def test_verify_names_shards_that_differ(copy_of_shards: Path, command: Command)
     ]
     answer = command("verify", copy_of_shards)
     assert answer.code == 1
-    assert answer.out[-1].endswith("3 shards differ from manifest.json; their rows were not checked")
+    assert answer.out[-1].endswith(
+        "3 shards differ from manifest.json; their rows were not checked"
+    )
 
 
 def test_verify_finds_another_number_of_rows(copy_of_shards: Path) -> None:
