@@ -91,6 +91,17 @@ def connect(
         ray.shutdown()
 
 
+def check(address: str | None) -> None:
+    """Checks that Ray is installed and that a cluster answers at an address; see :func:`connect`.
+
+    Raises:
+        InputError: Ray is not installed, or there is no such cluster.
+    """
+    ray = _import_ray()
+    if address is not None and not ray.is_initialized():
+        _find(address)
+
+
 def _import_ray() -> Any:
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)

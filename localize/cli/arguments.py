@@ -10,6 +10,28 @@ import typer
 from localize.external.options import TIME_LIMIT
 
 Dataset = Annotated[Path, typer.Argument(help="Dataset folder that synth wrote.")]
+Engine = Annotated[
+    str,
+    typer.Option(
+        help="Where the localizers answer: local (this machine) or ray (the processes of a Ray "
+        "cluster, with the same results; needs the extra ray)."
+    ),
+]
+Address = Annotated[
+    Optional[str],
+    typer.Option(
+        help="With --engine ray: HOST:PORT of the cluster, or auto for the one that this machine "
+        "belongs to [Ray is started on this machine].",
+        show_default=False,
+    ),
+]
+Actors = Annotated[
+    int,
+    typer.Option(
+        help="With --engine ray: number of processes that each load the localizer; 0 means one per "
+        "GPU of the cluster, or one per CPU where there is no GPU."
+    ),
+]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace OUT if an earlier run wrote it.")
 ]

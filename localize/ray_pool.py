@@ -1,0 +1,217 @@
+"""A pool of Ray actors that each load a localizer once and answer items in order.
+
+The files behind a SPEC (a run folder, a Python file, an ONNX file) go to the nodes of a cluster in
+the working directory of Ray's runtime environment. Images do not: each node must reach them.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import math
+import pickle
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from localize.onnx.options import is_onnx
+from localize.registry import expand_home, is_folder
+from synth import ray_cluster
+from synth.errors import InputError, Interrupted
+from synth.paths import name_of
+
+ENGINES = ("local", "ray")
+SHIPPED = "acuity-specs"  # folder of the files in the working directory of a node
+PER_BLOCK = 16  # most items that an actor gets at once
+
+
+@dataclass(frozen=True)
+class RayEngine:
+    """Where localizers answer on Ray.
+
+    Args:
+        address: ``auto`` or HOST:PORT of a cluster; None starts Ray on this machine.
+        actors: number of processes that hold a localizer; 0: one per GPU of the cluster, or one
+            per CPU where there is no GPU.
+        workers: CPUs of a Ray that is started on this machine; 0 for all.
+
+    Raises:
+        InputError: a number is below 0.
+    """
+
+    address: str | None = None
+    actors: int = 0
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        if self.actors < 0:
+            raise InputError(f"--actors is {self.actors}: give a number of processes from 1 up")
+
+    def check(self) -> None:
+        """Checks that Ray is installed and the cluster answers, before any work.
+
+        Raises:
+            InputError: it is not, or there is no such cluster.
+        """
+        ray_cluster.check(self.address)
+
+
+def engine_of(engine: str, address: str | None = None, actors: int = 0) -> RayEngine | None:
+    """The flags of a command -> the engine; None for this process.
+
+    Raises:
+        InputError: there is no such engine, or a flag of Ray is given without it.
+    """
+    if engine not in ENGINES:
+        raise InputError(f"--engine is '{engine}': use {' or '.join(ENGINES)}")
+    if engine == "ray":
+        return RayEngine(address, actors)
+    for flag, value in (("--address", address), ("--actors", actors)):
+        if value:
+            raise InputError(f"{flag} is for --engine ray: pass that too, or leave it out")
+    return None
+
+
+class Worker(Protocol):
+    """A class whose instances live in the actors."""
+
+    def answer(self, item: Any) -> Any:
+        """The answer to an item, in JSON types."""
+
+
+class _Actor:
+    """The class that Ray Data calls with batches of one item; it makes its worker once.
+
+    The worker is made with the first item, as an error in the constructor of an actor reaches the
+    driver without its class.
+    """
+
+    def __init__(self, worker: type[Worker], arguments: dict[str, Any]) -> None:
+        self._worker, self._arguments = worker, arguments["reference"]
+        self._made: Worker | None = None
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        import ray
+
+        if self._made is None:
+            self._made = self._worker(*ray.get(self._arguments))
+        answers = [self._made.answer(pickle.loads(item)) for item in batch["item"]]
+        return {"answer": [json.dumps(answer) for answer in answers]}
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A connected cluster.
+
+    Args:
+        specs: SPECs whose files were sent to the nodes -> their path there.
+        actors: number of actors.
+        gpus: GPUs of each actor.
+    """
+
+    specs: Mapping[str, str]
+    actors: int
+    gpus: float = 0
+
+    def spec(self, spec: str | Path) -> str:
+        """A SPEC of this machine -> the same on a node."""
+        return self.specs.get(str(spec)) or _absolute(str(spec))
+
+    def map(
+        self, worker: type[Worker], arguments: Sequence[Any], items: Sequence[Any]
+    ) -> Iterator[Any]:
+        """The answers to the items, in their order.
+
+        Ray starts an actor that died again and gives its items to another one.
+
+        Args:
+            worker: made with the arguments once in each actor.
+        """
+        import ray
+
+        if not items:
+            return
+        # In a dict, as Ray does not keep an argument of a constructor for actors that start again.
+        reference = {"reference": ray.put(tuple(arguments))}
+        actors = min(self.actors, len(items))
+        size = max(1, min(PER_BLOCK, len(items) // (4 * actors)))
+        dataset = ray.data.from_items(
+            [{"item": pickle.dumps(item)} for item in items],
+            override_num_blocks=math.ceil(len(items) / size),
+        )
+        dataset.context.execution_options.preserve_order = True
+        answers = dataset.map_batches(
+            _Actor,
+            fn_constructor_args=(worker, reference),
+            batch_size=1,
+            concurrency=(1, actors, actors),  # with a node lost, the remaining actors go on
+            num_gpus=self.gpus or None,
+        )
+        for row in answers.iter_rows():
+            yield json.loads(row["answer"])
+
+
+@contextmanager
+def open_pool(engine: RayEngine, specs: Iterable[str | Path]) -> Iterator[Pool]:
+    """Connects to the cluster with the files of the SPECs.
+
+    Raises:
+        Interrupted: there is no connection; the results so far are kept.
+        InputError: an actor raised it.
+    """
+    with ExitStack() as stack:
+        places: dict[str, str] = {}
+        environment = None
+        if engine.address is not None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="acuity-")))
+            places = collect_files(specs, folder)
+            environment = {"working_dir": str(folder)} if places else None
+        try:
+            connection = ray_cluster.connect(engine.address, engine.workers, environment)
+            cluster = stack.enter_context(connection)
+        except InputError as error:
+            raise Interrupted(str(error)) from None
+        actors = engine.actors or cluster.gpus or max(1, cluster.cpus)
+        yield Pool(places, actors, min(1.0, cluster.gpus / actors))
+
+
+def collect_files(specs: Iterable[str | Path], folder: Path) -> dict[str, str]:
+    """Copies the files of SPECs -> SPEC -> the same as a path relative to ``folder``.
+
+    With a Python file go the other Python files beside it, with an ONNX file its sidecar and
+    weights. A registered name has no files.
+    """
+    places: dict[str, str] = {}
+    for number, each in enumerate(specs):
+        spec = expand_home(each)
+        file, _, function = spec.rpartition(":")
+        target = folder / SHIPPED / str(number)
+        path = Path(file if file.endswith(".py") else spec)
+        if is_folder(path):
+            name = name_of(path)
+            shutil.copytree(path, target / name)
+        elif file.endswith(".py") or is_onnx(spec):
+            name = path.name
+            pattern = "*.py" if file.endswith(".py") else f"{glob.escape(name)}*"
+            target.mkdir(parents=True)
+            for source in path.parent.glob(pattern):
+                if source.is_file():
+                    shutil.copy(source, target / source.name)
+        else:
+            continue
+        place = (target / name).relative_to(folder).as_posix()
+        places[str(each)] = f"{place}:{function}" if file.endswith(".py") else place
+    return places
+
+
+def _absolute(spec: str) -> str:
+    """A SPEC with an absolute path, as a process of Ray has another current directory."""
+    file, colon, function = expand_home(spec).rpartition(":")
+    if file.endswith(".py"):
+        return f"{Path(file).absolute()}{colon}{function}"
+    path = Path(expand_home(spec))
+    return str(path.absolute()) if is_folder(path) or is_onnx(spec) else spec
