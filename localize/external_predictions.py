@@ -25,6 +25,7 @@ from synth import dataset as datasets
 from synth.errors import InputError
 from synth.file_names import FileNames
 from synth.paths import path_of
+from synth.storage import place_of
 
 NEEDED = ("file_name", "x_pred", "y_pred")
 NEEDED_CLEAN = ("file_name", "score")  # columns that a file with clean images only needs
@@ -242,7 +243,9 @@ def _with_dataset_names(
     path: Path, rows: list[Row], table: pd.DataFrame, dataset: str | Path
 ) -> list[Row]:
     """The rows with the dataset's spelling of the file names; unknown names are refused."""
-    known = FileNames({*table["file_name"], *table["clean_file_name"]} - {""}, Path(dataset))
+    place = place_of(dataset)
+    folder = place if isinstance(place, Path) else str(place)
+    known = FileNames({*table["file_name"], *table["clean_file_name"]} - {""}, folder)
     spelling = {name: known.find(name) for name in {row.file_name for row in rows}}
     unknown = [row for row in rows if spelling[row.file_name] is None]
     if unknown:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import glob
 import json
 import math
+import os
 import pickle
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,11 +22,11 @@ from typing import Any, Protocol
 from localize.onnx.options import is_onnx
 from localize.registry import expand_home, is_folder
 from synth import ray_cluster
+from synth.engine_names import EngineName
 from synth.errors import InputError, Interrupted
 from synth.paths import name_of
 
-ENGINES = ("local", "ray")
-SHIPPED = "acuity-specs"  # folder of the files in the working directory of a node
+SENT = "acuity-specs"  # folder of the files in the working directory of a node
 PER_BLOCK = 16  # most items that an actor gets at once
 
 
@@ -60,14 +61,12 @@ class RayEngine:
         ray_cluster.check(self.address)
 
 
-def engine_of(engine: str, address: str | None = None, actors: int = 0) -> RayEngine | None:
+def engine_of(engine: EngineName, address: str | None = None, actors: int = 0) -> RayEngine | None:
     """The flags of a command -> the engine; None for this process.
 
     Raises:
-        InputError: there is no such engine, or a flag of Ray is given without it.
+        InputError: a flag of Ray is given without it.
     """
-    if engine not in ENGINES:
-        raise InputError(f"--engine is '{engine}': use {' or '.join(ENGINES)}")
     if engine == "ray":
         return RayEngine(address, actors)
     for flag, value in (("--address", address), ("--actors", actors)):
@@ -76,8 +75,28 @@ def engine_of(engine: str, address: str | None = None, actors: int = 0) -> RayEn
     return None
 
 
+@dataclass(frozen=True)
+class NodeSpec:
+    """A SPEC as a node names it.
+
+    Args:
+        text: the SPEC, or a path in the working directory that Ray made for the actor.
+        is_sent: whether it is such a path.
+    """
+
+    text: str
+    is_sent: bool = False
+
+    def at(self, home: Path) -> str:
+        """The SPEC for an actor with a working directory that Ray made."""
+        return str(home / self.text) if self.is_sent else self.text
+
+
 class Worker(Protocol):
-    """A class whose instances live in the actors."""
+    """A class whose instances live in the actors.
+
+    They are made with the working directory that Ray made for the actor, then other arguments.
+    """
 
     def answer(self, item: Any) -> Any:
         """The answer to an item, in JSON types."""
@@ -90,16 +109,21 @@ class _Actor:
     driver without its class.
     """
 
-    def __init__(self, worker: type[Worker], arguments: dict[str, Any]) -> None:
-        self._worker, self._arguments = worker, arguments["reference"]
-        self._made: Worker | None = None
+    def __init__(
+        self, worker: Callable[..., Worker], folder: str, arguments: dict[str, Any]
+    ) -> None:
+        self._make, self._folder, self._arguments = worker, folder, arguments
+        self._worker: Worker | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         import ray
 
-        if self._made is None:
-            self._made = self._worker(*ray.get(self._arguments))
-        answers = [self._made.answer(pickle.loads(item)) for item in batch["item"]]
+        if self._worker is None:
+            home = Path.cwd()
+            with suppress(OSError):  # relative paths are those of the command, also in messages
+                os.chdir(self._folder)
+            self._worker = self._make(home, *ray.get(self._arguments["reference"]))
+        answers = [self._worker.answer(pickle.loads(item)) for item in batch["item"]]
         return {"answer": [json.dumps(answer) for answer in answers]}
 
 
@@ -108,7 +132,7 @@ class Pool:
     """A connected cluster.
 
     Args:
-        specs: SPECs whose files were sent to the nodes -> their path there.
+        specs: SPECs whose files were sent to the nodes -> their path in the working directory.
         actors: number of actors.
         gpus: GPUs of each actor.
     """
@@ -117,19 +141,20 @@ class Pool:
     actors: int
     gpus: float = 0
 
-    def spec(self, spec: str | Path) -> str:
+    def spec(self, spec: str | Path) -> NodeSpec:
         """A SPEC of this machine -> the same on a node."""
-        return self.specs.get(str(spec)) or _absolute(str(spec))
+        sent = self.specs.get(str(spec))
+        return NodeSpec(expand_home(spec)) if sent is None else NodeSpec(sent, is_sent=True)
 
     def map(
-        self, worker: type[Worker], arguments: Sequence[Any], items: Sequence[Any]
+        self, worker: Callable[..., Worker], arguments: Sequence[Any], items: Sequence[Any]
     ) -> Iterator[Any]:
         """The answers to the items, in their order.
 
         Ray starts an actor that died again and gives its items to another one.
 
         Args:
-            worker: made with the arguments once in each actor.
+            worker: makes the worker of an actor, once, with the arguments.
         """
         import ray
 
@@ -146,7 +171,7 @@ class Pool:
         dataset.context.execution_options.preserve_order = True
         answers = dataset.map_batches(
             _Actor,
-            fn_constructor_args=(worker, reference),
+            fn_constructor_args=(worker, str(Path.cwd()), reference),
             batch_size=1,
             concurrency=(1, actors, actors),  # with a node lost, the remaining actors go on
             num_gpus=self.gpus or None,
@@ -189,7 +214,7 @@ def collect_files(specs: Iterable[str | Path], folder: Path) -> dict[str, str]:
     for number, each in enumerate(specs):
         spec = expand_home(each)
         file, _, function = spec.rpartition(":")
-        target = folder / SHIPPED / str(number)
+        target = folder / SENT / str(number)
         path = Path(file if file.endswith(".py") else spec)
         if is_folder(path):
             name = name_of(path)
@@ -206,12 +231,3 @@ def collect_files(specs: Iterable[str | Path], folder: Path) -> dict[str, str]:
         place = (target / name).relative_to(folder).as_posix()
         places[str(each)] = f"{place}:{function}" if file.endswith(".py") else place
     return places
-
-
-def _absolute(spec: str) -> str:
-    """A SPEC with an absolute path, as a process of Ray has another current directory."""
-    file, colon, function = expand_home(spec).rpartition(":")
-    if file.endswith(".py"):
-        return f"{Path(file).absolute()}{colon}{function}"
-    path = Path(expand_home(spec))
-    return str(path.absolute()) if is_folder(path) or is_onnx(spec) else spec

@@ -105,8 +105,8 @@ def _images(
 ) -> dict[str, Any]:
     """The images of a training in JSON types; api.train checks that they can be used."""
     if dataset is not None:
-        table = datasets.table_of(Folder(dataset, "train").folder)
-        return {"dataset": name_of(dataset), "table_sha256": folders.sha256(table)}
+        fingerprint = datasets.fingerprint(Folder(dataset, "train").files)
+        return {"dataset": name_of(dataset), "table_sha256": fingerprint}
     return {"photos": photos and name_of(photos), "recipe": str(recipe or "default")}
 
 

@@ -51,6 +51,17 @@ class Summary:
         self.photos += int(((part["photo"] != before) & (part["photo"] != "")).sum())
         self._last = str(part["photo"].iloc[-1])
 
+    def merge(self, other: Summary) -> None:
+        """Adds the counts of other rows, which must be of other photos."""
+        for name in ("rows", "hidden", "unplaced", "photos"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.splits.update(other.splits)
+        self.licences.update(other.licences)
+        self.ratio, self.radius = (
+            (min(mine[0], theirs[0]), max(mine[1], theirs[1]))
+            for mine, theirs in ((self.ratio, other.ratio), (self.radius, other.radius))
+        )
+
 
 def _wider(span: tuple[float, float], values: pd.Series) -> tuple[float, float]:
     if not len(values):
@@ -103,6 +114,9 @@ def card_text(summary: Summary, about: dict[str, Any], table: str) -> str:
     if len(names) > MOST_LICENCES:
         licences += f" and {len(names) - MOST_LICENCES} more, see `{table}`"
     anomalies = _anomaly_text(summary)
+    sharded = about.get("form") == "shards"
+    record, has = ("manifest.json", "have") if sharded else ("recipe.json", "has")
+    paths = f'"{table}"' if sharded else f'["{table}", "images/**"]'
     no_region = summary.unplaced and not summary.hidden
     not_together = about.get("recipe", {}).get("keep_duplicates") or "labels" in about
     duplicates = "may be" if not_together else "are never"
@@ -112,16 +126,16 @@ configs:
 - config_name: default
   data_files:
   - split: all_rows
-    path: ["{table}", "images/**"]
+    path: {paths}
 ---
 # {"Images with and without an anomaly" if no_region else "Faint anomalies"}{
         f" in {summary.photos} photos" if summary.photos else ""
     }
 
 {summary.rows} images ({counts}). {anomalies} Made by Acuity
-({about.get("made_by", "synth generate")}); `recipe.json` records all parameters and versions.
+({about.get("made_by", "synth generate")}); `{record}` records all parameters and versions.
 
-`{table}` has one row per image. x is the column and y the row of the region's centre in px;
+`{table}` {has} one row per image. x is the column and y the row of the region's centre in px;
 pixel centres are at integers. r is the radius in px (half the side of a square), discolor_ratio
 the factor, label 1 with an anomaly and 0 without. Near-duplicate photos {duplicates} in different
 splits.

@@ -10,13 +10,15 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from synth import console, export_commands, folders, output_file
+from synth import console, export_commands, folders, output_file, storage
 from synth import recipe as recipes
 from synth.anomaly import Overflow, Rounding, Shape
 from synth.dataset import Form
+from synth.engine_names import EngineName
 from synth.import_command import import_
 from synth.recipe import Codec, Fit, RatioScale, Recipe
 from synth.scraping.command import scrape
+from synth.storage import place_of
 
 app = typer.Typer(
     add_completion=False,
@@ -70,8 +72,10 @@ def scenes(
 
 @console.command(app)
 def generate(
-    photos: Annotated[Path, typer.Argument(help="Folder of photos, searched with its subfolders.")],
-    out: Annotated[Path, typer.Argument(help="Dataset folder to write.")],
+    photos: Annotated[
+        str, typer.Argument(help="Path or URL of photos, searched with the folders below it.")
+    ],
+    out: Annotated[str, typer.Argument(help="Dataset folder to write, or its URL.")],
     recipe: Annotated[
         str, typer.Option(help="Preset (default, seed or visible) or JSON file.")
     ] = "default",
@@ -151,6 +155,24 @@ def generate(
     table: Annotated[
         Form, typer.Option(help="Format of the table; parquet for large datasets.")
     ] = ("csv"),
+    shards: Annotated[
+        Optional[int],
+        typer.Option(
+            help="Write Parquet files of at most this number of rows, with the images in them. "
+            "At a URL and with --engine ray, the default is 1000.",
+            show_default=False,
+        ),
+    ] = None,
+    engine: Annotated[
+        EngineName, typer.Option(help="Where the work is done: this machine, or a Ray cluster.")
+    ] = "local",
+    address: Annotated[
+        Optional[str],
+        typer.Option(
+            help="Ray cluster: HOST:PORT, or auto. Without it, Ray is started on this machine.",
+            show_default=False,
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
 ) -> None:
@@ -192,22 +214,27 @@ def generate(
             overwrite=overwrite,
             resume=resume,
             progress=progress,
+            shards=shards,
+            engine=engine,
+            address=address,
         )
+    list_of_skipped = f"{out.rstrip('/')}/skipped.csv"
     made = built.summary
     splits = ", ".join(f"{n} {name}" for name, n in made.splits.most_common())
     console.print_line(f"{made.rows} rows ({splits}) from {made.photos} photos in {out}")
     if built.unlisted:
+        listing = storage.where(place_of(photos), "photos.csv")
         console.print_line(
-            f"{photos / 'photos.csv'} does not name {built.unlisted} of the photos: "
+            f"{listing} does not name {built.unlisted} of the photos: "
             "their source and licence are not recorded"
         )
     if built.skipped:
-        console.print_line(f"{len(built.skipped)} photos skipped, see {out / 'skipped.csv'}:")
+        console.print_line(f"{len(built.skipped)} photos skipped, see {list_of_skipped}:")
         for reason, n in Counter(built.skipped.values()).most_common(5):
             console.print_line(f"  {n} x {reason}")
     if built.passed_over:
         line = photo_search.summarise(built.passed_over.values())
-        console.print_line(f"{line}; see {out / 'skipped.csv'}")
+        console.print_line(f"{line}; see {list_of_skipped}")
 
 
 def _radius(text: str) -> tuple[float, float | str]:
@@ -219,9 +246,9 @@ def _radius(text: str) -> tuple[float, float | str]:
 
 @console.command(app)
 def verify(
-    dataset: Annotated[Path, typer.Argument(help="Dataset folder.")],
+    dataset: Annotated[str, typer.Argument(help=console.DATASET_HELP)],
     photos: Annotated[
-        Optional[Path], typer.Option(help="Folder of its photos; checks the pixels too.")
+        Optional[str], typer.Option(help="Path or URL of its photos; checks the pixels too.")
     ] = None,
 ) -> None:
     """Check files, columns and ranges of a dataset; with its photos also all pixels.
@@ -236,6 +263,12 @@ def verify(
         problems = replay.verify(dataset, photos, progress)
     for problem in problems:
         console.print_line(problem)
+    if any(isinstance(problem, replay.ShardProblem) for problem in problems):
+        console.print_line(
+            f"{place_of(dataset)}: {len(problems)} shards differ from manifest.json; their rows "
+            "were not checked"
+        )
+        raise typer.Exit(1)
     depth = "files, table and pixels" if photos else "files and table (pass --photos for pixels)"
     wrong = len({problem.row for problem in problems})
     verdict = (
@@ -243,16 +276,16 @@ def verify(
         if wrong
         else "all rows are correct"
     )
-    console.print_line(f"{dataset}: {verdict}; checked {depth}")
+    console.print_line(f"{place_of(dataset)}: {verdict}; checked {depth}")
     if problems:
         raise typer.Exit(1)
 
 
 @console.command(app)
 def rebuild(
-    dataset: Annotated[Path, typer.Argument(help="Dataset folder.")],
+    dataset: Annotated[str, typer.Argument(help=console.DATASET_HELP)],
     row: Annotated[str, typer.Argument(help="Number of the row from 0, or file name.")],
-    photos: Annotated[Path, typer.Option(help="Folder of its photos.")],
+    photos: Annotated[str, typer.Option(help="Path or URL of its photos.")],
     out: Annotated[
         Optional[Path],
         typer.Option(help="File to write; default: the image's file name in the current folder."),
@@ -274,24 +307,28 @@ def rebuild(
     from synth import dataset as datasets
     from synth import replay
 
-    data = replay.rebuild(dataset, row, photos)
-    table = datasets.parse(dataset)
-    original = dataset / table["file_name"].iloc[replay.find_row(table, row)]
-    target = out or Path(original.name)
+    files = datasets.open_files(dataset)
+    data = replay.rebuild(files, row, photos)
+    table = datasets.parse(files)
+    name = table["file_name"].iloc[replay.find_row(table, row)]
+    where, original = storage.where(files.place, name), Path(name).name
+    target, photo_folder = out or Path(original), place_of(photos)
 
     def is_ours(path: Path) -> bool:
-        inside = path.resolve().is_relative_to(photos.resolve())
-        return path.read_bytes() == data or (path.name == original.name and not inside)
+        inside = isinstance(photo_folder, Path) and path.resolve().is_relative_to(
+            photo_folder.resolve()
+        )
+        return path.read_bytes() == data or (path.name == original and not inside)
 
     output_file.check(target, is_ours, overwrite)
     output_file.write(target, data, overwrite)
-    if not original.is_file():
+    if not files.has(name):
         console.print_line(f"{target}: rebuilt; the dataset's file is missing")
-    elif original.read_bytes() == data:
-        console.print_line(f"{target}: the same {len(data)} bytes as {original}")
+    elif files.read_bytes(name) == data:
+        console.print_line(f"{target}: the same {len(data)} bytes as {where}")
     else:
         console.print_line(
-            f"{target}: differs from {original}: compare the library versions in recipe.json"
+            f"{target}: differs from {where}: compare the library versions in recipe.json"
         )
         raise typer.Exit(1)
 

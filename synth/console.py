@@ -21,12 +21,14 @@ from synth import folders, interrupts
 from synth.errors import InputError
 from synth.memory import is_out_of_memory, out_of_memory_error
 from synth.paths import path_of
+from synth.storage import Place, is_url, place_of
 from synth.text_escapes import escape_unprintable
 
 Progress = Callable[[int, int], None]  # called with (done, total)
 ProgressFactory = Callable[[str], contextlib.AbstractContextManager[Progress]]
 Function = TypeVar("Function", bound=Callable[..., None])
 MINUTE = 60.0  # s between two lines of progress if stderr is not a terminal
+DATASET_HELP = "Dataset folder, or path or URL of a sharded dataset."
 # The commands with --resume.
 RESUMABLE = ("generate", "train", "evaluate", "compare", "learning-curve", "sharpness", "find")
 
@@ -52,7 +54,7 @@ def command(app: typer.Typer, name: str | None = None) -> Callable[[Function], F
             given = {key: _expand(value) for key, value in given.items()}
             handler = interrupts.current_handler()
             if handler:
-                handler.work(lambda: _staging_folder(given) is not None)
+                handler.work(lambda: _may_have_results(given))
             try:
                 function(**given)
             except Stopped:
@@ -82,15 +84,20 @@ def _expand(value: Any) -> Any:
 
 def _staging_folder(given: Mapping[str, Any]) -> Path | None:
     """The staging folder of a command with these parameters, if it exists."""
-    if given.get("out") is None:
+    if given.get("out") is None or is_url(given["out"]):
         return None
     staging = folders.staging_folder(Path(os.path.realpath(given["out"])))
     return staging if staging.is_dir() else None
 
 
+def _may_have_results(given: Mapping[str, Any]) -> bool:
+    """Whether a stopped command with these parameters may have kept results."""
+    return is_url(given.get("out")) or _staging_folder(given) is not None
+
+
 def _stop_line(given: Mapping[str, Any]) -> str:
     """A sentence: what a stopped command has kept, and how to continue."""
-    staging = _staging_folder(given)
+    staging = given["out"] if is_url(given.get("out")) else _staging_folder(given)
     if "resume" not in given:
         return "stopped: no results of this run are kept; run the command again"
     if staging is None:
@@ -266,10 +273,11 @@ def _log_progress(what: str) -> Progress:
     return report
 
 
-def print_passed_over(folder: Path) -> None:
+def print_passed_over(folder: str | Place) -> None:
     """Prints one line to stderr: the files of a folder of photos that are passed over."""
     from synth import photo_search
 
+    folder = place_of(folder)
     if line := photo_search.search(folder).summary():
         print_line(f"{folder}: {line}", sys.stderr)
 

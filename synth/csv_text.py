@@ -25,7 +25,7 @@ _DECLARED = re.compile(
 _END = "\0"  # appended last line; inside a longer cell it reveals an unclosed quote
 
 
-def decode(path: Path, data: bytes, advice: str) -> str:
+def decode(path: Path | str, data: bytes, advice: str) -> str:
     """Decodes a file: as UTF-8, or by its byte order mark.
 
     Args:
@@ -70,7 +70,7 @@ def find_delimiter(text: str, names: Collection[str]) -> tuple[str, int, str]:
 
 
 def read_rows(
-    path: Path, text: str, delimiter: str, skipped: int, advice: str
+    path: Path | str, text: str, delimiter: str, skipped: int, advice: str
 ) -> Iterator[tuple[int, list[str]]]:
     """Line number and cells of all rows that are not empty, the heading first.
 
@@ -104,7 +104,9 @@ def read_rows(
     raise InputError(f"{path} cannot be read: a quote is not closed; {advice}")
 
 
-def column_names(path: Path, heading: Sequence[str], names: Collection[str]) -> tuple[str, ...]:
+def column_names(
+    path: Path | str, heading: Sequence[str], names: Collection[str]
+) -> tuple[str, ...]:
     """Cells of the heading -> names of the columns, spelled as in ``names`` if they match one.
 
     Raises:

@@ -16,8 +16,17 @@ import numpy as np
 from synth import card, folders, tables
 from synth.card import Summary
 from synth.csv_cells import escape, unescape
+from synth.dataset_files import RECIPE as RECIPE
+from synth.dataset_files import TABLE as TABLE
+from synth.dataset_files import TABLES as TABLES
+from synth.dataset_files import Form as Form
+from synth.dataset_files import fingerprint as fingerprint
+from synth.dataset_files import open_files as open_files
+from synth.dataset_files import recipe_of as recipe_of
+from synth.dataset_files import table_of as table_of
+from synth.dataset_files import table_place as table_place
 from synth.errors import InputError
-from synth.paths import path_of
+from synth.files import Files, files_of
 from synth.rows import IMAGE_FOLDERS as IMAGE_FOLDERS
 from synth.rows import faults
 from synth.rows import is_outside_folder as is_outside_folder
@@ -25,14 +34,12 @@ from synth.rows import is_unplaced as is_unplaced
 from synth.rows import region as region
 from synth.rows import truth as truth
 from synth.rows import unplaced as unplaced
+from synth.shards import ShardFiles
+from synth.storage import Place
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Form = Literal["csv", "parquet"]
-TABLE = "metadata.csv"
-TABLES: dict[Form, str] = {"csv": TABLE, "parquet": "metadata.parquet"}
-RECIPE = "recipe.json"  # in every dataset that Acuity writes
 MARKER = folders.Marker(
     RECIPE,
     lambda about: (
@@ -111,45 +118,36 @@ def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     return table
 
 
-def read(folder: str | Path) -> pd.DataFrame:
-    """Reads and checks the table of a dataset folder: one row per image.
+def read(dataset: str | Place | Files) -> pd.DataFrame:
+    """Reads and checks the table of a dataset: one row per image.
 
     Missing optional columns get their defaults: shape circle, overflow clip, rounding nearest,
-    feather 0, label 1, split test. ``attrs["folder"]`` is the folder.
+    feather 0, label 1, split test. ``attrs["folder"]`` is the path or URL.
+
+    Args:
+        dataset: path of a folder, or path or URL of a sharded dataset.
 
     Raises:
-        InputError: the folder is not a dataset, a column is missing, or a row is invalid.
+        InputError: there is no dataset, a column is missing, or a row is invalid.
     """
-    folder = path_of(folder)
-    table = parse(folder)
-    for problem in problems(table, folder):
-        raise InputError(f"{table_of(folder)}, {problem}")
+    files = open_files(dataset)
+    table = parse(files)
+    for problem in problems(table, files):
+        raise InputError(f"{table_place(files)}, {problem}")
     return table
 
 
-def table_of(folder: Path) -> Path:
-    """Path of the table of a dataset: the CSV, else the parquet file.
+def parse(dataset: str | Place | Files) -> pd.DataFrame:
+    """Reads the table of a dataset without checking its rows; see :func:`read`.
 
     Raises:
-        InputError: the folder does not exist or has neither file.
-    """
-    for name in TABLES.values():
-        if (folder / name).is_file():
-            return folder / name
-    where = "no folder" if not folder.is_dir() else f"no {TABLE} in the folder"
-    raise InputError(f"{where} {folder}: name a dataset that synth wrote")
-
-
-def parse(folder: Path) -> pd.DataFrame:
-    """Reads the table of a dataset folder without checking its rows; see :func:`read`.
-
-    Raises:
-        InputError: the folder is not a dataset, a column is missing, or a cell has a wrong type.
+        InputError: there is no dataset, a column is missing, or a cell has a wrong type.
     """
     import pandas as pd
 
-    path = table_of(folder)
-    raw = _raw(path)
+    files = open_files(dataset)
+    path = table_place(files)
+    raw = _fill_texts(files.read_table() if isinstance(files, ShardFiles) else _raw(Path(path)))
     if missing := [name for name in REQUIRED if name not in raw.columns]:
         raise InputError(
             f"{path} lacks the column {', '.join(missing)}: see the list of columns in the README"
@@ -182,7 +180,7 @@ def parse(folder: Path) -> pd.DataFrame:
         else:
             table[column] = values.astype("float64")
     table = table[[*COLUMNS, *(c for c in raw.columns if c not in COLUMNS)]]
-    table.attrs["folder"] = str(folder)
+    table.attrs["folder"] = str(files.place)
     return table
 
 
@@ -200,16 +198,22 @@ def _raw(path: Path) -> pd.DataFrame:
     except Exception as error:  # pyarrow raises many types
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{path} cannot be read as parquet: {reason}") from None
+    return table
+
+
+def _fill_texts(table: pd.DataFrame) -> pd.DataFrame:
+    """Texts that are missing in a Parquet file become empty."""
     texts = [name for name in table if COLUMNS.get(str(name)) == "text"]
     return table.fillna(dict.fromkeys(texts, ""))
 
 
-def problems(table: pd.DataFrame, folder: Path) -> Iterator[Problem]:
+def problems(table: pd.DataFrame, source: Place | Files) -> Iterator[Problem]:
     """The faults of the rows of a typed table; files are checked for existence only."""
+    files = files_of(source)
     twice = table["file_name"].duplicated().tolist()
     split_of: dict[str, str] = {}
     for i, row in enumerate(table.to_dict("records")):
-        found = list(faults(row, folder))
+        found = list(faults(row, files))
         if twice[i]:
             found.append("an earlier row has the same file name")
         photo, split = row["photo"], row["split"]

@@ -14,7 +14,7 @@ Format = Literal["mvtec", "coco", "imagefolder", "webdataset"]
 
 
 def export(
-    dataset: Annotated[Path, typer.Argument(help="Dataset folder.")],
+    dataset: Annotated[str, typer.Argument(help=console.DATASET_HELP)],
     out: Annotated[Path, typer.Argument(help="Folder to write.")],
     format: Annotated[Format, typer.Option(help="Format of the export.")],
     shard_size: Annotated[
@@ -45,7 +45,7 @@ def export(
 
 
 def preview(
-    dataset: Annotated[Path, typer.Argument(help="Dataset folder.")],
+    dataset: Annotated[str, typer.Argument(help=console.DATASET_HELP)],
     out: Annotated[Path, typer.Option(help="PNG file to write.")] = Path("preview.png"),
     count: Annotated[int, typer.Option(min=1, help="Number of rows to show.")] = 8,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the selection of rows.")] = 0,

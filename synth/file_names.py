@@ -26,15 +26,15 @@ class FileNames:
 
     Args:
         names: paths of the files relative to the folder, with slashes.
-        folder: the folder.
+        folder: the folder, or its URL.
     """
 
-    def __init__(self, names: Iterable[str], folder: Path) -> None:
+    def __init__(self, names: Iterable[str], folder: Path | str) -> None:
         self._exact = set(names)
         self._by_parts: dict[tuple[str, ...], set[str]] = defaultdict(set)
         for name in self._exact:
             self._by_parts[parts_of(name)].add(name)
-        self._above = parts_of(str(folder.resolve()))
+        self._above = parts_of(str(folder.resolve() if isinstance(folder, Path) else folder))
 
     def find(self, name: str) -> str | None:
         """The file with a name; None if there is none or more than one."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from synth.near_duplicates import DetailTable, decode_detail
 from synth.record_log import RecordLog
 
 
@@ -61,37 +59,3 @@ class GenerateLog:
 
     def close(self) -> None:
         self._log.close()
-
-
-class PhotoTotals:
-    """What the generator keeps in memory of all photos: a few bytes per photo.
-
-    Args:
-        wanted: total number of rows to keep.
-    """
-
-    def __init__(self, wanted: int) -> None:
-        self.wanted, self.rows = wanted, 0
-        self.kept = array("Q")  # number of rows kept of each photo
-        self.hashes = array("Q")  # dHash of each photo with rows
-        self.details = DetailTable()  # details of plain pictures, by index in hashes
-        self.copy_of: dict[
-            int, int
-        ] = {}  # index of a photo -> index of an earlier photo with the same bytes
-        self._first: dict[int, int] = {}
-
-    def add(self, result: PhotoResult) -> None:
-        """Counts the next photo: its rows up to ``wanted``, unless its file is a repeated one."""
-        number, rows = len(self.kept), len(result.rows)
-        if rows:
-            # Half of the digest's bits: whole digests would need the most memory here.
-            first = self._first.setdefault(int(result.sha256[:32], 16), number)
-            if first != number:
-                self.copy_of[number] = first
-                rows = 0
-        rows = min(rows, self.wanted - self.rows)
-        self.kept.append(rows)
-        self.rows += rows
-        if rows:
-            self.details.add(len(self.hashes), decode_detail(result.detail))
-            self.hashes.append(result.dhash)

@@ -7,24 +7,30 @@ import os
 from array import array
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synth import dataset, folders, paths, photos
+from synth import dataset, folders, paths, photo_search, photos
 from synth import recipe as recipes
-from synth.card import Summary
 from synth.dataset import IMAGE_FOLDERS, Form
+from synth.engine_names import ENGINES, EngineName
 from synth.errors import InputError
-from synth.generate_log import GenerateLog, PhotoResult, PhotoTotals
+from synth.generate_log import GenerateLog, PhotoResult
 from synth.paths import path_of
+from synth.photo_totals import BuildResult, PhotoTotals, skipped_csv
 from synth.recipe import SPLITS, Recipe
 from synth.row_files import make_rows
-from synth.text_escapes import escape_surrogates
-from synth.workers import require_main_guard, worker_pool
+from synth.sharding.generator import ROWS, Source, generate_shards
+from synth.sharding.ray_jobs import ray_pool
+from synth.sharding.rendering import Run
+from synth.sharding.target import open_target
+from synth.storage import Place, is_url, place_of
+from synth.workers import local_pool, require_main_guard, worker_pool
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,22 +41,8 @@ Progress = Callable[[int, int], None]
 Origins = Mapping[str, tuple[str, str]]  # photo -> source address and licence
 
 
-@dataclass(frozen=True)
-class BuildResult:
-    """Result of a run, without the table, which is on disk.
-
-    Args:
-        unlisted: number of photos that ``photos.csv`` does not name; 0 without ``photos.csv``.
-    """
-
-    summary: Summary
-    skipped: dict[str, str]  # reason by photo
-    passed_over: dict[str, str]  # reason by name of a file or folder
-    unlisted: int = 0
-
-
 def generate(
-    photo_folder: str | Path,
+    photo_folder: str | Place,
     out: str | Path,
     recipe: str | Path | Recipe = "default",
     **options: Any,
@@ -61,7 +53,7 @@ def generate(
     files and folders that are not photos.
 
     Args:
-        photo_folder: folder of photos, searched with its subfolders.
+        photo_folder: path or URL of the folder of photos, searched with its subfolders.
         out: dataset folder to write.
         recipe: a recipe, the path of a recipe file, or the name of a preset.
         options: ``count`` (number of rows after which to stop), ``workers`` (number of processes),
@@ -79,7 +71,7 @@ def generate(
 
 
 def build(
-    photo_folder: str | Path,
+    photo_folder: str | Place,
     out: str | Path,
     recipe: str | Path | Recipe = "default",
     *,
@@ -89,6 +81,9 @@ def build(
     overwrite: bool = False,
     resume: bool = False,
     progress: Progress | None = None,
+    shards: int | None = None,
+    engine: EngineName = "local",
+    address: str | None = None,
 ) -> BuildResult:
     """Writes a dataset into the folder ``out``; its memory does not grow with the rows.
 
@@ -99,11 +94,15 @@ def build(
     Args:
         form: format of the table: ``csv`` or ``parquet``.
         progress: called with (rows made, largest possible number of rows).
+        shards: write a sharded dataset with at most this number of rows in a file. None: the
+            folder form, or :data:`synth.sharding.generator.ROWS` at a URL and with ``ray``.
+        engine: ``local``: processes of this machine; ``ray``: a Ray cluster.
+        address: the Ray cluster, HOST:PORT or auto. None: Ray is started on this machine.
 
     Raises:
         InputError: bad input; ``out`` is not written.
     """
-    source, out = path_of(photo_folder), path_of(out)
+    source = place_of(photo_folder)
     named, recipe = recipe, recipe if isinstance(recipe, Recipe) else recipes.load(recipe)
     if count is not None and count < 1:
         raise InputError(f"count is {count}: give 1 or more")
@@ -111,6 +110,12 @@ def build(
         raise InputError(f"workers is {workers}: give 1 or more")
     if form not in dataset.TABLES:
         raise InputError(f"table is '{form}': use one of {', '.join(dataset.TABLES)}")
+    if shards is not None and shards < 1:
+        raise InputError(f"shards is {shards}: give 1 or more rows")
+    if engine not in ENGINES:
+        raise InputError(f"engine is '{engine}': use one of {', '.join(ENGINES)}")
+    if address is not None and engine != "ray":
+        raise InputError("an address is given without a cluster: pass --engine ray with it")
     require_main_guard()
     found = photos.require_photos(photos.search(source), source)
     names = found.names
@@ -118,6 +123,19 @@ def build(
     wanted = min(count or len(names) * recipe.per_photo, len(names) * recipe.per_photo)
 
     reads = paths.inputs(source, None if str(named) in recipes.PRESETS else named)
+    if shards or engine == "ray" or is_url(out):
+        photo_source = Source(found, origins, _digest(source, names))
+        pool = (address, workers) if engine == "ray" else (workers,)
+        with open_target(out, reads=reads, overwrite=overwrite, resume=resume) as target:
+            return generate_shards(
+                Run(source, target, recipe),
+                photo_source,
+                partial(ray_pool if engine == "ray" else local_pool, *pool),
+                count=count,
+                rows_per_shard=shards or ROWS,
+                progress=progress,
+            )
+    out = path_of(out)
     with folders.stage(
         out, dataset.MARKER, reads=reads, overwrite=overwrite, resume=resume, scratch=[LOG]
     ) as staging:
@@ -141,7 +159,7 @@ def build(
 
 
 def _make_pictures(
-    source: Path,
+    source: Place,
     names: Sequence[str],
     origins: Origins,
     recipe: Recipe,
@@ -155,7 +173,7 @@ def _make_pictures(
     totals = PhotoTotals(wanted)
 
     def count(result: PhotoResult) -> bool:
-        totals.add(result)
+        totals.add(result.sha256, result.dhash, result.detail, len(result.rows))
         if progress:
             progress(totals.rows, wanted)
         return totals.rows == wanted
@@ -177,7 +195,7 @@ def _make_pictures(
 
 
 def _restore_files(
-    result: PhotoResult, source: Path, origins: Origins, recipe: Recipe, staging: Path
+    result: PhotoResult, source: Place, origins: Origins, recipe: Recipe, staging: Path
 ) -> None:
     """Writes the files of a photo again if an interruption or a full disk has lost some.
 
@@ -192,16 +210,16 @@ def _restore_files(
         )
 
 
-def _digest(source: Path, names: Sequence[str]) -> str:
+def _digest(source: Place, names: Sequence[str]) -> str:
     """A digest of the names and file sizes of the photos."""
     digest = hashlib.sha256()
-    for name in names:
-        digest.update(os.fsencode(f"{name}\0{(source / name).stat().st_size}\n"))
+    for name, size in zip(names, photo_search.file_sizes(source, names), strict=True):
+        digest.update(os.fsencode(f"{name}\0{size}\n"))
     return digest.hexdigest()
 
 
 def _make_results(
-    source: Path,
+    source: Place,
     names: Sequence[str],
     origins: Origins,
     recipe: Recipe,
@@ -210,7 +228,7 @@ def _make_results(
 ) -> Generator[PhotoResult, None, None]:
     """The result of each photo in order, made by ``workers`` processes."""
 
-    def job(name: str) -> tuple[Path, str, tuple[str, str], Recipe, Path]:
+    def job(name: str) -> tuple[Place, str, tuple[str, str], Recipe, Path]:
         return source, name, origins.get(name, ("", "")), recipe, staging
 
     if workers == 1 or len(names) < 2:
@@ -231,14 +249,7 @@ def _finish(
     form: Form,
 ) -> BuildResult:
     """Second pass, over the log: writes splits, table, card and list of skipped photos."""
-    import pandas as pd
-
-    groups = (
-        range(len(totals.hashes))
-        if recipe.keep_duplicates
-        else photos.groups(totals.hashes, details=totals.details)
-    )
-    splits = iter(photos.assign_splits(groups, recipe.split, recipe.seed))
+    splits = iter(totals.splits(recipe))
     digest = hashlib.sha256()
     skipped: dict[str, str] = {}
     pictures = array("q")  # hashes of all file names in the rows
@@ -262,10 +273,7 @@ def _finish(
     parts = map(dataset.frame, chunks)
     summary = dataset.write_table(staging, parts, form)
     _delete_unlisted_pictures(staging, pictures)
-    reason_of = skipped | found.passed_over
-    reasons = [(escape_surrogates(name), reason_of[name]) for name in sorted(reason_of)]
-    table = pd.DataFrame(reasons, columns=["photo", "reason"])
-    folders.write(staging / "skipped.csv", dataset.to_csv(table))
+    folders.write(staging / "skipped.csv", skipped_csv(skipped, found.passed_over))
     about |= {"photos_sha256": digest.hexdigest(), "versions": dataset.versions()}
     dataset.write_recipe_and_card(staging, summary, about, form)
     return BuildResult(summary, skipped, found.passed_over)

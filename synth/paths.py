@@ -30,11 +30,15 @@ def path_of(path: str | os.PathLike[str]) -> Path:
 
 
 def name_of(path: str | os.PathLike[str]) -> str:
-    """The last part of a path, for tables and titles; for ``.`` and ``..`` the folder's name.
+    """The last part of a path or URL, for tables and titles.
 
-    >>> name_of(".") == Path.cwd().name
-    True
+    It is the folder's name for ``.`` and ``..`` too.
+
+    >>> name_of(".") == Path.cwd().name, name_of("s3://bucket/sets/one?region=eu-west-1")
+    (True, 'one')
     """
+    if isinstance(path, str) and "://" in path:
+        path = path.partition("?")[0]
     path = path_of(path)
     return path.name if path.name not in ("", "..") else path.resolve().name
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePath
 
 from synth import decoding
 from synth.errors import InputError
+from synth.storage import Place, Storage, explain_storage_errors, is_unreachable, reason_of
 
 _SUFFIXES = ".jpg .jpeg .jpe .jfif .mpo .png .webp .avif .tif .tiff .bmp .gif .ppm .pgm"
 SUFFIXES = frozenset(_SUFFIXES.split())
@@ -55,7 +57,7 @@ def summarise(reasons: Iterable[str]) -> str:
     return f"{total} {noun} passed over: {', '.join(parts)}" if counts else ""
 
 
-def search(folder: Path) -> SearchResult:
+def search(folder: Place) -> SearchResult:
     """Finds all photos below a folder.
 
     A file with the suffix of a photo is taken as a photo without opening it. Any other file is a
@@ -65,11 +67,70 @@ def search(folder: Path) -> SearchResult:
     Raises:
         InputError: the folder does not exist or cannot be read.
     """
-    if not folder.is_dir():
-        raise InputError(f"no folder of photos at {folder}: check the path")
+    if isinstance(folder, Storage):
+        return _search_storage(folder)
+    check_folder(folder)
     search = _Search(folder)
     search.run()
     return SearchResult(sorted(search.names), dict(sorted(search.passed_over.items())))
+
+
+def file_sizes(folder: Place, names: Sequence[str]) -> Iterator[int]:
+    """The size of each file in bytes; -1 for one that is missing at a URL.
+
+    Raises:
+        InputError: the URL cannot be listed.
+    """
+    if isinstance(folder, Path):
+        yield from ((folder / name).stat().st_size for name in names)
+        return
+    with explain_storage_errors(folder, "cannot be listed"):
+        sizes = dict(folder.files())
+    yield from (sizes.get(name, -1) for name in names)
+
+
+def _search_storage(folder: Storage) -> SearchResult:
+    """Finds all photos below a URL; an object store has no links and no other kinds of files."""
+    check_folder(folder)
+    names: list[str] = []
+    passed_over: dict[str, str] = {}
+    with explain_storage_errors(folder, "cannot be listed"):
+        listed = [name for name, _ in folder.files() if not _is_hidden(name)]
+    for name in sorted(listed):
+        suffix = PurePath(name).suffix.lower()
+        reason = ""
+        if suffix not in SUFFIXES:
+            try:
+                reason = _no_photo(suffix, partial(_remote_head, folder, name))
+            except OSError as error:
+                reason = f"cannot be read: {reason_of(error)}"
+                if is_unreachable(error):
+                    raise InputError(f"{folder.where(name)} {reason}") from None
+        if not reason:
+            names.append(name)
+        elif name not in OURS:
+            passed_over[name] = reason
+    return SearchResult(names, passed_over)
+
+
+def check_folder(folder: Place) -> None:
+    """Raises InputError if there is no folder of photos."""
+    if isinstance(folder, Storage):
+        with explain_storage_errors(folder, "cannot be read"):
+            if folder.is_folder():
+                return
+        raise InputError(f"no folder of photos at {folder}: check the URL and the bucket's name")
+    if not folder.is_dir():
+        raise InputError(f"no folder of photos at {folder}: check the path")
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or "/." in name
+
+
+def _remote_head(folder: Storage, name: str) -> bytes:
+    with folder.open(name) as file:
+        return bytes(file.read(decoding.HEAD))
 
 
 class _Search:
@@ -129,7 +190,7 @@ class _Search:
             reason = "" if entry.is_file() else _no_file(entry)
             suffix = PurePath(entry.name).suffix.lower()
             if not reason and suffix not in SUFFIXES:
-                reason = _no_photo(entry, suffix)
+                reason = _no_photo(suffix, lambda: _local_head(entry))
         except OSError as error:
             reason = f"cannot be read: {error.strerror}"
         if not reason:
@@ -154,12 +215,16 @@ def _no_file(entry: os.DirEntry[str]) -> str:
     return next((words for test, words in kinds.items() if test(mode)), "a device")
 
 
-def _no_photo(entry: os.DirEntry[str], suffix: str) -> str:
-    """Why a file is not a photo, by suffix or content; "" if it is one."""
+def _local_head(entry: os.DirEntry[str]) -> bytes:
+    with Path(entry.path).open("rb", buffering=0) as file:
+        return file.read(decoding.HEAD)
+
+
+def _no_photo(suffix: str, head_of: Callable[[], bytes]) -> str:
+    """Why a file is not a photo, by suffix or first bytes; "" if it is one."""
     if suffix in _RAW:
         return "a camera raw file: convert it to JPEG or TIFF"
-    with Path(entry.path).open("rb", buffering=0) as file:
-        head = file.read(decoding.HEAD)
+    head = head_of()
     if decoding.image_format(head):
         return ""
     what = decoding.unsupported_format(head)

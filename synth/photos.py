@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,13 +11,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from synth import decoding, limits, tables
+from synth import decoding, limits, storage, tables
 from synth.csv_cells import unescape
-from synth.decoding import FORMATS, SUFFIX_OF, TooLarge, open_image, orientation
-from synth.errors import InputError, Skipped
+from synth.decoding import FORMATS, SUFFIX_OF, open_image, orientation
+from synth.errors import InputError
 from synth.file_names import FileNames
+from synth.files import Files, FolderFiles, files_of
 from synth.near_duplicates import NEAR, Signature, dhash, groups, signature
 from synth.photo_search import SUFFIXES, SearchResult, search
+from synth.storage import Place
 
 __all__ = [
     "FORMATS",
@@ -39,6 +40,8 @@ __all__ = [
     "search",
     "signature",
 ]
+
+PROVENANCE = "photos.csv"  # in a folder of photos: their source addresses and licences
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +68,7 @@ class Photo:
         return np.asarray(self.picture)
 
 
-def find(folder: Path) -> list[str]:
+def find(folder: Place) -> list[str]:
     """Sorted names of all photos below a folder; see :func:`search`.
 
     Raises:
@@ -74,7 +77,7 @@ def find(folder: Path) -> list[str]:
     return require_photos(search(folder), folder).names
 
 
-def require_photos(found: SearchResult, folder: Path) -> SearchResult:
+def require_photos(found: SearchResult, folder: Place) -> SearchResult:
     """Returns the result of a search.
 
     Raises:
@@ -86,7 +89,7 @@ def require_photos(found: SearchResult, folder: Path) -> SearchResult:
     return found
 
 
-def provenance(folder: Path, names: Sequence[str] | None = None) -> dict[str, tuple[str, str]]:
+def provenance(folder: Place, names: Sequence[str] | None = None) -> dict[str, tuple[str, str]]:
     """Name of a photo -> its source address and licence, from ``photos.csv`` in the folder.
 
     Empty if there is no ``photos.csv``.
@@ -100,15 +103,23 @@ def provenance(folder: Path, names: Sequence[str] | None = None) -> dict[str, tu
         InputError: the table cannot be read, has no column file_name, contradicts itself, or names
             none of the photos.
     """
-    path = folder / "photos.csv"
-    if not path.is_file():
+    files, path = FolderFiles(folder), storage.where(folder, PROVENANCE)
+    if not files.has(PROVENANCE):
         return {}
     advice = "correct it, or rename it if it is not a list of the photos"
-    table = tables.read(path, known=("file_name", "source_url", "licence"))
+    known = ("file_name", "source_url", "licence")
+    if isinstance(folder, Path):
+        table = tables.read(folder / PROVENANCE, known=known)
+    else:
+        table = tables.parse(path, files.read_bytes(PROVENANCE), known=known)
     if "file_name" not in table.columns:
         columns_text = ", ".join(table.columns)
         raise InputError(f"{path} lacks the column file_name: it has {columns_text}; {advice}")
-    file_names = None if names is None else FileNames(names, folder)
+    file_names = (
+        None
+        if names is None
+        else FileNames(names, folder if isinstance(folder, Path) else str(folder))
+    )
     origins: dict[str, tuple[str, str]] = {}
     first: dict[str, int] = {}
     columns = map(table.column, ("file_name", "source_url", "licence"))
@@ -133,7 +144,7 @@ def provenance(folder: Path, names: Sequence[str] | None = None) -> dict[str, tu
 
 
 def read(
-    folder: Path,
+    source: Place | Files,
     name: str,
     at_least: tuple[int, int] | None = None,
     origin: tuple[str, str] = ("", ""),
@@ -144,7 +155,7 @@ def read(
     """Decodes one photo to an upright sRGB picture; see :func:`synth.decoding.decode`.
 
     Args:
-        folder: the folder of photos.
+        source: the folder of photos, or the files of a dataset.
         name: name of the photo in it.
         at_least: width and height in px. A larger JPEG may be decoded at 1/2, 1/4 or 1/8 of its
             size, but not smaller than this, which is several times faster.
@@ -154,28 +165,11 @@ def read(
 
     Raises:
         Skipped: the file cannot be read, is broken or too large, or has no definite RGB values.
+        Interrupted: the server of the files cannot be reached.
     """
-    data = _read_bytes(folder / name)
+    data = files_of(source).read_bytes(name)
     picture = decoding.decode(data, at_least, keep_profile=keep_profile, max_pixels=max_pixels)
     return Photo(name, hashlib.sha256(data).hexdigest(), picture, *origin)
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # reading a pipe might block
-            raise Skipped("not a file")
-        if status.st_size > limits.BYTES:
-            raise TooLarge(limits.too_many_bytes(status.st_size))
-        return path.read_bytes()
-    except Skipped:
-        raise
-    except FileNotFoundError:
-        raise Skipped("its file is missing") from None
-    except ValueError:
-        raise Skipped("its name is not a valid file name") from None
-    except OSError as error:
-        raise Skipped(f"its file cannot be read: {error.strerror or error}") from None
 
 
 def assign_splits(members: Sequence[int], shares: Sequence[float], seed: int) -> list[int]:

@@ -14,7 +14,9 @@ from synth import dataset as datasets
 from synth import photos
 from synth.anomaly import Anomaly
 from synth.errors import InputError, Skipped
-from synth.paths import name_of, path_of
+from synth.files import Files
+from synth.paths import name_of
+from synth.storage import Place
 
 MOST = 200  # rows on one sheet; viewers cannot open a larger picture
 
@@ -25,22 +27,22 @@ _HEADS = ("image", "clean twin", "difference, amplified", "region")
 _FINE = 4  # factor by which the outline is drawn larger and then reduced, for smooth edges
 
 
-def preview(dataset: str | Path, count: int = 8, seed: int = 0) -> np.ndarray:
-    """A dataset folder -> (H, W, 3) uint8: a sheet with ``count`` of its rows.
+def preview(dataset: str | Place, count: int = 8, seed: int = 0) -> np.ndarray:
+    """A dataset -> (H, W, 3) uint8: a sheet with ``count`` of its rows.
 
     The table is divided into ``count`` equal parts, and ``seed`` selects one row of each. The
     difference image - twin is multiplied by the factor written on the sheet and drawn around 128.
 
     Raises:
-        InputError: the folder is not a dataset, a row or image is invalid, or count or seed is
+        InputError: there is no dataset, a row or image is invalid, or count or seed is
             out of range.
     """
     if not 1 <= count <= MOST:
         raise InputError(f"count is {count}: give 1 to {MOST} rows")
     if seed < 0:
         raise InputError(f"seed is {seed}: give 0 or more")
-    folder = path_of(dataset)
-    table = datasets.read(folder)
+    files = datasets.open_files(dataset)
+    table = datasets.read(files)
     chosen = choose_rows(len(table), count, seed)
     rows = table.iloc[chosen].to_dict("records")
     sizes = [_tile_size(int(row["width"]), int(row["height"])) for row in rows]
@@ -48,14 +50,14 @@ def preview(dataset: str | Path, count: int = 8, seed: int = 0) -> np.ndarray:
     height = _HEAD + sum(high + _CAPTION for _, high in sizes) + _MARGIN
     sheet = Image.new("RGB", (width, height), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    title = f"{_latin1(name_of(folder))}: {len(rows)} of {len(table)} rows"
+    title = f"{_latin1(name_of(str(files.place)))}: {len(rows)} of {len(table)} rows"
     _write(draw, (_MARGIN, 14), title, 20, _INK)
     for column, head in enumerate(_HEADS):
         _write(draw, (_left(column), 48), head, 14, _FAINT)
     top = _HEAD
     for number, row, size in zip(chosen, rows, sizes, strict=True):
         try:
-            _row(sheet, top, size, folder, row)
+            _row(sheet, top, size, files, row)
         except Skipped as reason:
             raise InputError(f"row {number} ({row['file_name']}): {reason}") from None
         what, numbers = _caption(number, row)
@@ -87,12 +89,12 @@ def _tile_size(width: int, height: int) -> tuple[int, int]:
 
 
 def _row(
-    sheet: Image.Image, top: int, size: tuple[int, int], folder: Path, row: dict[Any, Any]
+    sheet: Image.Image, top: int, size: tuple[int, int], files: Files, row: dict[Any, Any]
 ) -> None:
     """Draws the four pictures of a row."""
     truth = datasets.truth(row)
-    image = _read(folder, row["file_name"], row)
-    twin = _read(folder, row["clean_file_name"], row) if row["clean_file_name"] else None
+    image = _read(files, row["file_name"], row)
+    twin = _read(files, row["clean_file_name"], row) if row["clean_file_name"] else None
     small = _resize(image, size)
     sheet.paste(small, (_left(0), top))
     if twin is None:
@@ -105,14 +107,14 @@ def _row(
         _badge(sheet, _left(2), top, size, f"x {gain}")
     if not datasets.is_unplaced(row):
         sheet.paste(draw_outline(small, truth, image.shape[1], image.shape[0]), (_left(3), top))
-    elif (mask := datasets.region(row, folder)) is not None:
+    elif (mask := datasets.region(row, files)) is not None:
         sheet.paste(draw_mask_outline(small, mask), (_left(3), top))
     else:
         _blank(sheet, _left(3), top, size, "place not known")
 
 
-def _read(folder: Path, name: str, row: dict[Any, Any]) -> np.ndarray:
-    pixels = photos.read(folder, name, keep_profile=True).pixels
+def _read(files: Files, name: str, row: dict[Any, Any]) -> np.ndarray:
+    pixels = photos.read(files, name, keep_profile=True).pixels
     high, wide = pixels.shape[:2]
     if (wide, high) != (row["width"], row["height"]):
         recorded = f"{row['width']}x{row['height']}"

@@ -24,6 +24,7 @@ REACH = 5.0  # s to open a connection to the address
 ANSWER = 20.0  # s in which a cluster answers, with the start of the process that asks
 _ENVIRONMENT = {  # read by Ray when it is imported
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",  # of workers that Ray starts here; 15 would starve beside others
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # silences a warning about its future default
 }
 _ASK = "import sys; from ray._raylet import GcsClient; GcsClient(address=sys.argv[1])"

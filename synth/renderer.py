@@ -20,6 +20,7 @@ from synth.errors import Skipped
 from synth.paths import path_of
 from synth.photos import Photo
 from synth.recipe import Codec, Draw, Recipe
+from synth.storage import Place
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +57,7 @@ class Sample:
     name: str = ""
 
 
-def read(folder: Path, name: str, recipe: Recipe, origin: tuple[str, str] = ("", "")) -> Photo:
+def read(folder: Place, name: str, recipe: Recipe, origin: tuple[str, str] = ("", "")) -> Photo:
     """Decodes a photo with the options of a recipe; see :func:`photos.read`."""
     return photos.read(
         folder,

@@ -7,24 +7,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from synth import anomaly as anomalies
-from synth import dataset, limits, photos, renderer
+from synth import dataset, limits, photo_search, photos, renderer
 from synth.dataset import Problem
 from synth.errors import InputError, Skipped
-from synth.json_files import read_object
-from synth.paths import path_of
+from synth.files import Files, FolderFiles, files_of
 from synth.recipe import Draw
 from synth.renderer import RowPixels
+from synth.shards import ShardFiles
+from synth.storage import Place, place_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TOLERANCE = 3  # code values by which library versions may differ in decoding a JPEG
+
+
+class ShardProblem(Problem):
+    """A shard that differs from the manifest: its first row, its name and the difference."""
+
+    def __str__(self) -> str:
+        return f"{self.file_name}: {self.what}"
 
 
 def _empty(value: Any) -> bool:
@@ -56,13 +63,13 @@ class DecodeOptions:
     max_pixels: int = limits.PIXELS
 
 
-def decode_options_of(folder: Path) -> DecodeOptions:
-    """The decode options in a dataset's recipe.json.
+def decode_options_of(source: Place | Files) -> DecodeOptions:
+    """The decode options in a dataset's recipe.json or manifest.
 
     Earlier versions did not record them and kept the values of photos with a colour profile.
     """
     try:
-        recipe = read_object(folder / "recipe.json")["recipe"]
+        recipe = dataset.recipe_of(files_of(source))["recipe"]
         keep, most = recipe.get("keep_profile", True), recipe.get("max_pixels", limits.PIXELS)
     except (InputError, KeyError, TypeError, AttributeError):
         return DecodeOptions()
@@ -70,7 +77,7 @@ def decode_options_of(folder: Path) -> DecodeOptions:
 
 
 def repaint(
-    row: Mapping[Any, Any], photo_folder: Path, options: DecodeOptions | None = None
+    row: Mapping[Any, Any], photo_folder: Place, options: DecodeOptions | None = None
 ) -> RowPixels:
     """Makes the pixels of a recorded row again from its photo.
 
@@ -110,13 +117,13 @@ def _encode(row: Mapping[Any, Any], pixels: np.ndarray) -> bytes:
     return renderer.encode(pixels, row["codec"], quality)
 
 
-def rebuild(folder: str | Path, row: int | str, photo_folder: str | Path) -> bytes:
+def rebuild(folder: str | Place | Files, row: int | str, photo_folder: str | Place) -> bytes:
     """Makes the image file of one row again; with the same library versions the bytes are equal.
 
     Args:
-        folder: the dataset.
+        folder: path or URL of the dataset.
         row: number of the row from 0, or its ``file_name``.
-        photo_folder: the folder of photos.
+        photo_folder: path or URL of the folder of photos.
 
     Returns:
         The bytes of the file.
@@ -124,17 +131,17 @@ def rebuild(folder: str | Path, row: int | str, photo_folder: str | Path) -> byt
     Raises:
         InputError: there is no such row, or its photo is missing or has changed.
     """
-    folder = path_of(folder)
-    table = dataset.parse(folder)
+    files = dataset.open_files(folder)
+    table = dataset.parse(files)
     number = find_row(table, row)
     record = table.iloc[[number]].to_dict("records")[0]
     for column in dataset.IMAGE_FOLDERS:
         if dataset.is_outside_folder(record[column]):
             raise InputError(
-                f"{dataset.table_of(folder)}, row {number}: {column} "
+                f"{dataset.table_place(files)}, row {number}: {column} "
                 f"'{record[column]}' points outside the folder"
             )
-    return _encode(record, repaint(record, path_of(photo_folder), decode_options_of(folder)).image)
+    return _encode(record, repaint(record, place_of(photo_folder), decode_options_of(files)).image)
 
 
 def find_row(table: pd.DataFrame, row: int | str) -> int:
@@ -156,8 +163,8 @@ def find_row(table: pd.DataFrame, row: int | str) -> int:
 
 
 def verify(
-    folder: str | Path,
-    photo_folder: str | Path | None = None,
+    folder: str | Place,
+    photo_folder: str | Place | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Problem]:
     """Checks a dataset and returns its faults, sorted by row.
@@ -165,28 +172,34 @@ def verify(
     Files, columns, ranges, masks and clean twins are checked; with the photos also the pixels. A
     PNG must equal the replayed row. A JPEG must equal the encoded replayed row, or differ by at
     most :data:`TOLERANCE` code values if the recorded library versions are not the installed ones.
+    Shards must have the sizes, checksums and numbers of rows in the manifest; if they do not, rows
+    are not checked.
 
     Args:
-        folder: the dataset.
-        photo_folder: the folder of photos; None: do not check pixels.
+        folder: path or URL of the dataset.
+        photo_folder: path or URL of the folder of photos; None: do not check pixels.
         progress: called with (rows done, number of rows).
 
     Raises:
         InputError: the dataset or the folder of photos does not exist or cannot be read.
     """
-    folder = path_of(folder)
-    photo_folder = None if photo_folder is None else path_of(photo_folder)
-    table = dataset.parse(folder)
-    if photo_folder is not None and not photo_folder.is_dir():
-        raise InputError(f"no folder of photos at {photo_folder}: check the path")
-    problems = list(dataset.problems(table, folder))
+    files = dataset.open_files(folder)
+    if photo_folder is not None:
+        photo_folder = place_of(photo_folder)
+        photo_search.check_folder(photo_folder)
+    if isinstance(files, ShardFiles):
+        faulty = [ShardProblem(each.row, each.shard, each.what) for each in files.faults()]
+        if faulty:
+            return list(faulty)
+    table = dataset.parse(files)
+    problems = list(dataset.problems(table, files))
     invalid_rows = {problem.row for problem in problems}
-    slack = 0 if _same_versions(folder) else TOLERANCE
-    options = decode_options_of(folder)
+    slack = 0 if _same_versions(files) else TOLERANCE
+    options = decode_options_of(files)
     for i, row in enumerate(table.to_dict("records")):
         if i not in invalid_rows:
             try:
-                faults = list(_pixel_problems(row, folder, photo_folder, slack, options))
+                faults = list(_pixel_problems(row, files, photo_folder, slack, options))
             except Skipped as reason:
                 faults = [str(reason)]
             problems += [Problem(i, row["file_name"], what) for what in faults]
@@ -195,18 +208,16 @@ def verify(
     return sorted(problems, key=lambda problem: problem.row)
 
 
-def _same_versions(folder: Path) -> bool:
+def _same_versions(files: Files) -> bool:
     """Whether the dataset was made with the installed library versions.
 
     Raises:
         InputError: recipe.json is damaged.
     """
-    path = folder / "recipe.json"
-    if not path.is_file():  # the dataset is from another program
-        return False
-    about = read_object(
-        path, "restore it from a copy, or delete it to verify without library versions"
-    )
+    if isinstance(files, FolderFiles) and not files.has(dataset.RECIPE):
+        return False  # the dataset is from another program
+    advice = "restore it from a copy, or delete it to verify without library versions"
+    about = dataset.recipe_of(files, advice)
     recorded, here = about.get("versions"), dataset.versions()
     if not isinstance(recorded, dict):
         return False
@@ -215,13 +226,13 @@ def _same_versions(folder: Path) -> bool:
 
 def _pixel_problems(
     row: Mapping[Any, Any],
-    folder: Path,
-    photo_folder: str | Path | None,
+    files: Files,
+    photo_folder: Place | None,
     slack: int,
     options: DecodeOptions,
 ) -> Iterator[str]:
     size = (int(row["width"]), int(row["height"]))
-    image = photos.read(folder, row["file_name"], keep_profile=True).pixels
+    image = photos.read(files, row["file_name"], keep_profile=True).pixels
     if image.shape[1::-1] != size:
         yield f"its image is {image.shape[1]}x{image.shape[0]}, in the table {size[0]}x{size[1]}"
         return
@@ -229,21 +240,21 @@ def _pixel_problems(
     if truth is not None and not anomalies.mask(truth, size[1], size[0]).any():
         yield "its region covers no pixel"
     if unplaced:
-        dataset.region(row, folder)  # raises Skipped for a mask that cannot be used
+        dataset.region(row, files)  # raises Skipped for a mask that cannot be used
     elif row["mask_file_name"]:
-        mask = photos.read(folder, row["mask_file_name"], keep_profile=True).pixels[..., 0]
+        mask = photos.read(files, row["mask_file_name"], keep_profile=True).pixels[..., 0]
         if not np.array_equal(mask, renderer.mask_image(truth, size)):
             yield "its mask is not the region in the table"
     twin = None
     if row["clean_file_name"]:
-        twin = photos.read(folder, row["clean_file_name"], keep_profile=True).pixels
+        twin = photos.read(files, row["clean_file_name"], keep_profile=True).pixels
         if twin.shape != image.shape:
             yield "its clean twin has another size"
             return
         if row["codec"] == "png" and not unplaced:
             yield from _twin_problems(row, image, twin)
     if photo_folder is not None:
-        yield from _replay_problems(row, image, twin, Path(photo_folder), slack, options)
+        yield from _replay_problems(row, image, twin, photo_folder, slack, options)
 
 
 def _twin_problems(row: Mapping[Any, Any], image: np.ndarray, twin: np.ndarray) -> Iterator[str]:
@@ -260,7 +271,7 @@ def _replay_problems(
     row: Mapping[Any, Any],
     image: np.ndarray,
     twin: np.ndarray | None,
-    photo_folder: Path,
+    photo_folder: Place,
     slack: int,
     options: DecodeOptions,
 ) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +13,34 @@ from synth.generate_log import PhotoResult
 from synth.memory import is_out_of_memory, out_of_memory_error
 from synth.photos import Photo
 from synth.recipe import Draw, Recipe
+from synth.storage import Place
 
+Write = Callable[[str, bytes], None]
 EXTENSIONS = {"jpeg": "jpg", "png": "png"}
 
 
 def make_rows(
-    source: Path, name: str, origin: tuple[str, str], recipe: Recipe, out: Path
+    source: Place, name: str, origin: tuple[str, str], recipe: Recipe, out: Path
 ) -> PhotoResult:
-    """Makes all rows of one photo and writes their files below ``out``.
+    """Makes all rows of one photo and writes their files below ``out``; see :func:`render_rows`."""
+
+    def write(file_name: str, data: bytes) -> None:
+        (out / file_name).write_bytes(data)
+
+    return render_rows(source, name, origin, recipe, write)
+
+
+def render_rows(
+    source: Place, name: str, origin: tuple[str, str], recipe: Recipe, write: Write
+) -> PhotoResult:
+    """Makes all rows of one photo.
 
     Args:
         source: the folder of photos.
         name: name of the photo in it.
         origin: source address and licence of the photo.
         recipe: the parameters.
-        out: the dataset folder.
+        write: called with name in the dataset and bytes of each file.
 
     Returns:
         The rows, or the reason why the photo was skipped.
@@ -34,6 +48,12 @@ def make_rows(
     Raises:
         Interrupted: memory is exhausted.
     """
+    sizes: dict[str, int] = {}
+
+    def write_and_count(file_name: str, data: bytes) -> None:
+        write(file_name, data)
+        sizes[file_name] = len(data)
+
     try:
         name.encode()
         photo = renderer.read(source, name, recipe, origin)
@@ -41,8 +61,7 @@ def make_rows(
             recipe.draw(*photo.picture.size, renderer.row_generator(recipe, photo, k))
             for k in range(recipe.per_photo)
         ]
-        sizes: dict[str, int] = {}
-        rows = [_write_row(photo, draw, k, recipe, out, sizes) for k, draw in enumerate(draws)]
+        rows = [_write_row(photo, draw, k, recipe, write_and_count) for k, draw in enumerate(draws)]
     except Skipped as reason:
         return PhotoResult(name, skipped=str(reason))
     except (MemoryError, OSError) as error:
@@ -55,15 +74,8 @@ def make_rows(
     )
 
 
-def _write_row(
-    photo: Photo, draw: Draw, k: int, recipe: Recipe, out: Path, sizes: dict[str, int]
-) -> dict[str, Any]:
-    """Writes the images of one row and returns the row; adds the file sizes to ``sizes``."""
-
-    def write(name: str, data: bytes) -> None:
-        (out / name).write_bytes(data)
-        sizes[name] = len(data)
-
+def _write_row(photo: Photo, draw: Draw, k: int, recipe: Recipe, write: Write) -> dict[str, Any]:
+    """Writes the images of one row and returns the row."""
     painted = renderer.paint(photo, draw)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(photo.name).stem)[:60]
     base = f"{stem}-{photo.sha256[:8]}-{k}"

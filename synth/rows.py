@@ -12,7 +12,9 @@ from synth import anomaly as anomalies
 from synth import photos
 from synth.anomaly import Anomaly, Overflow, Rounding, Shape
 from synth.errors import InputError, Skipped
+from synth.files import Files, files_of
 from synth.recipe import SPLITS, Codec
+from synth.storage import Place
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,11 +70,14 @@ def unplaced(table: pd.DataFrame) -> pd.Series[bool]:
     return (table["label"] == 1) & table[list(PLACE)].isna().all(axis=1)
 
 
-def region(row: Mapping[Any, Any], folder: Path) -> np.ndarray | None:
+def region(row: Mapping[Any, Any], source: Place | Files) -> np.ndarray | None:
     """-> (H, W) bool: the pixels of a row's anomaly; None where they are not known.
 
     For a row with a place, they follow from its numbers. For an unplaced row they are the pixels of
     its mask that are not black.
+
+    Args:
+        source: the dataset.
 
     Raises:
         Skipped: the mask cannot be read, has another size than the row, or is black.
@@ -82,7 +87,7 @@ def region(row: Mapping[Any, Any], folder: Path) -> np.ndarray | None:
         return anomalies.mask(anomaly, height, width)
     if not row["mask_file_name"] or int(row["label"]) == 0:
         return None
-    pixels = photos.read(folder, row["mask_file_name"], keep_profile=True).pixels
+    pixels = photos.read(source, row["mask_file_name"], keep_profile=True).pixels
     mask = np.asarray(pixels.any(axis=2))
     if mask.shape != (height, width):
         raise Skipped(f"its mask is {mask.shape[1]}x{mask.shape[0]}, in the table {width}x{height}")
@@ -96,13 +101,14 @@ def is_outside_folder(name: str) -> bool:
     return Path(name).is_absolute() or ".." in Path(name).parts
 
 
-def faults(row: Mapping[Any, Any], folder: Path) -> Iterator[str]:
+def faults(row: Mapping[Any, Any], source: Place | Files) -> Iterator[str]:
     """The faults of a row of a typed table; files are checked for existence only."""
+    files = files_of(source)
     for column in IMAGE_FOLDERS:
         name = row[column]
         if is_outside_folder(name):
             yield f"{column} points outside the folder"
-        elif (name or column == "file_name") and not (folder / name).is_file():
+        elif (name or column == "file_name") and not files.has(name):
             yield f"{column} '{name}' is missing on disk"
     for column, words in _WORDS.items():
         if row[column] not in words:

@@ -13,7 +13,7 @@ MESSAGE = "{folder} was started with another {names}: resume with the same, or p
 
 
 def check_same_request(
-    earlier: Any, request: Mapping[str, Any], folder: Path, message: str = MESSAGE
+    earlier: Any, request: Mapping[str, Any], folder: Path | str, message: str = MESSAGE
 ) -> None:
     """Refuse to resume a run that was started with another request.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote, unquote
 
 from synth.errors import InputError
@@ -71,10 +71,8 @@ class Storage:
         Raises:
             OSError: it cannot be written.
         """
-        from pyarrow import fs
-
         path = self._inside(name)
-        if not isinstance(self.filesystem, fs.LocalFileSystem):
+        if not self.is_local():
             # An object appears when its upload is complete. `data` is in memory, so that no error
             # between two parts can complete the upload of a half-written object.
             with self.filesystem.open_output_stream(path) as stream:
@@ -96,6 +94,25 @@ class Storage:
 
         found = self.filesystem.get_file_info(self._inside(name))
         return int(found.size) if found.type == fs.FileType.File else None
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file with a name.
+
+        Raises:
+            OSError: the file system does not answer.
+        """
+        return self.size(name) is not None
+
+    def is_folder(self) -> bool:
+        """Whether the folder exists; a prefix of an object store exists if it has objects.
+
+        Raises:
+            OSError: the file system does not answer.
+        """
+        from pyarrow import fs
+
+        found = self.filesystem.get_file_info(self.path) if self.path else None
+        return found is None or found.type == fs.FileType.Directory
 
     def files(self, below: str = "") -> Iterator[tuple[str, int]]:
         """Name and size in bytes of each file below a folder, unsorted; none if it is missing.
@@ -121,8 +138,41 @@ class Storage:
         with suppress(FileNotFoundError):
             self.filesystem.delete_file(self._inside(name))
 
+    def is_local(self) -> bool:
+        """Whether the folder is on a local disk."""
+        from pyarrow import fs
+
+        return isinstance(self.filesystem, fs.LocalFileSystem)
+
     def _inside(self, name: str) -> str:
         return f"{self.path}/{name}" if name else self.path
+
+
+Place: TypeAlias = Path | Storage
+
+
+def place_of(place: str | Place) -> Place:
+    """A path or URL from the user -> the folder; a local one is a path, also for ``file://``.
+
+    ``~`` in a path is replaced by the home folder.
+
+    Raises:
+        InputError: as :func:`storage_of`.
+
+    >>> place_of("file:///photos/2024").as_posix()
+    '/photos/2024'
+    """
+    if isinstance(place, Storage):
+        return place
+    if not is_url(place):
+        return path_of(place)
+    storage = storage_of(place)
+    return Path(storage.path or "/") if storage.is_local() else storage
+
+
+def where(place: Place, name: str) -> str:
+    """Path or URL of a file in a folder, for messages."""
+    return str(place / name) if isinstance(place, Path) else place.where(name)
 
 
 def storage_of(place: str | Path) -> Storage:
@@ -191,7 +241,13 @@ def reason_of(error: BaseException) -> str:
         return "there is no such bucket; check the name and AWS_ENDPOINT_URL"
     if "ACCESS_DENIED" in text or "403" in text or "Permission" in text:
         return "permission denied; check the credentials in the environment"
-    if "NETWORK_CONNECTION" in text or "resolve" in text or "connect" in text.lower():
+    if is_unreachable(error):
         return "the server cannot be reached; check the address and the network"
     text = text.split(" (Request ID")[0]
     return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 3] + "..."
+
+
+def is_unreachable(error: BaseException) -> bool:
+    """Whether an error means that the server does not answer, so that no file can be read."""
+    text = str(error)
+    return "NETWORK_CONNECTION" in text or "resolve" in text or "connect" in text.lower()

@@ -32,7 +32,7 @@ class Table:
     """The cells of a table as text, without surrounding spaces.
 
     Args:
-        path: the file.
+        path: the file; a text if it is not on a local disk.
         delimiter: character between two cells.
         columns: the headings; an expected one in the spelling of the caller.
         rows: cells of each row, as many as there are columns.
@@ -40,7 +40,7 @@ class Table:
         oddities: sentences about parts of the file that were left out.
     """
 
-    path: Path
+    path: Path | str
     delimiter: str
     columns: tuple[str, ...]
     rows: list[list[str]]
@@ -197,6 +197,25 @@ def read(
         raise InputError(f"no table at {path}: check the path") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): name a CSV file") from None
+    return parse(path, data, needed, known, advice)
+
+
+def parse(
+    path: Path | str,
+    data: bytes,
+    needed: Collection[str] = (),
+    known: Collection[str] = (),
+    advice: str = "save it as CSV in UTF-8",
+) -> Table:
+    """The bytes of a file -> its table; see :func:`read`.
+
+    Args:
+        path: path or URL of the file, for messages.
+        data: its bytes.
+
+    Raises:
+        InputError: the bytes are not such a table; the message names the row.
+    """
     text = csv_text.decode(path, data, advice)
     names = dict.fromkeys((*needed, *known))
     delimiter, skipped, text = csv_text.find_delimiter(text, names)

@@ -78,6 +78,23 @@ def worker_pool(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+@contextmanager
+def local_pool(count: int) -> Iterator[Run]:
+    """As :func:`worker_pool`, but a single worker is this process."""
+    if count > 1:
+        with worker_pool(count) as run:
+            yield run
+        return
+
+    def run_here(
+        function: Callable[..., Any], jobs: Iterable[tuple[Any, ...]]
+    ) -> Generator[Any, None, None]:
+        for job in jobs:
+            yield function(*job)
+
+    yield run_here
+
+
 def require_main_guard() -> None:
     """Ends a worker process whose start runs the calls of its parent's script again.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,11 @@ import pandas as pd
 import pytest
 
 from synth import Recipe, generate, scenes
+
+sys.path.insert(0, str(Path(__file__).parent / "helpers"))
+from object_store import bucket, s3, s3_server, shard_dataset, upload
+
+__all__ = ["bucket", "s3", "s3_server", "upload"]  # fixtures
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
@@ -52,4 +58,12 @@ def small_set(scene_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         twins=True, masks=True, split=(0.5, 0.25, 0.25), seed=3,
     )  # fmt: skip
     generate(scene_folder, folder, recipe)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sharded_set(small_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The dataset of ``small_set`` in 3 shards with row groups of 4 rows."""
+    folder = tmp_path_factory.mktemp("sets") / "sharded"
+    shard_dataset(small_set, folder)
     return folder

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
 from localize.external.options import TIME_LIMIT
+from synth.engine_names import EngineName
 
-Dataset = Annotated[Path, typer.Argument(help="Dataset folder that synth wrote.")]
+DATASET_HELP = "Dataset folder that synth wrote, or path or URL of a sharded dataset."
+Dataset = Annotated[str, typer.Argument(help=DATASET_HELP)]
 Engine = Annotated[
-    str,
+    EngineName,
     typer.Option(
         help="Where the localizers answer: local (this machine) or ray (the processes of a Ray "
         "cluster, with the same results; needs the extra ray)."

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def find(
-    images: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
+    images: Annotated[list[str], typer.Argument(help="Images, or folders of images.")],
     method: Annotated[
         Optional[str],
         typer.Option(
@@ -91,16 +91,23 @@ def find(
     from localize.evaluation.provenance import fingerprint
     from localize.localizer import Known
     from localize.report import overlays
-    from synth import photos
+    from synth import photos, storage
+    from synth.paths import path_of
 
-    console.require_paths(images)
+    if urls := [each for each in images if storage.is_url(each)]:
+        raise InputError(
+            f"{urls[0]} is a URL, and find reads local images: copy them to this machine, or use "
+            "localize evaluate for a dataset at a URL"
+        )
+    places = [path_of(each) for each in images]
+    console.require_paths(places)
     if overwrite and overlay is None and out is None:
         raise InputError("--overwrite is for --overlay and --out: name the folder or the table")
     if resume and out is None:
         raise InputError("--resume is for --out: name the table")
     image_files = [
         overlays.Photo(path, name) if path.is_dir() else overlays.Photo(path.parent, path.name)
-        for path in images
+        for path in places
         for name in (photos.find(path) if path.is_dir() else [path.name])
     ]
     targets: list[Path] = []
@@ -156,7 +163,7 @@ def find(
                 "to continue, run the command again with --resume"
             ) from None
         console.print_line(f"{out}: {len(paths)} images")
-    for path in images:
+    for path in places:
         if path.is_dir():
             console.print_passed_over(path)
     if failed:

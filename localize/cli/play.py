@@ -7,16 +7,14 @@ from typing import Annotated, Optional
 
 import typer
 
-from localize.cli.arguments import Overwrite
+from localize.cli.arguments import DATASET_HELP, Overwrite
 from synth import console, output_file
 from synth.errors import InputError
 from synth.text_escapes import escape_surrogates
 
 
 def play(
-    dataset: Annotated[
-        Path, typer.Argument(help="Dataset folder with clean twins, written by synth.")
-    ],
+    dataset: Annotated[str, typer.Argument(help=f"{DATASET_HELP[:-1]}, with clean twins.")],
     out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("play.html"),
     scores: Annotated[
         Optional[Path],

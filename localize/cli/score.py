@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from localize.cli.arguments import FalseCalls, Overwrite
+from localize.cli.arguments import Dataset, FalseCalls, Overwrite
 from synth import console, coordinate_units
 from synth.coordinate_units import Unit
 
@@ -16,7 +16,7 @@ def score(
     predictions: Annotated[
         Path, typer.Argument(help="CSV with the columns file_name, x_pred, y_pred.")
     ],
-    dataset: Annotated[Path, typer.Argument(help="Dataset folder that synth wrote.")],
+    dataset: Dataset,
     out: Annotated[Path, typer.Option(help="Folder to write.")],
     clean: Annotated[
         Optional[Path],

@@ -38,8 +38,8 @@ def sharpness(
         ),
     ] = None,
     photos: Annotated[
-        Optional[Path],
-        typer.Option(help="Folder of photos, from which the images of the trials are made."),
+        Optional[str],
+        typer.Option(help="Path or URL of photos, from which the images of the trials are made."),
     ] = None,
     out: Annotated[Optional[Path], typer.Option(help="Folder to write.")] = None,
     ratios: Annotated[

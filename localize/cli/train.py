@@ -7,7 +7,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from localize.cli.arguments import Overwrite, Resume, Seeds
+from localize.cli.arguments import DATASET_HELP, Overwrite, Resume, Seeds
 from localize.cli.options import add_option_flags
 from synth import console
 
@@ -19,13 +19,11 @@ def train(
     ],
     out: Annotated[Path, typer.Option(help="Run folder to write.")],
     options: dict[str, Any],
-    dataset: Annotated[
-        Optional[Path], typer.Argument(help="Dataset folder that synth wrote.")
-    ] = None,
+    dataset: Annotated[Optional[str], typer.Argument(help=DATASET_HELP)] = None,
     photos: Annotated[
-        Optional[Path],
+        Optional[str],
         typer.Option(
-            help="Instead of DATASET: folder of photos from which endless images are drawn."
+            help="Instead of DATASET: path or URL of photos from which endless images are drawn."
         ),
     ] = None,
     recipe: Annotated[
@@ -70,7 +68,7 @@ def train(
 
 
 def _train_seeds(
-    spec: str, dataset: Path | None, out: Path, seeds: int, *, photos: Path | None, **more: Any
+    spec: str, dataset: str | None, out: Path, seeds: int, *, photos: str | None, **more: Any
 ) -> None:
     """Train a method with several seeds; print a line for each and one for all."""
     from localize.evaluation.seeds import describe_spread

@@ -17,7 +17,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,10 +31,10 @@ from synth import photos, renderer
 from synth.anomaly import Anomaly
 from synth.console import Progress
 from synth.errors import InputError, Skipped
-from synth.paths import path_of
 from synth.photos import Photo
 from synth.recipe import Recipe
 from synth.renderer import Sample
+from synth.storage import Place, place_of
 
 TRIES = 40  # random places tried for the regions of one image
 GAP = 8.0  # px, smallest distance between regions of one image
@@ -44,9 +43,9 @@ CACHE = 150_000_000  # px of decoded photos kept in memory
 
 
 def split(
-    folder: str | Path, stages: Sequence[Stage], seed: int = 0, progress: Progress | None = None
+    folder: str | Place, stages: Sequence[Stage], seed: int = 0, progress: Progress | None = None
 ) -> tuple[Endless, Endless]:
-    """A folder of photos -> endless images for training, and VAL_IMAGES images of other photos.
+    """Photos -> endless images for training, and VAL_IMAGES images of other photos.
 
     One photo in seven, at least one, is for validation only. Every photo is decoded once, so that
     ``skipped`` of both sources holds all of their photos that cannot be used, with the reasons.
@@ -57,7 +56,7 @@ def split(
     Raises:
         InputError: fewer than two photos can be used.
     """
-    folder = path_of(folder)
+    folder = place_of(folder)
     names = photos.find(folder)
     all_photos = Endless(folder, stages, 2 * seed, names=names)
     sizes = all_photos.read_sizes(progress)
@@ -93,7 +92,7 @@ class Endless(Source):
     A photo that cannot be read or is too small for every recipe goes to ``skipped``.
 
     Args:
-        photos_folder: the folder of the photos.
+        photos_folder: path or URL of the photos.
         stages: from :func:`localize.data.recipe_stages.load`, or one recipe.
         seed: other seeds give other images.
         names: the photos to use; None: all in the folder.
@@ -106,7 +105,7 @@ class Endless(Source):
 
     def __init__(
         self,
-        photos_folder: str | Path,
+        photos_folder: str | Place,
         stages: Recipe | Sequence[Stage],
         seed: int = 0,
         *,
@@ -115,7 +114,7 @@ class Endless(Source):
         augment: bool = True,
     ) -> None:
         super().__init__()
-        self.folder = path_of(photos_folder)
+        self.folder = place_of(photos_folder)
         self.names: Sequence[str]
         self.names = list(names) if names is not None else photos.find(self.folder)
         self.stages = (Stage(stages.to_dict()),) if isinstance(stages, Recipe) else tuple(stages)

@@ -1,11 +1,10 @@
-"""A dataset on disk as a source of labelled images."""
+"""A dataset as a source of labelled images: a folder, or shards in a folder or at a URL."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,11 @@ from localize.localizer import Source
 from synth import dataset, photos
 from synth.anomaly import Anomaly
 from synth.errors import InputError, Skipped
-from synth.paths import path_of
+from synth.files import Files
+from synth.files import where as where_of
 from synth.recipe import SPLITS
 from synth.renderer import Sample
+from synth.storage import Place
 
 
 @dataclass(frozen=True)
@@ -65,22 +66,24 @@ class _Images:
 
 
 class Folder(Source):
-    """The rows of one split of a dataset on disk; ``split`` may be ``all``.
+    """The rows of one split of a dataset; ``split`` may be ``all``.
 
-    ``len`` and indexing run over the rows with an anomaly at a known place; ``table`` holds those
-    rows, and ``unplaced`` the images whose anomaly has no known place.
+    ``folder`` is the path or URL of the dataset, and ``files`` reads its files by name. ``len``
+    and indexing run over the rows with an anomaly at a known place; ``table`` holds those rows,
+    and ``unplaced`` the images whose anomaly has no known place.
 
     Raises:
         InputError: there is no dataset, or its table is faulty.
     """
 
-    def __init__(self, folder: str | Path, split: str = "all") -> None:
+    def __init__(self, folder: str | Place | Files, split: str = "all") -> None:
         super().__init__()
         if split != "all" and split not in SPLITS:
             raise InputError(f"split '{split}' is unknown: use {', '.join(SPLITS)} or all")
-        self.folder = path_of(folder)
+        self.files = dataset.open_files(folder)
+        self.folder = self.files.place
         self.split = split
-        table = dataset.read(self.folder)
+        table = dataset.read(self.files)
         rows = table if split == "all" else table[table["split"] == split]
         unplaced = dataset.unplaced(rows)
         self.table = rows[(rows["label"] == 1) & ~unplaced].reset_index(drop=True)
@@ -113,7 +116,7 @@ class Folder(Source):
         image = self.read_image(row["file_name"])
         if image.shape[:2] != (row["height"], row["width"]):
             raise InputError(
-                f"{self.folder / row['file_name']} is {image.shape[1]}x{image.shape[0]}, the "
+                f"{self.where(row['file_name'])} is {image.shape[1]}x{image.shape[0]}, the "
                 f"table says {row['width']}x{row['height']}: synth verify checks the dataset"
             )
         return image
@@ -204,9 +207,13 @@ class Folder(Source):
             InputError: the mask cannot be used.
         """
         try:
-            return dataset.region(unplaced.row, self.folder)
+            return dataset.region(unplaced.row, self.files)
         except Skipped as reason:
-            raise InputError(f"{self.folder / unplaced.name}: {reason}") from None
+            raise InputError(f"{self.where(unplaced.name)}: {reason}") from None
+
+    def where(self, name: str) -> str:
+        """Path or URL of a file of the dataset, for messages."""
+        return where_of(self.files, name)
 
     def read_image(self, name: str) -> np.ndarray:
         """A file of the dataset -> (H, W, 3) uint8.
@@ -215,9 +222,9 @@ class Folder(Source):
             InputError: it cannot be read.
         """
         try:
-            return photos.read(self.folder, name, keep_profile=True).pixels
+            return photos.read(self.files, name, keep_profile=True).pixels
         except Skipped as reason:
-            raise InputError(f"{self.folder / name}: {reason}") from None
+            raise InputError(f"{self.where(name)}: {reason}") from None
 
 
 def _photo(row: Mapping[Any, Any]) -> str:

@@ -6,11 +6,11 @@ way as an interrupted one.
 
 from __future__ import annotations
 
-import copy
 import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from localize import registry
@@ -19,7 +19,7 @@ from localize.evaluation.answer_log import AnswerLog
 from localize.evaluation.inference import Progress, answer_batch, asked_source, group_ranges
 from localize.evaluation.questions import questions_of
 from localize.localizer import Localizer, as_localizer
-from localize.ray_pool import Pool
+from localize.ray_pool import NodeSpec, Pool
 from synth.errors import InputError
 
 
@@ -52,7 +52,8 @@ class QuestionWorker:
     """One localizer at a time in a process of a cluster, and the questions that it is asked.
 
     Args:
-        specs: SPEC on the node and options of :func:`localize.registry.load`, of each localizer.
+        home: the working directory that Ray made.
+        specs: SPEC and options of :func:`localize.registry.load`, of each localizer.
         source: the dataset; its images are read on the node.
         threads: of torch.
 
@@ -61,14 +62,19 @@ class QuestionWorker:
     """
 
     def __init__(
-        self, specs: Sequence[tuple[str, Mapping[str, Any]]], source: Folder, threads: int
+        self,
+        home: Path,
+        specs: Sequence[tuple[NodeSpec, Mapping[str, Any]]],
+        source: Folder,
+        threads: int,
     ) -> None:
-        if not source.folder.is_dir():
+        if isinstance(source.folder, Path) and not source.folder.is_dir():
             raise InputError(
                 f"{source.folder} is not on the node {socket.gethostname()}: put the dataset on a "
-                "file system that all nodes share"
+                "file system that all nodes share, or name it by a URL"
             )
-        self._specs, self._source, self._threads = specs, source, threads
+        self._specs = [(spec.at(home), options) for spec, options in specs]
+        self._source, self._threads = source, threads
         self._number = -1  # of the localizer that is loaded
 
     def answer(self, item: Group) -> list[dict[str, Any]]:
@@ -98,8 +104,6 @@ def fill_logs(pool: Pool, localizers: Sequence[Asked], source: Folder, progress:
     torch = sys.modules.get("torch")
     threads = torch.get_num_threads() if torch else 1  # as here: sums have the same order
     specs = [(pool.spec(each.spec), each.options) for each in localizers]
-    moved = copy.copy(source)
-    moved.folder = source.folder.absolute()  # a process of Ray has another current directory
     detects = [False] * len(localizers)
     done = total = 0
     for clean in (False, True):
@@ -114,7 +118,7 @@ def fill_logs(pool: Pool, localizers: Sequence[Asked], source: Folder, progress:
             detects[number] |= any(map(_detects, logged))
             groups += [Group(number, clean, indices) for indices in ranges[len(logged) :]]
         total += sum(len(group.questions) for group in groups)
-        answers = pool.map(QuestionWorker, (specs, moved, threads), groups)
+        answers = pool.map(QuestionWorker, (specs, source, threads), groups)
         for group, lines in zip(groups, answers, strict=True):
             localizers[group.number].log.add(lines)
             detects[group.number] |= _detects(lines)

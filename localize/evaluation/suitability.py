@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from pathlib import Path
 
 from localize.data.folder import Folder
 from localize.registry import Method
 from synth.errors import InputError
+from synth.storage import Place
 
 
-def choose_split(dataset: str | Path, requested: str | None) -> Folder:
+def choose_split(dataset: str | Place, requested: str | None) -> Folder:
     """The split to score: the requested one; without one test, or val if there is no test split.
 
     Raises:

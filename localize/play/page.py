@@ -125,14 +125,14 @@ def _embedded_images(source: Folder, order: list[int]) -> Iterator[tuple[dict[st
         row = rows[number]
         if not row["clean_file_name"]:
             raise InputError(
-                f"{source.folder / row['file_name']} has no clean twin to draw the change on: "
+                f"{source.where(row['file_name'])} has no clean twin to draw the change on: "
                 "make the dataset with synth generate --twins"
             )
         twin = source.read_image(row["clean_file_name"])
         truth, (width, height) = source.truth(number)
         if twin.shape[:2] != (height, width):
             raise InputError(
-                f"{source.folder / row['clean_file_name']} is {twin.shape[1]}x{twin.shape[0]}, "
+                f"{source.where(row['clean_file_name'])} is {twin.shape[1]}x{twin.shape[0]}, "
                 f"the table says {width}x{height}: synth verify checks the dataset"
             )
         image = {

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -18,7 +16,7 @@ from localize.evaluation.results import Comparison
 from synth import dataset as datasets
 from synth import folders
 from synth.errors import InputError
-from synth.json_files import read_object
+from synth.files import Files
 from synth.paths import name_of
 from synth.text_escapes import escape_unprintable
 
@@ -30,10 +28,9 @@ MARKER = folders.Marker(
 
 def request_of(source: Folder, options: Mapping[str, Any]) -> dict[str, Any]:
     """The request of a comparison in JSON types: the dataset, its split, the options."""
-    table = datasets.table_of(source.folder).read_bytes()
     request = {
-        "dataset": escape_unprintable(name_of(source.folder)),
-        "table_sha256": hashlib.sha256(table).hexdigest(),
+        "dataset": escape_unprintable(name_of(str(source.folder))),
+        "table_sha256": datasets.fingerprint(source.files),
         "split": source.split,
         "options": {name: value for name, value in options.items() if name != "progress"},
     }
@@ -65,7 +62,7 @@ def write(
         **more,
         "bootstrap": provenance.BOOTSTRAP,
         "versions": provenance.versions(),
-        "dataset_recipe": _recipe(source.folder),
+        "dataset_recipe": _recipe(source.files),
     }
     folders.write(result.folder / ABOUT, json.dumps(about, indent=2) + "\n")
     _draw_figures(result, located, rates, source, more.get("methods", {}))
@@ -91,10 +88,10 @@ def _write_tables(result: Comparison, rates: pd.DataFrame) -> None:
         tables.write(table, result.folder / f"{name}.csv")
 
 
-def _recipe(dataset: Path) -> dict[str, Any] | None:
+def _recipe(files: Files) -> dict[str, Any] | None:
     """The recipe of a dataset, where it has one."""
     try:
-        return read_object(dataset / datasets.RECIPE)
+        return datasets.recipe_of(files)
     except InputError:
         return None
 

@@ -36,6 +36,7 @@ from synth import folders, paths, photos
 from synth.console import ProgressFactory, no_progress
 from synth.errors import InputError, Skipped
 from synth.paths import path_of
+from synth.storage import Place, place_of
 from synth.text_escapes import escape_surrogates
 from synth.workers import require_main_guard
 
@@ -46,7 +47,7 @@ ANSWER_LOG = "journal.jsonl"  # in an unfinished result folder
 
 def measure(
     specs: Sequence[str | Path],
-    photo_folder: str | Path,
+    photo_folder: str | Place,
     out: str | Path,
     design: Design | None = None,
     *,
@@ -76,7 +77,7 @@ def measure(
             written.
     """
     design = design or Design()
-    folder, out = path_of(photo_folder), path_of(out)
+    folder, out = place_of(photo_folder), path_of(out)
     require_main_guard()
     if curve not in get_args(Curve):
         raise InputError(f"curve '{curve}' is unknown: use {' or '.join(get_args(Curve))}")
@@ -153,7 +154,7 @@ def _analyse(
 
 
 def _load_methods(
-    specs: Sequence[str | Path], folder: Path, design: Design, time_limit: float | None
+    specs: Sequence[str | Path], folder: Place, design: Design, time_limit: float | None
 ) -> TrialRunner:
     """Loads all methods, so that an invalid SPEC is reported before any trial."""
     trial_runner = TrialRunner({}, folder, design, time_limit)
@@ -168,7 +169,7 @@ def _load_methods(
     return trial_runner
 
 
-def _survey_photos(folder: Path, design: Design) -> tuple[dict[str, str], dict[str, str]]:
+def _survey_photos(folder: Place, design: Design) -> tuple[dict[str, str], dict[str, str]]:
     """Photos that fit all trials, name -> digest; the others, name -> reason."""
     usable: dict[str, str] = {}
     skipped: dict[str, str] = {}

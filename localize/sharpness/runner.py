@@ -28,6 +28,7 @@ from synth import photos
 from synth.console import Progress
 from synth.memory import is_out_of_memory, out_of_memory_error
 from synth.photos import Photo
+from synth.storage import Place
 from synth.text_escapes import escape_surrogates
 from synth.workers import worker_pool
 
@@ -65,7 +66,7 @@ class TrialRunner:
     """
 
     specs: dict[str, str]
-    folder: Path
+    folder: Place
     design: Design
     time_limit: float | None = None
     localizers: dict[str, Localizer] = field(default_factory=dict)

@@ -67,7 +67,7 @@ def write(source: Source, out: Path, progress: Progress) -> int:
             )
         progress(done, len(source.rows))
     shared = {
-        "info": {"description": f"{source.folder.resolve().name}: faint anomalies in photos"},
+        "info": {"description": f"{source.name}: faint anomalies in photos"},
         "licenses": [{"id": ids[text], "name": text, "url": _address(text)} for text in texts],
         "categories": [
             {"id": number, "name": name, "supercategory": "anomaly"}

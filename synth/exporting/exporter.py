@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from synth import dataset as datasets
-from synth import folders
+from synth import folders, paths
 from synth.errors import InputError
 from synth.exporting import coco, imagefolder, mvtec, webdataset
 from synth.exporting.source import KEY, Progress, Source, licences, records, write_json
 from synth.paths import path_of
+from synth.storage import Place
 
 Format = Literal["mvtec", "coco", "imagefolder", "webdataset"]
 FORMATS: tuple[str, ...] = get_args(Format)
@@ -27,7 +28,7 @@ SHARD = 1000  # samples in one WebDataset shard
 
 
 def export(
-    dataset: str | Path,
+    dataset: str | Place,
     out: str | Path,
     format: str,
     overwrite: bool = False,
@@ -38,7 +39,7 @@ def export(
     """Writes a dataset in another format; returns the number of images.
 
     Args:
-        dataset: the folder to read; it is not changed.
+        dataset: path or URL of the dataset to read; it is not changed.
         out: the folder to write; it appears when it is complete.
         format: ``mvtec``, ``coco``, ``imagefolder`` or ``webdataset``.
         overwrite: replace ``out`` if this function wrote it.
@@ -53,13 +54,16 @@ def export(
         raise InputError(f"format '{format}' is unknown: use {', '.join(FORMATS)}")
     if shard_size < 1:
         raise InputError(f"shard size is {shard_size}: give 1 or more images")
-    folder, out = path_of(dataset), path_of(out)
-    table = datasets.read(folder)
+    out = path_of(out)
+    files = datasets.open_files(dataset)
+    table = datasets.read(files)
     digits = max(6, len(str(len(table) - 1)))  # equal lengths, so that names sort like rows
     rows = [row | {KEY: f"{i:0{digits}d}"} for i, row in enumerate(records(table))]
-    source = Source(folder, rows)
+    source = Source(files, rows)
     report = progress or (lambda done, total: None)
-    with folders.stage(out, MARKER, reads=[folder], overwrite=overwrite) as staging:
+    with folders.stage(
+        out, MARKER, reads=paths.inputs(files.place), overwrite=overwrite
+    ) as staging:
         if format == "mvtec":
             count = mvtec.write(source, staging, report)
         elif format == "coco":
@@ -71,7 +75,7 @@ def export(
         about = {
             "made_by": "synth export",
             "format": format,
-            "dataset": folder.resolve().name,
+            "dataset": source.name,
             "images": count,
             "licences": licences(rows),
             "versions": {"acuity": datasets.versions()["acuity"]},

@@ -27,17 +27,17 @@ def write(source: Source, out: Path, progress: Progress) -> int:
     Raises:
         InputError: there is no clean image in train, or no image in test and val.
     """
-    category = Path(source.folder.resolve().name or "dataset")
+    category = Path(source.name or "dataset")
     trial = "test" if any(row["split"] == "test" for row in source.rows) else "val"
     good = {split: _clean(source.rows, split) for split in ("train", trial)}
     bad = [row for row in source.rows if row["split"] == trial and row["label"] == 1]
     if not good["train"]:
         raise InputError(
-            f"{source.folder} has no clean image in split train for MVTec's train/good: "
+            f"{source.files.place} has no clean image in split train for MVTec's train/good: "
             "generate it with --clean-fraction or --twins"
         )
     if not (bad or good[trial]):
-        raise InputError(f"{source.folder} has no row in split test or val for MVTec's test")
+        raise InputError(f"{source.files.place} has no row in split test or val for MVTec's test")
     plan = [(row, name, Path("train/good")) for row, name in good["train"]]
     plan += [(row, name, Path("test/good")) for row, name in good[trial]]
     plan += [(row, row["file_name"], Path("test", _defect(row))) for row in bad]

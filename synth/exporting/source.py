@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import UnidentifiedImageError
 
 from synth import dataset as datasets
-from synth import folders, photos
-from synth.errors import InputError, Skipped
+from synth import files, folders, photos
+from synth.errors import InputError, Interrupted, Skipped
+from synth.files import Files
+from synth.paths import name_of
 
 Row = dict[str, Any]
 Progress = Callable[[int, int], None]
@@ -24,39 +27,48 @@ KEY = "(key)"  # key of the row number, which names its files; not a column of a
 
 @dataclass(frozen=True)
 class Source:
-    """A checked dataset: its folder and its rows, each with its number."""
+    """A checked dataset: its files and its rows, each with its number."""
 
-    folder: Path
+    files: Files
     rows: Sequence[Row]
 
-    def suffix(self, name: str, row: Mapping[str, Any]) -> str:
-        """Suffix for a file of a row by its content.
+    @property
+    def name(self) -> str:
+        """The name of the dataset: that of its folder, without links."""
+        place = self.files.place
+        return place.resolve().name if isinstance(place, Path) else name_of(str(place))
+
+    def read(self, name: str, row: Mapping[str, Any]) -> tuple[bytes, str]:
+        """The bytes of a file of a row, and the suffix for it by its content.
 
         Raises:
             InputError: the file is not a picture or has another size than in the table.
         """
-        path, table_size = self.folder / name, (int(row["width"]), int(row["height"]))
+        where, table_size = files.where(self.files, name), (int(row["width"]), int(row["height"]))
         try:
-            with photos.open_image(path) as image:
+            data = self.files.read_bytes(name)
+            with photos.open_image(io.BytesIO(data)) as image:
                 file_size, kind = image.size, str(image.format)
-        except MemoryError:
+        except (MemoryError, Interrupted):
             raise
+        except UnidentifiedImageError:
+            raise InputError(f"{where} is not a picture") from None
         except Exception as error:  # broken files raise many types
-            raise InputError(f"{path} is not a picture: {error}") from None
+            raise InputError(f"{where} is not a picture: {error}") from None
         if file_size != table_size:
             raise InputError(
-                f"{path} is {file_size[0]}x{file_size[1]}, "
+                f"{where} is {file_size[0]}x{file_size[1]}, "
                 f"in the table {table_size[0]}x{table_size[1]}: "
                 "check all rows with synth verify"
             )
-        return photos.SUFFIX_OF[kind]
+        return data, photos.SUFFIX_OF[kind]
 
     def copy(self, name: str, row: Mapping[str, Any], into: Path) -> str:
         """Copies a file of a row into a folder, byte for byte; returns its new name."""
-        target = row[KEY] + self.suffix(name, row)
+        data, suffix = self.read(name, row)
         into.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(self.folder / name, into / target)
-        return target
+        (into / (row[KEY] + suffix)).write_bytes(data)
+        return str(row[KEY] + suffix)
 
     def region(self, row: Mapping[str, Any]) -> np.ndarray | None:
         """-> (H, W) bool: the region of a row with an anomaly; None if it is not known.
@@ -66,7 +78,7 @@ class Source:
                 cannot be used.
         """
         try:
-            mask = datasets.region(row, self.folder)
+            mask = datasets.region(row, self.files)
         except Skipped as reason:
             raise InputError(f"row {int(row[KEY])} ({row['file_name']}): {reason}") from None
         if mask is not None and not mask.any():

@@ -7,7 +7,6 @@ import json
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from synth.exporting.source import KEY, Progress, Row, Source, columns
 from synth.recipe import SPLITS
@@ -25,24 +24,22 @@ def write(source: Source, out: Path, progress: Progress, shard_size: int) -> int
             path = out / f"{split}-{shard:06d}.tar"
             with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
                 for row in part[start : start + shard_size]:
-                    for name, file, size in _members(source, row):
-                        with file:
-                            info = tarfile.TarInfo(name)  # mtime, uid and gid are 0
-                            info.size = size
-                            tar.addfile(info, file)
+                    for name, data in _members(source, row):
+                        info = tarfile.TarInfo(name)  # mtime, uid and gid are 0
+                        info.size = len(data)
+                        tar.addfile(info, io.BytesIO(data))
                     done += 1
                     progress(done, len(source.rows))
     return done
 
 
-def _members(source: Source, row: Row) -> Iterator[tuple[str, Any, int]]:
-    """Yields name, open file and size in bytes of each member of a row."""
+def _members(source: Source, row: Row) -> Iterator[tuple[str, bytes]]:
+    """Yields name and bytes of each member of a row."""
     about = json.dumps(columns(row), ensure_ascii=False).encode()
     kinds = (("file_name", ""), ("clean_file_name", ".clean"), ("mask_file_name", ".mask"))
     for column, middle in kinds:
         if row[column]:
-            path = source.folder / row[column]
-            name = f"{row[KEY]}{middle}{source.suffix(row[column], row)}"
-            yield name, path.open("rb"), path.stat().st_size
+            data, suffix = source.read(row[column], row)
+            yield f"{row[KEY]}{middle}{suffix}", data
         if column == "file_name":
-            yield f"{row[KEY]}.json", io.BytesIO(about), len(about)
+            yield f"{row[KEY]}.json", about
