@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -110,19 +111,21 @@ class _Actor:
     """
 
     def __init__(
-        self, worker: Callable[..., Worker], folder: str, arguments: dict[str, Any]
+        self, worker: Callable[..., Worker], folder: str, version: str, arguments: Any
     ) -> None:
-        self._make, self._folder, self._arguments = worker, folder, arguments
+        self._make, self._arguments = worker, arguments
+        self._folder, self._version = folder, version
         self._worker: Worker | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         import ray
 
         if self._worker is None:
+            ray_cluster.require_version(self._version)
             home = Path.cwd()
             with suppress(OSError):  # relative paths are those of the command, also in messages
                 os.chdir(self._folder)
-            self._worker = self._make(home, *ray.get(self._arguments["reference"]))
+            self._worker = self._make(home, *ray.get(self._arguments))
         answers = [self._worker.answer(pickle.loads(item)) for item in batch["item"]]
         return {"answer": [json.dumps(answer) for answer in answers]}
 
@@ -160,8 +163,7 @@ class Pool:
 
         if not items:
             return
-        # In a dict, as Ray does not keep an argument of a constructor for actors that start again.
-        reference = {"reference": ray.put(tuple(arguments))}
+        shared = ray.put(tuple(arguments))  # kept here for actors that start again
         actors = min(self.actors, len(items))
         size = max(1, min(PER_BLOCK, len(items) // (4 * actors)))
         dataset = ray.data.from_items(
@@ -171,7 +173,7 @@ class Pool:
         dataset.context.execution_options.preserve_order = True
         answers = dataset.map_batches(
             _Actor,
-            fn_constructor_args=(worker, str(Path.cwd()), reference),
+            fn_constructor_args=(worker, str(Path.cwd()), version("acuity"), shared),
             batch_size=1,
             concurrency=(1, actors, actors),  # with a node lost, the remaining actors go on
             num_gpus=self.gpus or None,
