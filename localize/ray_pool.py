@@ -26,6 +26,7 @@ from synth import ray_cluster
 from synth.engine_names import EngineName
 from synth.errors import InputError, Interrupted
 from synth.paths import name_of
+from synth.ray_cluster import Cluster
 
 SENT = "acuity-specs"  # folder of the files in the working directory of a node
 PER_BLOCK = 16  # most items that an actor gets at once
@@ -37,8 +38,8 @@ class RayEngine:
 
     Args:
         address: ``auto`` or HOST:PORT of a cluster; None starts Ray on this machine.
-        actors: number of processes that hold a localizer; 0: one per GPU of the cluster, or one
-            per CPU where there is no GPU.
+        actors: number of processes that hold a localizer; 0: one per GPU of the cluster; where
+            there is no GPU, as many as its CPUs suffice for.
         workers: CPUs of a Ray that is started on this machine; 0 for all.
 
     Raises:
@@ -136,21 +137,32 @@ class Pool:
 
     Args:
         specs: SPECs whose files were sent to the nodes -> their path in the working directory.
-        actors: number of actors.
-        gpus: GPUs of each actor.
+        cluster: what it has.
+        actors: wanted number of actors; 0: as many as fit.
     """
 
     specs: Mapping[str, str]
-    actors: int
-    gpus: float = 0
+    cluster: Cluster
+    actors: int = 0
 
     def spec(self, spec: str | Path) -> NodeSpec:
         """A SPEC of this machine -> the same on a node."""
         sent = self.specs.get(str(spec))
         return NodeSpec(expand_home(spec)) if sent is None else NodeSpec(sent, is_sent=True)
 
+    def resources(self, threads: int) -> tuple[int, int, float]:
+        """Number of actors, CPUs of each and GPUs of each, for actors with a number of threads."""
+        cpus = max(1, min([threads, *self.cluster.cpus]))
+        room = self.cluster.gpus or sum(node // cpus for node in self.cluster.cpus)
+        actors = self.actors or max(1, room)
+        return actors, cpus, min(1.0, self.cluster.gpus / actors)
+
     def map(
-        self, worker: Callable[..., Worker], arguments: Sequence[Any], items: Sequence[Any]
+        self,
+        worker: Callable[..., Worker],
+        arguments: Sequence[Any],
+        items: Sequence[Any],
+        threads: int,
     ) -> Iterator[Any]:
         """The answers to the items, in their order.
 
@@ -158,13 +170,15 @@ class Pool:
 
         Args:
             worker: makes the worker of an actor, once, with the arguments.
+            threads: number of threads that a worker computes with.
         """
         import ray
 
         if not items:
             return
         shared = ray.put(tuple(arguments))  # kept here for actors that start again
-        actors = min(self.actors, len(items))
+        actors, cpus, gpus = self.resources(threads)
+        actors = min(actors, len(items))
         size = max(1, min(PER_BLOCK, len(items) // (4 * actors)))
         dataset = ray.data.from_items(
             [{"item": pickle.dumps(item)} for item in items],
@@ -176,7 +190,7 @@ class Pool:
             fn_constructor_args=(worker, str(Path.cwd()), version("acuity"), shared),
             batch_size=1,
             concurrency=(1, actors, actors),  # with a node lost, the remaining actors go on
-            num_gpus=self.gpus or None,
+            **({"num_gpus": gpus} if gpus else {"num_cpus": cpus}),
         )
         for row in answers.iter_rows():
             yield json.loads(row["answer"])
@@ -192,18 +206,26 @@ def open_pool(engine: RayEngine, specs: Iterable[str | Path]) -> Iterator[Pool]:
     """
     with ExitStack() as stack:
         places: dict[str, str] = {}
-        environment = None
+        # By default, Ray gives libraries for linear algebra one thread, which may change last bits.
+        threads = os.environ.get("OMP_NUM_THREADS") or str(_own_cpus())
+        environment: dict[str, Any] = {"env_vars": {"OMP_NUM_THREADS": threads}}
         if engine.address is not None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="acuity-")))
             places = collect_files(specs, folder)
-            environment = {"working_dir": str(folder)} if places else None
+            environment |= {"working_dir": str(folder)} if places else {}
         try:
             connection = ray_cluster.connect(engine.address, engine.workers, environment)
             cluster = stack.enter_context(connection)
         except InputError as error:
             raise Interrupted(str(error)) from None
-        actors = engine.actors or cluster.gpus or max(1, cluster.cpus)
-        yield Pool(places, actors, min(1.0, cluster.gpus / actors))
+        yield Pool(places, cluster, engine.actors)
+
+
+def _own_cpus() -> int:
+    """The number of processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def collect_files(specs: Iterable[str | Path], folder: Path) -> dict[str, str]:

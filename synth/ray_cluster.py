@@ -42,14 +42,13 @@ class Cluster:
 
     Args:
         address: HOST:PORT.
-        cpus, gpus: of all nodes.
-        nodes: number of nodes that are alive.
+        cpus: of each node that is alive and has some.
+        gpus: of all nodes.
     """
 
     address: str
-    cpus: int
+    cpus: tuple[int, ...]
     gpus: int
-    nodes: int
 
 
 @contextmanager
@@ -120,13 +119,10 @@ def _import_ray() -> Any:
 
 
 def _describe(ray: Any) -> Cluster:
-    resources = ray.cluster_resources()
-    return Cluster(
-        ray.get_runtime_context().gcs_address,
-        int(resources.get("CPU", 0)),
-        int(resources.get("GPU", 0)),
-        sum(node["Alive"] for node in ray.nodes()),
-    )
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    cpus = tuple(int(each.get("CPU", 0)) for each in nodes if each.get("CPU", 0) >= 1)
+    gpus = sum(int(each.get("GPU", 0)) for each in nodes)
+    return Cluster(ray.get_runtime_context().gcs_address, cpus, gpus)
 
 
 def _set_up_ray_data() -> None:

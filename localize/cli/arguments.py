@@ -29,8 +29,8 @@ Address = Annotated[
 Actors = Annotated[
     int,
     typer.Option(
-        help="With --engine ray: number of processes that each load the localizer; 0 means one per "
-        "GPU of the cluster, or one per CPU where there is no GPU."
+        help="With --engine ray: number of processes that each load the localizers; 0 means one "
+        "per GPU of the cluster, or as many as its CPUs suffice for where there is no GPU."
     ),
 ]
 Overwrite = Annotated[

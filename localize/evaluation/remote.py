@@ -118,7 +118,7 @@ def fill_logs(pool: Pool, localizers: Sequence[Asked], source: Folder, progress:
             detects[number] |= any(map(_detects, logged))
             groups += [Group(number, clean, indices) for indices in ranges[len(logged) :]]
         total += sum(len(group.questions) for group in groups)
-        answers = pool.map(QuestionWorker, (specs, source, threads), groups)
+        answers = pool.map(QuestionWorker, (specs, source, threads), groups, threads)
         for group, lines in zip(groups, answers, strict=True):
             localizers[group.number].log.add(lines)
             detects[group.number] |= _detects(lines)

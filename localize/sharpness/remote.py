@@ -48,7 +48,7 @@ def ray_tasks(runner: TrialRunner, ray: RayEngine) -> Iterator[RunTasks]:
 
         def run(tasks: Sequence[Task]) -> Generator[list[Row], None, None]:
             by_photo = [list(group) for _, group in groupby(tasks, lambda task: task.trial.photo)]
-            for rows in pool.map(TrialWorker, (specs, runner), by_photo):
+            for rows in pool.map(TrialWorker, (specs, runner), by_photo, 1):
                 yield from rows
 
         yield run

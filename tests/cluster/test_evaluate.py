@@ -48,7 +48,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cluster")
     scenes.write(folder / "photos", 8, 120, 96, seed=7)
     recipe = Recipe(
-        size=(96, 80), per_photo=4, radius=(10, 20), ratio=(1.2, 1.4), twins=True,
+        size=(96, 80), per_photo=3, radius=(10, 20), ratio=(1.2, 1.4), twins=True,
         split=(0.25, 0.25, 0.5), seed=3,
     )  # fmt: skip
     generate(folder / "photos", folder / "set", recipe)
