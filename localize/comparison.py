@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +17,18 @@ import pandas as pd
 from localize import registry
 from localize.data.folder import Folder
 from localize.evaluation import call_scores, provenance
-from localize.evaluation.answer_log import AnswerLog
 from localize.evaluation.results import FINISHED, Comparison, collect_results, read_comparison
-from localize.evaluation.scoring import Answers, predict, score
-from localize.evaluation.seeds import label_of, merge_seeds, seed_numbers
+from localize.evaluation.scoring import score
+from localize.evaluation.seeds import merge_seeds, seed_numbers
 from localize.evaluation.suitability import check_told, usable_methods
 from localize.evaluation.suitability import choose_split as choose_split
 from localize.localizer import HISTORY, Localizer
-from localize.names import file_stem
+from localize.participants import ANSWERS, Participant, answer_on_ray, logged_answers
+from localize.ray_pool import RayEngine
 from localize.registry import BASELINE, METHODS, Method
 from localize.report.comparison_files import ABOUT, MARKER, request_of, write
 from synth import folders, paths
-from synth.console import Progress, ProgressFactory, no_progress
+from synth.console import ProgressFactory, no_progress
 from synth.errors import InputError
 from synth.json_files import read_object
 from synth.paths import path_of
@@ -39,34 +38,6 @@ Say = Callable[[str], None]
 
 DEFAULT_METHODS = tuple(name for name, entry in METHODS.items() if entry.in_default_compare)
 HISTORY_FILE = "history.csv"  # in the run folder of a method that learns by epochs
-ANSWERS = "answers"  # folder in an unfinished comparison with a log of each method's answers
-
-
-@dataclass(frozen=True)
-class Participant:
-    """A localizer in a comparison.
-
-    Args:
-        name: the name in all tables.
-        loaded_from: its SPEC or run folder.
-        seed: the seed that it was trained with, if the method takes part with several seeds.
-    """
-
-    name: str
-    localizer: Localizer
-    loaded_from: str | Path
-    seed: int | None = None
-
-    @property
-    def label(self) -> str:
-        """The name with the seed; different for all participants."""
-        return self.name if self.seed is None else label_of(self.name, self.seed)
-
-    @property
-    def run(self) -> Path | None:
-        """The run folder; None if it was loaded from something else."""
-        path = Path(self.loaded_from)
-        return path if registry.is_folder(path) else None
 
 
 def evaluate(
@@ -81,6 +52,7 @@ def evaluate(
     step: ProgressFactory = no_progress,
     say: Say = lambda line: None,
     time_limit: float | None = None,
+    ray: RayEngine | None = None,
 ) -> Comparison:
     """Score localizers on one split of a dataset; write predictions, scores and figures.
 
@@ -92,9 +64,10 @@ def evaluate(
         step: makes a progress bar with a title.
         say: called with lines of text about the progress.
         time_limit: limit for one image in seconds, for localizers in their own process [60].
+        ray: the Ray cluster on which the localizers answer; None: this process.
 
     Raises:
-        InputError: a SPEC or the dataset cannot be used; nothing is written.
+        InputError: a SPEC, the dataset or the cluster cannot be used; nothing is written.
     """
     names, out = [registry.expand_home(spec) for spec in specs], path_of(out)
     source = choose_split(dataset, split)
@@ -103,6 +76,8 @@ def evaluate(
     request = request_of(source, recorded)
     if resume and not overwrite and (finished := _read_finished(out, request, command, say)):
         return finished
+    if ray:
+        ray.check()
     # All SPECs are loaded before any is trained, so that an error in one is reported at once.
     untrained = {
         spec: registry.create(spec) for spec in names if spec.startswith(registry.ANOMALIB)
@@ -113,6 +88,7 @@ def evaluate(
     for spec, localizer in (untrained | loaded).items():
         check_told(spec, localizer.told, source)
     participants = {BASELINE: Participant(BASELINE, registry.load(BASELINE), BASELINE)}
+    limit = {"time_limit": time_limit}
     with folders.stage(
         out,
         MARKER,
@@ -131,9 +107,9 @@ def evaluate(
             name = registry.label(registry.name_of(spec), loaded[spec])
             if name in participants and name != BASELINE:
                 raise InputError(f"two methods are called '{name}': rename a folder or function")
-            participants[name] = Participant(name, loaded[spec], loaded_from)
+            participants[name] = Participant(name, loaded[spec], loaded_from, load_options=limit)
         result = _score_and_write(
-            list(participants.values()), source, building, recorded, command, step
+            list(participants.values()), source, building, recorded, command, step, ray
         )
     return replace(result, folder=out)
 
@@ -150,6 +126,7 @@ def compare(
     resume: bool = False,
     step: ProgressFactory = no_progress,
     say: Say = lambda line: None,
+    ray: RayEngine | None = None,
     **options: Any,
 ) -> Comparison:
     """Train methods on a dataset and score them; write predictions, scores and figures.
@@ -162,7 +139,7 @@ def compare(
         seeds: how often each method that is trained on labelled images is trained, with the seeds
             ``seed``, ``seed`` + 1, ...; the tables show the mean over the seeds
             (:mod:`localize.evaluation.seeds`). Their run folders are ``out/runs/METHOD-seed-N``.
-        false_calls: see :func:`evaluate`.
+        false_calls, ray: see :func:`evaluate`; methods are trained on this machine.
         options: each is passed to the methods that have it: ``epochs_scale``, ``input``, ...
 
     Raises:
@@ -180,9 +157,12 @@ def compare(
     request = request_of(source, recorded)
     if resume and not overwrite and (finished := _read_finished(out, request, command, say)):
         return finished
+    if ray:
+        ray.check()
     entries = usable_methods(entries, source, say if methods == DEFAULT_METHODS else None)
     options_of = registry.options_by_method(entries, options)
     time_limit = options.get("time_limit")
+    limit = {"time_limit": time_limit}
     untrained = {
         (entry.name, seed): registry.create(entry.name, **options_of[entry.name] | given)
         for entry in entries
@@ -205,7 +185,7 @@ def compare(
             if entry.learns == "nothing" or entry.weights:
                 localizer = registry.load(entry.name, time_limit=time_limit)
                 name = registry.name_of(entry.name)
-                participants.append(Participant(name, localizer, entry.name))
+                participants.append(Participant(name, localizer, entry.name, load_options=limit))
                 continue
             for seed in [seed for name, seed in untrained if name == entry.name]:
                 suffix = "" if seed is None else f"-seed-{seed}"
@@ -214,8 +194,8 @@ def compare(
                 _train(untrained.pop((entry.name, seed)), title, dataset, run, say)
                 localizer = registry.load(run, time_limit=time_limit)
                 name = registry.label(entry.name, localizer)
-                participants.append(Participant(name, localizer, run, seed))
-        result = _score_and_write(participants, source, building, recorded, command, step)
+                participants.append(Participant(name, localizer, run, seed, limit))
+        result = _score_and_write(participants, source, building, recorded, command, step, ray)
     return replace(result, folder=out)
 
 
@@ -271,9 +251,10 @@ def _score_and_write(
     options: dict[str, Any],
     command: list[str],
     step: ProgressFactory,
+    ray: RayEngine | None,
 ) -> Comparison:
     """Score all participants and write the files of the comparison into ``building``."""
-    result = _score(participants, source, building, step)
+    result = _score(participants, source, building, step, ray)
     result = call_scores.add(result, options.get("false_calls"))
     seed_of = {each.label: (each.name, each.seed) for each in participants if each.seed is not None}
     result = merge_seeds(result, seed_of)
@@ -285,36 +266,44 @@ def _score_and_write(
 
 
 def _score(
-    participants: Sequence[Participant], source: Folder, folder: Path, step: ProgressFactory
+    participants: Sequence[Participant],
+    source: Folder,
+    folder: Path,
+    step: ProgressFactory,
+    ray: RayEngine | None,
 ) -> Comparison:
     """The answers and scores of all participants.
 
     Methods with epochs are scored a second time with the weights of their last epoch.
     """
     (folder / ANSWERS).mkdir(exist_ok=True)
+    last = {each.label: _last_epoch(each) for each in participants if _has_epochs(each)}
+    files = {each.label: each for each in participants} | {f"{n} last": p for n, p in last.items()}
+    if ray:
+        with step("answers") as progress:
+            answer_on_ray(ray, files, source, folder, progress)
     answers, scores, last_scores, histories = [], [], [], []
     for each in participants:
         with step(each.label) as progress:
             answers.append(logged_answers(each, source, folder, each.label, progress))
         scores.append(score(answers[-1], source, each.localizer.parameters))
         answers[-1].maps.clear()  # scored, and large
-        if each.run and (each.run / HISTORY_FILE).is_file():
-            last = replace(each, localizer=registry.load(each.run, which="last"))
-            last_answers = logged_answers(last, source, folder, f"{each.label} last", None)
-            last_scores.append(score(last_answers, source, last.localizer.parameters))
+        if each.run and each.label in last:
+            again = last[each.label]
+            last_answers = logged_answers(again, source, folder, f"{each.label} last", None)
+            last_scores.append(score(last_answers, source, again.localizer.parameters))
             histories.append(_history(each.label, each.run))
     return collect_results(answers, scores, folder, histories, last_scores)
 
 
-def logged_answers(
-    participant: Participant, source: Folder, folder: Path, file: str, progress: Progress | None
-) -> Answers:
-    """The answers of a participant; those in the log ``file`` of an interrupted run are reused."""
-    name = participant.label
-    fingerprint = provenance.fingerprint(participant.loaded_from)
-    path = folder / ANSWERS / f"{file_stem(file)}.jsonl"
-    with closing(AnswerLog(path, {f"code or weights of {name}": fingerprint})) as log:
-        return predict(participant.localizer, name, source, progress, log)
+def _has_epochs(participant: Participant) -> bool:
+    return participant.run is not None and (participant.run / HISTORY_FILE).is_file()
+
+
+def _last_epoch(participant: Participant) -> Participant:
+    """The same participant with the weights of its last epoch."""
+    localizer = registry.load(participant.loaded_from, which="last")
+    return replace(participant, localizer=localizer, load_options={"which": "last"})
 
 
 def _history(name: str, run: Path) -> pd.DataFrame:

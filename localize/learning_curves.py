@@ -13,14 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from localize import registry
-from localize.comparison import (
-    ANSWERS,
-    Participant,
-    Say,
-    choose_split,
-    logged_answers,
-    record_request,
-)
+from localize.comparison import Say, choose_split, record_request
 from localize.curve_trainings import Rows, Training, trainings_by_labels, trainings_by_rows
 from localize.data.folder import Folder
 from localize.evaluation import curve_tables, provenance
@@ -29,6 +22,7 @@ from localize.evaluation.curve_tables import ABOUT, METRICS, LearningCurve, Scor
 from localize.evaluation.results import FINISHED
 from localize.evaluation.scoring import Answers, score
 from localize.evaluation.suitability import check_told
+from localize.participants import ANSWERS, Participant, logged_answers
 from localize.registry import BASELINE, Method
 from localize.report.comparison_files import request_of
 from synth import folders, paths

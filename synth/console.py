@@ -244,6 +244,13 @@ def progress(what: str) -> Iterator[Progress]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
+@contextlib.contextmanager
+def ray_progress(what: str) -> Iterator[Progress]:
+    """Replaces :func:`progress` where Ray draws bars of its own in a terminal."""
+    mark_work_started()
+    yield (lambda done, total: None) if sys.stderr.isatty() else _log_progress(what)
+
+
 def print_table(table: Any) -> None:
     """Prints a rich table in its full width, without interpreting markup in its texts."""
     from rich.console import Console

@@ -5,6 +5,7 @@ Ray is the extra ``ray``. This module imports it when it connects, as all others
 
 from __future__ import annotations
 
+import importlib.metadata
 import logging
 import os
 import re
@@ -20,11 +21,16 @@ from typing import Any
 from synth.errors import InputError, Interrupted
 
 INSTALL = "--engine ray needs Ray, which is not installed: pip install 'acuity[ray]'"
+NOT_THERE = (
+    "Acuity is not installed on a node of the cluster: install the same version on all nodes, "
+    "with the extra ray"
+)
 REACH = 5.0  # s to open a connection to the address
 ANSWER = 20.0  # s in which a cluster answers, with the start of the process that asks
 _ENVIRONMENT = {  # read by Ray when it is imported
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_worker_niceness": "0",  # of workers that Ray starts here; 15 would starve beside others
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # else Ray Data's pools of actors cause a warning on stderr
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # silences a warning about its future default
 }
 _ASK = "import sys; from ray._raylet import GcsClient; GcsClient(address=sys.argv[1])"
@@ -36,14 +42,13 @@ class Cluster:
 
     Args:
         address: HOST:PORT.
-        cpus, gpus: of all nodes.
-        nodes: number of nodes that are alive.
+        cpus: of each node that is alive and has some.
+        gpus: of all nodes.
     """
 
     address: str
-    cpus: int
+    cpus: tuple[int, ...]
     gpus: int
-    nodes: int
 
 
 @contextmanager
@@ -74,11 +79,11 @@ def connect(
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     started = {"num_cpus": workers or None, "include_dashboard": False} if found is None else {}
     try:
-        with _explain_connection_errors(found):
+        with _explain_connection_errors(found), _silent_stderr():
             ray.init(
                 address=found or "local",
                 log_to_driver=False,
-                logging_level=logging.ERROR,
+                logging_level=logging.CRITICAL,
                 runtime_env=runtime_env,
                 **started,
             )
@@ -92,6 +97,17 @@ def connect(
         ray.shutdown()
 
 
+def check(address: str | None) -> None:
+    """Checks that Ray is installed and that a cluster answers at an address; see :func:`connect`.
+
+    Raises:
+        InputError: Ray is not installed, or there is no such cluster.
+    """
+    ray = _import_ray()
+    if address is not None and not ray.is_initialized():
+        _find(address)
+
+
 def _import_ray() -> Any:
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -103,13 +119,10 @@ def _import_ray() -> Any:
 
 
 def _describe(ray: Any) -> Cluster:
-    resources = ray.cluster_resources()
-    return Cluster(
-        ray.get_runtime_context().gcs_address,
-        int(resources.get("CPU", 0)),
-        int(resources.get("GPU", 0)),
-        sum(node["Alive"] for node in ray.nodes()),
-    )
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    cpus = tuple(int(each.get("CPU", 0)) for each in nodes if each.get("CPU", 0) >= 1)
+    gpus = sum(int(each.get("GPU", 0)) for each in nodes)
+    return Cluster(ray.get_runtime_context().gcs_address, cpus, gpus)
 
 
 def _set_up_ray_data() -> None:
@@ -162,6 +175,21 @@ def _find(address: str) -> str:
 
 
 @contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Drops what Ray's libraries write to stderr in the block, such as their level of logging."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
+
+
+@contextmanager
 def _explain_connection_errors(address: str | None) -> Iterator[None]:
     """Turns errors of ``ray.init`` into errors with a one-line message."""
     try:
@@ -182,6 +210,20 @@ def _explain_connection_errors(address: str | None) -> Iterator[None]:
             raise InputError(f"{where}: the files are too large for Ray: {reason}") from None
         advice = "" if address is None else ": run the command on a node of the cluster"
         raise InputError(f"{where}: Ray cannot be used ({reason}){advice}") from None
+
+
+def require_version(version: str) -> None:
+    """Checks, in a process of a cluster, that it has the Acuity of the command.
+
+    Raises:
+        InputError: it has another version.
+    """
+    own = importlib.metadata.version("acuity")
+    if own != version:
+        raise InputError(
+            f"the node {socket.gethostname()} has Acuity {own}, this command {version}: install "
+            "the same version on all nodes"
+        )
 
 
 @contextmanager
@@ -206,6 +248,8 @@ def explain_task_errors() -> Iterator[None]:
     except Exception as error:
         if cause := _raised(error, InputError):
             raise cause from None
+        if re.search(r"No module named '(synth|localize)", str(error)):
+            raise InputError(NOT_THERE) from None
         if found := _raised(error, lost):
             line = (str(found).strip().splitlines() or [""])[0]
             raise Interrupted(

@@ -7,9 +7,32 @@ from typing import Annotated, Optional
 import typer
 
 from localize.external.options import TIME_LIMIT
+from synth.engine_names import EngineName
 
 DATASET_HELP = "Dataset folder that synth wrote, or path or URL of a sharded dataset."
 Dataset = Annotated[str, typer.Argument(help=DATASET_HELP)]
+Engine = Annotated[
+    EngineName,
+    typer.Option(
+        help="Where the localizers answer: local (this machine) or ray (the processes of a Ray "
+        "cluster, with the same results; needs the extra ray)."
+    ),
+]
+Address = Annotated[
+    Optional[str],
+    typer.Option(
+        help="With --engine ray: HOST:PORT of the cluster, or auto for the one that this machine "
+        "belongs to [Ray is started on this machine].",
+        show_default=False,
+    ),
+]
+Actors = Annotated[
+    int,
+    typer.Option(
+        help="With --engine ray: number of processes that each load the localizers; 0 means one "
+        "per GPU of the cluster, or as many as its CPUs suffice for where there is no GPU."
+    ),
+]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace OUT if an earlier run wrote it.")
 ]

@@ -7,7 +7,18 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from localize.cli.arguments import Dataset, FalseCalls, Overwrite, Resume, Seeds, Split, TimeLimit
+from localize.cli.arguments import (
+    Actors,
+    Address,
+    Dataset,
+    Engine,
+    FalseCalls,
+    Overwrite,
+    Resume,
+    Seeds,
+    Split,
+    TimeLimit,
+)
 from localize.cli.options import add_option_flags
 from synth import console
 
@@ -27,6 +38,9 @@ def evaluate(
     overwrite: Overwrite = False,
     resume: Resume = False,
     time_limit: TimeLimit = None,
+    engine: Engine = "local",
+    address: Address = None,
+    actors: Actors = 0,
 ) -> None:
     """Score localizers on a dataset; the centre guess is always scored with them.
 
@@ -38,13 +52,18 @@ def evaluate(
     Example: `localize evaluate boundary runs/last set --out scores`
 
     Example: `localize evaluate mine.py:find anomalib:padim set --out scores`
+
+    Example: `localize evaluate ringvote set --engine ray --address auto --out scores`
     """
     from localize import comparison
     from localize.cli import tables
+    from localize.ray_pool import engine_of
 
+    ray = engine_of(engine, address, actors)
     result = comparison.evaluate(
         specs, dataset, out, split=split, false_calls=false_calls, overwrite=overwrite,
-        resume=resume, step=console.progress, time_limit=time_limit, say=console.print_line,
+        resume=resume, step=console.ray_progress if ray else console.progress,
+        time_limit=time_limit, say=console.print_line, ray=ray,
     )  # fmt: skip
     tables.print_scores(result, split)
 
@@ -66,11 +85,15 @@ def compare(
     false_calls: FalseCalls = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
+    engine: Engine = "local",
+    address: Address = None,
+    actors: Actors = 0,
 ) -> None:
     """Train methods, score them on a dataset and draw the figures.
 
     With --seeds, a method that is trained on labelled images is trained several times. The tables
-    show the mean over the seeds and its standard deviation, seeds.csv each seed.
+    show the mean over the seeds and its standard deviation, seeds.csv each seed. With --engine ray,
+    methods are trained on this machine and answer on the cluster.
 
     Example: `localize compare set --methods cnn-fast,boundary --epochs-scale 0.5 --out results`
 
@@ -78,7 +101,9 @@ def compare(
     """
     from localize import comparison
     from localize.cli import tables
+    from localize.ray_pool import engine_of
 
+    ray = engine_of(engine, address, actors)
     result = comparison.compare(
         dataset,
         out,
@@ -88,8 +113,9 @@ def compare(
         false_calls=false_calls,
         overwrite=overwrite,
         resume=resume,
-        step=console.progress,
+        step=console.ray_progress if ray else console.progress,
         say=console.print_line,
+        ray=ray,
         **options,
     )
     tables.print_scores(result, split)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from localize.cli.arguments import Overwrite, Resume, TimeLimit
+from localize.cli.arguments import Actors, Address, Engine, Overwrite, Resume, TimeLimit
 from synth import console
 from synth.errors import InputError
 
@@ -112,25 +112,33 @@ def sharpness(
     time_limit: TimeLimit = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
+    engine: Engine = "local",
+    address: Address = None,
+    actors: Actors = 0,
 ) -> None:
     """Measure the smallest change that methods find: hit rates, psychometric curves, thresholds.
 
-    The trials have several ratios and radii; trials with ratio 1 measure chance.
+    The trials have several ratios and radii; trials with ratio 1 measure chance. With --engine ray
+    each process of the cluster gets the trials on one photo at a time.
 
     Example: `localize sharpness boundary ringvote-told --photos photos --out sharp`
 
     Example: `localize sharpness ringvote --photos photos --adaptive 240 --out sharp`
 
     Example: `localize sharpness ringvote --photos photos --false-calls 0.05 --out sharp`
+
+    Example: `localize sharpness ringvote --photos photos --engine ray --address auto --out sharp`
     """
     for flag, value in (("--photos", photos), ("--out", out)):
         if value is None:
             raise InputError(f"{flag} is missing: give a folder")
     assert photos is not None
     assert out is not None
+    from localize.ray_pool import engine_of
     from localize.sharpness import design as designs
     from localize.sharpness import measurement
 
+    ray = engine_of(engine, address, actors)
     if adaptive is not None and adaptive < 1:
         raise InputError(f"--adaptive is {adaptive}: give a number of trials from 1 up")
     design = designs.Design(
@@ -156,7 +164,7 @@ def sharpness(
         specs or [], photos, out, design, trials=trials or [],
         curve=curve,  # type: ignore[arg-type]
         workers=workers, time_limit=time_limit, overwrite=overwrite, resume=resume,
-        step=console.progress,
+        step=console.ray_progress if ray else console.progress, ray=ray,
     )  # fmt: skip
     _print_thresholds(result, design)
 

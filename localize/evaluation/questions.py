@@ -16,6 +16,11 @@ from synth.anomaly import Anomaly
 UNKNOWN = Told(math.nan, math.nan)
 
 
+def questions_of(source: Folder, clean: bool, told: bool) -> list[Question]:
+    """The questions about the images with an anomaly, or about the clean ones."""
+    return clean_questions(source, told) if clean else anomaly_questions(source)
+
+
 def anomaly_questions(source: Folder) -> list[Question]:
     """One question for each image with an anomaly: those with a place, then the unplaced ones."""
     questions = []

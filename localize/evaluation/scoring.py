@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from localize.data.folder import Folder
-from localize.evaluation import detection, metrics, validity
+from localize.evaluation import detection, metrics
 from localize.evaluation.answer_log import AnswerLog
-from localize.evaluation.answers import Answer, Question
+from localize.evaluation.answers import Answer
 from localize.evaluation.detection import MapSummary
-from localize.evaluation.questions import anomaly_questions, clean_questions
-from localize.evaluation.validity import NO_ANSWER
-from localize.external.worker import error_text
-from localize.localizer import HIT_RADIUS, Finding, Localizer, Told, as_localizer
+from localize.evaluation.inference import Progress, answer_questions, asked_source
+from localize.localizer import HIT_RADIUS, Finding, Localizer, as_localizer
 from localize.registry import BASELINE
 from localize.training.collapse import COLLAPSED, is_constant, relative_spread
-from synth.errors import InputError
-from synth.memory import is_out_of_memory, out_of_memory_error
 
 PREDICTIONS = (
     "method", "file_name", "photo", "x", "y", "r", "discolor_ratio", "x_pred", "y_pred", "r_pred",
@@ -42,8 +36,6 @@ SCORES = (
     "normalised_distance_high", "median_distance", "hit@5", "hit@r", "n_clean", *DETECTION,
     "best_f1_threshold", "parameters", "ms_per_image", "answer_spread", "note",
 )  # fmt: skip
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -85,12 +77,12 @@ def predict(
         answer_log: keeps the answers; answers of an interrupted run are taken from it.
     """
     localizer = as_localizer(localizer)
-    if localizer.told:
-        source = source.select_unplaced([])
-    anomalous = _answer_questions(localizer, anomaly_questions(source), 0, progress, answer_log)
-    detects = any(a.finding.score is not None or a.mapped for a in anomalous)
-    questions = clean_questions(source, told=bool(localizer.told)) if detects else []
-    clean = _answer_questions(localizer, questions, len(anomalous), progress, answer_log)
+    source = asked_source(localizer, source)
+    anomalous = answer_questions(localizer, source, False, 0, progress, answer_log)
+    clean: list[Answer] = []
+    if any(a.finding.score is not None or a.mapped for a in anomalous):
+        before = len(anomalous)
+        clean = answer_questions(localizer, source, True, before, progress, answer_log)
     both = anomalous + clean
     mapped = any(answer.mapped for answer in both)
     return Answers(
@@ -107,104 +99,6 @@ def predict(
         [(a.question.photo, a.summary) for a in both if mapped and a.summary],
         "place" in localizer.gives,
     )
-
-
-def _answer_questions(
-    localizer: Localizer,
-    questions: Sequence[Question],
-    before: int,
-    progress: Progress | None,
-    answer_log: AnswerLog | None,
-) -> list[Answer]:
-    chunk = localizer.batch_size
-    groups = [questions[start : start + chunk] for start in range(0, len(questions), chunk)]
-    logged = answer_log.take(len(groups)) if answer_log else []
-    answers = [
-        Answer.from_json(*each)
-        for group, lines in zip(groups, logged, strict=False)
-        for each in zip(group, lines, strict=True)
-    ]
-    for group in groups[len(logged) :]:  # grouped as in an uninterrupted run: the same answers
-        batch = _answer_batch(localizer, group)
-        answers += batch
-        if answer_log:
-            answer_log.add([answer.to_json() for answer in batch])
-        if progress:
-            progress(before + len(answers), before + len(questions))
-    return answers
-
-
-def _answer_batch(localizer: Localizer, questions: Sequence[Question]) -> list[Answer]:
-    answers, images, readable = [], [], []
-    for question in questions:
-        try:
-            images.append(question.read())
-            readable.append(question)
-        except InputError as error:
-            if not question.is_clean:  # an unreadable row of the table makes all scores wrong
-                raise
-            answers.append(Answer(question, NO_ANSWER, str(error), 0.0))
-    told = [question.told for question in readable] if localizer.told else None
-    began = time.perf_counter()
-    results, failures = _locate_batch(localizer, images, told)
-    seconds = (time.perf_counter() - began) / max(1, len(images))
-    marks_region = localizer.map_marks == "region"
-    for question, image, result, failure in zip(readable, images, results, failures, strict=True):
-        finding, invalid = validity.validate(result)
-        if "place" not in localizer.gives:
-            finding = replace(finding, x=math.nan, y=math.nan)
-        needs_place = question.truth is not None and "place" in localizer.gives
-        if not needs_place and validity.has_no_place(result):
-            invalid = ""
-        summary, fault = _summarize_map(finding, question, image) if marks_region else (None, "")
-        mapped = marks_region and finding.map is not None and not fault
-        # The maps of all images would not fit in memory.
-        without_map = replace(finding, map=None)
-        reason = failure or fault or invalid
-        answers.append(Answer(question, without_map, reason, seconds, summary, mapped))
-    return answers
-
-
-def _summarize_map(
-    finding: Finding, question: Question, image: np.ndarray
-) -> tuple[MapSummary | None, str]:
-    """The summary of a map that marks the region, and why the map is invalid, or "".
-
-    A missing or invalid map is replaced by the worst one. There is no summary if it is not known
-    which pixels have the anomaly.
-    """
-    shape = image.shape[:2]
-    mask = question.region(shape)
-    if mask is None:
-        return None, "" if finding.map is None else validity.map_fault(finding.map, shape)
-    if finding.map is None:
-        return detection.summarize_map(detection.worst_map(mask), mask), ""
-    if fault := validity.map_fault(finding.map, shape):
-        return detection.summarize_map(detection.worst_map(mask), mask), fault
-    return detection.summarize_map(finding.map, mask), ""
-
-
-def _locate_batch(
-    localizer: Localizer, images: list[np.ndarray], told: list[Told] | None
-) -> tuple[list[Finding], list[str]]:
-    """Findings and reasons of failure; if the batch fails, each image is tried alone."""
-    if not images:
-        return [], []
-    try:
-        findings = list(localizer.locate(images, told))
-        if len(findings) != len(images):
-            raise ValueError(f"{len(findings)} answers to {len(images)} images")
-        return findings, [""] * len(images)
-    except Exception as error:
-        if len(images) == 1 and is_out_of_memory(error):
-            raise out_of_memory_error("an image") from None
-        if len(images) == 1:
-            return [NO_ANSWER], [error_text(error)]
-    single = [
-        _locate_batch(localizer, [image], [told[i]] if told else None)
-        for i, image in enumerate(images)
-    ]
-    return [findings[0] for findings, _ in single], [reasons[0] for _, reasons in single]
 
 
 def prediction_table(

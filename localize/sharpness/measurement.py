@@ -16,11 +16,13 @@ import pandas as pd
 from localize import registry
 from localize.evaluation import calls, provenance, tables, verdicts
 from localize.evaluation.suitability import check_gives_place
+from localize.ray_pool import RayEngine
 from localize.report.sharpness_pod import RECORDS
 from localize.sharpness import (
     adaptive,
     external_trials,
     paired,
+    remote,
     run_pod,
     runner,
     thresholds,
@@ -56,6 +58,7 @@ def measure(
     overwrite: bool = False,
     resume: bool = False,
     step: ProgressFactory = no_progress,
+    ray: RayEngine | None = None,
 ) -> Measurement:
     """Measures how small a change in photos methods detect; writes tables and figures to ``out``.
 
@@ -67,9 +70,11 @@ def measure(
         curve: the form of the psychometric curve, ``weibull`` or ``logistic``.
         workers: number of processes; 0 for one per processor, at most 8.
         time_limit: seconds per image, for a SPEC ``file.py:function`` [60].
+        ray: the Ray cluster that runs the trials; None: processes of this machine.
 
     Raises:
-        InputError: a SPEC, the photos or the design cannot be used; nothing is written.
+        InputError: a SPEC, the photos, the design or the cluster cannot be used; nothing is
+            written.
     """
     design = design or Design()
     folder, out = place_of(photo_folder), path_of(out)
@@ -80,6 +85,14 @@ def measure(
         raise InputError(
             f"workers is {workers}: give a number of processes, or 0 for one per processor"
         )
+    if ray:
+        if design.adaptive:
+            raise InputError(
+                "--adaptive runs on this machine, as the answers to some trials determine the "
+                "next ones: leave out --engine ray, or --adaptive"
+            )
+        ray = replace(ray, workers=workers)
+        ray.check()
     if not specs and not trials:
         raise InputError("nothing to measure: give a method (SPEC) or a file with --trials")
     trial_runner = _load_methods(specs, folder, design, time_limit)
@@ -99,9 +112,14 @@ def measure(
             "photos_sha256": hashlib.sha256(json.dumps(usable).encode()).hexdigest(),
         }
         processes = workers or min(os.cpu_count() or 1, 8)
+        tasks = (
+            remote.ray_tasks(trial_runner, ray)
+            if ray
+            else runner.local_tasks(trial_runner, processes)
+        )
         with step("trials") as progress:
             rows = runner.run_trials(
-                trial_runner, list(usable), building / ANSWER_LOG, request, processes, progress
+                trial_runner, list(usable), building / ANSWER_LOG, request, tasks, progress
             )  # fmt: skip
         columns = [*TRIALS, *(() if design.false_calls is None else trial_calls.COLUMNS[:1])]
         own = pd.DataFrame(rows, columns=columns)

@@ -10,7 +10,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ class Task:
 
 
 Plan = Generator[list[Task], list[list[Row]], None]
+RunTasks = Callable[[Sequence[Task]], Generator[list[Row], None, None]]
 
 
 @dataclass
@@ -163,14 +164,18 @@ def run_trials(
     photo_names: Sequence[str],
     log_path: Path,
     request: dict[str, Any],
-    workers: int,
+    tasks_of: AbstractContextManager[RunTasks],
     progress: Progress,
 ) -> list[Row]:
-    """Runs all tasks that the answer log does not contain yet -> all rows, by method and trial."""
+    """Runs all tasks that the answer log does not contain yet -> all rows, by method and trial.
+
+    Args:
+        tasks_of: gives the function that runs tasks: :func:`local_tasks` or that of a cluster.
+    """
     runner.load()
     count = count_tasks(runner, photo_names)
     all_rows: list[Row] = []
-    with closing(AnswerLog(log_path, request)) as log, _task_function(runner, workers) as run:
+    with closing(AnswerLog(log_path, request)) as log, tasks_of as run:
         progress(0, count)
         batches = plan_tasks(runner, photo_names)
         answers: list[list[Row]] = []
@@ -192,14 +197,11 @@ def run_trials(
     return sorted(all_rows, key=lambda row: (order[row["method"]], row["trial"]))
 
 
-RunTasks = Callable[[Sequence[Task]], Generator[list[Row], None, None]]
-
-
 @contextmanager
-def _task_function(runner: TrialRunner, workers: int) -> Iterator[RunTasks]:
+def local_tasks(runner: TrialRunner, workers: int) -> Iterator[RunTasks]:
     """A function that yields the rows of tasks in order, computed by ``workers`` processes."""
     if workers == 1:
-        before = _set_torch_threads(1)  # results must not depend on the number of workers
+        before = set_torch_threads(1)  # results must not depend on the number of workers
 
         def run_in_order(tasks: Sequence[Task]) -> Generator[list[Row], None, None]:
             yield from map(runner.run, tasks)
@@ -207,7 +209,7 @@ def _task_function(runner: TrialRunner, workers: int) -> Iterator[RunTasks]:
         try:
             yield run_in_order
         finally:
-            _set_torch_threads(before)
+            set_torch_threads(before)
         return
     with worker_pool(workers, _start_worker, runner) as run:
         yield lambda tasks: run(_run_task, ((task,) for task in tasks))
@@ -219,7 +221,7 @@ _worker_runner: TrialRunner | None = None  # in a worker process
 def _start_worker(runner: TrialRunner) -> None:
     global _worker_runner
     runner.load()
-    _set_torch_threads(1)
+    set_torch_threads(1)
     _worker_runner = runner
 
 
@@ -228,7 +230,7 @@ def _run_task(task: Task) -> list[Row]:
     return _worker_runner.run(task)
 
 
-def _set_torch_threads(count: int | None) -> int | None:
+def set_torch_threads(count: int | None) -> int | None:
     """Sets torch's number of threads, if a method has imported torch -> the number before."""
     torch = sys.modules.get("torch")
     if torch is None or count is None:

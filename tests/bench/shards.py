@@ -1,7 +1,7 @@
 """CPU time per row and memory of the engines of `synth generate`, by the number of rows.
 
 python tests/bench/shards.py [--rows 1000,10000] [--engines folder,local,ray] [--photos DIR]
-    [--shards 1000] [--out FILE.json]
+    [--size 128x128] [--shards 1000] [--out FILE.json]
 
 folder  the folder form on this machine, the reference of the ratios
 local   shards on this machine
@@ -103,7 +103,7 @@ def write_photos(folder: Path, count: int) -> None:
 
 def measure(engine: str, rows: int, photos: Path, folder: Path, chosen: argparse.Namespace) -> Cost:
     """Runs an engine once."""
-    flags = ["--size", "128x128", "--radius", "10:30", "--per-photo", str(chosen.per_photo)]
+    flags = ["--size", chosen.size, "--radius", "10:30", "--per-photo", str(chosen.per_photo)]
     flags += ["--count", str(rows), "--workers", str(chosen.workers), "--overwrite"]
     if engine != "folder":
         flags += ["--shards", str(chosen.shards), "--engine", engine]
@@ -128,6 +128,7 @@ def main() -> None:
     parser.add_argument("--rows", default="1000,10000")
     parser.add_argument("--engines", default="folder,local,ray")
     parser.add_argument("--photos", type=Path, help="folder of photos [crops of scenes]")
+    parser.add_argument("--size", default="128x128", help="of the images, px [128x128]")
     parser.add_argument("--per-photo", type=int, default=10)
     parser.add_argument("--shards", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=2)
