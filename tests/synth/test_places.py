@@ -205,7 +205,7 @@ def test_a_server_that_stops_ends_the_run_and_keeps_its_results(
     with monkeypatch.context() as patched:
         patched.setattr(photos.decoding, "decode", stop_after_two)
         monkeypatch = patched
-        with pytest.raises(InputError, match="the server cannot be reached.*--resume"):
+        with pytest.raises(InputError, match=r"the server cannot be reached.*--resume"):
             generate(url, tmp_path / "set", RECIPE)
     assert not (tmp_path / "set").exists()
     generate(url, tmp_path / "set", RECIPE, resume=True)
