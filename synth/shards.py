@@ -1,26 +1,20 @@
-"""Reader of sharded datasets: Parquet files with the bytes of the images in their rows.
-
-A row is read with the row group that contains it. The row groups that were read last are kept, so
-that each is read once when rows are read in order.
-"""
+"""Sharded datasets: Parquet files with the bytes of the images in their rows, and a manifest."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-import threading
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synth import storage
 from synth.errors import InputError, Skipped
-from synth.files import read_error
 from synth.json_files import Damaged, parse_object
+from synth.shard_reader import PICTURES as PICTURES
+from synth.shard_reader import Shard as Shard
+from synth.shard_reader import ShardReader
 from synth.storage import Place, Storage, explain_storage_errors, storage_of
 
 if TYPE_CHECKING:
@@ -30,21 +24,6 @@ MANIFEST = "manifest.json"  # written last
 FORM = "shards"  # the entry "form" of the manifest
 SHARDS = "shards"  # folder of the shards
 UNFINISHED = "unfinished"  # folder of an unfinished run
-# Column with the name of a file -> column with its bytes and its name.
-PICTURES = {"file_name": "image", "clean_file_name": "clean", "mask_file_name": "mask"}
-CACHE = 64 << 20  # bytes of row groups that are kept; at least one of each picture column
-OPEN_SHARDS = 8  # shards whose metadata are kept in memory
-_BLOCK = 4 << 20  # bytes that are read at once for a checksum
-
-
-@dataclass(frozen=True)
-class Shard:
-    """An entry of the manifest: a Parquet file, its rows, its size in bytes and its SHA-256."""
-
-    name: str
-    rows: int
-    bytes: int
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -126,7 +105,7 @@ class ShardFiles:
         self.place, self.folder, self.manifest = place, folder, manifest
         self._first_rows = np.cumsum([0, *(each.rows for each in manifest.shards)])
         self._names: _Names | None = None
-        self._reader = _Reader(folder, manifest.shards)
+        self._reader = ShardReader(folder, manifest.shards)
 
     def read_table(self) -> pd.DataFrame:
         """All columns except the pictures, one row per image.
@@ -210,142 +189,3 @@ def _hash(names: np.ndarray) -> np.ndarray:
     import pandas as pd
 
     return np.asarray(pd.util.hash_array(names, categorize=False))
-
-
-class _Reader:
-    """Reads tables and cells of shards; keeps open shards and the last row groups."""
-
-    def __init__(self, folder: Storage, shards: Sequence[Shard]) -> None:
-        self._folder, self._shards = folder, shards
-        self._reset()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"_folder": self._folder, "_shards": self._shards}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._reset()
-
-    def _reset(self) -> None:
-        self._process = os.getpid()
-        self._lock = threading.Lock()
-        self._open: OrderedDict[int, _OpenShard] = OrderedDict()
-        self._groups: OrderedDict[tuple[int, int, str], Any] = OrderedDict()
-
-    def read_table(self, number: int) -> pd.DataFrame:
-        """All columns of a shard except the pictures."""
-        shard = self._shards[number]
-        try:
-            file = _OpenShard(self._folder, shard)
-            return file.read_table()
-        except FileNotFoundError:
-            raise InputError(f"{self._where(number)} is missing: {_ADVICE}") from None
-        except _read_errors() as error:
-            raise InputError(f"{self._where(number)} cannot be read: {_reason(error)}") from None
-
-    def read_cell(self, number: int, row: int, column: str) -> dict[str, Any]:
-        """The bytes and the path of a picture in a row of a shard."""
-        if self._process != os.getpid():  # locks and open files of the parent are not used
-            self._reset()
-        try:
-            with self._lock:
-                file = self._shard(number)
-                group = file.group_of(row)
-                cell = self._group(number, group, column)[row - file.starts[group]].as_py()
-        except FileNotFoundError:
-            raise Skipped(f"its shard {self._shards[number].name} is missing") from None
-        except OSError as error:
-            raise read_error(error, self._where(number)) from None
-        except _read_errors() as error:
-            name = self._shards[number].name
-            raise Skipped(f"its shard {name} cannot be read: {_reason(error)}") from None
-        return cell if cell is not None else {"path": None, "bytes": None}
-
-    def fault(self, number: int) -> str:
-        """How a shard differs from the manifest; "" if it does not."""
-        shard = self._shards[number]
-        digest = hashlib.sha256()
-        size = 0
-        try:
-            with self._folder.open(shard.name) as file:
-                while block := file.read(_BLOCK):
-                    digest.update(block)
-                    size += len(block)
-            if size != shard.bytes:
-                return f"it has {size} bytes, in the manifest {shard.bytes}"
-            if digest.hexdigest() != shard.sha256:
-                return "its SHA-256 is not that in the manifest"
-            _OpenShard(self._folder, shard)
-        except FileNotFoundError:
-            return "it is missing"
-        except InputError as error:
-            return str(error)
-        except _read_errors() as error:
-            if isinstance(error, OSError) and storage.is_unreachable(error):
-                raise read_error(error, self._where(number)) from None
-            return f"it cannot be read: {_reason(error)}"
-        return ""
-
-    def _where(self, number: int) -> str:
-        return self._folder.where(self._shards[number].name)
-
-    def _shard(self, number: int) -> _OpenShard:
-        if number not in self._open:
-            while len(self._open) >= OPEN_SHARDS:
-                self._open.popitem(last=False)
-            self._open[number] = _OpenShard(self._folder, self._shards[number])
-        self._open.move_to_end(number)
-        return self._open[number]
-
-    def _group(self, number: int, group: int, column: str) -> Any:
-        key = (number, group, column)
-        if key not in self._groups:
-            self._groups[key] = self._shard(number).read_group(group, column)
-            while (
-                sum(each.nbytes for each in self._groups.values()) > CACHE
-                and len(self._groups) > len(PICTURES)
-            ):  # fmt: skip
-                self._groups.popitem(last=False)
-        self._groups.move_to_end(key)
-        return self._groups[key]
-
-
-class _OpenShard:
-    """An open Parquet file and the first row of each of its row groups."""
-
-    def __init__(self, folder: Storage, shard: Shard) -> None:
-        from pyarrow import parquet
-
-        self.file = parquet.ParquetFile(folder.open(shard.name), pre_buffer=True)
-        metadata = self.file.metadata
-        if metadata.num_rows != shard.rows:
-            raise InputError(
-                f"{folder.where(shard.name)} has {metadata.num_rows} rows, in the manifest "
-                f"{shard.rows}: {_ADVICE}"
-            )
-        sizes = (metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
-        self.starts = np.cumsum([0, *sizes])
-
-    def group_of(self, row: int) -> int:
-        return int(np.searchsorted(self.starts, row, side="right")) - 1
-
-    def read_group(self, group: int, column: str) -> Any:
-        return self.file.read_row_group(group, columns=[column], use_threads=False)[column]
-
-    def read_table(self) -> pd.DataFrame:
-        names = [name for name in self.file.schema_arrow.names if name not in PICTURES.values()]
-        return self.file.read(columns=names).to_pandas()
-
-
-_ADVICE = "restore it from a copy, or make the dataset again"
-
-
-def _read_errors() -> tuple[type[Exception], ...]:
-    """The errors of a shard that cannot be read; KeyError: it lacks a column."""
-    import pyarrow as pa
-
-    return OSError, KeyError, pa.ArrowException
-
-
-def _reason(error: BaseException) -> str:
-    return storage.reason_of(error) if isinstance(error, OSError) else str(error).split("\n")[0]

@@ -16,7 +16,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
-from synth import Recipe, dataset, generate, photos, scenes, shards
+from synth import Recipe, dataset, generate, photos, scenes, shard_reader
 
 ROWS = 1000
 READ = 400  # rows that are read for one number
@@ -39,7 +39,7 @@ def rate(place: Path, random: bool, decode: bool) -> float:
 
 
 def main() -> None:
-    shards.CACHE = CACHE
+    shard_reader.CACHE = CACHE
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
         scenes.write(base / "photos", 40, 700, 600, seed=1)

@@ -16,7 +16,17 @@ import pandas as pd
 import pytest
 from object_store import shard_dataset
 
-from synth import InputError, Skipped, dataset, exporting, read, rebuild, shards, verify
+from synth import (
+    InputError,
+    Skipped,
+    dataset,
+    exporting,
+    read,
+    rebuild,
+    shard_reader,
+    shards,
+    verify,
+)
 from synth.preview import preview
 from synth.shards import open_shards
 
@@ -56,13 +66,13 @@ def test_rows_in_order_read_each_row_group_once(
     sharded_set: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read_groups: list[tuple[int, str]] = []
-    original = shards._OpenShard.read_group
+    original = shard_reader.OpenShard.read_group
 
     def counted(self: Any, group: int, column: str) -> Any:
         read_groups.append((id(self), group, column))  # type: ignore[arg-type]
         return original(self, group, column)
 
-    monkeypatch.setattr(shards._OpenShard, "read_group", counted)
+    monkeypatch.setattr(shard_reader.OpenShard, "read_group", counted)
     files = dataset.open_files(sharded_set)
     table = dataset.parse(files)
     for row in table.to_dict("records"):
@@ -72,8 +82,8 @@ def test_rows_in_order_read_each_row_group_once(
 
 
 def test_kept_row_groups_are_bounded(sharded_set: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shards, "CACHE", 1)
-    monkeypatch.setattr(shards, "OPEN_SHARDS", 1)
+    monkeypatch.setattr(shard_reader, "CACHE", 1)
+    monkeypatch.setattr(shard_reader, "OPEN_SHARDS", 1)
     files = open_shards(sharded_set)
     names = names_of(read(files))
     expected = {name: dataset.open_files(sharded_set).read_bytes(name) for name in names}
