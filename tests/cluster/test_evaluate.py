@@ -35,8 +35,8 @@ import numpy as np
 
 def brightest(image):
     grey = image.astype(float).mean(2)
-    if grey.mean() < 60:
-        raise ValueError("too dark")
+    if int(image.sum()) % 3 == 0:
+        raise ValueError("a sum that is a multiple of 3")
     y, x = np.unravel_index(grey.argmax(), grey.shape)
     return {"x": float(x), "y": float(y), "score": float(grey.std())}
 """
