@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from cluster_commands import NODE, Command
 from PIL import Image
 
 from synth import PRESETS, generator, scenes
+from synth.storage import storage_of
 
 pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
 
 SHARDS = 4  # rows of a shard
-NODE = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
 FLAGS = ["--size", "96x80", "--radius", "8:16", "--per-photo", "2", "--twins", "--masks"]
 RECIPE = dataclasses.replace(
     PRESETS["default"], size=(96, 80), radius=(8.0, 16.0), per_photo=2, twins=True, masks=True
@@ -54,62 +51,29 @@ def expected(photos: Path) -> dict[str, bytes]:
     return contents(photos.parent / "local")
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    """A cluster of three nodes with one CPU each."""
-    from ray.cluster_utils import Cluster
-
-    # On a busy machine, workers of the usual niceness 15 would wait, and the start takes longer.
-    os.environ.update({"RAY_worker_niceness": "0", "RAY_raylet_start_wait_time_s": "120"})
-    made = Cluster(initialize_head=True, head_node_args=NODE | {"include_dashboard": False})
-    try:
-        for _ in range(2):
-            made.add_node(**NODE)
-        made.wait_for_nodes()
-        yield made
-    finally:
-        made.shutdown()
-
-
 def contents(folder: Path) -> dict[str, bytes]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
-def start(photos: str | Path, out: str | Path, *flags: str, **environment: str) -> Any:
+def start(photos: str | Path, out: str | Path, *flags: object) -> Command:
     """Starts the command with the recipe of this module."""
-    command = [sys.executable, "-m", "synth", "generate", str(photos), str(out), *FLAGS]
-    command += ["--shards", str(SHARDS), "--engine", "ray", *flags]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=os.environ | environment,
-    )  # fmt: skip
+    shards = ["--shards", SHARDS, "--engine", "ray"]
+    return Command(Path.cwd(), "synth", "generate", photos, out, *FLAGS, *shards, *flags)
 
 
-def finish(process: Any) -> str:
-    """Waits for a command that must succeed; -> what it printed."""
-    output, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    return str(output)
-
-
-def wait_for_shards(staging: Path, count: int, process: Any) -> None:
-    """Waits until a run has written some unfinished shards."""
-    end = time.monotonic() + 200
-    while len(list(staging.glob("unfinished/*.parquet"))) < count:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < end
-        time.sleep(0.02)
+def has_shards(staging: Path, count: int) -> Callable[[], bool]:
+    """A function: whether a run has written some unfinished shards."""
+    return lambda: len(list(staging.glob("unfinished/*.parquet"))) >= count
 
 
 def test_one_node_and_three_nodes_give_the_dataset_of_one_machine(
     photos: Path, expected: dict[str, bytes], cluster: Any, tmp_path: Path
 ) -> None:
-    assert "1 x the same file as 07.jpg" in finish(
-        start(photos, tmp_path / "one", "--workers", "1")
-    )
+    printed, _ = start(photos, tmp_path / "one", "--workers", 1).finish()
+    assert "1 x the same file as 07.jpg" in printed
     assert contents(tmp_path / "one") == expected
-    finish(start(photos, tmp_path / "three", "--address", cluster.address))
+    start(photos, tmp_path / "three", "--address", cluster.address).finish()
     assert contents(tmp_path / "three") == expected
 
 
@@ -117,9 +81,9 @@ def test_a_lost_node_changes_nothing(
     photos: Path, expected: dict[str, bytes], cluster: Any, tmp_path: Path
 ) -> None:
     process = start(photos, tmp_path / "set", "--address", cluster.address)
-    wait_for_shards(tmp_path / "set.partial", 2, process)
+    process.wait_until(has_shards(tmp_path / "set.partial", 2))
     cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
-    finish(process)
+    process.finish()
     cluster.add_node(**NODE)
     assert contents(tmp_path / "set") == expected
 
@@ -128,16 +92,16 @@ def test_a_killed_driver_goes_on_from_its_shards(
     photos: Path, expected: dict[str, bytes], cluster: Any, tmp_path: Path
 ) -> None:
     process = start(photos, tmp_path / "set", "--address", cluster.address)
-    wait_for_shards(tmp_path / "set.partial", 5, process)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process.wait_until(has_shards(tmp_path / "set.partial", 5))
+    process.process.kill()
+    process.process.communicate()
     time.sleep(2)  # until the cluster has ended the tasks of the driver
     before = {path: path.stat().st_mtime_ns for path in
               (tmp_path / "set.partial" / "unfinished").glob("*.parquet")}  # fmt: skip
     assert len(before) >= 5
-    process = start(photos, tmp_path / "set", "--address", cluster.address)
-    assert "pass --resume" in process.communicate()[1]
-    finish(start(photos, tmp_path / "set", "--address", cluster.address, "--resume"))
+    _, errors = start(photos, tmp_path / "set", "--address", cluster.address).finish(code=2)
+    assert "pass --resume" in errors
+    start(photos, tmp_path / "set", "--address", cluster.address, "--resume").finish()
     assert contents(tmp_path / "set") == expected
 
 
@@ -148,9 +112,31 @@ def test_bad_input_is_one_line(photos: Path, cluster: Any, tmp_path: Path) -> No
         (empty, cluster.address, "no picture file in"),
         (photos, "127.0.0.1:1", "--address 127.0.0.1:1"),
     ):
-        process = start(source, tmp_path / "set", "--address", address)
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 2, errors
+        _, errors = start(source, tmp_path / "set", "--address", address).finish(code=2)
         assert message in errors
         assert len(errors.strip().splitlines()) == 1
         assert not (tmp_path / "set").exists()
+
+
+def test_photos_and_dataset_in_a_bucket(
+    photos: Path,
+    expected: dict[str, bytes],
+    bucket: str,
+    upload: Callable[[Path, str, str], str],
+    tmp_path: Path,
+) -> None:
+    source, out = upload(photos, bucket, "photos"), f"s3://{bucket}/set"
+    start(source, out, "--workers", 1).finish()
+    target = storage_of(out)
+    names = {name for name, _ in target.files()}
+    assert names == expected.keys()
+    for name in names - {"skipped.csv"}:
+        assert target.read_bytes(name) == expected[name], name
+    Command(Path.cwd(), "synth", "verify", out, "--photos", source).finish()
+    _, errors = start(source, out, "--workers", 1).finish(code=2)
+    assert "exists: name another place, or pass --overwrite" in errors
+    start(source, out, "--workers", 1, "--count", 3, "--overwrite").finish()
+    assert sum(name.startswith("shards/") for name, _ in target.files()) == 1
+    _, errors = start(source, "s3://no-such-bucket/set", "--workers", 1).finish(code=2)
+    assert len(errors.strip().splitlines()) == 1
+    assert "there is no such bucket" in errors

@@ -10,22 +10,34 @@ import pytest
 
 from localize.comparison import evaluate
 from localize.ray_pool import RayEngine, collect_files
+from synth import Recipe, generator, ray_cluster
 
 Run = Callable[..., tuple[int, str, str]]
 
 
-def test_ray_on_this_machine_gives_the_answers_of_this_process(
-    small_set: Path, tmp_path: Path, no_figures_here: None
+def test_ray_on_this_machine_changes_no_result(
+    small_set: Path, photo_folder: Path, tmp_path: Path, no_figures_here: None
 ) -> None:
     pytest.importorskip("ray")
+    recipe = Recipe(size=(48, 40), radius=(4, 9), per_photo=2)
+    generator.build(photo_folder, tmp_path / "set here", recipe, count=5, shards=2)
     here = evaluate(["boundary"], small_set, tmp_path / "here")
-    there = evaluate(["boundary"], small_set, tmp_path / "there", ray=RayEngine(None, 1, 1))
+    with ray_cluster.connect(None, 1):  # used by both commands
+        generator.build(
+            photo_folder, tmp_path / "set there", recipe, count=5, shards=2, engine="ray"
+        )
+        there = evaluate(["boundary"], small_set, tmp_path / "there", ray=RayEngine(None, 1, 1))
     for name in ("predictions", "clean", "errors", "scores"):
         one, other = (
             getattr(each, name).drop(columns=["seconds", "ms_per_image"], errors="ignore")
             for each in (here, there)
         )
         assert one.equals(other), name
+    files = [path for path in (tmp_path / "set here").rglob("*") if path.is_file()]
+    assert len(files) == 6  # three shards
+    for path in files:
+        same = tmp_path / "set there" / path.relative_to(tmp_path / "set here")
+        assert same.read_bytes() == path.read_bytes()
 
 
 @pytest.mark.parametrize(
