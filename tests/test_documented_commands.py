@@ -294,13 +294,15 @@ def run_acuity(words: list[str], home: Path) -> int:
         for name in (sorted(map(str, Path().glob(word))) if "*" in word else [word])
     ]
     given = parse(words)
-    for out in (given.get("out"), given.get("overlay")):
-        if out is None or given.get("resume") or not out.exists():
+    for name in ("out", "overlay"):
+        if given.get(name) is None or given.get("resume"):
+            continue
+        if not (out := Path(given[name])).exists():
             continue
         assert home in out.resolve().parents
         shutil.rmtree(out) if out.is_dir() else out.unlink()
     code = console.run(APPS[words[0]], words[0], shrink(words)[1:])
-    written = given.get("out")
+    written = None if given.get("out") is None else Path(given["out"])
     if words[1] == "scenes" and code == 0:  # rendering scenes of this size takes a minute
         shutil.rmtree(written)
         shutil.copytree(home / ".photos", written)
