@@ -14,6 +14,13 @@ from synth.errors import InputError
 from synth.paths import path_of
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_REFUSALS = (
+    "ACCESS_DENIED",
+    "INVALID_ACCESS_KEY_ID",
+    "SIGNATURE_DOES_NOT_MATCH",
+    "403",
+    "Permission",
+)
 _LONGEST_REASON = 160  # characters of a message of a file system
 
 
@@ -239,7 +246,7 @@ def reason_of(error: BaseException) -> str:
     text = " ".join(str(error).split())
     if "NO_SUCH_BUCKET" in text or ("Bucket" in text and "not found" in text):
         return "there is no such bucket; check the name and AWS_ENDPOINT_URL"
-    if "ACCESS_DENIED" in text or "403" in text or "Permission" in text:
+    if any(word in text for word in _REFUSALS):
         return "permission denied; check the credentials in the environment"
     if is_unreachable(error):
         return "the server cannot be reached; check the address and the network"
