@@ -43,6 +43,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -291,7 +292,7 @@ def measure(chosen: argparse.Namespace, name: str) -> dict[str, dict[str, object
     print(f"input {chosen.input}, {seconds:.0f} s", flush=True)
     scoring: dict[str, Callable[[Problem], np.ndarray]] = {
         **{
-            clean_form(each): lambda problem, each=each: clean(problem, each, chosen.clean_images)
+            clean_form(each): partial(clean, whitening=each, images=chosen.clean_images)
             for each in chosen.whitening
         },
         "labelled": lambda problem: labelled(problem, 1.0, 0.1),
