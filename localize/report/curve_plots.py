@@ -72,7 +72,7 @@ def draw(summary: pd.DataFrame, folder: Path, by: str = "rows") -> None:
 def learning_curves(summary: pd.DataFrame, chart: Chart, by: str = "rows") -> Figure:
     """A metric by the number of training rows, with 95 % bands; a log x axis.
 
-    A method that learned nothing from the dataset is a horizontal line.
+    A method that learned nothing from the dataset is a horizontal line with a marker at its end.
     """
     known = summary[summary[chart.metric].notna() & (summary["method"] != BASELINE)]
     trained = known[known["rows"] > 0]
@@ -97,8 +97,9 @@ def learning_curves(summary: pd.DataFrame, chart: Chart, by: str = "rows") -> Fi
             )
             axes.fill_between(x, bottom, top, color=colour, alpha=0.07 if fixed else 0.15, lw=0)
             handles += axes.plot(
-                x, value, color=colour, lw=1.6, ls=":" if fixed else "-",
-                marker="" if fixed else marker, ms=6, mec="white",
+                x, value, color=colour, lw=1.6, ls=":" if fixed else "-", marker=marker,
+                ms=9 if fixed else 6, mec="white", mew=0.5 if fixed else 1,
+                markevery=[1] if fixed else None, clip_on=not fixed,
             )  # fmt: skip
             labels.append(short(f"{name} ({without})" if fixed else str(name)))
         chance = _chance(summary, chart)

@@ -39,7 +39,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "anomalib:draem": {"input": (128, 128)},
     "anomalib:ganomaly": {"input": (128, 128)},
 }
-STEPS = {"anomalib:fre": 60, "anomalib:stfpm": 30, "anomalib:draem": 12, "anomalib:ganomaly": 120}
+STEPS = {"anomalib:fre": 60, "anomalib:stfpm": 30, "anomalib:draem": 4, "anomalib:ganomaly": 30}
 BATCH = 16  # images per step of a model of anomalib
 SCENE, SIDE, CROPS = (640, 600), 512, 96
 

@@ -25,19 +25,22 @@ from synth import PRESETS, generate, photos, render
 def prepare(name: str, dataset: Path) -> Localizer:
     """A method's name -> a localizer that can locate.
 
-    Networks without included weights get random ones: the time does not depend on the weights.
+    A CNN without included weights gets random ones: the time does not depend on the weights. The
+    other methods are fitted to the dataset, those with epochs for one epoch.
     """
-    if METHODS[name].learns == "nothing":
+    entry = METHODS[name]
+    if entry.learns == "nothing":
         return registry.create(name)
-    if METHODS[name].weights:
+    if entry.weights:
         return registry.load(name, device="cpu")
-    method = registry.create(name, device="cpu")
-    if METHODS[name].learns == "clean":
-        method.fit(Folder(dataset, "train"), Folder(dataset, "val"), dataset / name)
-    else:
-        assert isinstance(method, Cnn)
+    options = entry.select_options({"device": "cpu", "epochs": 1, "calibration_images": 4})
+    method = registry.create(name, **options)
+    if isinstance(method, Cnn):
         network = method.build((0.0, 0.0), (1.0, 1.0)).eval()
         method.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    else:
+        images = Folder(dataset, "train")
+        method.fit(images, images, dataset / name)
     return method
 
 

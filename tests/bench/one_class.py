@@ -1,18 +1,23 @@
 """Image-level anomaly detection of `transfer` on MNIST, Fashion-MNIST and CIFAR-10.
 
 python tests/bench/one_class.py --data DIR [--sets mnist,cifar10] [--classes 0,3]
-    [--forms clean,labelled] [--input 96x96] [--out FILE.json]
+    [--forms clean,labelled] [--whitening 0,0.9] [--held-out] [--input 96x96] [--out FILE.json]
 
 Each of the ten classes is once the normal one, and the other nine are anomalous. The AUROC of the
 scores is computed on the official test set (10,000 images). Training uses the official training
 set:
 
-clean         the training images of the normal class; as transfer-clean
+clean         the training images of the normal class, at most --clean-images; as transfer-clean,
+              with each value of --whitening
 labelled      all training images with the label normal or anomalous, a tenth of them (stratified by
               class) as the val split; the head of transfer, without fine-tuning
 labelled-1%   the same with one percent of the images of each class, a fifth of them for validation
 autoencoder   the method autoencoder, for comparison: images stretched to 128 x 128 px, trained on
-              at most --autoencoder-images of the normal class and tested on --autoencoder-test
+              at most --autoencoder-images of the normal class for --autoencoder-epochs epochs of
+              1,024 crops, and tested on --autoencoder-test images
+
+With --held-out, a tenth of the training images (stratified by class) takes the place of the test
+set, to choose options without the official one.
 
 Minhas and Zelek (2019) report results on these data sets, but the exact split that they used could
 not be determined; the splits here are those above. The 95 % interval of a mean is over the classes
@@ -38,6 +43,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -52,11 +58,11 @@ from localize.evaluation import detection
 from localize.localizer import Images, Source
 from localize.methods.backbones import pretrained
 from localize.methods.backbones.pretrained import Choice
-from localize.methods.patchcore.scoring import Bank
 from localize.methods.transfer.cache import FeatureCache
 from localize.methods.transfer.features import Extractor, backbone
 from localize.methods.transfer.head import Examples, fit_head
-from localize.methods.transfer.neighbours import mean_distances
+from localize.methods.transfer.neighbours import CleanFeatures
+from localize.methods.transfer.options import TransferCleanOptions
 from localize.training.devices import bfloat16_is_fast, device_of
 from synth import console
 
@@ -67,7 +73,8 @@ TARGETS = {  # least mean AUROC
     ("mnist", "labelled"): 0.995, ("fashion-mnist", "labelled"): 0.985,
     ("cifar10", "labelled"): 0.98,
 }  # fmt: skip
-NEIGHBOURS = 2
+DEFAULTS = TransferCleanOptions()
+HELD_OUT = 0.1  # share of the training images of each class with --held-out
 AUTOENCODER_SIDE = 128  # px
 
 
@@ -159,10 +166,13 @@ class Problem:
         return Examples(self.rows[torch.from_numpy(indices)], labels)
 
 
-def clean(problem: Problem) -> np.ndarray:
-    """The scores of the test images, from the normal training images."""
-    bank = Bank.of(problem.rows[torch.from_numpy(problem.train.classes == problem.normal)])
-    return mean_distances(problem.test_rows, bank, NEIGHBOURS).numpy()
+def clean(problem: Problem, whitening: float, images: int | None) -> np.ndarray:
+    """The scores of the test images, from normal training images, at most ``images`` of them."""
+    normal = np.flatnonzero(problem.train.classes == problem.normal)
+    chosen = np.random.default_rng(problem.seed).permutation(normal)[:images]
+    rows = problem.rows[torch.from_numpy(np.sort(chosen))]
+    reference = CleanFeatures.of(rows, whitening)
+    return reference.mean_distances(problem.test_rows, DEFAULTS.neighbours).numpy()
 
 
 def labelled(problem: Problem, share: float, val_share: float) -> np.ndarray:
@@ -202,7 +212,9 @@ def square(image: np.ndarray) -> np.ndarray:
     return stretch(image, (AUTOENCODER_SIDE, AUTOENCODER_SIDE)).permute(1, 2, 0).numpy()
 
 
-def autoencoder(problem: Problem, images: int, tested: int) -> tuple[np.ndarray, np.ndarray]:
+def autoencoder(
+    problem: Problem, images: int, tested: int, epochs: int
+) -> tuple[np.ndarray, np.ndarray]:
     """The scores of test images, and their indices."""
     rng = np.random.default_rng(problem.seed)
     normal = rng.permutation(np.flatnonzero(problem.train.classes == problem.normal))
@@ -211,7 +223,9 @@ def autoencoder(problem: Problem, images: int, tested: int) -> tuple[np.ndarray,
         Clean([problem.train.images[i] for i in part])
         for part in (normal[:images], normal[images : images + 50])
     )
-    localizer = registry.create("autoencoder", device="cpu", progress=False, seed=problem.seed)
+    localizer = registry.create(
+        "autoencoder", device="cpu", progress=False, seed=problem.seed, epochs=epochs
+    )
     with tempfile.TemporaryDirectory() as run:
         localizer.fit(*sources, Path(run) / "run")
         scores = [localizer.locate([square(problem.test.images[i])])[0].score for i in chosen]
@@ -249,6 +263,16 @@ def mean_and_interval(values: Sequence[float]) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
+def hold_out(train: Split, rows: Tensor, seed: int) -> list[tuple[Split, Tensor]]:
+    """Training images and their features -> those to learn from, those in place of the test."""
+    held = np.zeros(len(rows), bool)
+    held[stratified(train.classes, HELD_OUT, np.random.default_rng(seed))] = True
+    return [
+        (Split(train.images[which], train.classes[which]), rows[torch.from_numpy(which)])
+        for which in (~held, held)
+    ]
+
+
 def measure(chosen: argparse.Namespace, name: str) -> dict[str, dict[str, object]]:
     """A data set -> form -> AUROC by class, their mean with its interval, seconds of CPU."""
     train, test = read_set(chosen.data, name)
@@ -261,34 +285,47 @@ def measure(chosen: argparse.Namespace, name: str) -> dict[str, dict[str, object
         )
     start = time.process_time()
     (rows, test_rows), about = features(chosen, name, (train, test))
+    if chosen.held_out:
+        (train, rows), (test, test_rows) = hold_out(train, rows, chosen.seed)
     seconds = time.process_time() - start
     print(f"{name}: {len(rows)} training images, {len(test_rows)} test images, {about}, ", end="")
     print(f"input {chosen.input}, {seconds:.0f} s", flush=True)
     scoring: dict[str, Callable[[Problem], np.ndarray]] = {
-        "clean": clean,
+        **{
+            clean_form(each): partial(clean, whitening=each, images=chosen.clean_images)
+            for each in chosen.whitening
+        },
         "labelled": lambda problem: labelled(problem, 1.0, 0.1),
         "labelled-1%": lambda problem: labelled(problem, 0.01, 0.2),
     }
     results: dict[str, dict[str, object]] = {}
-    for form in chosen.forms:
+    forms = [
+        each
+        for form in chosen.forms
+        for each in (map(clean_form, chosen.whitening) if form == "clean" else [form])
+    ]
+    for form in forms:
         start, values = time.process_time(), {}
         for normal in chosen.classes:
             problem = Problem(train, test, rows, test_rows, normal, chosen.seed)
             anomalous = test.classes != normal
             if form == "autoencoder":
                 scores, tested = autoencoder(
-                    problem, chosen.autoencoder_images, chosen.autoencoder_test
+                    problem,
+                    chosen.autoencoder_images,
+                    chosen.autoencoder_test,
+                    chosen.autoencoder_epochs,
                 )
                 anomalous = anomalous[tested]
             else:
                 scores = scoring[form](problem)
             values[normal] = auroc(scores, anomalous)
         mean, low, high = mean_and_interval(list(values.values()))
-        target = TARGETS.get((name, form))
+        target = None if chosen.held_out else TARGETS.get((name, form))
         missed = f"  missed by {target - mean:.4f}" if target and mean < target else ""
         seconds = time.process_time() - start
         by_class = " ".join(f"{value:.4f}" for value in values.values())
-        print(f"{name:13} {form:11} {mean:.4f} [{low:.4f}, {high:.4f}]  {by_class}  ", end="")
+        print(f"{name:13} {form:19} {mean:.4f} [{low:.4f}, {high:.4f}]  {by_class}  ", end="")
         print(f"{seconds:.0f} s{missed}", flush=True)
         results[form] = {
             "mean": mean, "interval": [low, high], "by_class": values, "target": target,
@@ -296,6 +333,11 @@ def measure(chosen: argparse.Namespace, name: str) -> dict[str, dict[str, object
             "train_images": len(rows), "test_images": len(anomalous),
         }  # fmt: skip
     return results
+
+
+def clean_form(whitening: float) -> str:
+    """The name of the form clean with a value of ``whitening``."""
+    return "clean" if whitening == DEFAULTS.whitening else f"clean, whitening {whitening:g}"
 
 
 def choices(text: str, known: Sequence[str], flag: str) -> list[str]:
@@ -315,17 +357,22 @@ def main() -> None:
     parser.add_argument("--classes", default="0,1,2,3,4,5,6,7,8,9")
     parser.add_argument("--forms", default="clean,labelled,labelled-1%")
     parser.add_argument("--input", default="96x96", help="size of the backbone's input, px [96x96]")
+    parser.add_argument("--whitening", default=str(DEFAULTS.whitening), help="joined by commas")
+    parser.add_argument("--clean-images", type=int, help="most images of the normal class [all]")
+    parser.add_argument("--held-out", action="store_true", help="do not use the test set")
     parser.add_argument("--limit", type=int, help="use this many training and test images [all]")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cache", type=Path, help="folder of the features [DATA/features]")
     parser.add_argument("--autoencoder-images", type=int, default=500)
     parser.add_argument("--autoencoder-test", type=int, default=1000)
+    parser.add_argument("--autoencoder-epochs", type=int, default=30)
     parser.add_argument("--out", type=Path, help="JSON file with the results")
     chosen = parser.parse_args()
     chosen.sets = choices(chosen.sets, SETS, "--sets")
     chosen.forms = choices(chosen.forms, FORMS, "--forms")
     digits = choices(chosen.classes, [str(each) for each in range(10)], "--classes")
     chosen.classes = [int(each) for each in digits]
+    chosen.whitening = [float(each) for each in chosen.whitening.split(",")]
     chosen.cache = chosen.cache or chosen.data / "features"
     print("AUROC: mean over classes [95 % interval over classes, t]  by class  CPU time")
     results = {}

@@ -14,14 +14,15 @@ from torch import Tensor
 from localize import registry
 from localize.localizer import Images, Source
 from localize.methods.backbones.options import BACKBONE
-from localize.methods.patchcore.scoring import Bank
-from localize.methods.transfer import cache, head, method, neighbours
+from localize.methods.transfer import cache, head, method, neighbours, whitening
 from localize.methods.transfer.cache import FeatureCache
 from localize.methods.transfer.features import Extractor, PooledBackbone
 from localize.methods.transfer.finetuning import FineTuning
 from localize.methods.transfer.head import Examples, class_weights, fit_head
 from localize.methods.transfer.method import Transfer
-from localize.run_files import read_run
+from localize.methods.transfer.neighbours import CleanFeatures
+from localize.methods.transfer.whitening import Whitening
+from localize.run_files import read_run, write_run
 from synth.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("one_thread", "few_steps")
@@ -106,9 +107,43 @@ def test_distances_to_the_nearest_rows_by_brute_force(
     rows[3] = bank[5]  # at distance 0
     gaps = np.linalg.norm(rows.numpy()[:, None].astype(float) - bank.numpy()[None], axis=2)
     expected = np.sort(gaps, axis=1)[:, : min(k, 33)].mean(1)
-    found = neighbours.mean_distances(rows, Bank.of(bank), k)
-    np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
-    assert len(neighbours.mean_distances(rows[:0], Bank.of(bank), k)) == 0
+    clean = CleanFeatures.of(bank, 0)
+    np.testing.assert_allclose(clean.mean_distances(rows, k).numpy(), expected, atol=1e-5)
+    assert len(clean.mean_distances(rows[:0], k)) == 0
+
+
+def unit_rows(count: int, length: int, seed: int) -> Tensor:
+    """Features of length 1 whose variances differ."""
+    generator = torch.Generator().manual_seed(seed)
+    scales = torch.arange(1.0, length + 1)
+    return torch.nn.functional.normalize(torch.randn((count, length), generator=generator) * scales)
+
+
+@pytest.mark.parametrize("shrinkage", [0.1, 0.8, 1.0])
+def test_distances_of_whitened_features_are_those_of_mahalanobis(
+    shrinkage: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whitening, "BLOCK", 7)
+    rows, other = unit_rows(40, 6, 0), unit_rows(9, 6, 1)
+    covariance = np.cov(rows.numpy().T, bias=True)
+    variance = covariance.diagonal().mean()
+    inverse = np.linalg.inv((1 - shrinkage) * covariance + shrinkage * variance * np.eye(6))
+
+    gaps = other.numpy()[:, None] - rows.numpy()[None]
+    expected = np.sqrt(variance * np.einsum("nmi,ij,nmj->nm", gaps, inverse, gaps)).min(axis=1)
+    found = CleanFeatures.of(rows, shrinkage).mean_distances(other, 1)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_whitening_with_fewer_images_than_features(count: int) -> None:
+    rows, other = unit_rows(count, 12, 0), unit_rows(9, 12, 1)
+    clean = CleanFeatures.of(rows, 0.1)
+    assert torch.isfinite(clean.mean_distances(other, 2)).all()
+    np.testing.assert_allclose(clean.mean_distances(rows, 1), 0, atol=1e-5)
+    if count == 1:  # there is no covariance
+        plain = CleanFeatures.of(rows, 0).mean_distances(other, 2)
+        np.testing.assert_allclose(clean.mean_distances(other, 2), plain, atol=1e-6)
 
 
 def test_both_kinds_of_images_have_the_same_weight() -> None:
@@ -166,12 +201,14 @@ def test_clean_images_give_a_distance(from_clean: Transfer) -> None:
     assert from_clean.note == "clean images, k = 2, random weights"
     assert from_clean.score_kind == ""
     train = lists(8, 5, 0)
-    extractor, bank = from_clean._extractor, from_clean._bank
+    extractor, clean = from_clean._extractor, from_clean._clean
     assert extractor is not None
-    assert bank is not None
-    rows = extractor.rows(list(train.clean_images()))  # type: ignore[call-overload]
-    assert torch.equal(rows, bank.rows)
-    np.testing.assert_allclose(torch.linalg.norm(rows, dim=1), 1, atol=1e-5)
+    assert clean is not None
+    assert clean.whitening is not None
+    plain = extractor.rows(list(train.clean_images()))  # type: ignore[call-overload]
+    np.testing.assert_allclose(torch.linalg.norm(plain, dim=1), 1, atol=1e-5)
+    rows = Whitening.of(plain, from_clean.options.whitening)(plain)
+    assert torch.equal(rows, clean.bank.rows)
     gaps = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")
     nearest = gaps.sort(dim=1)[0][:, 1] / 2  # the nearest is the image itself
     np.testing.assert_allclose(scores(from_clean, train.clean_images()), nearest, atol=1e-4)
@@ -190,6 +227,20 @@ def test_the_same_after_loading(name: str, request: pytest.FixtureRequest) -> No
     attributes = ("note", "score_kind", "learns", "threshold", "parameters")
     for attribute in attributes:
         assert getattr(loaded, attribute) == getattr(fitted, attribute)
+
+
+def test_runs_of_versions_without_whitening_answer_as_before(tmp_path: Path) -> None:
+    run, test = tmp_path / "run", lists(3, 3, 2).anomalous_images()
+    localizer = registry.create("transfer-clean", **FAST, whitening=0)
+    assert isinstance(localizer, Transfer)
+    localizer.fit(lists(8, 5, 0), lists(6, 6, 1), run)
+    about = read_run(run)
+    del about["options"]["whitening"]
+    write_run(run, about)
+    loaded = registry.load(run, device="cpu")
+    assert isinstance(loaded, Transfer)
+    assert loaded.note == "clean images, k = 2, random weights, not whitened"
+    np.testing.assert_array_equal(scores(loaded, test), scores(localizer, test))
 
 
 @pytest.mark.parametrize(
@@ -325,6 +376,8 @@ def test_fine_tuning_changes_the_backbone_and_resumes(
         ({"learns": "all"}, "learns is 'all'"),
         ({"features": "all"}, "features is 'all'"),
         ({"neighbours": 0}, "neighbours is 0"),
+        ({"whitening": 1.1}, "whitening is 1.1: give a number from 0 to 1"),
+        ({"whitening": float("nan")}, "whitening is nan"),
         ({"finetune": True, "learns": "clean"}, "finetune needs labels"),
         ({"backbone": "resnet19"}, "unknown"),
     ],

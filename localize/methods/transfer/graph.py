@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from localize.methods.patchcore.scoring import Bank
 from localize.methods.transfer.features import PooledBackbone
 from localize.methods.transfer.head import Head
+from localize.methods.transfer.neighbours import CleanFeatures
 
 
 class HeadScores(nn.Module):
@@ -24,14 +24,16 @@ class HeadScores(nn.Module):
 class NeighbourDistances(nn.Module):
     """(B, 3, h, w) uint8 -> (B,) mean distance to the k nearest clean images."""
 
-    def __init__(self, backbone: PooledBackbone, bank: Bank, k: int) -> None:
+    def __init__(self, backbone: PooledBackbone, clean: CleanFeatures, k: int) -> None:
         super().__init__()
+        bank = clean.bank
         self.backbone, self.k = backbone, min(k, len(bank.rows))
+        self.whitening = clean.whitening or nn.Identity()
         self.register_buffer("bank", bank.rows.contiguous())
         self.register_buffer("squares", bank.squares)
 
     def forward(self, images: Tensor) -> Tensor:
-        rows = self.backbone(images.float() / 255)
+        rows = self.whitening(self.backbone(images.float() / 255))
         bank: Tensor = self.bank  # type: ignore[assignment]
         products = self.squares - 2 * rows @ bank.T
         nearest = bank[products.topk(self.k, dim=1, largest=False)[1]]

@@ -20,14 +20,13 @@ from localize.localizer import Finding, Images, Learns, Localizer, Part, ScoreKi
 from localize.methods import clean_images
 from localize.methods.backbones import pretrained
 from localize.methods.backbones.pretrained import Choice
-from localize.methods.patchcore.scoring import Bank
 from localize.methods.transfer import finetuning
 from localize.methods.transfer.cache import FOLDER, FeatureCache
 from localize.methods.transfer.features import Extractor, PooledBackbone, backbone
 from localize.methods.transfer.finetuning import Classifier, Labelled
 from localize.methods.transfer.graph import HeadScores, NeighbourDistances
 from localize.methods.transfer.head import Examples, Head, describe, fit_head
-from localize.methods.transfer.neighbours import mean_distances
+from localize.methods.transfer.neighbours import CleanFeatures
 from localize.methods.transfer.options import TransferCleanOptions, TransferOptions
 from localize.onnx.sidecar import Sidecar
 from localize.run_files import RUN_FILE, read_file, read_run, write_run
@@ -79,7 +78,7 @@ class Transfer(Localizer):
         self.device = device_of(self.options.device)
         self.threshold: float | None = None
         self._extractor: Extractor | None = None
-        self._bank: Bank | None = None
+        self._clean: CleanFeatures | None = None
         self._head: Head | None = None
 
     @property
@@ -88,7 +87,7 @@ class Transfer(Localizer):
         if self._extractor is None:
             return 0
         head = self._head.layers.parameters() if self._head else ()
-        bank = self._bank.rows.numel() if self._bank else 0
+        bank = self._clean.bank.rows.numel() if self._clean else 0
         return self._extractor.values + bank + sum(values.numel() for values in head)
 
     def fit(self, train: Source, val: Source, run: Path) -> None:
@@ -193,16 +192,16 @@ class Transfer(Localizer):
         self, images: Split, val: Split, run: Path, cache: FeatureCache
     ) -> dict[str, Any]:
         """Keep the features of the clean images -> entries for ``model.json``."""
-        bank = self._rows(cache, "training clean", images.clean)
-        self._bank, self._head = Bank.of(bank.to(self.device)), None
-        folders.write(run / BANK, runs.to_bytes({"bank": bank}))
+        rows = self._rows(cache, "training clean", images.clean).to(self.device)
+        self._clean, self._head = CleanFeatures.of(rows, self.options.whitening), None
+        folders.write(run / BANK, runs.to_bytes(self._clean.state()))
         scores = self._distances(self._rows(cache, "validation clean", val.clean))
         self.threshold = clean_images.threshold(scores)
         entry = clean_images.threshold_entry(scores)
         limit = "" if self.threshold is None else f" {self.threshold:.4g}"
         return {
             "threshold": entry,
-            "trained": f"features of {len(bank)} clean images; threshold{limit}, {entry['what']}",
+            "trained": f"features of {len(rows)} clean images; threshold{limit}, {entry['what']}",
         }
 
     def _fit_labelled(
@@ -222,7 +221,7 @@ class Transfer(Localizer):
         progress = console.progress if options.progress else console.no_progress
         with progress(f"{self.name}: head") as step:
             trained = fit_head(examples, val_examples, options.seed, self.device, step)
-        self._head, self._bank = trained.head, None
+        self._head, self._clean = trained.head, None
         if options.finetune:
             del examples
             classifier = Classifier(network, trained.head)
@@ -251,8 +250,8 @@ class Transfer(Localizer):
 
     def _distances(self, rows: Tensor) -> list[float]:
         """(N, D) features -> their N scores from clean images."""
-        assert self._bank is not None
-        scores: list[float] = mean_distances(rows, self._bank, self.options.neighbours).tolist()
+        assert self._clean is not None
+        scores: list[float] = self._clean.mean_distances(rows, self.options.neighbours).tolist()
         return scores
 
     @torch.inference_mode()
@@ -288,8 +287,8 @@ class Transfer(Localizer):
         sidecar = Sidecar(image="image", size=self.options.input, score="score")
         if self._head is not None:
             return HeadScores(network, self._head), sidecar
-        assert self._bank is not None
-        return NeighbourDistances(network, self._bank, self.options.neighbours), sidecar
+        assert self._clean is not None
+        return NeighbourDistances(network, self._clean, self.options.neighbours), sidecar
 
     def _set_notes(self, about: dict[str, Any]) -> None:
         """Set the note for tables and the meaning of the score, as a run's description has them."""
@@ -305,6 +304,8 @@ class Transfer(Localizer):
             notes.append("fine-tuned")
         if options.random_weights:
             notes.append("random weights")
+        if not is_labelled and not options.whitening:
+            notes.append("not whitened")
         self.note = ", ".join(notes)
 
     @classmethod
@@ -318,8 +319,10 @@ class Transfer(Localizer):
         if about["method"] not in ("transfer", "transfer-clean"):
             raise InputError(f"{run} holds '{about['method']}', not transfer")
         try:
-            # The run folder holds the backbone, so the file of its weights is not needed.
-            options = about["options"] | {"weights": None, "weights_sha256": None}
+            # The run folder holds the backbone, so the file of its weights is not needed. Runs of
+            # earlier versions do not whiten.
+            options = {"whitening": 0} | about["options"]
+            options |= {"weights": None, "weights_sha256": None}
             options["input"] = tuple(options["input"])
             localizer = cls.__new__(cls)
             clean = about["method"] == "transfer-clean"
@@ -334,8 +337,8 @@ class Transfer(Localizer):
                 head.load_state_dict(load_tensors(read_file(run, HEAD)))
                 localizer._head = head.eval()
             else:
-                bank = load_tensors(read_file(run, BANK))["bank"]
-                localizer._bank = Bank.of(bank.to(localizer.device))
+                state = load_tensors(read_file(run, BANK))
+                localizer._clean = CleanFeatures.load(state, localizer.device)
                 localizer.threshold = about["threshold"]["score"]
             localizer._set_notes(about)
         except (KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:

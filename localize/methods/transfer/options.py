@@ -33,9 +33,19 @@ class TransferCleanOptions(BackboneOptions):
     )
     neighbours: int = field(default=2, metadata=metadata_of(PatchCoreOptions, "neighbours"))
 
+    whitening: float = field(
+        default=0.9,
+        metadata=option(
+            "Shrinkage, up to 1, of the covariance by which features are whitened before distances "
+            "to clean images; 0: no whitening."
+        ),
+    )
+
     def __post_init__(self) -> None:
         self.check_choice("features", get_args(Features))
         self.check_counts("neighbours")
+        if not 0 <= self.whitening <= 1:
+            raise InputError(f"whitening is {self.whitening}: give a number from 0 to 1")
         if min(self.input) < LEAST_SIDE:
             width, height = self.input
             least = f"{LEAST_SIDE}x{LEAST_SIDE}"
