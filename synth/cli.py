@@ -203,7 +203,8 @@ def generate(
     }  # fmt: skip
     changed = {name: value for name, value in given.items() if value is not None}
     full: Recipe = dataclasses.replace(recipes.load(recipe), **changed)
-    with console.progress("rows") as progress:
+    show_progress = console.ray_progress if engine == "ray" else console.progress
+    with show_progress("rows") as progress:
         built = generator.build(
             photos,
             out,
