@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, features
 
-from synth import InputError, Skipped, photos
+from synth import InputError, Skipped, near_duplicates, photos
 
 Picture = Callable[..., np.ndarray]
 
@@ -505,6 +505,27 @@ def test_groups_are_the_connected_components(hashes: list[int], near: int) -> No
                     todo.append(other)
         wanted.append(min(reached))
     assert found == wanted
+
+
+def test_groups_are_the_same_in_jobs_and_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    hashes = [int(each) for each in rng.integers(0, 2**63, 400)]
+    for number in range(200):  # near one of the others, or equal to it
+        bits = rng.integers(0, 64, rng.integers(0, 6)).tolist()
+        hashes[number] = hashes[int(rng.integers(200, 400))] ^ sum(1 << bit for bit in set(bits))
+    expected = photos.groups(hashes)
+    assert 200 < len(set(expected)) < 300
+    monkeypatch.setattr(near_duplicates, "JOB", 30)
+    monkeypatch.setattr(near_duplicates, "BLOCK", 2)
+    jobs: list[Any] = []
+
+    def run_jobs(function: Any, arguments: Any) -> Any:
+        for each in arguments:
+            jobs.append(each)
+            yield function(*each)
+
+    assert photos.groups(hashes, run_jobs=run_jobs) == expected
+    assert len(jobs) > 5
 
 
 def test_groups_link_through_a_third() -> None:
