@@ -10,7 +10,6 @@ import glob
 import json
 import math
 import os
-import pickle
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,7 +25,7 @@ from synth import ray_cluster
 from synth.engine_names import EngineName
 from synth.errors import InputError, Interrupted
 from synth.paths import name_of
-from synth.ray_cluster import Cluster
+from synth.ray_cluster import Cluster, Parcel
 
 SENT = "acuity-specs"  # folder of the files in the working directory of a node
 PER_BLOCK = 16  # most items that an actor gets at once
@@ -127,7 +126,7 @@ class _Actor:
             with suppress(OSError):  # relative paths are those of the command, also in messages
                 os.chdir(self._folder)
             self._worker = self._make(home, *ray.get(self._arguments))
-        answers = [self._worker.answer(pickle.loads(item)) for item in batch["item"]]
+        answers = [self._worker.answer(item.content) for item in batch["item"]]
         return {"answer": [json.dumps(answer) for answer in answers]}
 
 
@@ -181,7 +180,7 @@ class Pool:
         actors = min(actors, len(items))
         size = max(1, min(PER_BLOCK, len(items) // (4 * actors)))
         dataset = ray.data.from_items(
-            [{"item": pickle.dumps(item)} for item in items],
+            [{"item": Parcel(item)} for item in items],
             override_num_blocks=math.ceil(len(items) / size),
         )
         dataset.context.execution_options.preserve_order = True

@@ -51,6 +51,13 @@ class Cluster:
     gpus: int
 
 
+@dataclass(frozen=True)
+class Parcel:
+    """An object in a cell of a Ray dataset; Ray serialises it."""
+
+    content: Any
+
+
 @contextmanager
 def connect(
     address: str | None = None, workers: int = 0, runtime_env: dict[str, Any] | None = None

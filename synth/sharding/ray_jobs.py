@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from synth.ray_cluster import connect
+from synth.ray_cluster import Parcel, connect
 from synth.workers import Run
 
 
@@ -30,19 +29,12 @@ def ray_pool(address: str | None, workers: int) -> Iterator[Run]:
         yield _run_jobs
 
 
-@dataclass(frozen=True)
-class _Parcel:
-    """An object in a cell of a Ray dataset; Ray serialises it."""
-
-    content: Any
-
-
 def _run_jobs(
     function: Callable[..., Any], jobs: Iterable[tuple[Any, ...]]
 ) -> Generator[Any, None, None]:
     import ray.data
 
-    rows = [{"number": number, "job": _Parcel(job)} for number, job in enumerate(jobs)]
+    rows = [{"number": number, "job": Parcel(job)} for number, job in enumerate(jobs)]
     if not rows:
         return
     run_job: Any = partial(_run_job, function)
@@ -58,4 +50,4 @@ def _run_jobs(
 
 
 def _run_job(function: Callable[..., Any], row: dict[str, Any]) -> dict[str, Any]:
-    return {"number": row["number"], "result": _Parcel(function(*row["job"].content))}
+    return {"number": row["number"], "result": Parcel(function(*row["job"].content))}
