@@ -36,7 +36,7 @@ METHODS = (
 # the epochs of models of anomalib beside their usual number.
 OPTIONS: dict[str, dict[str, Any]] = {
     "autoencoder": {"epochs": 10, "crops": 512},
-    "anomalib:draem": {"input": (128, 128)},
+    "anomalib:draem": {"input": (64, 64)},
     "anomalib:ganomaly": {"input": (128, 128)},
 }
 STEPS = {"anomalib:fre": 60, "anomalib:stfpm": 30, "anomalib:draem": 4, "anomalib:ganomaly": 30}
