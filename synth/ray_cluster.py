@@ -251,13 +251,13 @@ def explain_task_errors() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise (_raised(error, InputError) or error) from None
+        raise (_find_cause(error, InputError) or error) from None
     except Exception as error:
-        if cause := _raised(error, InputError):
+        if cause := _find_cause(error, InputError):
             raise cause from None
         if re.search(r"No module named '(synth|localize)", str(error)):
             raise InputError(NOT_THERE) from None
-        if found := _raised(error, lost):
+        if found := _find_cause(error, lost):
             line = (str(found).strip().splitlines() or [""])[0]
             raise Interrupted(
                 f"a process or node of the cluster was lost ({type(found).__name__}: {line}): "
@@ -266,7 +266,7 @@ def explain_task_errors() -> Iterator[None]:
         raise
 
 
-def _raised(error: BaseException, kind: Any) -> Any:
+def _find_cause(error: BaseException, kind: Any) -> Any:
     """The first error of a kind among an error and its causes; None if there is none.
 
     Ray raises a task's error as a class of its own that also inherits from the error's class.
