@@ -270,12 +270,19 @@ def _write_csv(path: Path, parts: Iterable[pd.DataFrame]) -> None:
             file.write(to_csv(part, header=i == 0))
 
 
+def arrow_types() -> dict[str, Any]:
+    """Column of a table -> its Arrow type in Parquet files."""
+    import pyarrow as pa
+
+    types = {"text": pa.string(), "number": pa.float64(), "whole": pa.int64()}
+    return {name: types[kind.split()[0]] for name, kind in COLUMNS.items()}
+
+
 def _write_parquet(path: Path, parts: Iterable[pd.DataFrame]) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    kinds = {"text": pa.string(), "number": pa.float64(), "whole": pa.int64()}
-    schema = pa.schema([(name, kinds[kind.split()[0]]) for name, kind in COLUMNS.items()])
+    schema = pa.schema(list(arrow_types().items()))
     with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
         for part in parts:
             writer.write_table(pa.Table.from_pandas(part, schema, preserve_index=False))

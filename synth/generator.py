@@ -30,7 +30,7 @@ from synth.sharding.ray_jobs import ray_pool
 from synth.sharding.rendering import Run
 from synth.sharding.target import open_target
 from synth.storage import Place, is_url, place_of
-from synth.workers import local_pool, require_main_guard, worker_pool
+from synth.workers import local_pool, require_main_guard
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -231,11 +231,7 @@ def _make_results(
     def job(name: str) -> tuple[Place, str, tuple[str, str], Recipe, Path]:
         return source, name, origins.get(name, ("", "")), recipe, staging
 
-    if workers == 1 or len(names) < 2:
-        for name in names:
-            yield make_rows(*job(name))
-        return
-    with worker_pool(min(workers, len(names))) as run:
+    with local_pool(min(workers, len(names))) as run:
         yield from run(make_rows, map(job, names))
 
 

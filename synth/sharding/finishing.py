@@ -13,7 +13,7 @@ import numpy as np
 from synth.card import Summary
 from synth.errors import InputError
 from synth.sharding.rendering import Run, Shard
-from synth.sharding.shard_file import ShardWriter, read_record
+from synth.sharding.shard_file import ShardWriter, read_record, record_in
 from synth.shards import PICTURES
 from synth.storage import explain_storage_errors
 
@@ -51,24 +51,25 @@ def finish_shard(
     from pyarrow import parquet
 
     choice = hashlib.sha256(repr((list(kept), list(splits))).encode()).hexdigest()
+    digest = shard.digest(run)
     with explain_storage_errors(run.out, "cannot be read or written"):
         record = read_record(run.out, shard.file)
-        is_done = record.get("digest") == shard.digest(run) and record.get("choice") == choice
+        is_done = record.get("digest") == digest and record.get("choice") == choice
         data = pa.py_buffer(run.out.read_bytes(shard.file if is_done else shard.unfinished_file))
         summary = Summary()
         file = parquet.ParquetFile(pa.BufferReader(data))
         columns = [name for name in file.schema_arrow.names if name not in PICTURES.values()]
         if not is_done:
-            record = read_record(run.out, shard.unfinished_file)
-            if record.get("digest") != shard.digest(run):
+            record = record_in(file.metadata)
+            if record.get("digest") != digest:
                 raise InputError(f"{run.out.where(shard.unfinished_file)} is damaged: delete it")
             data = _choose(file, run, record | {"choice": choice}, kept, splits)
             run.out.write_bytes(shard.file, data)
             file = parquet.ParquetFile(pa.BufferReader(data))
         summary.add(file.read(columns).to_pandas())
         run.out.delete(shard.unfinished_file)
-    digest = hashlib.sha256(data).hexdigest()
-    return FinishedShard(shard.file, summary.rows, len(data), digest, summary)
+    checksum = hashlib.sha256(data).hexdigest()
+    return FinishedShard(shard.file, summary.rows, len(data), checksum, summary)
 
 
 def _choose(

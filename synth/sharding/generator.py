@@ -70,7 +70,7 @@ def generate_shards(
     shards = plan_shards(names, source.origins, max(1, rows_per_shard // recipe.per_photo))
     with ExitStack() as stack:
         run_jobs = stack.enter_context(engine())
-        rendered = _Rendered(wanted)
+        rendered = _Rendered(names, wanted)
         _render(run, shards, run_jobs, rendered, progress)
         if not rendered.totals.rows:
             reason = next(iter(rendered.skipped.values()))
@@ -96,14 +96,15 @@ class _Rendered:
     """The photos that are rendered so far, up to the one that completes the rows.
 
     Args:
+        names: of all photos, in the order in which they are added.
         wanted: total number of rows to keep.
     """
 
-    def __init__(self, wanted: int) -> None:
+    def __init__(self, names: Sequence[str], wanted: int) -> None:
         self.totals = PhotoTotals(wanted)
         self.digest = hashlib.sha256()
         self.skipped: dict[str, str] = {}
-        self._names: list[str] = []
+        self._names = names
 
     @property
     def is_complete(self) -> bool:
@@ -111,8 +112,7 @@ class _Rendered:
 
     def add(self, photo: str, sha256: str, dhash: int, detail: str, rows: int, skip: str) -> None:
         """Counts the next photo."""
-        number = len(self._names)
-        self._names.append(photo)
+        number = len(self.totals.kept)
         self.totals.add(sha256, dhash, detail, rows)
         self.digest.update(os.fsencode(f"{photo}\0{sha256}\n"))
         if number in self.totals.copy_of:

@@ -36,16 +36,14 @@ def schema(recipe: Recipe) -> Any:
     """The Arrow schema of a shard; Hugging Face ``datasets`` reads the pictures as images."""
     import pyarrow as pa
 
-    kinds = {"text": pa.string(), "number": pa.float64(), "whole": pa.int64()}
-    words = {"text": "string", "number": "float64", "whole": "int64"}
-    of = {name: kind.split()[0] for name, kind in dataset.COLUMNS.items()}
+    words = {pa.string(): "string", pa.float64(): "float64", pa.int64(): "int64"}
+    types = dataset.arrow_types()
     pictures = picture_columns(recipe)
     picture = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     features = {name: {"_type": "Image"} for name in pictures} | {
-        name: {"dtype": words[kind], "_type": "Value"} for name, kind in of.items()
+        name: {"dtype": words[each], "_type": "Value"} for name, each in types.items()
     }
-    fields = [(name, picture) for name in pictures]
-    fields += [(name, kinds[kind]) for name, kind in of.items()]
+    fields = [(name, picture) for name in pictures] + list(types.items())
     about = json.dumps({"info": {"features": features}})
     return pa.schema(fields, metadata={"huggingface": about})
 
@@ -121,8 +119,15 @@ def read_record(storage: Storage, name: str) -> dict[str, Any]:
 
     try:
         with storage.open(name) as file:
-            found = parquet.read_metadata(file).metadata or {}
-        record = json.loads(found.get(_RECORD, b"{}"))
-    except (OSError, pa.ArrowException, ValueError):
+            return record_in(parquet.read_metadata(file))
+    except (OSError, pa.ArrowException):
+        return {}
+
+
+def record_in(metadata: Any) -> dict[str, Any]:
+    """The record in the metadata of a Parquet file; empty if there is none."""
+    try:
+        record = json.loads((metadata.metadata or {}).get(_RECORD, b"{}"))
+    except ValueError:
         return {}
     return record if isinstance(record, dict) else {}
