@@ -8,10 +8,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from localize.localizer import HIT_RADIUS
+from localize.methods.hough import centre_scores
 from localize.methods.hough.aggregation import VoteAggregation, soft_saturate
 from localize.methods.hough.candidates import (
     MISS_COST,
@@ -20,11 +21,18 @@ from localize.methods.hough.candidates import (
     best_of,
     non_max_suppression,
 )
-from localize.methods.hough.centre_scores import local_maxima
+from localize.methods.hough.centre_scores import local_maxima, score_centres
 from localize.methods.hough.fft import fast_length
-from localize.methods.hough.outlines import ARCS, KINDS, PLANES, SIDES, circle, square
+from localize.methods.hough.outlines import ARCS, KINDS, SIDES, circle, outline_votes, square
 from localize.methods.hough.refinement import CentreScorer
-from localize.methods.hough.voting import sum_arcs
+from localize.methods.hough.voting import (
+    accumulate_sides,
+    shift,
+    sum_arcs,
+    sum_sides,
+    transform_arc_kernels,
+    transform_arcs,
+)
 from synth import anomaly
 from synth.anomaly import Anomaly
 
@@ -90,35 +98,52 @@ def test_a_fast_length_is_the_next_one_of_small_prime_factors(n: int) -> None:
     assert not any(is_fast(length) for length in range(n, fast_length(n)))
 
 
-@pytest.mark.parametrize("most", [KINDS, 3, 1])
-def test_votes_are_summed_along_the_arcs(most: int) -> None:
-    size = (40, 50)
-    evidence = random_evidence(*size)
-    sums: list[list[np.ndarray]] = [[], []]
-    for shape, maps in sum_arcs(torch.fft.rfft2(evidence), 9.5, size, most):
-        assert len(maps) <= most
-        sums[shape] += list(maps.numpy())
-    for outline, maps, kinds in zip((circle, square), sums, PLANES, strict=True):
-        rows, cols, weights = outline(9.5)
-        arcs = np.flatnonzero(weights.any(axis=0))
-        assert len(maps) == len(arcs)
-        for y, x in ((10, 10), (29, 39), (17, 25)):
-            direct = (evidence[kinds, rows + y, cols + x].numpy() * weights.T).sum(axis=1)
-            expected = pytest.approx(direct[arcs].tolist(), abs=1e-3)
-            assert [float(m[y, x]) for m in maps] == expected
+@given(
+    r=st.one_of(st.integers(1, 12).map(float), sixty_fourths(1, 12)),
+    height=st.integers(27, 45),
+    width=st.integers(27, 45),
+)
+@settings(deadline=None)
+def test_votes_are_summed_along_arcs_and_sides(r: float, height: int, width: int) -> None:
+    """The sums by FFT and by cumulative sums are those over the pixels of the outline."""
+    evidence, low = random_evidence(height, width), math.ceil(r)
+    inside = slice(low, height - low), slice(low, width - low)
+    spectrum = transform_arcs(evidence)
+    kernels = transform_arc_kernels(r, spectrum.shape[1:], evidence.device)
+    arcs = list(sum_arcs(spectrum, kernels, (height, width), *inside))
+    sides = list(sum_sides(accumulate_sides(evidence), r, *inside))
+    assert [shape for shape, _ in (*arcs, *sides)] == [0, 0, 1]
+    given = torch.cat([sums for _, sums in (*arcs, *sides)])
+    expected = torch.zeros_like(given)
+    for shape in range(2):
+        for kind, row, col, weight in zip(*outline_votes(shape, r), strict=True):
+            expected[kind] += weight * shift(evidence[kind], *inside, row, col)
+    assert torch.allclose(given, expected, atol=1e-3)
 
 
-def test_a_single_centre_has_the_logit_that_it_has_by_fft() -> None:
+def test_arcs_summed_in_pairs_give_the_same_logits(monkeypatch: pytest.MonkeyPatch) -> None:
     evidence, aggregation = random_evidence(40, 50), VoteAggregation()
-    with torch.no_grad():
-        sums = sum_arcs(torch.fft.rfft2(evidence), 9.5, (40, 50))
-        whole = aggregation.logits(sums, 9.5)
-    scorer = CentreScorer(aggregation, evidence, np.array([9.5]))
-    places = ((10, 10), (39, 29), (25, 17))
-    logits = scorer.logits(*np.array(places).T)
-    assert logits.shape == (1, 2, 3)
-    for (x, y), logit in zip(places, logits[0].logsumexp(0).tolist(), strict=True):
-        assert logit == pytest.approx(float(whole[y, x]), abs=1e-3)
+    whole = score_centres(aggregation, evidence, 9.5)[0]
+    monkeypatch.setattr(centre_scores, "LARGE", 0)
+    assert torch.allclose(score_centres(aggregation, evidence, 9.5)[0], whole, atol=1e-4)
+
+
+@given(
+    height=st.integers(15, 40), width=st.integers(15, 40), share=st.sampled_from([0.3, 0.8, 1.0])
+)
+@settings(deadline=None)
+def test_single_centres_have_the_logits_of_the_map(height: int, width: int, share: float) -> None:
+    """Of every centre around which the region fits, up to the largest one."""
+    evidence, aggregation = random_evidence(height, width), VoteAggregation()
+    r = share * (min(height, width) - 1) / 2
+    whole, rows, cols = score_centres(aggregation, evidence, r)
+    y, x = np.mgrid[rows, cols].reshape(2, -1)
+    logits = CentreScorer(aggregation, evidence, np.array([r])).logits(x, y)
+    assert torch.allclose(logits[0].logsumexp(0), whole.flatten(), atol=1e-3)
+
+
+def test_a_single_centre_around_which_the_region_does_not_fit_has_no_logit() -> None:
+    scorer = CentreScorer(VoteAggregation(), random_evidence(40, 50), np.array([9.5]))
     assert (scorer.logits(np.array([3]), np.array([20])) == -math.inf).all()
 
 

@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from localize.localizer import Known, Range
+from localize.methods.hough.aggregation import VoteAggregation
 from localize.methods.hough.border import NEAR
 from localize.methods.hough.mirroring import COLS, ROWS, mirrored_kinds
 from localize.methods.hough.outlines import DIRECTIONS, KINDS, direction_vector, outline_votes
@@ -159,23 +160,31 @@ def test_a_ratio_that_is_known_exactly_is_searched_alone() -> None:
     assert proposals.search_ratios(Known(ratio=(0.85, 0.98))) == (1 / 1.03, 1 / 1.06, 1 / 1.12)
 
 
-@pytest.mark.parametrize("chunk", [1, 2, 8])
-def test_ratios_scored_together_give_the_candidates_of_each_alone(
-    untrained: RingVoteNet, chunk: int
-) -> None:
-    planes = draw_evidence(300, 310, 60, False, HYPOTHESES[1])[:, band(60)]
-    spectrum, size = torch.fft.rfft2(planes), (planes.shape[2], planes.shape[3])
-    aggregation = untrained.coarse_aggregation
-    given = proposals.score_radius(aggregation, spectrum, size, 60.0, HYPOTHESES, POOL, chunk)
-    assert len(given) == len(HYPOTHESES) * proposals.PEAKS
-    for number, ratio in enumerate(HYPOTHESES):
-        of_ratio = spectrum[number : number + 1]
-        alone = proposals.score_radius(aggregation, of_ratio, size, 60.0, (ratio,), POOL, 1)
-        logits = [one.logit for one in given if one.ratio == ratio]
-        assert logits == pytest.approx([one.logit for one in alone], abs=1e-4)
-    best = max(given, key=lambda one: one.logit)
+def test_the_best_places_bound_the_logits_of_their_ratios() -> None:
+    """Each place has a candidate for all ratios on one side of 1, with a bound of their logits."""
+    planes, aggregation = draw_evidence(300, 310, 60, False, HYPOTHESES[1]), VoteAggregation()
+    planes = planes + torch.rand(planes.shape, generator=torch.Generator().manual_seed(0))
+    found = proposals.score_level(aggregation, planes, [57.0, 60.0], Known(), 0)
+    assert len(found) == 3 * 2 * 2 * proposals.PEAKS
+    exact = proposals.refine_level(aggregation, planes, found, Known(), 0, 0)
+    bounds = {(one.x, one.y, one.r, one.ratio): one.logit for one in found}
+    assert len(exact) == len(bounds) == len(found)
+    for one in exact:
+        assert one.logit <= bounds[one.x, one.y, one.r, one.ratio] + 1e-4
+    best = max(exact, key=lambda one: one.logit)
     assert math.hypot(best.x - 300, best.y - 310) <= POOL
     assert best.ratio == HYPOTHESES[1]
+
+
+def test_the_bound_of_a_known_ratio_is_its_logit(untrained: RingVoteNet) -> None:
+    known = Known(ratio=(HYPOTHESES[4], HYPOTHESES[4]))
+    planes = draw_evidence(300, 310, 60, True, HYPOTHESES[4])[4:5]
+    aggregation = untrained.coarse_aggregation
+    found = proposals.score_level(aggregation, planes, [60.0, 63.0], known, 0)
+    exact = proposals.refine_level(aggregation, planes, found, known, 0, 0)
+    assert sorted(one.logit for one in exact) == pytest.approx(
+        sorted(one.logit for one in found), abs=1e-3
+    )
 
 
 planes = st.integers(0, 99).map(

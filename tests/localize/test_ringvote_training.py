@@ -20,8 +20,8 @@ from localize.data import endless
 from localize.data.endless import Endless
 from localize.data.recipe_stages import Stage
 from localize.localizer import Told
+from localize.methods.hough.centre_scores import score_centres
 from localize.methods.hough.outlines import KINDS
-from localize.methods.hough.voting import sum_arcs
 from localize.methods.ringvote import platt
 from localize.methods.ringvote.method import RingVote
 from localize.methods.ringvote.network import OLD_NAMES, RingVoteNet, band, current_keys
@@ -97,9 +97,8 @@ def test_training_sums_the_votes_that_prediction_sums(lively: RingVoteNet) -> No
         network.aggregation, spectrum.expand(2, -1, -1, -1), centres, slice(0, 2), size, 1
     )
     for number, r in enumerate((12.0, 9.5)):
-        expected = network.aggregation.logits(sum_arcs(spectrum[0], r, size), r)
-        inside = slice(16, 48), slice(16, 48)
-        assert torch.allclose(expected[inside], logits[number][inside], atol=1e-3)
+        expected, rows, cols = score_centres(network.aggregation, evidence[0], r)
+        assert torch.allclose(expected, logits[number][rows, cols], atol=1e-3)
 
 
 @pytest.mark.parametrize(("part", "chunk"), [(4, 1), (4, 8), (1, 8)])

@@ -12,11 +12,17 @@ from torch.nn import functional as F
 from localize.localizer import Told
 from localize.methods.hough.aggregation import VoteAggregation
 from localize.methods.hough.candidates import Candidate, fit_radius, possible_centres
-from localize.methods.hough.fft import fast_length
-from localize.methods.hough.outlines import KINDS
-from localize.methods.hough.voting import sum_arcs
+from localize.methods.hough.voting import (
+    PAIRS,
+    Sums,
+    accumulate_sides,
+    sum_arcs,
+    sum_sides,
+    transform_arc_kernels,
+    transform_arcs,
+)
 
-LARGE = 1 << 22  # px of an image from which arcs are summed one by one, which bounds the memory
+LARGE = 1 << 22  # px of an image from which arcs are summed in pairs, which bounds the memory
 SUPPRESSED = 5  # px around a local maximum in which no other one is kept
 
 
@@ -25,14 +31,19 @@ def score_centres(
     aggregation: VoteAggregation, evidence: Tensor, r: float
 ) -> tuple[Tensor, slice, slice]:
     """(KINDS, H, W) evidence, radius in px -> logits of possible centres; their rows, columns."""
-    height, width = evidence.shape[1:]
-    least = 2 * math.floor(r) + 3
-    size = fast_length(max(height, least)), fast_length(max(width, least))
+    height, width = size = evidence.shape[1], evidence.shape[2]
     rows, cols = possible_centres(height, r), possible_centres(width, r)
-    spectrum = torch.stack([torch.fft.rfft2(plane, size) for plane in evidence])
-    most = KINDS if size[0] * size[1] < LARGE else 1
-    logits = aggregation.logits(sum_arcs(spectrum, r, size, most), r)[rows, cols]
-    return logits, rows, cols
+
+    def sums() -> Sums:
+        most = PAIRS if height * width < LARGE else 1
+        for first in range(0, PAIRS, most):
+            pairs = slice(first, first + most)
+            spectrum = transform_arcs(evidence, pairs)
+            kernels = transform_arc_kernels(r, spectrum.shape[1:], evidence.device, pairs)
+            yield from sum_arcs(spectrum, kernels, size, rows, cols)
+        yield from sum_sides(accumulate_sides(evidence), r, rows, cols)
+
+    return aggregation.logits(sums(), r), rows, cols
 
 
 def local_maxima(logits: Tensor, most: int) -> list[tuple[int, int, float]]:

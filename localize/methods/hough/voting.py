@@ -1,19 +1,28 @@
-"""Sums evidence along the outline around every pixel, by FFT.
+"""Sums evidence along the outline around every pixel.
+
+The sides of a square are straight, so differences of cumulative sums give their sums. The arcs of
+a circle are summed by FFT, two at a time: the arc opposite to another one is the same arc, turned
+by half a turn. With its evidence turned in the same way, as the imaginary part, both have the
+same kernel.
 
 Source: votes for the centre of a shape, generalised Hough transform, Ballard (1981).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from localize.methods.hough.outlines import KINDS, PLANES, outline_votes
+from localize.methods.hough.fft import fast_length
+from localize.methods.hough.outlines import ARCS, PLANES, outline_votes
 
-Kernel = tuple[int, slice, Tensor]
+PAIRS = ARCS // 2  # of opposite arcs
+ALL_PAIRS = slice(0, PAIRS)
 Sums = Iterator[tuple[int, Tensor]]
 
 
@@ -46,37 +55,91 @@ def transform_kernels(places: Tensor, weights: Tensor, count: int, size: tuple[i
     return torch.fft.rfft2(kernels.view(-1, *size)).conj()
 
 
-def kernels(r: float, size: tuple[int, int], most: int, device: torch.device) -> Iterator[Kernel]:
-    """Radius, px -> shape index, n kinds of edge, (n, H, W // 2 + 1) their transformed kernels.
+def shift(planes: Tensor, rows: slice, cols: slice, down: int = 0, right: int = 0) -> Tensor:
+    """(..., H, W) -> (..., h, w): values ``down`` and ``right`` px from those rows and columns."""
+    rows, cols = (slice(s.start + by, s.stop + by) for s, by in ((rows, down), (cols, right)))
+    return planes[..., rows, cols]
+
+
+def transform_arcs(evidence: Tensor, pairs: slice = ALL_PAIRS) -> Tensor:
+    """(..., KINDS, H, W) -> (..., pairs, H', W') complex transform of pairs of opposite arcs.
+
+    H' and W' are the fast lengths that follow.
+    """
+    near, far = evidence[..., :PAIRS, :, :], evidence[..., PAIRS:ARCS, :, :]
+    planes = torch.complex(near[..., pairs, :, :], far[..., pairs, :, :].flip(-2, -1))
+    return torch.fft.fft2(planes, [fast_length(length) for length in evidence.shape[-2:]])
+
+
+def transform_arc_kernels(
+    r: float, size: Sequence[int], device: torch.device, pairs: slice = ALL_PAIRS
+) -> Tensor:
+    """Radius, px -> (pairs, H', W') transforms of the kernels of the first arc of each pair.
 
     Args:
-        size: H and W of the kernels.
-        most: kinds at a time, which bounds the memory.
+        size: H' and W'.
     """
-    for shape, planes in enumerate(PLANES):
-        kinds, places, weights = kernel_places(shape, r, size)
-        for first in range(planes.start, planes.stop, most):
-            part = slice(first, min(first + most, planes.stop))
-            votes = (kinds >= part.start) & (kinds < part.stop)
-            stacked = (kinds[votes] - part.start) * (size[0] * size[1]) + places[votes]
-            at, each = (torch.from_numpy(v).to(device) for v in (stacked, weights[votes]))
-            yield shape, part, transform_kernels(at, each, part.stop - part.start, size)
+    kinds, rows, cols, weights = outline_votes(0, r)
+    chosen = (kinds >= pairs.start) & (kinds < pairs.stop)
+    # A correlation is a convolution with the mirrored kernel.
+    at = kinds[chosen] - pairs.start, -rows[chosen] % size[0], -cols[chosen] % size[1]
+    kernels = torch.zeros((pairs.stop - pairs.start, *size), dtype=torch.complex64, device=device)
+    kernels[tuple(torch.from_numpy(each).to(device) for each in at)] = torch.from_numpy(
+        weights[chosen]
+    ).to(kernels)
+    return torch.fft.fft2(kernels)
 
 
-def correlate(spectrum: Tensor, kernels: Iterable[Kernel], size: tuple[int, int]) -> Sums:
-    """(..., KINDS, H, W // 2 + 1) transform of evidence -> shape index, (..., n, H, W) sums.
-
-    Each sum runs over the votes of one arc or side of the outline around every pixel. It means
-    nothing where the region leaves the image; H and W must be at least 2 r + 3.
+def sum_arcs(
+    spectrum: Tensor, kernels: Tensor, size: tuple[int, int], rows: slice, cols: slice
+) -> Sums:
+    """Sums of evidence along arcs -> shape index, (..., pairs, h, w), twice: for either arc.
 
     Args:
-        kernels: of :func:`kernels`.
-        size: H and W.
+        spectrum: of :func:`transform_arcs`.
+        kernels: of :func:`transform_arc_kernels`.
+        size: H and W of the evidence.
+        rows, cols: the centres; the outline around each must lie inside the evidence.
     """
-    for shape, kinds, kernel in kernels:
-        yield shape, torch.fft.irfft2(spectrum[..., kinds, :, :] * kernel, size)
+    sums = torch.fft.ifft2(spectrum * kernels)
+    yield 0, shift(sums.real, rows, cols)
+    rows, cols = (slice(n - s.stop, n - s.start) for n, s in zip(size, (rows, cols), strict=True))
+    yield 0, shift(sums.imag, rows, cols).flip(-2, -1)
 
 
-def sum_arcs(spectrum: Tensor, r: float, size: tuple[int, int], most: int = KINDS) -> Sums:
-    """As :func:`correlate`, for the radius r in px and at most ``most`` kinds at a time."""
-    return correlate(spectrum, kernels(r, size, most, spectrum.device), size)
+def accumulate_sides(evidence: Tensor) -> tuple[Tensor, Tensor]:
+    """(..., KINDS, H, W) -> (..., 2, H + 1, W) and (..., 2, H, W + 1) cumulative sums.
+
+    Downwards of the right and the left side of a square, and to the right of the lower and the
+    upper one; the first is 0.
+    """
+    upright, level = (evidence[..., PLANES[1], :, :][..., n::2, :, :] for n in range(2))
+    return F.pad(upright, (0, 0, 1, 0)).cumsum(-2), F.pad(level, (1, 0)).cumsum(-1)
+
+
+def sum_sides(sides: tuple[Tensor, Tensor], r: float, rows: slice, cols: slice) -> Sums:
+    """Sums of evidence along the sides of a square -> shape index, (..., SIDES, h, w).
+
+    Args:
+        sides: of :func:`accumulate_sides`.
+        r: radius, px.
+        rows, cols: as of :func:`sum_arcs`.
+    """
+    reach = math.floor(r)
+    upright, level = sides
+    first, end = -reach, reach + 1
+    yield (
+        1,
+        torch.stack(
+            [
+                shift(plane, rows, cols, *to) - shift(plane, rows, cols, *since)
+                for plane, to, since in (
+                    (upright[..., 0, :, :], (end, reach), (first, reach)),
+                    (level[..., 0, :, :], (reach, end), (reach, first)),
+                    (upright[..., 1, :, :], (end, -reach), (first, -reach)),
+                    (level[..., 1, :, :], (-reach, end), (-reach, first)),
+                )
+            ],
+            -3,
+        ),
+    )

@@ -172,5 +172,10 @@ class RingVoteNet(Encoder):
         bias = head.bias.view(-1, KINDS, 1, 1, 1)
         weight = average_heads(weight, self.flips, 1, 2).flatten(0, 1)
         bias = average_heads(bias, self.flips, 1, 2).sum(2).flatten()
-        planes = F.conv2d(encoding, weight, bias, stride=head.stride)
-        return planes.unflatten(1, (len(HYPOTHESES), -1, KINDS))
+        # A convolution as a product of matrices, which gives contiguous planes.
+        side, last = head.stride[0], encoding.permute(0, 2, 3, 1)
+        squares = last.unflatten(2, (-1, side)).unflatten(1, (-1, side)).transpose(2, 3)
+        size = squares.shape[1:3]
+        weight = weight.permute(0, 2, 3, 1).flatten(1).expand(len(encoding), -1, -1)
+        planes = torch.baddbmm(bias[:, None], weight, squares.flatten(3).flatten(1, 2).mT)
+        return planes.view(len(encoding), len(HYPOTHESES), -1, KINDS, *size)

@@ -3,8 +3,12 @@
 The evidence of squares of POOL px is the finest level of a pyramid; the squares of each next level
 are twice as large. Every radius is scored at the level whose squares are small enough for it, and
 the radii of a level differ by less than one square. So a few radii cover all, and each candidate
-is within a square of its true centre. Candidates are then refined level by level down to the
-finest one, where the logits of all sizes are comparable.
+is within a square of its true centre.
+
+All places are scored with the highest evidence of the ratios above 1, and with that of those below,
+which bounds the logit for each of these ratios; only the best places are scored for every ratio.
+Candidates are then refined level by level down to the finest one, where the logits of all sizes
+are comparable.
 """
 
 from __future__ import annotations
@@ -12,8 +16,9 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -21,9 +26,15 @@ from torch.nn import functional as F
 from localize.localizer import Known, Range
 from localize.methods.hough.aggregation import VoteAggregation
 from localize.methods.hough.candidates import Candidate, fit_radius, non_max_suppression
-from localize.methods.hough.outlines import DIRECTIONS, KINDS
+from localize.methods.hough.outlines import DIRECTIONS
 from localize.methods.hough.refinement import ANY_RADIUS, middle_pixel, refine
-from localize.methods.hough.voting import correlate, kernels
+from localize.methods.hough.voting import (
+    accumulate_sides,
+    sum_arcs,
+    sum_sides,
+    transform_arc_kernels,
+    transform_arcs,
+)
 from localize.methods.ringvote.network import (
     BANDS,
     HYPOTHESES,
@@ -37,7 +48,8 @@ SMALLEST = 20.0  # px, radius
 LARGEST = 0.47  # of the shorter side; a larger region is mostly the edge of the image itself
 COARSER = 100.0  # px, radius from which on squares are twice as large; at twice that, again
 STEP = 0.75  # squares from one radius to the next
-PEAKS = 8  # candidates that are kept of each radius and ratio
+PEAKS = 16  # places that are kept of each radius, for ratios above 1 and below
+BOUNDED = 96  # places of each level that are scored for every ratio
 KEPT = 48  # candidates that are kept of each level
 REACH = 2  # squares of the finer level around a candidate within which it is refined
 PADDING = 1  # squares without evidence around the image, at all levels but the finest
@@ -67,6 +79,11 @@ def search_ratios(known: Known) -> tuple[float, ...]:
     if least == most:
         return (low if low == high else math.sqrt(low * high),)
     return tuple(ratio for ratio in HYPOTHESES if least <= ratio <= most)
+
+
+def is_above_one(ratio: float) -> bool:
+    """Whether a region of that ratio is brighter than without it."""
+    return ratio > 1
 
 
 def level_of(r: float) -> int:
@@ -150,85 +167,98 @@ def propose(
     candidates: list[Candidate] = []
     for level in sorted(radii, reverse=True):
         group = score_level(aggregation, pyramid[level], radii[level], known, level)
+        group = refine_level(aggregation, pyramid[level], group, known, level, 0)
         group = non_max_suppression(group, KEPT, STEP * square_side(level))
         for finer in reversed(range(level)):
-            group = descend(aggregation, pyramid[finer], group, known, finer)
+            group = refine_level(aggregation, pyramid[finer], group, known, finer, REACH)
             group = non_max_suppression(group, KEPT, STEP * square_side(finer))
         candidates += group
     return non_max_suppression(candidates, PROPOSED, SAME)
 
 
+@torch.inference_mode()
 def score_level(
     aggregation: VoteAggregation, planes: Tensor, radii: Sequence[float], known: Known, level: int
 ) -> list[Candidate]:
-    """(ratios, bands, KINDS, h, w) of a level, radii in px -> the likeliest candidates of each."""
-    candidates: list[Candidate] = []
-    ratios, side = search_ratios(known), square_side(level)
-    for number, of_band in itertools.groupby(radii, band_from_end):
-        spectrum = torch.fft.rfft2(planes[:, number])
-        # On a CPU one ratio at a time: its sums then fit into the processor's cache.
-        chunk = len(ratios) if spectrum.is_cuda else 1
-        for r in of_band:
-            size = planes.shape[3], planes.shape[4]
-            candidates += score_radius(aggregation, spectrum, size, r, ratios, side, chunk)
-    return [one.translate(-padding(level), -padding(level)) for one in candidates]
+    """(ratios, bands, KINDS, h, w) of a level, radii in px -> candidates of the best places.
 
-
-def score_radius(
-    aggregation: VoteAggregation,
-    spectrum: Tensor,
-    size: tuple[int, int],
-    r: float,
-    ratios: Sequence[float],
-    side: int,
-    chunk: int,
-) -> list[Candidate]:
-    """The PEAKS likeliest candidates of one radius, for each ratio.
-
-    Args:
-        spectrum: (ratios, KINDS, h, w // 2 + 1), transform of a level's evidence.
-        size: h and w.
-        r: px.
-        side: of the squares, px.
-        chunk: ratios at a time.
+    Each of the BOUNDED places has one for every ratio on its side of 1. They have the same logit,
+    which is an upper bound of the logit of each.
     """
-    low = math.ceil(r / side)
-    if low >= min(size) - low:
+    sides_of_one = [list(each) for _, each in itertools.groupby(search_ratios(known), is_above_one)]
+    of_side = planes.split([len(ratios) for ratios in sides_of_one])
+    highest = torch.stack([each.amax(0) for each in of_side])
+    peaks = [
+        (r, peak)
+        for number, of_band in itertools.groupby(radii, band_from_end)
+        for r, peak in score_radii(aggregation, highest[:, number], of_band, square_side(level))
+    ]
+    if not peaks:
         return []
-    inside = slice(low, size[0] - low), slice(low, size[1] - low)
-    outline = list(kernels(r / side, size, KINDS, spectrum.device))
-    candidates = []
-    for first in range(0, len(ratios), chunk):
-        sums = correlate(spectrum[first : first + chunk], outline, size)
-        logits = aggregation.logits(((shape, each[..., *inside]) for shape, each in sums), r)
-        best, places = logits.flatten(1).topk(min(PEAKS, logits[0].numel()))
-        of_ratios = zip(ratios[first : first + chunk], best.tolist(), places.tolist(), strict=True)
-        for ratio, values, at in of_ratios:
-            for value, place in zip(values, at, strict=True):
-                y, x = (middle_pixel(i + low, side) for i in divmod(place, logits.shape[2]))
-                candidates.append(Candidate(x, y, r, value, False, ratio))
+    # All are read from the device at once.
+    logits, rows, cols = torch.cat([peak for _, peak in peaks], 2).cpu().numpy()
+    of_place = np.repeat([r for r, _ in peaks], [peak.shape[2] for _, peak in peaks])
+    candidates: list[Candidate] = []
+    for number in np.argsort(-logits, axis=None, kind="stable")[:BOUNDED]:
+        which, place = divmod(int(number), len(of_place))
+        x, y = (
+            middle_pixel(int(at[which, place]), square_side(level)) - padding(level)
+            for at in (cols, rows)
+        )
+        r, logit = float(of_place[place]), float(logits[which, place])
+        candidates += [Candidate(x, y, r, logit, ratio=ratio) for ratio in sides_of_one[which]]
     return candidates
 
 
-def descend(
+def score_radii(
+    aggregation: VoteAggregation, evidence: Tensor, radii: Iterable[float], side: int
+) -> Iterator[tuple[float, Tensor]]:
+    """(n, KINDS, h, w) -> each radius that fits, px, and (3, n, PEAKS) its best places.
+
+    Their logits, rows and columns.
+
+    Args:
+        radii: of one band, px.
+        side: of the squares, px.
+    """
+    size = evidence.shape[2], evidence.shape[3]
+    spectrum, sides = transform_arcs(evidence), accumulate_sides(evidence)
+    for r in radii:
+        low = math.ceil(r / side)
+        if low >= min(size) - low:
+            continue
+        rows, cols = (slice(low, length - low) for length in size)
+        kernels = transform_arc_kernels(r / side, spectrum.shape[2:], spectrum.device)
+        arcs = sum_arcs(spectrum, kernels, size, rows, cols)
+        logits = aggregation.logits(
+            itertools.chain(arcs, sum_sides(sides, r / side, rows, cols)), r
+        )
+        best, places = logits.flatten(1).topk(min(PEAKS, logits[0].numel()))
+        width = logits.shape[2]
+        yield r, torch.stack([best, places // width + low, places % width + low])
+
+
+def refine_level(
     aggregation: VoteAggregation,
     planes: Tensor,
     candidates: Sequence[Candidate],
     known: Known,
     level: int,
+    reach: int,
 ) -> list[Candidate]:
-    """Candidates of the next coarser level -> the same, refined at this level.
+    """Candidates -> the same with the logits of this level, refined if ``reach`` is not 0.
 
     Args:
         planes: (ratios, bands, KINDS, h, w) of this level.
+        reach: squares around a candidate within which its centre and radius are refined.
     """
-    within, side, before = known.r or ANY_RADIUS, square_side(level), padding(level)
-    ratios = search_ratios(known)
+    side, before, ratios = square_side(level), padding(level), search_ratios(known)
+    within = known.r if known.r and reach else ANY_RADIUS
     refined: list[Candidate] = []
     for (ratio, number), group in group_by_condition(candidates).items():
         evidence = planes[ratios.index(ratio), number]
         group = [one.translate(before, before) for one in group]
-        refined += refine(aggregation, evidence, group, REACH, within=within, unit=side)
+        refined += refine(aggregation, evidence, group, reach, within=within, unit=side)
     return [one.translate(-before, -before) for one in refined if one.logit > -math.inf]
 
 
