@@ -33,7 +33,7 @@ from localize.localizer import (
 from localize.methods.ringvote import platt, predict_image_only, predict_told
 from localize.methods.ringvote.network import RingVoteNet, current_keys
 from localize.methods.ringvote.options import RingVoteOptions, current_options, start_run
-from localize.methods.ringvote.train import loop
+from localize.methods.ringvote.train import loop, wrapped
 from localize.methods.ringvote.train.targets import Batches
 from localize.methods.ringvote.tta import FLIPS, MOST
 from localize.run_files import read_run
@@ -45,6 +45,7 @@ from synth.anomaly import Anomaly
 from synth.errors import InputError
 
 EPOCH = 200  # steps
+WRAPPED_STEPS = 2500  # to fit the head for wrapped pixels, at most as many as of the network
 CAREFUL = "-careful"  # part of the name of the forms that average over MOST views
 
 
@@ -101,6 +102,10 @@ class RingVote(Localizer):
         with self.progress("training") as step:
             loop.train(network, train, val_batches, run, plan, about, self.device, step)
         try:
+            if self.options.start is None:
+                with self.progress("wrapped pixels") as step:
+                    count = min(steps, WRAPPED_STEPS)
+                    wrapped.fit(network.wrapped_head, train, count, self.options.seed, step)
             self._fit_scores(network, val, run)
         except InputError as error:
             raise runs.to_interruption(run, error) from None
@@ -108,19 +113,24 @@ class RingVote(Localizer):
         self._load_weights(network, run, "best")
 
     def _fit_scores(self, network: RingVoteNet, val: Source, run: Path) -> None:
-        """Fit the Platt scaling of all four forms and write it into both files of weights."""
+        """Fit the Platt scaling of all four forms and write it into both files of weights.
+
+        The head for wrapped pixels, which is fitted before, is written as well.
+        """
         images = max(1, round(self.options.calibration_images * self.options.epochs_scale))
         for views in (1, MOST):
             network.flips = FLIPS[:views]
             with self.progress("calibration") as step:
                 self._calibrate(network, val, images, step)
         network.flips = FLIPS[: self._views]
-        scalings = {
-            name: value.cpu() for name, value in network.state_dict().items() if "platt" in name
+        fitted = {
+            name: value.cpu()
+            for name, value in network.state_dict().items()
+            if name.startswith(("platt", "wrapped_head"))
         }
         for which in ("best", "last"):
             path = run / f"{which}.safetensors"
-            folders.write(path, save(current_keys(load_file(path)) | scalings))
+            folders.write(path, save(current_keys(load_file(path)) | fitted))
 
     def _load_start(self, network: RingVoteNet) -> dict[str, Any]:
         """Load the weights of ``start`` into the network -> their name and digest for the run."""

@@ -19,21 +19,26 @@ from localize.methods.hough.border import Border
 from localize.methods.hough.candidates import Candidate, best_of, non_max_suppression
 from localize.methods.hough.outlines import SHAPES
 from localize.methods.hough.refinement import ANY_RADIUS, refine, refine_centre, refine_radius
+from localize.methods.hough.shared_sides import search_corners, search_tangents
+from localize.methods.hough.voting import accumulate_sides
 from localize.methods.ringvote.evidence import encode_image, evidence_of
 from localize.methods.ringvote.network import CELL, POOL, RingVoteNet
 from localize.methods.ringvote.platt import inputs
 from localize.methods.ringvote.proposals import (
     NOTHING,
-    PROPOSED,
     SAME,
     group_by_condition,
     propose,
+    search_radii,
 )
 from localize.methods.ringvote.rescoring import rescore
+from localize.methods.ringvote.wrapped import WrappedPixels, find_wrapped_pixels
 from synth.colour import LUMA
 
 REFINEMENTS = ((4, 2), (1, 1))  # reach and step, px
 ROOM = 10  # px of evidence beyond a candidate, into which a refinement may move or enlarge it
+REFINED = 24  # candidates of the coarse search that are refined
+EXTENDED = 8  # the likeliest of these, for which regions that share sides with them are searched
 CHUNK = 4  # candidates that are refined at a time, which bounds the memory
 EDGE_DISTANCE = 2  # px from the edge to the pixels on either side whose ratio is measured
 
@@ -83,7 +88,7 @@ def find_candidates(
     encoding = encode_image(network, image)
     border = Border.of(image)
     coarse = coarse_evidence_of(network, encoding, border)
-    proposed = propose(network, coarse, image.shape[:2], known)
+    proposed = propose(network, coarse, image.shape[:2], known)[:REFINED]
     refined: list[Candidate] = []
     for group in group_by_condition(proposed).values():
         evidence, top, left = evidence_window(network, encoding, border, group)
@@ -93,11 +98,47 @@ def find_candidates(
                 within = known.r or ANY_RADIUS
                 chunk = refine(network.aggregation, evidence, chunk, reach, step, within)
             refined += [one.translate(left, top) for one in chunk]
-    fitting = (one for one in refined if one.logit > -math.inf)
-    candidates = non_max_suppression(fitting, PROPOSED, SAME)
+    refined = [one for one in refined if one.logit > -math.inf]
+    wrapped = find_wrapped_pixels(network.wrapped_head, image)
+    refined += search_shared_sides(network, encoding, border, refined, known, wrapped)
+    if wrapped:
+        refined = wrapped.add_to(refined)
+    candidates = non_max_suppression(refined, REFINED, SAME)
     if network.uses_tta:
         candidates = rescore(candidates, image, known.ratio, encoding.device)
     return encoding, border, candidates
+
+
+def search_shared_sides(
+    network: RingVoteNet,
+    encoding: Tensor,
+    border: Border,
+    candidates: Sequence[Candidate],
+    known: Known,
+    wrapped: WrappedPixels | None,
+) -> list[Candidate]:
+    """Candidates -> more of them, which share sides with the likeliest ones.
+
+    Args:
+        encoding: (1, channels, h, w) of the image.
+    """
+    height, width = len(border.rows), len(border.cols)
+    radii = search_radii(height, width, known.r)
+    if not radii or radii[0] == radii[-1]:
+        return []
+    likely = non_max_suppression(candidates, EXTENDED, SAME)
+    found: list[Candidate] = []
+    for group in group_by_condition(likely).values():
+        evidence = evidence_of(network, encoding, group[0].ratio, group[0].r)
+        evidence = border.suppress(evidence[:, :height, :width])
+        squares = [one for one in group if one.square]
+        circles = [one for one in group if not one.square]
+        limits, terms = (radii[0], radii[-1]), wrapped.square_terms if wrapped else None
+        if squares:
+            sides = accumulate_sides(evidence)
+            found += search_corners(network.aggregation, sides, squares, limits, terms)
+        found += search_tangents(network.aggregation, evidence, circles, limits)
+    return found
 
 
 def measure_log_ratio(luma: np.ndarray, x: float, y: float, r: float, square: bool) -> float:

@@ -14,6 +14,7 @@ from localize.methods.hough.refinement import refine_centre
 from localize.methods.ringvote.evidence import encode_image, evidence_of
 from localize.methods.ringvote.network import RingVoteNet
 from localize.methods.ringvote.platt import inputs
+from localize.methods.ringvote.wrapped import find_wrapped_pixels
 
 CANDIDATES = 32  # local maxima of the logits from which the score is computed
 
@@ -28,7 +29,9 @@ def find_candidates(
     encoding = encode_image(network, image)
     evidence = evidence_of(network, encoding, told.discolor_ratio, r)[:, :height, :width]
     evidence = Border.of(image).suppress(evidence)
-    return evidence, *rank_centres(network.aggregation, evidence, told, CANDIDATES)
+    wrapped = find_wrapped_pixels(network.wrapped_head, image)
+    added = torch.from_numpy(wrapped.map(r)).to(evidence.device) if wrapped else None
+    return evidence, *rank_centres(network.aggregation, evidence, told, CANDIDATES, added)
 
 
 @torch.inference_mode()

@@ -1,0 +1,139 @@
+"""Regions that share sides with a candidate, and sums inside regions."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from localize.methods.hough.aggregation import VoteAggregation
+from localize.methods.hough.candidates import Candidate
+from localize.methods.hough.interior import row_sums, square_sums, sum_inside
+from localize.methods.hough.outlines import KINDS, PLANES, outline_votes
+from localize.methods.hough.shared_sides import (
+    rectangle_sums,
+    search_corners,
+    search_tangents,
+)
+from localize.methods.hough.voting import accumulate_sides
+
+SIZE = (90, 110)  # height, width
+
+
+def evidence_of(x: float, y: float, r: float, square: bool, nats: float = 2.0) -> torch.Tensor:
+    """(KINDS, H, W): evidence against an edge everywhere but on one region's outline."""
+    planes = torch.full((KINDS, *SIZE), -0.2)
+    col, row = math.floor(x), math.floor(y)
+    kinds, rows, cols, _ = outline_votes(int(square), r, x - col, y - row)
+    planes[kinds, rows + row, cols + col] = nats
+    return planes
+
+
+@given(
+    left=st.integers(0, 50), top=st.integers(0, 40), wide=st.integers(0, 59),
+    high=st.integers(0, 49), seed=st.integers(0, 9),
+)  # fmt: skip
+@settings(max_examples=25, deadline=None)
+def test_sums_along_the_sides_of_a_rectangle(
+    left: int, top: int, wide: int, high: int, seed: int
+) -> None:
+    planes = torch.randn((KINDS, *SIZE), generator=torch.Generator().manual_seed(seed))
+    right, bottom = left + wide, top + high
+    lines = tuple(torch.tensor([each]) for each in (left, top, right, bottom))
+    found = rectangle_sums(accumulate_sides(planes), lines)[:, 0]
+    sides = planes[PLANES[1]]
+    expected = [
+        sides[0, top : bottom + 1, right].sum(), sides[1, bottom, left : right + 1].sum(),
+        sides[2, top : bottom + 1, left].sum(), sides[3, top, left : right + 1].sum(),
+    ]  # fmt: skip
+    assert found.tolist() == pytest.approx([float(each) for each in expected], abs=1e-3)
+
+
+@given(
+    corner=st.integers(0, 3), change=st.integers(-14, 30).filter(bool), half=st.booleans()
+)  # fmt: skip
+@settings(max_examples=25, deadline=None)
+def test_a_square_with_a_wrong_radius_and_one_right_corner_is_corrected(
+    corner: int, change: int, half: bool
+) -> None:
+    x, y, r = 52 + half / 2, 43 + half / 2, 24 + half / 2
+    planes = evidence_of(x, y, r, True)
+    right, down = (1, 1, -1, -1)[corner], (1, -1, 1, -1)[corner]
+    locked = Candidate(x + right * change, y + down * change, r + change, 0.0, True, 1.05)
+    found = search_corners(VoteAggregation(), accumulate_sides(planes), [locked], (10.0, 44.0))
+    best = max(found, key=lambda one: one.logit)
+    assert (best.x, best.y) == (math.floor(x), math.floor(y))
+    assert best.r == r
+    assert best.ratio == locked.ratio
+    assert best.square
+
+
+def test_squares_of_other_radii_and_outside_the_image_are_not_tried() -> None:
+    planes = evidence_of(52, 43, 24, True)
+    sides, one = accumulate_sides(planes), Candidate(58, 49, 30, 0.0, True)
+    for limits in ((26.0, 40.0), (10.0, 20.0)):
+        found = search_corners(VoteAggregation(), sides, [one], limits)
+        assert found
+        assert all(limits[0] <= each.r <= limits[1] for each in found)
+    for each in search_corners(VoteAggregation(), sides, [one], (10.0, 1000.0)):
+        assert each.r <= min(each.x, each.y, SIZE[1] - 1 - each.x, SIZE[0] - 1 - each.y) + 0.5
+    assert search_corners(VoteAggregation(), sides, [one], (60.0, 90.0)) == []
+    assert search_corners(VoteAggregation(), sides, [], (10.0, 40.0)) == []
+
+
+def test_terms_choose_among_squares_and_are_not_part_of_the_logit() -> None:
+    sides, one = accumulate_sides(torch.zeros(KINDS, *SIZE)), Candidate(50, 40, 20, 0.0, True)
+
+    def of_sides_of_33(rectangles: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        return 100.0 * (rectangles[2] - rectangles[0] == 32)
+
+    found = search_corners(VoteAggregation(), sides, [one], (10.0, 40.0), of_sides_of_33)
+    assert len(found) == 4
+    assert {each.r for each in found} == {16.0}
+    assert max(each.logit for each in found) < 50
+
+
+@given(turn=st.integers(0, 7), larger=st.booleans())
+@settings(max_examples=16, deadline=None)
+def test_a_circle_that_touches_the_true_one_is_corrected(turn: int, larger: bool) -> None:
+    x, y, r = 55, 45, 24.0
+    planes = evidence_of(x, y, r, False)
+    other = r * 1.05 ** (5 if larger else -5)
+    shift = other - r
+    angle = turn * math.tau / 8
+    locked = Candidate(
+        round(x - shift * math.cos(angle)), round(y - shift * math.sin(angle)), other
+    )
+    best = next(search_tangents(VoteAggregation(), planes, [locked], (10.0, 44.0)))
+    assert math.hypot(best.x - x, best.y - y) <= 1.5
+    assert best.r == pytest.approx(r, abs=0.5)
+    assert not list(search_tangents(VoteAggregation(), planes, [locked], (60.0, 90.0)))
+
+
+@given(
+    x=st.integers(-20, 460).map(lambda n: n / 4),
+    y=st.integers(-20, 380).map(lambda n: n / 4),
+    r=st.integers(0, 240).map(lambda n: n / 4), square=st.booleans(),
+    seed=st.integers(0, 9),
+)  # fmt: skip
+@settings(max_examples=40, deadline=None)
+def test_sums_inside_a_region(x: float, y: float, r: float, square: bool, seed: int) -> None:
+    plane = np.random.default_rng(seed).random(SIZE)
+    rows, cols = np.mgrid[: SIZE[0], : SIZE[1]]
+    down, across = abs(rows - y), abs(cols - x)
+    inside = np.maximum(down, across) <= r if square else down**2 + across**2 <= r * r
+    assert sum_inside(row_sums(plane), x, y, r, square) == pytest.approx(plane[inside].sum())
+
+
+@given(r=st.floats(0, 30), seed=st.integers(0, 9))
+@settings(max_examples=15, deadline=None)
+def test_sums_inside_squares_around_every_pixel(r: float, seed: int) -> None:
+    plane = np.random.default_rng(seed).random(SIZE)
+    found, rows = square_sums(plane, r), row_sums(plane)
+    assert found.shape == SIZE
+    for y, x in ((0, 0), (40, 50), (89, 109), (3, 107)):
+        assert found[y, x] == pytest.approx(sum_inside(rows, x, y, r, True))
