@@ -9,13 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from localize.cli import main
 from localize.localizer import Known, Told
 from localize.methods.hough.outlines import KINDS
 from localize.methods.ringvote import evidence, predict_image_only, predict_told
-from localize.methods.ringvote.features import CHANNELS, features
+from localize.methods.ringvote.features import (
+    CHANNELS,
+    MEAN_REACH,
+    features,
+    mean_around,
+    window_sums,
+)
 from localize.methods.ringvote.method import RingVote
 from localize.methods.ringvote.network import (
     BANDS,
@@ -69,6 +77,23 @@ def test_features_treat_rows_as_columns() -> None:
     ours, turned = channels_of(image), channels_of(np.ascontiguousarray(image.swapaxes(0, 1)))
     for plane in turned.swapaxes(1, 2):
         assert min(float(abs(plane - each).max()) for each in ours) < 1e-4
+
+
+@given(length=st.integers(1, 20), more=st.integers(0, 9), axis=st.sampled_from([1, 2]))
+def test_sums_by_doubling_are_those_of_windows(length: int, more: int, axis: int) -> None:
+    values = torch.arange(3.0 * (length + more)).cos().view(1, 3, -1)
+    values = values if axis == 2 else values.mT
+    expected = values.unfold(axis, length, 1).sum(-1)
+    assert torch.allclose(window_sums(values, length, axis), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_the_mean_around_a_pixel_ends_at_the_image(axis: int) -> None:
+    values = torch.from_numpy(noise(11, 40)[None, ..., 0]).float()
+    found = mean_around(values, axis).movedim(axis, 0)
+    for place in (0, 3, 9, len(found) - 1):
+        near = values.movedim(axis, 0)[max(0, place - MEAN_REACH) : place + MEAN_REACH + 1]
+        assert torch.allclose(found[place], near.mean(0), atol=1e-3)
 
 
 def test_a_channel_shows_a_step_and_not_the_level() -> None:
@@ -129,6 +154,19 @@ def test_strips_give_the_evidence_of_the_whole_image(
     assert REACH < 223 - 24
     assert torch.allclose(evidence.encode_image(network, image), whole, atol=1e-3)
     assert torch.allclose(evidence.evidence_of(network, whole, 1.1, 30), planes, atol=1e-4)
+
+
+@torch.inference_mode()
+def test_bfloat16_changes_the_evidence_little(
+    lively: RingVoteNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planes = []
+    for faster in (False, True):
+        monkeypatch.setattr(evidence, "is_bfloat16_faster", lambda _, faster=faster: faster)
+        encoding = evidence.encode_image(lively, noise(60, 80))
+        assert encoding.dtype == torch.float32
+        planes.append(evidence.evidence_of(lively, encoding, 1.1, 30))
+    assert 0 < (planes[1] - planes[0]).std() < 0.03 * planes[0].std()
 
 
 def test_pixels_beyond_the_reach_change_nothing(lively: RingVoteNet) -> None:
