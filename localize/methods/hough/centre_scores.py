@@ -53,7 +53,11 @@ def local_maxima(logits: Tensor, most: int) -> list[tuple[int, int, float]]:
 
 @torch.inference_mode()
 def rank_centres(
-    aggregation: VoteAggregation, evidence: Tensor, told: Told, most: int
+    aggregation: VoteAggregation,
+    evidence: Tensor,
+    told: Told,
+    most: int,
+    added: Tensor | None = None,
 ) -> tuple[list[Candidate], np.ndarray]:
     """Evidence of the told ratio -> candidates, best first, and the map of logits.
 
@@ -61,12 +65,15 @@ def rank_centres(
         evidence: (KINDS, H, W), nats.
         told: its radius is used, or the largest one that fits.
         most: number of candidates.
+        added: (H, W) nats to add to the logits; None: nothing.
 
     Returns:
         the candidates and an (H, W) array, the lowest logit where the region does not fit.
     """
     r = fit_radius(told.r, evidence.shape[1:])
     logits, rows, cols = score_centres(aggregation, evidence, r)
+    if added is not None:
+        logits = logits + added[rows, cols]
     candidates = [
         Candidate(col + cols.start, row + rows.start, r, logit, ratio=told.discolor_ratio)
         for row, col, logit in local_maxima(logits, most)

@@ -1,0 +1,204 @@
+"""What rounding gaps add to the logits of candidates, and to those of all centres.
+
+The term of a region is exactly 0 unless its evidence exceeds THRESHOLD, as it does in less than
+one of 1000 unchanged pictures.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from localize.localizer import Range, Told
+from localize.methods.hough.candidates import Candidate, fit_radius
+from localize.methods.hough.centre_scores import local_maxima
+from localize.methods.hough.fft import fast_length
+from localize.methods.hough.rounding_gaps import (
+    CODES,
+    ROUNDINGS,
+    RatioGrid,
+    channel_histograms,
+    pixel_evidence,
+    pixel_table,
+    search_grid,
+    value_evidence,
+)
+
+THRESHOLD = 12.0  # nats, after the logarithm of the number of ratios tried
+KNEE = 20.0  # nats above which the term grows with the logarithm of the evidence
+EDGE = 1.0  # px: pixels so close to a candidate's edge do not count
+SAMPLES = 1 << 13  # pixels of a candidate that are counted
+CORE = 0.85  # of a told region's radius; this much lies inside if its centre is slightly wrong
+COARSER = 2  # of so many rows and columns one is used in the search for a told region
+_CHANNELS = 2 * CODES * np.arange(3, dtype=np.int16)  # first key of each channel
+
+PEAKS = 4  # coarse maxima of each rounding at which a told region is looked for
+
+
+def saturate(nats: np.ndarray) -> np.ndarray:
+    """Evidence -> the term: 0 below 0, KNEE log(1 + evidence / KNEE) above."""
+    return KNEE * np.log1p(np.maximum(nats, 0) / KNEE)
+
+
+def interior_counts(image: np.ndarray, region: Candidate) -> tuple[np.ndarray, np.ndarray, int]:
+    """(H, W, 3) uint8 -> (3, CODES) counts of a region's pixels, those of independent ones.
+
+    Also the number of pixels that each counted one stands for. A pixel is independent if it has
+    neither the value of the pixel above nor that of the one to the left.
+    """
+    r = max(0.0, region.r - EDGE)
+    step = max(1, math.ceil(math.sqrt((2 * r + 1) ** 2 / SAMPLES)))
+    top, left = (max(1, math.ceil(centre - r)) for centre in (region.y, region.x))
+    bottom, right = math.floor(region.y + r) + 1, math.floor(region.x + r) + 1
+    values = image[top:bottom:step, left:right:step]
+    above = image[top - 1 : bottom - 1 : step, left:right:step][: len(values)]
+    before = image[top:bottom:step, left - 1 : right - 1 : step][:, : values.shape[1]]
+    independent = (values != above) & (values != before)
+    keys = values + _CHANNELS
+    keys += independent.view(np.uint8) * np.int16(CODES)
+    if not region.square:
+        down, across = (
+            (start - centre + step * np.arange(count)) ** 2
+            for start, centre, count in zip(
+                (top, left), (region.y, region.x), values.shape[:2], strict=True
+            )
+        )
+        keys = keys[down[:, None] + across <= r * r]
+    counts = np.bincount(keys.ravel(), minlength=6 * CODES).reshape(3, 2, CODES)
+    return counts.sum(1), counts[:, 1], step * step
+
+
+def region_evidence(
+    image: np.ndarray, histogram: np.ndarray, regions: Sequence[Candidate]
+) -> tuple[np.ndarray, np.ndarray]:
+    """(n, CODES) each: evidence that a value is a gap, or a double, inside each of n regions.
+
+    Args:
+        histogram: (3, CODES) counts of the picture.
+    """
+    counts = zip(*(interior_counts(image, one) for one in regions), strict=True)
+    inside, independent, weights = map(np.array, counts)
+    outside = np.maximum(histogram - inside * weights[:, None, None], 0)
+    return value_evidence(inside, independent, outside)
+
+
+def best_over_grid(gaps: np.ndarray, doubles: np.ndarray, grid: RatioGrid) -> np.ndarray:
+    """(n, CODES) each -> (n,) evidence of the best ratio, less log of the number tried; nats."""
+    if not len(grid.ratios):
+        return np.full(len(gaps), -np.inf)
+    gaps, doubles = gaps.astype(np.float32), doubles.astype(np.float32)
+    evidence = gaps @ grid.gaps + doubles @ grid.doubles
+    best: np.ndarray = evidence.max(1) - math.log(len(grid.ratios))
+    return best
+
+
+def add_gap_evidence(
+    candidates: Sequence[Candidate], image: np.ndarray, ratio: Range | None = None
+) -> list[Candidate]:
+    """Candidates in an (H, W, 3) uint8 image -> the same with the term, the likeliest first.
+
+    Args:
+        ratio: the lowest and the highest possible ratio; None: any on a candidate's side of 1.
+    """
+    if not candidates:
+        return []
+    gaps, doubles = region_evidence(image, channel_histograms(image), candidates)
+    if ratio is not None and ratio[0] == ratio[1]:
+        grid = RatioGrid.of(np.array([ratio[0]]))
+    else:
+        grid = search_grid().select(*(ratio or (0, math.inf)))
+    nats = np.empty(len(candidates))
+    brighter = np.array([one.ratio > 1 for one in candidates])
+    for side, limits in ((brighter, (1, math.inf)), (~brighter, (0, 1))):
+        nats[side] = best_over_grid(gaps[side], doubles[side], grid.select(*limits))
+    terms = np.where(nats > THRESHOLD, saturate(nats), 0)
+    added = [
+        dataclasses.replace(one, logit=one.logit + term, gaps=term)
+        for one, term in zip(candidates, terms.tolist(), strict=True)
+    ]
+    return sorted(added, key=lambda one: -one.logit)
+
+
+def gap_map(image: np.ndarray, told: Told) -> np.ndarray | None:
+    """(H, W, 3) uint8 -> (H, W) float32: the term of the told region around each centre.
+
+    None where it is 0 everywhere: in a picture without gaps, which a coarse search shows.
+    """
+    r = fit_radius(told.r, image.shape[:2])
+    histogram = channel_histograms(image)
+    grid = RatioGrid.of(np.array([told.discolor_ratio]))
+    coarse = image[::COARSER, ::COARSER]
+    tables = [pixel_table(histogram, told.discolor_ratio, rounding) for rounding in ROUNDINGS]
+    best, chosen = THRESHOLD, None
+    for table in tables:
+        places = coarse_maxima(pixel_evidence(coarse, table), r / COARSER)
+        regions = [Candidate(x * COARSER, y * COARSER, CORE * r) for y, x in places]
+        if regions:
+            nats = best_over_grid(*region_evidence(image, histogram, regions), grid).max()
+            if nats > best:
+                best, chosen = float(nats), table
+    if chosen is None:
+        return None
+    evidence = pixel_evidence(image, chosen)
+    sums = np.maximum(sum_in_squares(evidence, r), sum_in_circles(evidence, r))
+    # The sums take neighbouring pixels as independent; the evidence of the best region does not.
+    return saturate(sums * min(1.0, best / float(sums.max()))).astype(np.float32)
+
+
+def coarse_maxima(evidence: np.ndarray, r: float) -> list[tuple[int, int]]:
+    """(H, W) -> row and column of the highest positive sums in squares inside a circle of r px."""
+    side = max(1, min(16, int(r / 4)))
+    height, width = (length // side for length in evidence.shape)
+    across = int(math.sqrt(2) * r / side)
+    if across < 1 or min(height, width) < across:
+        return []
+    blocks = evidence[: height * side, : width * side].reshape(height, side, width, side)
+    integral = integral_image(blocks.sum((1, 3)))
+    sums = box_sums(integral, across)
+    middle = across * side // 2
+    return [
+        (row * side + middle, col * side + middle)
+        for row, col, nats in local_maxima(torch.from_numpy(sums), PEAKS)
+        if nats > 0
+    ]
+
+
+def integral_image(plane: np.ndarray) -> np.ndarray:
+    """(H, W) -> (H + 1, W + 1) float64: sums of all values above and to the left."""
+    integral = np.zeros((plane.shape[0] + 1, plane.shape[1] + 1))
+    np.cumsum(plane, axis=0, out=integral[1:, 1:])
+    np.cumsum(integral[1:, 1:], axis=1, out=integral[1:, 1:])
+    return integral
+
+
+def box_sums(integral: np.ndarray, side: int) -> np.ndarray:
+    """(H + 1, W + 1) -> (H - side + 1, W - side + 1): the sums of all squares of a side."""
+    down = integral[side:] - integral[:-side]
+    sums: np.ndarray = down[:, side:] - down[:, :-side]
+    return sums
+
+
+def sum_in_squares(evidence: np.ndarray, r: float) -> np.ndarray:
+    """(H, W) -> (H, W): sums inside a square of half side r px; values beyond the edge are 0."""
+    reach = math.floor(r)
+    return box_sums(integral_image(np.pad(evidence, reach)), 2 * reach + 1)
+
+
+def sum_in_circles(evidence: np.ndarray, r: float) -> np.ndarray:
+    """(H, W) -> (H, W): sums inside a circle of radius r px; values beyond the edge are 0."""
+    reach = math.floor(r)
+    height, width = evidence.shape
+    size = fast_length(height + reach), fast_length(width + reach)
+    offsets = np.arange(-reach, reach + 1)
+    rows, cols = np.nonzero(offsets[:, None] ** 2 + offsets**2 <= r * r)
+    disc = torch.zeros(size)
+    disc[rows - reach, cols - reach] = 1
+    sums: Tensor = torch.fft.irfft2(
+        torch.fft.rfft2(torch.from_numpy(evidence), size) * torch.fft.rfft2(disc), size
+    )
+    return sums[:height, :width].numpy()
