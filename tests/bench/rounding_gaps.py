@@ -118,9 +118,13 @@ def answers(name: str, images: dict[str, list[Sample]]) -> pd.DataFrame:
                 assert truth is not None
                 told = [Told(truth.r, truth.discolor_ratio)] if localizers[True].told else None
                 image = clean_of(sample) if form == "clean" else sample.image
-                for gaps, localizer in localizers.items():
-                    if gaps or form != "clean" or finding.gap_evidence:
-                        (finding,) = localizer.locate([image], told)
+                (found,) = localizers[True].locate([image], told)
+                (plain,) = (
+                    [found]
+                    if form == "clean" and not found.gap_evidence
+                    else localizers[False].locate([image], told)
+                )
+                for gaps, finding in ((True, found), (False, plain)):
                     off = np.hypot(finding.x - truth.x, finding.y - truth.y)
                     rows.append({
                         "method": name, "form": form, "gaps": gaps, "row": number,

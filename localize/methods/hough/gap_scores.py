@@ -29,10 +29,10 @@ from localize.methods.hough.rounding_gaps import (
     value_evidence,
 )
 
-THRESHOLD = 12.0  # nats, after the logarithm of the number of ratios tried
+THRESHOLD = 10.0  # nats, after the logarithm of the number of ratios tried
 KNEE = 20.0  # nats above which the term grows with the logarithm of the evidence
 EDGE = 1.0  # px: pixels so close to a candidate's edge do not count
-SAMPLES = 1 << 13  # pixels of a candidate that are counted
+SAMPLES = 10_000  # pixels of a candidate that are counted; of a larger one not every row
 CORE = 0.85  # of a told region's radius; this much lies inside if its centre is slightly wrong
 COARSER = 2  # of so many rows and columns one is used in the search for a told region
 _CHANNELS = 2 * CODES * np.arange(3, dtype=np.int16)  # first key of each channel
@@ -52,25 +52,21 @@ def interior_counts(image: np.ndarray, region: Candidate) -> tuple[np.ndarray, n
     neither the value of the pixel above nor that of the one to the left.
     """
     r = max(0.0, region.r - EDGE)
-    step = max(1, math.ceil(math.sqrt((2 * r + 1) ** 2 / SAMPLES)))
+    step = math.ceil((2 * r + 1) ** 2 / SAMPLES)
     top, left = (max(1, math.ceil(centre - r)) for centre in (region.y, region.x))
-    bottom, right = math.floor(region.y + r) + 1, math.floor(region.x + r) + 1
-    values = image[top:bottom:step, left:right:step]
-    above = image[top - 1 : bottom - 1 : step, left:right:step][: len(values)]
-    before = image[top:bottom:step, left - 1 : right - 1 : step][:, : values.shape[1]]
+    bottom, right = (max(1, math.floor(centre + r) + 1) for centre in (region.y, region.x))
+    values = image[top:bottom:step, left:right]
+    above = image[top - 1 : bottom - 1 : step, left:right][: len(values)]
+    before = image[top:bottom:step, left - 1 : right - 1][:, : values.shape[1]]
     independent = (values != above) & (values != before)
     keys = values + _CHANNELS
     keys += independent.view(np.uint8) * np.int16(CODES)
     if not region.square:
-        down, across = (
-            (start - centre + step * np.arange(count)) ** 2
-            for start, centre, count in zip(
-                (top, left), (region.y, region.x), values.shape[:2], strict=True
-            )
-        )
-        keys = keys[down[:, None] + across <= r * r]
+        down = top - region.y + step * np.arange(len(values))
+        across = left - region.x + np.arange(values.shape[1])
+        keys = keys[down[:, None] ** 2 + across**2 <= r * r]
     counts = np.bincount(keys.ravel(), minlength=6 * CODES).reshape(3, 2, CODES)
-    return counts.sum(1), counts[:, 1], step * step
+    return counts.sum(1), counts[:, 1], step
 
 
 def region_evidence(

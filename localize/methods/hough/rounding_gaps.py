@@ -28,6 +28,10 @@ LOG_ERROR = math.log(0.05)  # of the share of an expected count that a gap holds
 KNEE = 8.0  # independent pixels of a value from which on further ones count less
 LEAST_OUTSIDE = 4.0  # pixels of the neighbouring values outside; with fewer a value is unknown
 LARGEST_RISE = 2.0  # of a count over its expectation; a double has no more
+LARGEST_DOUBLE = 2.5  # nats of one double: in flat parts single values are frequent for no reason
+LEAST_EXPECTED = 3.0  # pixels from which on a count shows how irregular a region's counts are
+# Medians of a squared normal deviate; variance of a count less the mean of two others over its own.
+MEDIAN_SQUARE, VARIANCE = 0.455, 1.5
 
 
 def preimages(ratio: float, rounding: CodeRounding) -> np.ndarray:
@@ -87,10 +91,13 @@ class RatioGrid:
 
 @functools.cache
 def search_grid() -> RatioGrid:
-    """Ratios from 0.8 to 1.25, so close that no gap moves by more than half a value."""
-    changes = np.geomspace(0.01, 0.25, 1200)
-    changes = np.concatenate([changes, -changes[changes <= 0.2]])
-    return RatioGrid.of(1 + changes)
+    """Ratios from 0.8 to 1.25, so close that gaps of neighbouring ones differ by half a value.
+
+    Also multiples of 0.005, as people choose them: many of their products are ties of rounding.
+    """
+    changes = np.geomspace(0.01, 0.25, 2000)
+    chosen = np.array([n / 200 for n in range(160, 251) if abs(n - 200) > 1])
+    return RatioGrid.of(np.concatenate([1 + changes, 1 - changes[changes <= 0.2], chosen]))
 
 
 def neighbours(counts: np.ndarray) -> np.ndarray:
@@ -111,12 +118,29 @@ def outside_shares(outside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.divide(outside, expected, out=np.ones(outside.shape), where=known), known
 
 
+def irregularity(inside: np.ndarray) -> np.ndarray:
+    """(..., 3, CODES) counts -> (...): their variance about their neighbours over Poisson's, >= 1.
+
+    Most values are neither gap nor double, so the median tells how irregular the counts are for
+    other reasons, for example in flat parts of a JPEG file that was decoded and stored again.
+    Infinite where no value is frequent enough.
+    """
+    expected = neighbours(inside)
+    counted = expected >= LEAST_EXPECTED
+    squares = (inside - expected) ** 2 / (VARIANCE * np.maximum(expected, 1))
+    squares = np.where(counted, squares, np.inf).reshape(*inside.shape[:-2], -1)
+    middle = counted.sum((-2, -1))[..., None] // 2
+    median = np.take_along_axis(np.sort(squares, -1), middle, -1)[..., 0] / MEDIAN_SQUARE
+    return np.maximum(median, 1)
+
+
 def value_evidence(
     inside: np.ndarray, independent: np.ndarray, outside: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Counts -> (..., CODES) each: evidence that a value is a gap, or a double, inside; nats.
 
-    Summed over channels. Of one channel's value, pixels count in full up to KNEE.
+    Summed over channels. Of one channel's value, pixels count in full up to KNEE; all counts are
+    divided by :func:`irregularity`.
 
     Args:
         inside: (..., 3, CODES) pixels of the region.
@@ -128,11 +152,12 @@ def value_evidence(
     expected = neighbours(inside)
     known = known & (expected > 0)
     size = np.where(known, KNEE * np.log1p(neighbours(independent) / KNEE), 0)
+    size /= irregularity(inside)[..., None, None]
     relative = np.divide(inside, expected, out=np.zeros(inside.shape), where=known)
     fewer, more = np.minimum(shares, 1), np.maximum(shares, 1)
     gap = size * (fewer + relative * LOG_ERROR)
     double = size * (np.minimum(relative, LARGEST_RISE * more) * math.log(2) - more)
-    return gap.sum(-2), double.sum(-2)
+    return gap.sum(-2), np.minimum(double, LARGEST_DOUBLE).sum(-2)
 
 
 def pixel_table(histogram: np.ndarray, ratio: float, rounding: CodeRounding) -> np.ndarray:
