@@ -144,7 +144,10 @@ def print_answers(name: str, rows: pd.DataFrame, forms: Sequence[str]) -> None:
         for gaps in (False, True):
             part = rows[(rows.form == form) & (rows.gaps == gaps)].set_index("row")
             score = clean[clean.gaps == gaps].score.to_numpy()
-            area = float(detection.auroc(score, part.score.to_numpy()))
+            area = detection.image_metrics(
+                np.concatenate([part.score, score]), np.arange(2 * len(part)) < len(part),
+                [*part.photo, *part.photo],
+            )["image_auroc"].value
             both[gaps] = part.found
             low, high = metrics.bootstrap(part.found.to_numpy(), list(part.photo))
             print(f"{name:15} {form:14} {'with' if gaps else 'without':8} found "

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from pathlib import Path
 from typing import cast
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from localize.localizer import Told
+from localize import registry
+from localize.evaluation import scoring, validity
+from localize.localizer import Finding, Localizer, Told
 from localize.methods.hough import gap_scores
 from localize.methods.hough.candidates import Candidate
 from localize.methods.hough.gap_scores import (
@@ -206,3 +211,58 @@ def test_no_candidates_and_tiny_images() -> None:
     tiny = np.zeros((1, 2, 3), np.uint8)
     assert add_gap_evidence([Candidate(0, 0, 1, 0.5)], tiny) == [Candidate(0, 0, 1, 0.5)]
     assert gap_map(tiny, Told(40, 1.06)) is None
+
+
+@pytest.fixture(scope="module")
+def methods() -> dict[tuple[str, bool], Localizer]:
+    """The included methods, with and without the term."""
+    names = ("ringvote-told", "ringvote")
+    return {
+        (name, gaps): registry.load(name, device="cpu", gaps=gaps)
+        for name in names
+        for gaps in (True, False)
+    }
+
+
+@pytest.mark.parametrize("name", ["ringvote-told", "ringvote"])
+def test_the_answer_says_what_gaps_contributed(
+    methods: dict[tuple[str, bool], Localizer], name: str
+) -> None:
+    told = [Told(TRUE.r, TRUE.ratio)] if name.endswith("told") else None
+    lossless = apply(SCENE, region())
+    (found,), (plain,) = (methods[name, gaps].locate([lossless], told) for gaps in (True, False))
+    assert found.gap_evidence is not None
+    assert found.gap_evidence > 10
+    assert plain.gap_evidence is None
+    assert found.score is not None
+    assert plain.score is not None
+    assert found.score > plain.score
+    assert np.hypot(found.x - TRUE.x, found.y - TRUE.y) < 5
+
+
+@pytest.mark.parametrize("name", ["ringvote-told", "ringvote"])
+def test_after_jpeg_answers_are_as_without_the_term(
+    methods: dict[tuple[str, bool], Localizer], name: str
+) -> None:
+    told = [Told(TRUE.r, TRUE.ratio)] if name.endswith("told") else None
+    image = coded(apply(SCENE, region()), 95)
+    (found,), (plain,) = (methods[name, gaps].locate([image], told) for gaps in (True, False))
+    assert found.gap_evidence == 0
+    assert dataclasses.replace(found, gap_evidence=None) == plain
+
+
+def test_find_prints_the_term(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    lossless = apply(SCENE, region())
+    for name, image in (("changed", lossless), ("clean", SCENE)):
+        Image.fromarray(image).save(tmp_path / f"{name}.png")
+    code, said, _ = run("find", tmp_path, "--r", TRUE.r, "--ratio", TRUE.ratio)
+    changed, clean = said.splitlines()[:2]
+    assert code == 0
+    assert "rounding gaps" in changed
+    assert "rounding gaps" not in clean
+
+
+def test_predictions_keep_the_term() -> None:
+    finding, reason = validity.validate(Finding(3, 4, score=1.0, gap_evidence=2.5))
+    assert (finding.gap_evidence, reason) == (2.5, "")
+    assert "gap_evidence" in scoring.PREDICTIONS
