@@ -145,7 +145,8 @@ def print_answers(name: str, rows: pd.DataFrame, forms: Sequence[str]) -> None:
             part = rows[(rows.form == form) & (rows.gaps == gaps)].set_index("row")
             score = clean[clean.gaps == gaps].score.to_numpy()
             area = detection.image_metrics(
-                np.concatenate([part.score, score]), np.arange(2 * len(part)) < len(part),
+                np.concatenate([part.score, score]),
+                np.arange(2 * len(part)) < len(part),
                 [*part.photo, *part.photo],
             )["image_auroc"].value
             both[gaps] = part.found

@@ -29,7 +29,7 @@ from localize.methods.hough.rounding_gaps import (
     value_evidence,
 )
 
-THRESHOLD = 10.0  # nats, after the logarithm of the number of ratios tried
+THRESHOLD = 12.0  # nats, after the logarithm of the number of ratios tried
 KNEE = 20.0  # nats above which the term grows with the logarithm of the evidence
 EDGE = 1.0  # px: pixels so close to a candidate's edge do not count
 SAMPLES = 10_000  # pixels of a candidate that are counted; of a larger one not every row
@@ -123,27 +123,62 @@ def add_gap_evidence(
 def gap_map(image: np.ndarray, told: Told) -> np.ndarray | None:
     """(H, W, 3) uint8 -> (H, W) float32: the term of the told region around each centre.
 
-    None where it is 0 everywhere: in a picture without gaps, which a coarse search shows.
+    It is computed within the region's radius of the best place of a coarse search, and 0 beyond.
+    None where it is 0 everywhere, as in a picture without gaps.
     """
     r = fit_radius(told.r, image.shape[:2])
-    histogram = channel_histograms(image)
-    grid = RatioGrid.of(np.array([told.discolor_ratio]))
-    coarse = image[::COARSER, ::COARSER]
-    tables = [pixel_table(histogram, told.discolor_ratio, rounding) for rounding in ROUNDINGS]
-    best, chosen = THRESHOLD, None
-    for table in tables:
-        places = coarse_maxima(pixel_evidence(coarse, table), r / COARSER)
-        regions = [Candidate(x * COARSER, y * COARSER, CORE * r) for y, x in places]
-        if regions:
-            nats = best_over_grid(*region_evidence(image, histogram, regions), grid).max()
-            if nats > best:
-                best, chosen = float(nats), table
-    if chosen is None:
+    found = find_coarsely(image, told.discolor_ratio, r)
+    if found is None:
         return None
-    evidence = pixel_evidence(image, chosen)
+    nats, place, table = found
+    reach = math.ceil(r)
+    windows = [near(*each, 2 * reach) for each in zip(place, image.shape, strict=False)]
+    evidence = pixel_evidence(image[tuple(windows)], table)
     sums = np.maximum(sum_in_squares(evidence, r), sum_in_circles(evidence, r))
+    centres = [near(*each, reach) for each in zip(place, image.shape, strict=False)]
+    sums = sums[tuple(move(*each) for each in zip(centres, windows, strict=True))]
     # The sums take neighbouring pixels as independent; the evidence of the best region does not.
-    return saturate(sums * min(1.0, best / float(sums.max()))).astype(np.float32)
+    term = np.zeros(image.shape[:2], np.float32)
+    term[tuple(centres)] = saturate(sums * min(1.0, nats / float(sums.max())))
+    return term
+
+
+def near(centre: int, length: int, reach: int) -> slice:
+    """The pixels of a side of ``length`` px within reach of a centre."""
+    return slice(max(0, centre - reach), min(length, centre + reach + 1))
+
+
+def move(part: slice, whole: slice) -> slice:
+    """A slice of a side -> the same pixels, counted from the start of another slice."""
+    return slice(part.start - whole.start, part.stop - whole.start)
+
+
+def find_coarsely(
+    image: np.ndarray, ratio: float, r: float
+) -> tuple[float, tuple[int, int], np.ndarray] | None:
+    """The region of radius r px with the most evidence above THRESHOLD; None if there is none.
+
+    Returns:
+        its evidence in nats, the row and column of its centre, to about r / 4 px, and the
+        (3, CODES) evidence of a pixel by its value.
+    """
+    histogram = channel_histograms(image)
+    grid = RatioGrid.of(np.array([ratio]))
+    best, found = THRESHOLD, None
+    for rounding in ROUNDINGS:
+        table = pixel_table(histogram, ratio, rounding)
+        coarse = pixel_evidence(image[::COARSER, ::COARSER], table)
+        regions = [
+            Candidate(x * COARSER, y * COARSER, CORE * r)
+            for y, x in coarse_maxima(coarse, r / COARSER)
+        ]
+        if not regions:
+            continue
+        nats = best_over_grid(*region_evidence(image, histogram, regions), grid)
+        if nats.max() > best:
+            best, region = float(nats.max()), regions[int(nats.argmax())]
+            found = best, (region.y, region.x), table
+    return found
 
 
 def coarse_maxima(evidence: np.ndarray, r: float) -> list[tuple[int, int]]:

@@ -28,7 +28,7 @@ LOG_ERROR = math.log(0.05)  # of the share of an expected count that a gap holds
 KNEE = 8.0  # independent pixels of a value from which on further ones count less
 LEAST_OUTSIDE = 4.0  # pixels of the neighbouring values outside; with fewer a value is unknown
 LARGEST_RISE = 2.0  # of a count over its expectation; a double has no more
-LARGEST_DOUBLE = 2.5  # nats of one double: in flat parts single values are frequent for no reason
+LARGEST_DOUBLE = 2.0  # nats of one double: in flat parts single values are frequent for no reason
 LEAST_EXPECTED = 3.0  # pixels from which on a count shows how irregular a region's counts are
 # Medians of a squared normal deviate; variance of a count less the mean of two others over its own.
 MEDIAN_SQUARE, VARIANCE = 0.455, 1.5
