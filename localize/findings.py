@@ -32,7 +32,8 @@ from synth.paths import fit_name
 from synth.record_log import RecordLog
 from synth.text_escapes import escape_surrogates
 
-COLUMNS = ("path", "x", "y", "r", "ratio", "score", "confidence", "seconds", "error")
+FIRST_COLUMNS = ("path", "x", "y", "r", "ratio", "score", "confidence")  # of every version
+COLUMNS = (*FIRST_COLUMNS, "gap_evidence", "seconds", "error")
 FORMATS = (".csv", ".json")
 MARK = "localize find"  # the value of "command" in a JSON table
 DIGITS = 4  # of seconds
@@ -170,9 +171,10 @@ def _row(search: Search, number: int, read: Read, draw: Draw | None) -> list[Any
             raise out_of_memory_error("an image") from None
         error = error_text(reason)
     if finding is None:
-        return [None] * 6 + [seconds, error]
+        return [None] * 7 + [seconds, error]
     numbers = (finding.x, finding.y, finding.r, finding.ratio, finding.score)
-    return [*map(_cell, numbers), confidence(search.localizer, finding), seconds, error]
+    sure = confidence(search.localizer, finding)
+    return [*map(_cell, numbers), sure, _cell(finding.gap_evidence), seconds, error]
 
 
 def _cell(value: float | None) -> float | None:
@@ -198,6 +200,6 @@ def _is_ours(path: Path) -> bool:
         return output_file.contains(path, f'"command": "{MARK}"')
     try:
         with path.open("rb") as file:
-            return file.readline(1000).strip() == ",".join(COLUMNS).encode()
+            return file.readline(1000).startswith(",".join(FIRST_COLUMNS).encode())
     except OSError:
         return False

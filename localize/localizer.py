@@ -84,6 +84,8 @@ class Finding:
         ratio: factor of the code values; None where the localizer does not estimate it.
         score: how sure the localizer is that there is an anomaly; higher is surer.
         map: (H, W) float32, higher where the anomaly is likelier: see ``Localizer.map_marks``.
+        gap_evidence: nats of the answer's logit that come from rounding gaps of a lossless file,
+            not from visible edges; None where the localizer does not look for them.
     """
 
     x: float
@@ -92,6 +94,7 @@ class Finding:
     ratio: float | None = None
     score: float | None = None
     map: np.ndarray | None = field(default=None, repr=False, compare=False)
+    gap_evidence: float | None = None
 
 
 class Images(Protocol):

@@ -54,7 +54,7 @@ def find(
         Optional[Path],
         typer.Option(
             help="Table to write instead of a line for each image: a file .csv or .json with path, "
-            "x, y, r, ratio, score, confidence, seconds and error."
+            "x, y, r, ratio, score, confidence, gap_evidence, seconds and error."
         ),
     ] = None,
     overwrite: Annotated[
@@ -225,6 +225,7 @@ def _answer(localizer: Localizer, finding: Finding) -> str:
         for label, value in (
             ("r", finding.r), ("ratio", finding.ratio),
             ("score", finding.score) if confidence is None else ("confidence", confidence),
+            ("rounding gaps", finding.gap_evidence or None),
         )
         if value is not None
     )  # fmt: skip

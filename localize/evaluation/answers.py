@@ -12,7 +12,8 @@ from localize.evaluation.detection import MapSummary
 from localize.localizer import Finding, Told
 from synth.anomaly import Anomaly
 
-FINDING_FIELDS = ("x", "y", "r", "ratio", "score")  # the fields of a Finding except its map
+# The fields of a Finding except its map.
+FINDING_FIELDS = ("x", "y", "r", "ratio", "score", "gap_evidence")
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ class Answer:
     def from_json(question: Question, line: dict[str, Any]) -> Answer:
         """The inverse of :meth:`to_json`."""
         summary = line["sketch"] and MapSummary.from_json(line["sketch"])
-        finding = Finding(**{name: line[name] for name in FINDING_FIELDS})
+        fields: dict[str, Any] = {name: line.get(name) for name in FINDING_FIELDS}
+        finding = Finding(**fields)
         return Answer(question, finding, line["reason"], line["seconds"], summary, line["mapped"])
 
 

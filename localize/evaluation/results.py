@@ -34,7 +34,7 @@ TABLES: dict[str, tuple[str, ...]] = {  # by file name, without .csv
 }
 TEXTS = ("method", "file_name", "photo", "reason", "split", "note", "answer")  # columns of text
 # Columns that tables of earlier versions lack.
-LATER = ("val_spread", "answer_spread", "note", "n_anomalous", *calls.LATER)
+LATER = ("val_spread", "gap_evidence", "answer_spread", "note", "n_anomalous", *calls.LATER)
 # Columns that tables of runs with one seed or without calls lack.
 OPTIONAL = ("seed", *OVER_SEEDS, *calls.CALL_SCORES)
 

@@ -21,7 +21,7 @@ from localize.training.collapse import COLLAPSED, is_constant, relative_spread
 
 PREDICTIONS = (
     "method", "file_name", "photo", "x", "y", "r", "discolor_ratio", "x_pred", "y_pred", "r_pred",
-    "ratio_pred", "score", "distance", "normalised_distance", "seconds",
+    "ratio_pred", "score", "distance", "normalised_distance", "seconds", "gap_evidence",
 )  # fmt: skip
 CLEAN = ("method", "file_name", "photo", "score")
 ERRORS = ("method", "file_name", "reason")
@@ -126,6 +126,7 @@ def prediction_table(
             "ratio_pred": finding.ratio,
             "score": finding.score,
             "seconds": each,
+            "gap_evidence": finding.gap_evidence,
         }
         for finding, each, photo, row in zip(findings, seconds, groups, records, strict=True)
     ]

@@ -20,14 +20,16 @@ def validate(answer: object) -> tuple[Finding, str]:
     """What a localizer returned -> a finding of plain numbers, and why it has no place, or "".
 
     A place may lie outside the image, up to ``FARTHEST`` px from its corner. Otherwise x and y
-    become NaN, and the score and the map are kept. An r or ratio that is not finite and a score
-    that is NaN become None.
+    become NaN, and the score and the map are kept. An r, ratio or gap
+    evidence that is not finite and a score that is NaN become None.
     """
     try:
         fields = {name: getattr(answer, name) for name in ("x", "y")}
     except AttributeError:
         return NO_ANSWER, f"it returned {type(answer).__name__}, not a Finding"
-    fields |= {name: getattr(answer, name, None) for name in ("r", "ratio", "score")}
+    fields |= {
+        name: getattr(answer, name, None) for name in ("r", "ratio", "score", "gap_evidence")
+    }
     numbers: dict[str, float | None] = {}
     for name, value in fields.items():
         number = _to_float(value)
@@ -37,9 +39,10 @@ def validate(answer: object) -> tuple[Finding, str]:
     x, y = (math.nan if numbers[name] is None else numbers[name] for name in ("x", "y"))
     assert x is not None
     assert y is not None
-    r, ratio = (_finite_or_none(numbers[name]) for name in ("r", "ratio"))
+    r, ratio, gaps = (_finite_or_none(numbers[name]) for name in ("r", "ratio", "gap_evidence"))
     score = numbers["score"]
-    finding = Finding(x, y, r, ratio, None if score is None or math.isnan(score) else score)
+    score = None if score is None or math.isnan(score) else score
+    finding = Finding(x, y, r, ratio, score, gap_evidence=gaps)
     map = getattr(answer, "map", None)
     if map is not None:
         finding = replace(finding, map=map)

@@ -17,4 +17,7 @@ the region, with the outside in that direction. The steps, in order:
    :mod:`candidates` represents them, removes duplicates and chooses the answer.
 7. :mod:`refinement` evaluates single centres and moves them to the best pixel, radius and
    fraction of a pixel.
+
+Beside the outline, :mod:`rounding_gaps` has evidence from the code values inside a region, and
+:mod:`gap_scores` adds it to the logits.
 """

@@ -30,6 +30,7 @@ class Candidate:
         logit: aggregated votes.
         square: whether it is more likely a square than a circle.
         ratio: the ratio whose evidence it was found in.
+        gaps: the part of the logit that comes from rounding gaps.
     """
 
     x: int
@@ -38,6 +39,7 @@ class Candidate:
     logit: float = -math.inf
     square: bool = False
     ratio: float = 1.0
+    gaps: float = 0.0
 
     def translate(self, dx: int, dy: int) -> Candidate:
         """The same, dx px to the right and dy px down."""

@@ -75,6 +75,7 @@ class RingVote(Localizer):
         self.device = device_of(self.options.device)
         self.progress = console.progress if self.options.progress else console.no_progress
         self.network: RingVoteNet | None = None
+        self.gaps = True  # whether rounding gaps of lossless files add to the logits
         self._views = views
 
     @property
@@ -173,11 +174,12 @@ class RingVote(Localizer):
         device: str = "auto",
         image_only: bool | None = None,
         views: int | None = None,
+        gaps: bool = True,
     ) -> RingVote:
         """A run folder -> the method with its ``best`` or ``last`` weights.
 
         All forms have the same weights; ``image_only`` and ``views`` choose the form. None: as in
-        the form that was trained.
+        the form that was trained. ``gaps=False`` ignores rounding gaps.
 
         Raises:
             InputError: the folder is damaged or belongs to another method.
@@ -194,6 +196,7 @@ class RingVote(Localizer):
             raise
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise InputError(f"{run}/model.json is damaged ({error}): train again") from None
+        localizer.gaps = gaps
         localizer._load_weights(network, run, which)
         return localizer
 
@@ -210,11 +213,11 @@ class RingVote(Localizer):
         """
         network = self._require_network()
         if not self.told:
-            return [predict_image_only.search(network, image) for image in images]
+            return [predict_image_only.search(network, image, gaps=self.gaps) for image in images]
         if told is None:
             raise InputError(f"{self.name} must be told r and discolor_ratio: give both")
         return [
-            predict_told.find(network, image, each)
+            predict_told.find(network, image, each, self.gaps)
             for image, each in zip(images, told, strict=True)
         ]
 
@@ -224,7 +227,7 @@ class RingVote(Localizer):
         Raises:
             InputError: there are no weights yet.
         """
-        return predict_image_only.search(self._require_network(), image, known)
+        return predict_image_only.search(self._require_network(), image, known, self.gaps)
 
     def _require_network(self) -> RingVoteNet:
         """The network; InputError if there is none yet."""

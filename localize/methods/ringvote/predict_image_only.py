@@ -17,6 +17,7 @@ from torch import Tensor
 from localize.localizer import Finding, Known
 from localize.methods.hough.border import Border
 from localize.methods.hough.candidates import Candidate, best_of, non_max_suppression
+from localize.methods.hough.gap_scores import add_gap_evidence
 from localize.methods.hough.outlines import SHAPES
 from localize.methods.hough.refinement import ANY_RADIUS, refine, refine_centre, refine_radius
 from localize.methods.hough.shared_sides import search_corners, search_tangents
@@ -156,15 +157,20 @@ def measure_log_ratio(luma: np.ndarray, x: float, y: float, r: float, square: bo
 
 
 @torch.inference_mode()
-def search(network: RingVoteNet, image: np.ndarray, known: Known = NOTHING) -> Finding:
+def search(
+    network: RingVoteNet, image: np.ndarray, known: Known = NOTHING, gaps: bool = False
+) -> Finding:
     """(H, W, 3) uint8 -> the region's centre and radius, px, and ratio.
 
     The score is the log odds that there is such a region.
 
     Args:
         known: the possible radii and ratios.
+        gaps: whether rounding gaps add to the logits.
     """
     encoding, border, candidates = find_candidates(network, image, known)
+    if gaps:
+        candidates = add_gap_evidence(candidates, image, known.ratio)
     height, width = image.shape[:2]
     score = network.platt(image_only=True).log_odds(inputs(candidates))
     if not candidates:  # the image is too small for any possible region
@@ -178,4 +184,4 @@ def search(network: RingVoteNet, image: np.ndarray, known: Known = NOTHING) -> F
     x, y = x + left, y + top
     luma = image.astype(np.float32) @ LUMA
     ratio = math.exp(measure_log_ratio(luma, x, y, r, best.square))
-    return Finding(x, y, r=r, ratio=ratio, score=score)
+    return Finding(x, y, r=r, ratio=ratio, score=score, gap_evidence=best.gaps if gaps else None)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from localize.methods.hough.candidates import Candidate
-from localize.methods.hough.interior import row_sums, square_sums, sum_inside
+from localize.methods.hough.interior import integral_image, row_sums, square_sums, sum_inside
 from localize.methods.hough.shared_sides import Rectangles
 
 CELL = 2  # px of a side; the pixels of a cell are channels
@@ -69,8 +69,7 @@ class WrappedPixels:
     @cached_property
     def integral(self) -> np.ndarray:
         """(H + 1, W + 1) float64: sums of all values above and to the left."""
-        sums = self.plane.cumsum(0, dtype=np.float64).cumsum(1)
-        return np.pad(sums, ((1, 0), (1, 0)))
+        return integral_image(self.plane)
 
     @property
     def total(self) -> float:
