@@ -155,10 +155,14 @@ class Source:
             raise InputError(f"{sample.name} has no anomaly to learn from")
         return sample.image, [sample.truth]
 
-    def resize(self, size: tuple[int, int]) -> Source:
+    def resize(self, size: tuple[int, int], detail: float = 1.0) -> Source:
         """A source of whole photos at (width, height) px, if the images are drawn from photos.
 
         The images of a dataset keep their size.
+
+        Args:
+            detail: below 1, the photos are first reduced to this share of ``size``, so that they
+                look like enlarged photos.
         """
         return self
 

@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from localize.data import unusable_photos
-from localize.data.photo_augmentation import augment_photo
+from localize.data.photo_augmentation import augment_photo, reduce_detail
 from localize.data.recipe_stages import FEW_REGIONS, Stage, recipes_of
 from localize.localizer import Source
 from synth import anomaly as anomalies
@@ -120,7 +120,7 @@ class Endless(Source):
         self.stages = (Stage(stages.to_dict()),) if isinstance(stages, Recipe) else tuple(stages)
         self.seed = seed
         self.augment = augment
-        self._length = sys.maxsize if length is None else length
+        self._length, self._detail = sys.maxsize if length is None else length, 1.0
         self._cache: dict[tuple[str, bool], Photo] = {}  # by name and keep_profile
 
     def __getstate__(self) -> dict[str, Any]:
@@ -145,12 +145,13 @@ class Endless(Source):
         crop, regions, recipe, rng = self._draw(index, multi=True)
         return self._render(crop, regions, recipe, rng), regions
 
-    def resize(self, size: tuple[int, int], augment: bool = False) -> Endless:
+    def resize(self, size: tuple[int, int], detail: float = 1, augment: bool = False) -> Endless:
         """Endless images of the same photos, each whole photo stretched to (width, height) px.
 
         For half of the images the radius is drawn up to the nearest edge.
 
         Args:
+            detail: as of :meth:`Source.resize`.
             augment: instead of whole photos, use augmented crops of that size.
         """
         stages = []
@@ -161,7 +162,7 @@ class Endless(Source):
             choices = {**stage.any, "radius": radius}
             stages.append(dataclasses.replace(stage, common=common, any=choices))
         other = Endless(self.folder, stages, self.seed, names=self.names, augment=augment)
-        other._cache, other.skipped = self._cache, self.skipped  # the photos are the same
+        other._detail, other._cache, other.skipped = detail, self._cache, self.skipped
         return other
 
     def schedule(self, images: int) -> Endless:
@@ -300,8 +301,8 @@ class Endless(Source):
         """The crop of the recipe's size in which regions are drawn."""
         if not self.augment:
             draw = recipe.draw(*photo.picture.size, rng)
-            pixels = renderer.fit(photo, draw.size, draw.crop)
-            return dataclasses.replace(photo, picture=Image.fromarray(pixels))
+            picture = Image.fromarray(renderer.fit(photo, draw.size, draw.crop))
+            return dataclasses.replace(photo, picture=reduce_detail(picture, self._detail))
         size = recipe.output_size(*photo.picture.size)  # a smaller photo is not enlarged
         return dataclasses.replace(photo, picture=augment_photo(photo.picture, size, rng))
 

@@ -52,3 +52,11 @@ def _texture(photo: Image.Image, box: tuple[float, float, float, float]) -> floa
     left, top, right, bottom = (int(edge) for edge in box)
     grey = np.asarray(photo.crop((left, top, right, bottom)).convert("L"), np.int16)[::3]
     return float(np.minimum(np.abs(np.diff(grey, axis=1)), 30).mean())
+
+
+def reduce_detail(picture: Image.Image, share: float) -> Image.Image:
+    """The picture, reduced to a share of its size and enlarged again; for 1 unchanged."""
+    if share >= 1:
+        return picture
+    width, height = (max(1, round(length * share)) for length in picture.size)
+    return picture.resize((width, height)).resize(picture.size)

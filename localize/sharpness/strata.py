@@ -65,7 +65,7 @@ def _by_third(column: str) -> Callable[[pd.DataFrame], Masks]:
 
 
 def _by_codec(trials: pd.DataFrame) -> Masks:
-    """Groups trials by codec and rounding; PNG keeps the histogram gaps of ``nearest``."""
+    """Groups trials by codec and rounding; PNG keeps the rounding gaps of ``nearest``."""
     kinds = trials[["codec", "quality", "rounding"]].drop_duplicates().dropna(subset="codec")
     masks: Masks = {}
     for codec, quality, rounding in sorted(kinds.itertuples(index=False), key=str):
@@ -74,7 +74,7 @@ def _by_codec(trials: pd.DataFrame) -> Masks:
         if codec == "jpeg":
             mask &= trials["quality"] == quality
             name = f"JPEG {quality:g}"
-        gaps = " (histogram gaps)" if codec == "png" and rounding != "stochastic" else ""
+        gaps = " (rounding gaps)" if codec == "png" and rounding != "stochastic" else ""
         masks[f"{name}, {rounding}{gaps}"] = mask
     return masks
 

@@ -187,7 +187,7 @@ def test_conditions_share_their_places_and_get_rows_of_their_own(
         assert same[["codec", "rounding"]].drop_duplicates().shape[0] == 4
     levels = set(result.thresholds.query("cut == 'codec'")["level"])
     assert levels == {
-        "JPEG 90, nearest", "JPEG 90, stochastic", "PNG, nearest (histogram gaps)",
+        "JPEG 90, nearest", "JPEG 90, stochastic", "PNG, nearest (rounding gaps)",
         "PNG, stochastic",
     }  # fmt: skip
     assert set(result.thresholds.query("cut == 'feather'")["level"]) == {"0 px", "2 px"}

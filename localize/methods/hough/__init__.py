@@ -10,14 +10,16 @@ the region, with the outside in that direction. The steps, in order:
    with a network instead.) :mod:`mirroring` says how evidence changes in a mirrored image.
 2. :mod:`border` finds where the picture ends and sets the evidence near it to 0.
 3. :mod:`outlines` lists the last pixels inside a circle or square of radius r.
-4. :mod:`voting` sums the evidence along each arc of the outline around every pixel, by FFT
-   (:mod:`fft` chooses the length of the transform).
+4. :mod:`voting` sums the evidence along each arc of a circle around every pixel by FFT
+   (:mod:`fft` chooses the length of the transform), along each side of a square by cumulative
+   sums.
 5. :mod:`aggregation` turns the sums of the arcs into one logit for each centre.
 6. :mod:`centre_scores` applies steps 4 and 5 to an image and returns its local maxima;
    :mod:`candidates` represents them, removes duplicates and chooses the answer.
 7. :mod:`refinement` evaluates single centres and moves them to the best pixel, radius and
-   fraction of a pixel.
+   fraction of a pixel. :mod:`shared_sides` keeps a part of the outline in place and tries every
+   radius.
 
 Beside the outline, :mod:`rounding_gaps` has evidence from the code values inside a region, and
-:mod:`gap_scores` adds it to the logits.
+:mod:`gap_scores` adds it to the logits. :mod:`interior` sums values inside regions.
 """

@@ -1,7 +1,7 @@
 """What rounding gaps add to the logits of candidates, and to those of all centres.
 
-The term of a region is exactly 0 unless its evidence exceeds a threshold, as it did in none of 1026
-unchanged pictures.
+The term of a region is exactly 0 unless its evidence exceeds a threshold. The thresholds were
+chosen so that none of 1026 unchanged crops of 171 photos exceeds them.
 """
 
 from __future__ import annotations
@@ -36,9 +36,8 @@ EDGE = 1.0  # px: pixels so close to a candidate's edge do not count
 SAMPLES = 10_000  # pixels of a candidate that are counted; of a larger one not every row
 CORE = 0.85  # of a told region's radius; this much lies inside if its centre is slightly wrong
 COARSER = 2  # of so many rows and columns one is used in the search for a told region
-_CHANNELS = 2 * CODES * np.arange(3, dtype=np.int16)  # first key of each channel
-
 PEAKS = 4  # coarse maxima of each rounding at which a told region is looked for
+_CHANNELS = 2 * CODES * np.arange(3, dtype=np.int16)  # first key of each channel
 
 
 def saturate(nats: np.ndarray) -> np.ndarray:

@@ -120,10 +120,8 @@ class RingVote(Localizer):
         """
         images = max(1, round(self.options.calibration_images * self.options.epochs_scale))
         for views in (1, MOST):
-            network.flips = FLIPS[:views]
             with self.progress("calibration") as step:
-                self._calibrate(network, val, images, step)
-        network.flips = FLIPS[: self._views]
+                fit_scores(network, views, val, images, step)
         fitted = {
             name: value.cpu()
             for name, value in network.state_dict().items()
@@ -143,23 +141,6 @@ class RingVote(Localizer):
             raise InputError(f"{run} is no run of ringvote: --start needs one")
         load_weights(network, run)
         return {"start": {"name": run.name, "sha256": folders.sha256(run / "best.safetensors")}}
-
-    @staticmethod
-    def _calibrate(
-        network: RingVoteNet, source: Source, images: int, step: Callable[[int, int], None]
-    ) -> None:
-        """Fit the Platt scaling of the told and the image-only form for the current views."""
-        network.eval()
-
-        def told(image: np.ndarray, truth: Anomaly) -> Tensor:
-            known = Told(truth.r, truth.discolor_ratio)
-            return platt.inputs(predict_told.find_candidates(network, image, known)[1])
-
-        def image_only(image: np.ndarray, truth: Anomaly) -> Tensor:
-            return platt.inputs(predict_image_only.find_candidates(network, image)[2])
-
-        platt.fit_on_source(network.platt(image_only=False), told, source, images, step)
-        platt.fit_on_source(network.platt(image_only=True), image_only, source, images, step)
 
     def _load_weights(self, network: RingVoteNet, run: Path, which: str) -> None:
         load_weights(network, run, which)
@@ -234,3 +215,31 @@ class RingVote(Localizer):
         if self.network is None:
             raise InputError(f"{self.name} must be trained or loaded first: call fit")
         return self.network
+
+
+def fit_scores(
+    network: RingVoteNet,
+    views: int,
+    source: Source,
+    images: int,
+    step: Callable[[int, int], None],
+) -> None:
+    """Fit the Platt scaling of the told and the image-only form for a number of views.
+
+    Args:
+        images: number of images of the source, for each form.
+        step: called with the number of finished images and of all.
+    """
+    network.eval()
+    before, network.flips = network.flips, FLIPS[:views]
+
+    def told(image: np.ndarray, truth: Anomaly) -> Tensor:
+        known = Told(truth.r, truth.discolor_ratio)
+        return platt.inputs(predict_told.find_candidates(network, image, known)[1])
+
+    def image_only(image: np.ndarray, truth: Anomaly) -> Tensor:
+        return platt.inputs(predict_image_only.find_candidates(network, image)[2])
+
+    platt.fit_on_source(network.platt(image_only=False), told, source, images, step)
+    platt.fit_on_source(network.platt(image_only=True), image_only, source, images, step)
+    network.flips = before

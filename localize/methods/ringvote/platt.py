@@ -24,6 +24,7 @@ from localize.methods.platt_scaling import PlattScaling
 from synth.anomaly import Anomaly
 
 SIZES = ((768, 512), (800, 800), (512, 768))  # width and height of the images to fit on, px
+DETAILS = (1.0, 0.7)  # shares of the size to which the photos are reduced first
 NO_CANDIDATE = -20.0  # logit of an image without a candidate
 INPUTS = 4
 
@@ -58,7 +59,8 @@ def fit_on_source(
     """
     rows, labels = [], []
     for number in range(count):
-        images = source.resize(SIZES[number % len(SIZES)])
+        detail = DETAILS[number // 2 % len(DETAILS)]
+        images = source.resize(SIZES[number % len(SIZES)], detail)
         sample = images[number % len(images)]
         assert sample.truth is not None
         clean = sample.clean if number % 2 else None

@@ -89,7 +89,8 @@ def find_candidates(
     encoding = encode_image(network, image)
     border = Border.of(image)
     coarse = coarse_evidence_of(network, encoding, border)
-    proposed = propose(network, coarse, image.shape[:2], known)[:REFINED]
+    wrapped = find_wrapped_pixels(network.wrapped_head, image)
+    proposed = propose(network, coarse, image.shape[:2], known, wrapped)[:REFINED]
     refined: list[Candidate] = []
     for group in group_by_condition(proposed).values():
         evidence, top, left = evidence_window(network, encoding, border, group)
@@ -100,10 +101,9 @@ def find_candidates(
                 chunk = refine(network.aggregation, evidence, chunk, reach, step, within)
             refined += [one.translate(left, top) for one in chunk]
     refined = [one for one in refined if one.logit > -math.inf]
-    wrapped = find_wrapped_pixels(network.wrapped_head, image)
-    refined += search_shared_sides(network, encoding, border, refined, known, wrapped)
-    if wrapped:
-        refined = wrapped.add_to(refined)
+    refined = wrapped.add_to(refined) if wrapped else refined
+    found = search_shared_sides(network, encoding, border, refined, known, wrapped)
+    refined += wrapped.add_to(found) if wrapped else found
     candidates = non_max_suppression(refined, REFINED, SAME)
     if network.uses_tta:
         candidates = rescore(candidates, image, known.ratio, encoding.device)

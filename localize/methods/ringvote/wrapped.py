@@ -27,10 +27,10 @@ WIDTH = 16  # channels of the hidden layers
 BRIGHT, DARK = 225.0, 25.0  # code values beyond which a pixel may wrap, or may have wrapped
 REACH = 8  # px; pixels farther away do not change the evidence of a pixel
 STRIP = 3 << 20  # px that are computed at a time, which bounds the memory
-LEAST = 20.0  # nats in the whole image below which it has no wrapped pixels
+LEAST = 300.0  # nats in the whole image below which it has no wrapped pixels
 KNEE = 30.0  # nats above which a sum counts with its logarithm
 OUTSIDE = 0.1  # of the image's evidence: this much outside a region costs little
-WEIGHT = 0.2  # of these sums in a logit
+WEIGHT = 0.4  # of these sums in a logit
 
 
 class WrappedPixelHead(nn.Module):
@@ -106,6 +106,16 @@ class WrappedPixels:
             for one, term in zip(candidates, self.terms(np.array(inside)).tolist(), strict=True)
         ]
         return sorted(added, key=lambda one: -one.logit)
+
+    def pool(self, side: int, border: int) -> WrappedPixels:
+        """The sums in squares of ``side`` px, which begin ``border`` px before the image."""
+        height, width = self.plane.shape
+        padded = np.pad(
+            self.plane,
+            [(border, border + -(length + 2 * border) % side) for length in (height, width)],
+        )
+        tall, wide = (length // side for length in padded.shape)
+        return WrappedPixels(padded.reshape(tall, side, wide, side).sum((1, 3)))
 
     def map(self, r: float) -> np.ndarray:
         """Radius, px -> (H, W) float32: the terms of squares by centre.
