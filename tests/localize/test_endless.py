@@ -311,3 +311,16 @@ def test_training_lists_the_photos_that_it_skips(
         rows = list(csv.DictReader(lines))
     assert len(rows) == 6
     assert {"stra\\xdfe.png", "cut.png"} < {row["photo"] for row in rows}
+
+
+def test_photos_with_less_detail_have_the_same_regions_and_are_smoother(
+    photo_folder: Path,
+) -> None:
+    images = source(photo_folder, augment=False)
+    sharp, smooth = (images.resize((64, 48), detail)[0] for detail in (1.0, 0.5))
+    assert sharp.truth == smooth.truth
+    assert sharp.clean is not None
+    assert smooth.clean is not None
+    assert sharp.clean.shape == smooth.clean.shape == (48, 64, 3)
+    steps = [np.abs(np.diff(each.clean.astype(int), axis=1)).mean() for each in (sharp, smooth)]
+    assert steps[1] < 0.8 * steps[0]

@@ -117,6 +117,7 @@ def test_images_and_clean_twins_are_told_apart(
 ) -> None:
     """Where the inputs of an image differ from those of its clean twin, so do the log odds."""
     monkeypatch.setattr(platt, "SIZES", ((64, 48), (48, 64)))
+    monkeypatch.setattr(platt, "DETAILS", (1.0,))
     stage = Stage({"size": [64, 64], "margin": 0, "ratio": [1.3, 1.4], "radius": [8, 12]})
     source = Endless(photo_folder, (stage,), 3, augment=False)
     clean = {each.clean.tobytes() for each in samples_of(source, 12) if each.clean is not None}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,7 +11,6 @@ from hypothesis import strategies as st
 
 from localize.methods.hough.aggregation import VoteAggregation
 from localize.methods.hough.candidates import Candidate
-from localize.methods.hough.interior import row_sums, square_sums, sum_inside
 from localize.methods.hough.outlines import KINDS, PLANES, outline_votes
 from localize.methods.hough.shared_sides import (
     rectangle_sums,
@@ -85,18 +83,6 @@ def test_squares_of_other_radii_and_outside_the_image_are_not_tried() -> None:
     assert search_corners(VoteAggregation(), sides, [], (10.0, 40.0)) == []
 
 
-def test_terms_choose_among_squares_and_are_not_part_of_the_logit() -> None:
-    sides, one = accumulate_sides(torch.zeros(KINDS, *SIZE)), Candidate(50, 40, 20, 0.0, True)
-
-    def of_sides_of_33(rectangles: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        return 100.0 * (rectangles[2] - rectangles[0] == 32)
-
-    found = search_corners(VoteAggregation(), sides, [one], (10.0, 40.0), of_sides_of_33)
-    assert len(found) == 4
-    assert {each.r for each in found} == {16.0}
-    assert max(each.logit for each in found) < 50
-
-
 @given(turn=st.integers(0, 7), larger=st.booleans())
 @settings(max_examples=16, deadline=None)
 def test_a_circle_that_touches_the_true_one_is_corrected(turn: int, larger: bool) -> None:
@@ -112,28 +98,3 @@ def test_a_circle_that_touches_the_true_one_is_corrected(turn: int, larger: bool
     assert math.hypot(best.x - x, best.y - y) <= 1.5
     assert best.r == pytest.approx(r, abs=0.5)
     assert not list(search_tangents(VoteAggregation(), planes, [locked], (60.0, 90.0)))
-
-
-@given(
-    x=st.integers(-20, 460).map(lambda n: n / 4),
-    y=st.integers(-20, 380).map(lambda n: n / 4),
-    r=st.integers(0, 240).map(lambda n: n / 4), square=st.booleans(),
-    seed=st.integers(0, 9),
-)  # fmt: skip
-@settings(max_examples=40, deadline=None)
-def test_sums_inside_a_region(x: float, y: float, r: float, square: bool, seed: int) -> None:
-    plane = np.random.default_rng(seed).random(SIZE)
-    rows, cols = np.mgrid[: SIZE[0], : SIZE[1]]
-    down, across = abs(rows - y), abs(cols - x)
-    inside = np.maximum(down, across) <= r if square else down**2 + across**2 <= r * r
-    assert sum_inside(row_sums(plane), x, y, r, square) == pytest.approx(plane[inside].sum())
-
-
-@given(r=st.floats(0, 30), seed=st.integers(0, 9))
-@settings(max_examples=15, deadline=None)
-def test_sums_inside_squares_around_every_pixel(r: float, seed: int) -> None:
-    plane = np.random.default_rng(seed).random(SIZE)
-    found, rows = square_sums(plane, r), row_sums(plane)
-    assert found.shape == SIZE
-    for y, x in ((0, 0), (40, 50), (89, 109), (3, 107)):
-        assert found[y, x] == pytest.approx(sum_inside(rows, x, y, r, True))

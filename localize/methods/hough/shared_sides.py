@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -26,7 +26,6 @@ CORNERS = ((1, 1), (1, -1), (-1, 1), (-1, -1))  # directions from a corner to th
 # Radii that are tried at a tangent, as multiples of the candidate's.
 MULTIPLES = tuple(1.05**power for power in (*range(-12, 0), *range(1, 13)))
 Rectangles = tuple[Tensor, Tensor, Tensor, Tensor]
-Terms = Callable[[Rectangles], Tensor]
 
 
 def corner_lines(one: Candidate) -> list[tuple[int, int]]:
@@ -61,7 +60,6 @@ def search_corners(
     sides: tuple[Tensor, Tensor],
     candidates: Sequence[Candidate],
     radii: Range,
-    terms: Terms | None = None,
 ) -> list[Candidate]:
     """Squares -> the best square at each of their corners, if one fits into the image.
 
@@ -70,7 +68,6 @@ def search_corners(
     Args:
         sides: as of :func:`rectangle_sums`, of the whole image, for the candidates' ratio and band.
         radii: the smallest and the largest possible radius, px.
-        terms: gives a number to add to the logits in the comparison of squares.
     """
     height, width = sides[1].shape[1], sides[0].shape[2]
     device = sides[0].device
@@ -92,8 +89,7 @@ def search_corners(
     sums = rectangle_sums(sides, (left, top, right, bottom))  # (SIDES, lengths, corners)
     votes = [(1, sums.transpose(0, 1)[..., None])]
     logits = aggregation.shape_logits(votes, (lengths / 2)[:, None, None])[1][..., 0]
-    added = terms((left, top, right, bottom)) if terms else torch.zeros_like(logits)
-    best = (logits + added).masked_fill(~fits, -math.inf).argmax(0, keepdim=True)
+    best = logits.masked_fill(~fits, -math.inf).argmax(0, keepdim=True)
     values = [
         each.gather(0, best)[0].tolist() for each in (logits, left + right, top + bottom, fits)
     ]

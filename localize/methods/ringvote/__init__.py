@@ -10,8 +10,7 @@ from an image to an answer, in order:
    :mod:`evidence` runs the network on images of any size, in strips.
 3. With r and ratio told: :mod:`predict_told` scores all centres and takes the best.
    From the image alone: :mod:`predict_image_only` searches place, radius and ratio.
-   :mod:`proposals` gives candidates, coarse to fine; they are refined at full resolution.
-   In both, :mod:`wrapped` adds the evidence of wrapped pixels inside a region;
+   :mod:`proposals` gives candidates, coarse to fine; they are refined at full resolution;
    :mod:`rescoring` adds the evidence of a prewhitened matched filter (`ringvote-careful`).
 4. :mod:`platt` turns the logits of an image's candidates into log odds that it has an anomaly.
 

@@ -10,6 +10,7 @@ The steps are listed in :mod:`localize.methods.ringvote`.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from localize.localizer import (
 from localize.methods.ringvote import platt, predict_image_only, predict_told
 from localize.methods.ringvote.network import RingVoteNet, current_keys
 from localize.methods.ringvote.options import RingVoteOptions, current_options, start_run
-from localize.methods.ringvote.train import loop, wrapped
+from localize.methods.ringvote.train import loop
 from localize.methods.ringvote.train.targets import Batches
 from localize.methods.ringvote.tta import FLIPS, MOST
 from localize.run_files import read_run
@@ -45,7 +46,6 @@ from synth.anomaly import Anomaly
 from synth.errors import InputError
 
 EPOCH = 200  # steps
-WRAPPED_STEPS = 2500  # to fit the head for wrapped pixels, at most as many as of the network
 CAREFUL = "-careful"  # part of the name of the forms that average over MOST views
 
 
@@ -103,10 +103,6 @@ class RingVote(Localizer):
         with self.progress("training") as step:
             loop.train(network, train, val_batches, run, plan, about, self.device, step)
         try:
-            if self.options.start is None:
-                with self.progress("wrapped pixels") as step:
-                    count = min(steps, WRAPPED_STEPS)
-                    wrapped.fit(network.wrapped_head, train, count, self.options.seed, step)
             self._fit_scores(network, val, run)
         except InputError as error:
             raise runs.to_interruption(run, error) from None
@@ -114,22 +110,17 @@ class RingVote(Localizer):
         self._load_weights(network, run, "best")
 
     def _fit_scores(self, network: RingVoteNet, val: Source, run: Path) -> None:
-        """Fit the Platt scaling of all four forms and write it into both files of weights.
-
-        The head for wrapped pixels, which is fitted before, is written as well.
-        """
+        """Fit the Platt scaling of all four forms and write it into both files of weights."""
         images = max(1, round(self.options.calibration_images * self.options.epochs_scale))
-        for views in (1, MOST):
+        for views, image_only in itertools.product((1, MOST), (False, True)):
             with self.progress("calibration") as step:
-                fit_scores(network, views, val, images, step)
-        fitted = {
-            name: value.cpu()
-            for name, value in network.state_dict().items()
-            if name.startswith(("platt", "wrapped_head"))
+                fit_scores(network, views, image_only, val, images, step)
+        scalings = {
+            name: value.cpu() for name, value in network.state_dict().items() if "platt" in name
         }
         for which in ("best", "last"):
             path = run / f"{which}.safetensors"
-            folders.write(path, save(current_keys(load_file(path)) | fitted))
+            folders.write(path, save(current_keys(load_file(path)) | scalings))
 
     def _load_start(self, network: RingVoteNet) -> dict[str, Any]:
         """Load the weights of ``start`` into the network -> their name and digest for the run."""
@@ -220,26 +211,26 @@ class RingVote(Localizer):
 def fit_scores(
     network: RingVoteNet,
     views: int,
+    image_only: bool,
     source: Source,
     images: int,
     step: Callable[[int, int], None],
 ) -> None:
-    """Fit the Platt scaling of the told and the image-only form for a number of views.
+    """Fit the Platt scaling of one form.
 
     Args:
-        images: number of images of the source, for each form.
+        views, image_only: which form.
+        images: number of images of the source.
         step: called with the number of finished images and of all.
     """
     network.eval()
     before, network.flips = network.flips, FLIPS[:views]
 
-    def told(image: np.ndarray, truth: Anomaly) -> Tensor:
+    def inputs(image: np.ndarray, truth: Anomaly) -> Tensor:
+        if image_only:
+            return platt.inputs(predict_image_only.find_candidates(network, image)[2])
         known = Told(truth.r, truth.discolor_ratio)
         return platt.inputs(predict_told.find_candidates(network, image, known)[1])
 
-    def image_only(image: np.ndarray, truth: Anomaly) -> Tensor:
-        return platt.inputs(predict_image_only.find_candidates(network, image)[2])
-
-    platt.fit_on_source(network.platt(image_only=False), told, source, images, step)
-    platt.fit_on_source(network.platt(image_only=True), image_only, source, images, step)
+    platt.fit_on_source(network.platt(image_only), inputs, source, images, step)
     network.flips = before

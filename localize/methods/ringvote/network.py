@@ -22,7 +22,6 @@ from localize.methods.platt_scaling import PlattScaling
 from localize.methods.ringvote.encoder import CELL, Encoder
 from localize.methods.ringvote.platt import INPUTS
 from localize.methods.ringvote.tta import FLIPS, average_heads
-from localize.methods.ringvote.wrapped import WrappedPixelHead
 
 POOL = 4  # px, side of a square of the coarse head
 REACH = 72  # px; pixels farther away than that do not change the evidence of a pixel
@@ -115,7 +114,6 @@ class RingVoteNet(Encoder):
             assert head.bias is not None
             nn.init.zeros_(head.weight)
             nn.init.constant_(head.bias, -2.0)
-        self.wrapped_head = WrappedPixelHead()
         self.aggregation, self.coarse_aggregation = VoteAggregation(), VoteAggregation()
         # Fitted after training, to the candidates that the trained network gives.
         self.platt_told, self.platt_image_only = PlattScaling(INPUTS), PlattScaling(INPUTS)
@@ -123,15 +121,8 @@ class RingVoteNet(Encoder):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **options: Any) -> Any:
-        """As of torch, also for a state dict of an earlier version.
-
-        One without a head for wrapped pixels leaves that head unchanged.
-        """
-        state = current_keys(state_dict)
-        prefix = "wrapped_head."
-        if not any(name.startswith(prefix) for name in state):
-            state |= {prefix + name: each for name, each in self.wrapped_head.state_dict().items()}
-        return super().load_state_dict(state, *args, **options)
+        """As of torch, also for a state dict of an earlier version."""
+        return super().load_state_dict(current_keys(state_dict), *args, **options)
 
     def encode(self, rgb: Tensor) -> Tensor:
         """(B, 3, H, W) code values -> (B, channels, h, w) by cell, of sides rounded up to POOL."""

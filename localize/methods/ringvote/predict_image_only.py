@@ -33,7 +33,6 @@ from localize.methods.ringvote.proposals import (
     search_radii,
 )
 from localize.methods.ringvote.rescoring import rescore
-from localize.methods.ringvote.wrapped import WrappedPixels, find_wrapped_pixels
 from synth.colour import LUMA
 
 REFINEMENTS = ((4, 2), (1, 1))  # reach and step, px
@@ -89,8 +88,7 @@ def find_candidates(
     encoding = encode_image(network, image)
     border = Border.of(image)
     coarse = coarse_evidence_of(network, encoding, border)
-    wrapped = find_wrapped_pixels(network.wrapped_head, image)
-    proposed = propose(network, coarse, image.shape[:2], known, wrapped)[:REFINED]
+    proposed = propose(network, coarse, image.shape[:2], known)[:REFINED]
     refined: list[Candidate] = []
     for group in group_by_condition(proposed).values():
         evidence, top, left = evidence_window(network, encoding, border, group)
@@ -101,9 +99,7 @@ def find_candidates(
                 chunk = refine(network.aggregation, evidence, chunk, reach, step, within)
             refined += [one.translate(left, top) for one in chunk]
     refined = [one for one in refined if one.logit > -math.inf]
-    refined = wrapped.add_to(refined) if wrapped else refined
-    found = search_shared_sides(network, encoding, border, refined, known, wrapped)
-    refined += wrapped.add_to(found) if wrapped else found
+    refined += search_shared_sides(network, encoding, border, refined, known)
     candidates = non_max_suppression(refined, REFINED, SAME)
     if network.uses_tta:
         candidates = rescore(candidates, image, known.ratio, encoding.device)
@@ -116,7 +112,6 @@ def search_shared_sides(
     border: Border,
     candidates: Sequence[Candidate],
     known: Known,
-    wrapped: WrappedPixels | None,
 ) -> list[Candidate]:
     """Candidates -> more of them, which share sides with the likeliest ones.
 
@@ -134,10 +129,10 @@ def search_shared_sides(
         evidence = border.suppress(evidence[:, :height, :width])
         squares = [one for one in group if one.square]
         circles = [one for one in group if not one.square]
-        limits, terms = (radii[0], radii[-1]), wrapped.square_terms if wrapped else None
+        limits = radii[0], radii[-1]
         if squares:
             sides = accumulate_sides(evidence)
-            found += search_corners(network.aggregation, sides, squares, limits, terms)
+            found += search_corners(network.aggregation, sides, squares, limits)
         found += search_tangents(network.aggregation, evidence, circles, limits)
     return found
 

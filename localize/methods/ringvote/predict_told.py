@@ -17,7 +17,6 @@ from localize.methods.hough.refinement import refine_centre
 from localize.methods.ringvote.evidence import encode_image, evidence_of
 from localize.methods.ringvote.network import RingVoteNet
 from localize.methods.ringvote.platt import inputs
-from localize.methods.ringvote.wrapped import find_wrapped_pixels
 
 CANDIDATES = 32  # local maxima of the logits from which the score is computed
 
@@ -36,13 +35,11 @@ def find_candidates(
     encoding = encode_image(network, image)
     evidence = evidence_of(network, encoding, told.discolor_ratio, r)[:, :height, :width]
     evidence = Border.of(image).suppress(evidence)
-    wrapped = find_wrapped_pixels(network.wrapped_head, image)
-    gap_terms = gap_map(image, told) if gaps else None
-    terms = [each for each in (wrapped and wrapped.map(r), gap_terms) if each is not None]
-    added = torch.from_numpy(sum(terms)).to(evidence.device) if terms else None
+    term = gap_map(image, told) if gaps else None
+    added = None if term is None else torch.from_numpy(term).to(evidence.device)
     candidates, logits = rank_centres(network.aggregation, evidence, told, CANDIDATES, added)
-    if gap_terms is not None:
-        candidates = [replace(one, gaps=float(gap_terms[one.y, one.x])) for one in candidates]
+    if term is not None:
+        candidates = [replace(one, gaps=float(term[one.y, one.x])) for one in candidates]
     return evidence, candidates, logits
 
 

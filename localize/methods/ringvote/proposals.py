@@ -43,7 +43,6 @@ from localize.methods.ringvote.network import (
     band,
     nearest_hypothesis,
 )
-from localize.methods.ringvote.wrapped import WrappedPixels
 
 SMALLEST = 20.0  # px, radius
 LARGEST = 0.47  # of the shorter side; a larger region is mostly the edge of the image itself
@@ -148,18 +147,13 @@ def coarsen(planes: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def propose(
-    network: RingVoteNet,
-    evidence: Tensor,
-    size: Sequence[int],
-    known: Known,
-    wrapped: WrappedPixels | None = None,
+    network: RingVoteNet, evidence: Tensor, size: Sequence[int], known: Known
 ) -> list[Candidate]:
     """Coarse evidence of an image of (H, W) px -> its candidates, the likeliest first.
 
     Args:
         evidence: (HYPOTHESES, bands, KINDS, H / POOL, W / POOL), nats.
         known: the possible radii and ratios.
-        wrapped: of the image; their terms are part of the candidates' logits.
     """
     aggregation = network.coarse_aggregation
     radii: dict[int, list[float]] = {}
@@ -172,10 +166,9 @@ def propose(
     pyramid[1:] = (F.pad(planes, (PADDING,) * 4) for planes in pyramid[1:])
     candidates: list[Candidate] = []
     for level in sorted(radii, reverse=True):
-        group = score_level(aggregation, pyramid[level], radii[level], known, level, wrapped)
+        group = score_level(aggregation, pyramid[level], radii[level], known, level)
         for finer, reach in ((level, 0), *((each, REACH) for each in reversed(range(level)))):
             group = refine_level(aggregation, pyramid[finer], group, known, finer, reach)
-            group = wrapped.add_to(group) if wrapped else group
             group = non_max_suppression(group, KEPT, STEP * square_side(finer))
         candidates += group
     return non_max_suppression(candidates, PROPOSED, SAME)
@@ -183,12 +176,7 @@ def propose(
 
 @torch.inference_mode()
 def score_level(
-    aggregation: VoteAggregation,
-    planes: Tensor,
-    radii: Sequence[float],
-    known: Known,
-    level: int,
-    wrapped: WrappedPixels | None = None,
+    aggregation: VoteAggregation, planes: Tensor, radii: Sequence[float], known: Known, level: int
 ) -> list[Candidate]:
     """(ratios, bands, KINDS, h, w) of a level, radii in px -> candidates of the best places.
 
@@ -198,13 +186,10 @@ def score_level(
     sides_of_one = [list(each) for _, each in itertools.groupby(search_ratios(known), is_above_one)]
     of_side = planes.split([len(ratios) for ratios in sides_of_one])
     highest = torch.stack([each.amax(0) for each in of_side])
-    coarse = wrapped.pool(square_side(level), padding(level)) if wrapped else None
     peaks = [
         (r, peak)
         for number, of_band in itertools.groupby(radii, band_from_end)
-        for r, peak in score_radii(
-            aggregation, highest[:, number], of_band, square_side(level), coarse
-        )
+        for r, peak in score_radii(aggregation, highest[:, number], of_band, square_side(level))
     ]
     if not peaks:
         return []
@@ -224,11 +209,7 @@ def score_level(
 
 
 def score_radii(
-    aggregation: VoteAggregation,
-    evidence: Tensor,
-    radii: Iterable[float],
-    side: int,
-    wrapped: WrappedPixels | None = None,
+    aggregation: VoteAggregation, evidence: Tensor, radii: Iterable[float], side: int
 ) -> Iterator[tuple[float, Tensor]]:
     """(n, KINDS, h, w) -> each radius that fits, px, and (3, n, PEAKS) its best places.
 
@@ -237,7 +218,6 @@ def score_radii(
     Args:
         radii: of one band, px.
         side: of the squares, px.
-        wrapped: of squares instead of pixels.
     """
     size = evidence.shape[2], evidence.shape[3]
     spectrum, sides = transform_arcs(evidence), accumulate_sides(evidence)
@@ -251,9 +231,6 @@ def score_radii(
         logits = aggregation.logits(
             itertools.chain(arcs, sum_sides(sides, r / side, rows, cols)), r
         )
-        if wrapped:
-            terms = wrapped.map(r / side)[rows, cols]
-            logits = logits + torch.from_numpy(terms).to(logits.device)
         best, places = logits.flatten(1).topk(min(PEAKS, logits[0].numel()))
         width = logits.shape[2]
         yield r, torch.stack([best, places // width + low, places % width + low])
