@@ -17,8 +17,7 @@ the region, with the outside in that direction. The steps, in order:
 6. :mod:`centre_scores` applies steps 4 and 5 to an image and returns its local maxima;
    :mod:`candidates` represents them, removes duplicates and chooses the answer.
 7. :mod:`refinement` evaluates single centres and moves them to the best pixel, radius and
-   fraction of a pixel. :mod:`shared_sides` keeps a part of the outline in place and tries every
-   radius.
+   fraction of a pixel. :mod:`corners` tries every radius at the corners of a square.
 
 Beside the outline, :mod:`rounding_gaps` has evidence from the code values inside a region, and
 :mod:`gap_scores` adds it to the logits. :mod:`interior` sums values inside regions.

@@ -17,10 +17,10 @@ from torch import Tensor
 from localize.localizer import Finding, Known
 from localize.methods.hough.border import Border
 from localize.methods.hough.candidates import Candidate, best_of, non_max_suppression
+from localize.methods.hough.corners import search_corners
 from localize.methods.hough.gap_scores import add_gap_evidence
 from localize.methods.hough.outlines import SHAPES
 from localize.methods.hough.refinement import ANY_RADIUS, refine, refine_centre, refine_radius
-from localize.methods.hough.shared_sides import search_corners, search_tangents
 from localize.methods.hough.voting import accumulate_sides
 from localize.methods.ringvote.evidence import encode_image, evidence_of
 from localize.methods.ringvote.network import CELL, POOL, RingVoteNet
@@ -38,7 +38,7 @@ from synth.colour import LUMA
 REFINEMENTS = ((4, 2), (1, 1))  # reach and step, px
 ROOM = 10  # px of evidence beyond a candidate, into which a refinement may move or enlarge it
 REFINED = 24  # candidates of the coarse search that are refined
-EXTENDED = 8  # the likeliest of these, for which regions that share sides with them are searched
+CORNERED = 8  # the likeliest of these; the squares among them are searched anew at their corners
 CHUNK = 4  # candidates that are refined at a time, which bounds the memory
 EDGE_DISTANCE = 2  # px from the edge to the pixels on either side whose ratio is measured
 
@@ -99,21 +99,21 @@ def find_candidates(
                 chunk = refine(network.aggregation, evidence, chunk, reach, step, within)
             refined += [one.translate(left, top) for one in chunk]
     refined = [one for one in refined if one.logit > -math.inf]
-    refined += search_shared_sides(network, encoding, border, refined, known)
+    refined += squares_at_corners(network, encoding, border, refined, known)
     candidates = non_max_suppression(refined, REFINED, SAME)
     if network.uses_tta:
         candidates = rescore(candidates, image, known.ratio, encoding.device)
     return encoding, border, candidates
 
 
-def search_shared_sides(
+def squares_at_corners(
     network: RingVoteNet,
     encoding: Tensor,
     border: Border,
     candidates: Sequence[Candidate],
     known: Known,
 ) -> list[Candidate]:
-    """Candidates -> more of them, which share sides with the likeliest ones.
+    """Candidates -> the best squares at the corners of the likeliest squares among them.
 
     Args:
         encoding: (1, channels, h, w) of the image.
@@ -122,18 +122,13 @@ def search_shared_sides(
     radii = search_radii(height, width, known.r)
     if not radii or radii[0] == radii[-1]:
         return []
-    likely = non_max_suppression(candidates, EXTENDED, SAME)
+    likely = non_max_suppression(candidates, CORNERED, SAME)
+    squares = [one for one in likely if one.square]
     found: list[Candidate] = []
-    for group in group_by_condition(likely).values():
+    for group in group_by_condition(squares).values():
         evidence = evidence_of(network, encoding, group[0].ratio, group[0].r)
-        evidence = border.suppress(evidence[:, :height, :width])
-        squares = [one for one in group if one.square]
-        circles = [one for one in group if not one.square]
-        limits = radii[0], radii[-1]
-        if squares:
-            sides = accumulate_sides(evidence)
-            found += search_corners(network.aggregation, sides, squares, limits)
-        found += search_tangents(network.aggregation, evidence, circles, limits)
+        sides = accumulate_sides(border.suppress(evidence[:, :height, :width]))
+        found += search_corners(network.aggregation, sides, group, (radii[0], radii[-1]))
     return found
 
 

@@ -1,30 +1,25 @@
-"""Finds regions that share two sides of a square, or one side of a circle, with a candidate.
+"""Finds the best squares that share a corner with a candidate.
 
-Where a part of the outline has much evidence and the rest little, a search that moves centre and
-radius by small steps stays at a wrong radius: it would have to change all three together. Here
-the part with evidence is kept in place and every radius is tried: for a square at each of its
-corners, with cumulative sums along the sides, and for a circle at each of eight tangents.
+Where two adjacent sides of a square have much evidence and the other two little, a search that
+moves centre and radius by small steps stays at a wrong radius: it would have to change all three
+together. The sides of a square are straight, so cumulative sums give the evidence of a side of any
+length at once, and every radius is tried at each corner.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from localize.localizer import Range
 from localize.methods.hough.aggregation import VoteAggregation
 from localize.methods.hough.candidates import Candidate
-from localize.methods.hough.outlines import ARCS, direction_vector
-from localize.methods.hough.refinement import CentreScorer
 
 CORNERS = ((1, 1), (1, -1), (-1, 1), (-1, -1))  # directions from a corner to the centre: x, y
-# Radii that are tried at a tangent, as multiples of the candidate's.
-MULTIPLES = tuple(1.05**power for power in (*range(-12, 0), *range(1, 13)))
 Rectangles = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
@@ -102,29 +97,3 @@ def search_corners(
         )
         if possible
     ]
-
-
-def search_tangents(
-    aggregation: VoteAggregation, evidence: Tensor, candidates: Sequence[Candidate], radii: Range
-) -> Iterator[Candidate]:
-    """Circles -> for each the best circle that touches it from inside or around it.
-
-    Args:
-        evidence: (KINDS, H, W) of the whole image, for the candidates' ratio and band, nats.
-        radii: the smallest and the largest possible radius, px.
-    """
-    directions = np.array([direction_vector(turn, 1) for turn in range(ARCS)])
-    for one in candidates:
-        r = one.r * np.array(MULTIPLES)
-        r = r[(r >= radii[0]) & (r <= radii[1])]
-        if not len(r):
-            continue
-        shift = (one.r - r)[:, None]
-        rows = np.rint(one.y + shift * directions[:, 0]).astype(int)
-        cols = np.rint(one.x + shift * directions[:, 1]).astype(int)
-        logits = CentreScorer(aggregation, evidence, r).logits(cols, rows)[:, 0]
-        number, turn = divmod(int(logits.argmax()), ARCS)
-        logit = float(logits[number, turn])
-        if logit > -math.inf:
-            x, y = int(cols[number, turn]), int(rows[number, turn])
-            yield dataclasses.replace(one, x=x, y=y, r=float(r[number]), logit=logit)

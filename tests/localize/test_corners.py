@@ -1,4 +1,4 @@
-"""Regions that share sides with a candidate, and sums inside regions."""
+"""Squares that share a corner with a candidate."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 
 from localize.methods.hough.aggregation import VoteAggregation
 from localize.methods.hough.candidates import Candidate
-from localize.methods.hough.outlines import KINDS, PLANES, outline_votes
-from localize.methods.hough.shared_sides import (
+from localize.methods.hough.corners import (
     rectangle_sums,
     search_corners,
-    search_tangents,
 )
+from localize.methods.hough.outlines import KINDS, PLANES, outline_votes
 from localize.methods.hough.voting import accumulate_sides
 
 SIZE = (90, 110)  # height, width
@@ -81,20 +80,3 @@ def test_squares_of_other_radii_and_outside_the_image_are_not_tried() -> None:
         assert each.r <= min(each.x, each.y, SIZE[1] - 1 - each.x, SIZE[0] - 1 - each.y) + 0.5
     assert search_corners(VoteAggregation(), sides, [one], (60.0, 90.0)) == []
     assert search_corners(VoteAggregation(), sides, [], (10.0, 40.0)) == []
-
-
-@given(turn=st.integers(0, 7), larger=st.booleans())
-@settings(max_examples=16, deadline=None)
-def test_a_circle_that_touches_the_true_one_is_corrected(turn: int, larger: bool) -> None:
-    x, y, r = 55, 45, 24.0
-    planes = evidence_of(x, y, r, False)
-    other = r * 1.05 ** (5 if larger else -5)
-    shift = other - r
-    angle = turn * math.tau / 8
-    locked = Candidate(
-        round(x - shift * math.cos(angle)), round(y - shift * math.sin(angle)), other
-    )
-    best = next(search_tangents(VoteAggregation(), planes, [locked], (10.0, 44.0)))
-    assert math.hypot(best.x - x, best.y - y) <= 1.5
-    assert best.r == pytest.approx(r, abs=0.5)
-    assert not list(search_tangents(VoteAggregation(), planes, [locked], (60.0, 90.0)))
