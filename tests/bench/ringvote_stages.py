@@ -25,7 +25,7 @@ from synth import photos, recipe, renderer
 
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "data" / "recipes" / "T2.json"
-IMAGES = 6
+IMAGES = 9
 MODULES = (
     "localize.localizer", "localize.methods.hough.border", "localize.methods.ringvote.evidence",
     "localize.methods.ringvote.predict_image_only", "localize.methods.ringvote.predict_told",
