@@ -115,6 +115,7 @@ class RingVote(Localizer):
         for views, image_only in itertools.product((1, MOST), (False, True)):
             with self.progress("calibration") as step:
                 fit_scores(network, views, image_only, val, images, step)
+        network.flips = FLIPS[: self._views]
         scalings = {
             name: value.cpu() for name, value in network.state_dict().items() if "platt" in name
         }
@@ -216,7 +217,7 @@ def fit_scores(
     images: int,
     step: Callable[[int, int], None],
 ) -> None:
-    """Fit the Platt scaling of one form.
+    """Fit the Platt scaling of one form; the network then has its number of views.
 
     Args:
         views, image_only: which form.
@@ -224,7 +225,7 @@ def fit_scores(
         step: called with the number of finished images and of all.
     """
     network.eval()
-    before, network.flips = network.flips, FLIPS[:views]
+    network.flips = FLIPS[:views]
 
     def inputs(image: np.ndarray, truth: Anomaly) -> Tensor:
         if image_only:
@@ -233,4 +234,3 @@ def fit_scores(
         return platt.inputs(predict_told.find_candidates(network, image, known)[1])
 
     platt.fit_on_source(network.platt(image_only), inputs, source, images, step)
-    network.flips = before
