@@ -66,10 +66,8 @@ def search_corners(
     """
     height, width = sides[1].shape[1], sides[0].shape[2]
     device = sides[0].device
-    shortest, longest = (
-        math.ceil(2 * radii[0]),
-        min(math.floor(2 * radii[1]), min(height, width) - 1),
-    )
+    shortest = math.ceil(2 * radii[0])
+    longest = min(math.floor(2 * radii[1]), height - 1, width - 1)
     if not candidates or shortest > longest:
         return []
     lengths = torch.arange(shortest, longest + 1, device=device)  # of a side, less one pixel

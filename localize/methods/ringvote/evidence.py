@@ -13,7 +13,8 @@ STRIP = 3 << 20  # px that are computed at a time
 
 def is_bfloat16_faster(device: torch.device) -> bool:
     """Whether convolutions in bfloat16 are much faster than in float32: on a CPU with AMX."""
-    return device.type == "cpu" and torch.cpu._is_amx_tile_supported()
+    has_amx = getattr(torch.cpu, "_is_amx_tile_supported", None)  # private: may be missing
+    return device.type == "cpu" and has_amx is not None and has_amx()
 
 
 @torch.inference_mode()
