@@ -175,9 +175,16 @@ def score(answers: Answers, source: Folder, parameters: int | None) -> dict[str,
         "parameters": parameters,
         "ms_per_image": float(everything["seconds"].median() * 1000),
         "answer_spread": (spread := _answer_spread(table, source)),
-        "note": COLLAPSED if is_constant(spread) and row["method"] != BASELINE else "",
+        "note": note_of(everything, is_constant(spread) and row["method"] != BASELINE),
     }
     return row | _detection(answers) if len(answers.clean) else row
+
+
+def note_of(predictions: pd.DataFrame, collapsed: bool) -> str:
+    """What a reader of the scores must know: equal answers, answers that no eye could give."""
+    use_gaps = int((predictions["gap_evidence"] > 0).sum())
+    gaps = f"rounding gaps in {use_gaps} of {len(predictions)} answers" if use_gaps else ""
+    return "; ".join(filter(None, (COLLAPSED if collapsed else "", gaps)))
 
 
 def _answer_spread(predictions: pd.DataFrame, source: Folder) -> float:

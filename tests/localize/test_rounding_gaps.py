@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -265,3 +266,10 @@ def test_predictions_keep_the_term() -> None:
     finding, reason = validity.validate(Finding(3, 4, score=1.0, gap_evidence=2.5))
     assert (finding.gap_evidence, reason) == (2.5, "")
     assert "gap_evidence" in scoring.PREDICTIONS
+
+
+def test_the_scores_note_how_many_answers_use_gaps() -> None:
+    table = pd.DataFrame({"gap_evidence": [0.0, 3.5, np.nan, 20.0]})
+    assert scoring.note_of(table, False) == "rounding gaps in 2 of 4 answers"
+    assert scoring.note_of(table, True).startswith("collapsed")
+    assert scoring.note_of(table[:1], False) == ""
