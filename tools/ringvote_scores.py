@@ -29,24 +29,19 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True, help="those of the training")
     parser.add_argument("--out", type=Path, default=SHIPPED / "ringvote", help="run folder")
     chosen = parser.parse_args()
-    about = read_run(SHIPPED / "ringvote")
     method = registry.load("ringvote")
     assert isinstance(method, RingVote)
-    assert method.network is not None
+    network = method.network
+    assert network is not None
     _, val = endless.split(chosen.photos, recipe_stages.load(RECIPE), SEED)
     with console.progress("scores") as step:
-        fit_scores(method.network, 1, True, val, IMAGES, step)
-    write_weights(method, about, val.description(), chosen.out)
-
-
-def write_weights(method: RingVote, about: dict, source: dict, out: Path) -> None:
-    """Write a run folder with the weights of a method and the source of its scores."""
-    assert method.network is not None
-    state = {name: value.cpu().contiguous() for name, value in method.network.state_dict().items()}
-    about["image_only_scores"] = {"images": IMAGES, "source": source}
-    out.mkdir(parents=True, exist_ok=True)
-    folders.write(out / "best.safetensors", save(state))
-    write_run(out, about, ["best.safetensors"])
+        fit_scores(network, 1, True, val, IMAGES, step)
+    state = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
+    scores = {"images": IMAGES, "source": val.description()}
+    about = read_run(SHIPPED / "ringvote") | {"image_only_scores": scores}
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    folders.write(chosen.out / "best.safetensors", save(state))
+    write_run(chosen.out, about, ["best.safetensors"])
 
 
 if __name__ == "__main__":

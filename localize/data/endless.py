@@ -115,12 +115,12 @@ class Endless(Source):
     ) -> None:
         super().__init__()
         self.folder = place_of(photos_folder)
-        self.names: Sequence[str]
         self.names = list(names) if names is not None else photos.find(self.folder)
         self.stages = (Stage(stages.to_dict()),) if isinstance(stages, Recipe) else tuple(stages)
         self.seed = seed
         self.augment = augment
-        self._length, self._detail = sys.maxsize if length is None else length, 1.0
+        self._length = sys.maxsize if length is None else length
+        self._detail = 1.0
         self._cache: dict[tuple[str, bool], Photo] = {}  # by name and keep_profile
 
     def __getstate__(self) -> dict[str, Any]:
@@ -162,7 +162,8 @@ class Endless(Source):
             choices = {**stage.any, "radius": radius}
             stages.append(dataclasses.replace(stage, common=common, any=choices))
         other = Endless(self.folder, stages, self.seed, names=self.names, augment=augment)
-        other._detail, other._cache, other.skipped = detail, self._cache, self.skipped
+        other._cache, other.skipped = self._cache, self.skipped  # the photos are the same
+        other._detail = detail
         return other
 
     def schedule(self, images: int) -> Endless:

@@ -7,13 +7,16 @@ import os
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from synth import photos, scenes
+from synth import photos, renderer, scenes
+from synth.errors import Skipped
+from synth.recipe import Recipe
+from synth.renderer import Sample
 
 
 def parser_with_photos(description: str | None) -> argparse.ArgumentParser:
@@ -42,6 +45,19 @@ def photos_or_scenes(
     for path in rendered:
         Image.open(path).save(temporary / "photos" / f"{path.stem}.jpg", quality=92)
     return temporary / "photos"
+
+
+def draw_samples(folder: Path, chosen: Recipe) -> Iterator[Sample]:
+    """Draws the images of a folder of photos that have an anomaly, with their clean twins."""
+    for name in photos.find(folder):
+        for k in range(chosen.per_photo):
+            try:
+                sample = renderer.render(photos.read(folder, name), chosen, k)
+            except Skipped as reason:
+                print(f"{name}: {reason}")
+                break
+            if sample.truth is not None:
+                yield sample
 
 
 def enlarge_photos(

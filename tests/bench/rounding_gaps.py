@@ -14,20 +14,19 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from common import parser_with_photos, photos_or_scenes
+from common import draw_samples, parser_with_photos, photos_or_scenes
 
 from localize import registry
 from localize.evaluation import detection, metrics
 from localize.localizer import Told
 from localize.methods.hough.candidates import Candidate
 from localize.methods.hough.gap_scores import add_gap_evidence, gap_map
-from synth import console, photos, recipe, renderer
-from synth.errors import Skipped
+from synth import console, recipe
 from synth.renderer import Sample
 
 RECIPE = Path(__file__).parents[2] / "data" / "recipes" / "T1.json"
@@ -39,19 +38,6 @@ FORMS = {
     "PNG, stochastic": {"codec": "png", "rounding": "stochastic"},
     **{f"JPEG {q}": {"codec": "jpeg", "quality": q} for q in (90, 95, 98)},
 }
-
-
-def samples(folder: Path, chosen: recipe.Recipe) -> Iterator[Sample]:
-    """Draws the images of a folder of photos that have an anomaly, with their clean twins."""
-    for name in photos.find(folder):
-        for k in range(chosen.per_photo):
-            try:
-                sample = renderer.render(photos.read(folder, name), chosen, k)
-            except Skipped as reason:
-                print(f"{name}: {reason}")
-                break
-            if sample.truth is not None:
-                yield sample
 
 
 def candidates(sample: Sample, rng: np.random.Generator) -> list[Candidate]:
@@ -177,7 +163,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = photos_or_scenes(chosen.photos, Path(temporary), count=8)
         images = {
-            form: list(samples(folder, dataclasses.replace(common, **changes)))
+            form: list(draw_samples(folder, dataclasses.replace(common, **changes)))
             for form, changes in FORMS.items()
         }
     print_terms(images)

@@ -12,12 +12,12 @@ from __future__ import annotations
 import dataclasses
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from common import parser_with_photos, photos_or_scenes
+from common import draw_samples, parser_with_photos, photos_or_scenes
 
 from localize import registry
 from localize.evaluation import metrics
@@ -25,8 +25,7 @@ from localize.localizer import Finding, Known, Told
 from localize.methods.ringvote import predict_image_only, predict_told
 from localize.methods.ringvote.method import RingVote
 from localize.methods.ringvote.network import RingVoteNet
-from synth import console, photos, recipe, renderer
-from synth.errors import Skipped
+from synth import console, recipe
 from synth.renderer import Sample
 
 RECIPE = Path(__file__).parents[2] / "data" / "recipes" / "T1.json"
@@ -87,19 +86,6 @@ def conditions(network: RingVoteNet) -> dict[str, Predict]:
     }
 
 
-def samples(folder: Path, chosen: recipe.Recipe) -> Iterator[Sample]:
-    """Draws the images of a folder of photos that have an anomaly."""
-    for name in photos.find(folder):
-        for k in range(chosen.per_photo):
-            try:
-                sample = renderer.render(photos.read(folder, name), chosen, k)
-            except Skipped as reason:
-                print(f"{name}: {reason}")
-                break
-            if sample.truth is not None:
-                yield sample
-
-
 def predict_all(network: RingVoteNet, images: Sequence[Sample]) -> pd.DataFrame:
     """Predicts every image under every condition.
 
@@ -153,7 +139,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = photos_or_scenes(chosen.photos, Path(temporary), count=8)
         drawn = dataclasses.replace(recipe.load(chosen.recipe), per_photo=chosen.per_photo)
-        images = list(samples(folder, drawn))
+        images = list(draw_samples(folder, drawn))
     answers = predict_all(method.network, images)
     if chosen.csv:
         answers.to_csv(chosen.csv, index=False)

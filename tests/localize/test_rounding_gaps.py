@@ -141,7 +141,7 @@ def tone_curve(image: np.ndarray) -> np.ndarray:
     return cast(np.ndarray, np.rint(curve).astype(np.uint8)[image])
 
 
-def coded(image: np.ndarray, quality: int) -> np.ndarray:
+def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
     return renderer.decode(renderer.encode(image, "jpeg", quality))
 
 
@@ -150,8 +150,8 @@ NOTHING_TO_SEE = {
     "tone curve of the whole picture": tone_curve(SCENE),
     "darkened as a whole": np.rint(SCENE * 0.9).astype(np.uint8),
     "stochastic": apply(SCENE, region("stochastic"), np.random.default_rng(0)),
-    "JPEG 90": coded(apply(SCENE, region()), 90),
-    "JPEG 98": coded(apply(SCENE, region()), 98),
+    "JPEG 90": jpeg(apply(SCENE, region()), 90),
+    "JPEG 98": jpeg(apply(SCENE, region()), 98),
     "flat": np.full_like(SCENE, 117),
     "black": np.zeros_like(SCENE),
     "white": np.full_like(SCENE, 255),
@@ -245,7 +245,7 @@ def test_after_jpeg_answers_are_as_without_the_term(
     methods: dict[tuple[str, bool], Localizer], name: str
 ) -> None:
     told = [Told(TRUE.r, TRUE.ratio)] if name.endswith("told") else None
-    image = coded(apply(SCENE, region()), 95)
+    image = jpeg(apply(SCENE, region()), 95)
     (found,), (plain,) = (methods[name, gaps].locate([image], told) for gaps in (True, False))
     assert found.gap_evidence == 0
     assert dataclasses.replace(found, gap_evidence=None) == plain
